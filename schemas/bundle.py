@@ -1,0 +1,144 @@
+"""A bundle on disk: read it, verify it, and build the served model from it.
+
+Owns the file names inside `<registry>/<version>/` and what makes a bundle trustworthy. Never decides which version
+to load and never writes; the trainer's registry publishes, the worker's loader chooses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from schemas.encoding import Encoder
+from schemas.inference import Graph, Interpreter, Model
+from schemas.manifest import SCHEMA_VERSION, Manifest
+
+MODEL_FILE = "model.tflite"
+TABLE_FILE = "encoder.tsv"
+MANIFEST_FILE = "manifest.json"
+REPORT_FILE = "report.html"
+CHANNELS_FILE = "channels.json"
+STABLE = "stable"
+
+# Kernels differ between runtimes and CPUs in the last bits, more after int8; a wrong graph differs by far more.
+GOLDEN_TOLERANCE = 0.01
+
+InterpreterFactory = Callable[[bytes], Interpreter]
+
+
+class BundleError(Exception):
+    """A bundle that must not serve; the message says which file or field, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle, in memory."""
+
+    manifest: Manifest
+    model: bytes
+    table: Mapping[str, int]
+
+    @property
+    def version(self) -> str:
+        """The bundle's version: UTC time and short content hash."""
+        return self.manifest.version
+
+    def load(self, interpreter_factory: InterpreterFactory) -> Model:
+        """Build the served model and replay the golden set through it.
+
+        Args:
+            interpreter_factory: model bytes -> an interpreter of either runtime.
+
+        Raises:
+            BundleError: the runtime refuses the graph, or a golden review comes out otherwise.
+        """
+        try:
+            model = Model(
+                Encoder(self.manifest.encoder, self.table),
+                Graph(interpreter_factory(self.model)),
+                self.manifest.decision,
+            )
+            self._replay_golden(model)
+        except (RuntimeError, ValueError) as error:
+            raise BundleError(f"{self.version}/{MODEL_FILE}: the runtime refuses it: {error}") from error
+        return model
+
+    def _replay_golden(self, model: Model) -> None:
+        golden = self.manifest.golden
+        for number, review in enumerate(golden):
+            if model.encoder.encode(review.text).tolist() != review.ids:
+                raise BundleError(f"{self.version}: golden review {number}: the encoder gives other ids; retrain")
+        scores = model.score([review.text for review in golden])
+        expected = np.array([review.probabilities for review in golden], dtype=np.float32)
+        off = np.abs(scores.probabilities - expected).max(axis=1)
+        if off.max() > GOLDEN_TOLERANCE:
+            raise BundleError(
+                f"{self.version}: golden review {int(off.argmax())}: probabilities are off by {off.max():.4f}, "
+                f"over {GOLDEN_TOLERANCE}; this runtime computes another model"
+            )
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read `<registry>/<version>/` and verify every file against the manifest.
+
+    Raises:
+        BundleError: a file is missing, altered, or of a schema this release does not read.
+    """
+    manifest = _read_manifest(folder / MANIFEST_FILE)
+    contents: dict[str, bytes] = {}
+    for name, digest in manifest.files.items():
+        try:
+            contents[name] = (folder / name).read_bytes()
+        except OSError as error:
+            raise BundleError(f"{folder / name}: {error.strerror}; publish the bundle again") from error
+        if hashlib.sha256(contents[name]).hexdigest() != digest.sha256:
+            raise BundleError(f"{folder / name}: sha256 differs from the manifest; publish the bundle again")
+    for name in (MODEL_FILE, TABLE_FILE):
+        if name not in contents:
+            raise BundleError(f"{folder / MANIFEST_FILE}: files: {name} is not listed; publish the bundle again")
+    return Bundle(manifest, contents[MODEL_FILE], parse_table(contents[TABLE_FILE], str(folder / TABLE_FILE)))
+
+
+def table_bytes(table: Mapping[str, int]) -> bytes:
+    """Return the encoder table as UTF-8 lines `surface<TAB>id`, ordered by id, then surface."""
+    lines = sorted(table.items(), key=lambda item: (item[1], item[0]))
+    return "".join(f"{surface}\t{token_id}\n" for surface, token_id in lines).encode()
+
+
+def parse_table(content: bytes, name: str = TABLE_FILE) -> dict[str, int]:
+    """Read what `table_bytes` wrote.
+
+    Raises:
+        BundleError: with the line at fault.
+    """
+    table: dict[str, int] = {}
+    for number, line in enumerate(content.decode("utf-8").split("\n")[:-1], start=1):
+        surface, _, token_id = line.rpartition("\t")
+        try:
+            table[surface] = int(token_id)
+        except ValueError as error:
+            raise BundleError(f"{name}: line {number}: not 'surface<TAB>id'") from error
+    return table
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        raw = json.loads(path.read_bytes())
+        found = raw["schema_version"]
+        if found != SCHEMA_VERSION:
+            raise BundleError(f"{path}: schema_version {found}, this release reads {SCHEMA_VERSION}; upgrade")
+        return Manifest.model_validate(raw)
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror}; is this a published bundle?") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise BundleError(f"{path}: not a manifest ({type(error).__name__}); publish the bundle again") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise BundleError(f"{path}: {field}: {first['msg']}; publish the bundle again") from error

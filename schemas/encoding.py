@@ -1,0 +1,152 @@
+"""Text -> ids: the one encoder, the same for the trainer that wrote its table and the worker that reads it.
+
+Owns what a token is and which id it has. All linguistics (lemmas, stems, stop words) happened when the trainer
+compiled the table, so the hot path is one compiled regular expression and dictionary look-ups; NLTK is never
+imported here. `inference` takes the ids from here.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+PAD_ID = 0
+UNKNOWN_ID = 1
+FIRST_WORD_ID = 2
+DROPPED = -1  # in a table: the token is a stop word and leaves no id
+
+Ids = npt.NDArray[np.int32]
+
+# One alternative per line, first match wins:
+# - a word of letters and digits with inner apostrophes (don't, l'app), but
+# - a script written without spaces (kana, CJK ideographs, Hangul, Thai) gives one token a character;
+# - a run of one mark that carries feeling (!!, ???, ...) is one token, so its length can be folded;
+# - any other visible sign (emoji, currency, punctuation) is a token by itself.
+# Joiners and variation selectors are dropped, so an emoji is the same token in every dress.
+_SPACELESS = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+_INVISIBLE = "\u200b-\u200f\u2060\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f"
+_TOKEN = re.compile(
+    rf"[{_SPACELESS}]"
+    rf"|[^\W_{_SPACELESS}]+(?:'[^\W_{_SPACELESS}]+)*"
+    r"|!+|\?+|\.\.+"
+    rf"|[^\w\s{_INVISIBLE}]"
+)
+_TAG = re.compile(r"<[a-zA-Z/!][^<>]{0,60}>")
+_RUN_OF_THREE = re.compile(r"(.)\1{2,}")
+_RUN = re.compile(r"(.)\1+")
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc`\u00b4", "'"))  # curly, modifier, grave, acute
+
+
+class EncoderSettings(BaseModel):
+    """How text becomes ids; part of the manifest. `scheme` names the token rules of this module."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scheme: Literal["words-1"] = "words-1"
+    max_tokens: Annotated[int, Field(ge=8, le=4096, description="Longer texts keep head and tail.")] = 256
+    head_share: Annotated[float, Field(ge=0, le=1, description="Share of max_tokens kept from the head.")] = 0.5
+    squeeze: Annotated[bool, Field(description="Look an unknown 'sooo' up as 'soo', then 'so'.")] = True
+    unknown_buckets: Annotated[
+        int, Field(ge=0, le=65_536, description="Unknown words share this many hashed ids; 0: one id.")
+    ] = 0
+    normalise: Literal["none", "lemma", "stem"] = "none"
+    stop_words: Annotated[bool, Field(description="Stop words leave no id.")] = False
+
+
+def tokens(text: str) -> list[str]:
+    """Split a text into case-folded tokens, in order; the rule every table is built on.
+
+    HTML tags are dropped, compatibility forms and curly apostrophes folded (NFKC), case folded.
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
+    if "<" in text:
+        text = _TAG.sub(" ", text)
+    return _TOKEN.findall(text.casefold())
+
+
+def squeezed(token: str) -> Iterable[str]:
+    """Yield the shorter spellings of an elongated token: runs of three or more to two, then all runs to one."""
+    if _RUN_OF_THREE.search(token):
+        yield _RUN_OF_THREE.sub(r"\1\1", token)
+        yield _RUN.sub(r"\1", token)
+
+
+class _Table(dict[str, int]):
+    """Surface form -> id that resolves a miss once and remembers it, within a bound.
+
+    The bound keeps a stream of ever new words from growing memory; past it a miss is resolved each time.
+    """
+
+    def __init__(self, known: Mapping[str, int], settings: EncoderSettings, first_bucket: int) -> None:
+        super().__init__(known)
+        self._settings = settings
+        self._first_bucket = first_bucket
+        self._bound = len(known) + 100_000
+
+    def __missing__(self, token: str) -> int:
+        found = self._resolve(token)
+        if len(self) < self._bound:
+            self[token] = found
+        return found
+
+    def _resolve(self, token: str) -> int:
+        if self._settings.squeeze:
+            for shorter in squeezed(token):
+                found = self.get(shorter, UNKNOWN_ID)
+                if found != UNKNOWN_ID and found < self._first_bucket:
+                    return found
+        buckets = self._settings.unknown_buckets
+        if buckets == 0:
+            return UNKNOWN_ID
+        # CRC-32 rather than hash(): the same id in every process, on every machine.
+        return self._first_bucket + zlib.crc32(token.encode("utf-8", "surrogatepass")) % buckets
+
+
+class Encoder:
+    """Turns texts into ids with a table compiled by the trainer.
+
+    Args:
+        settings: from the manifest.
+        table: surface form -> id (`FIRST_WORD_ID` and up, or `DROPPED`), case-folded as `tokens` does.
+
+    Raises:
+        ValueError: the table holds an id that is neither a word's nor `DROPPED`.
+    """
+
+    def __init__(self, settings: EncoderSettings, table: Mapping[str, int]) -> None:
+        wrong = next((f"{t!r}: {i}" for t, i in table.items() if i < FIRST_WORD_ID and i != DROPPED), None)
+        if wrong is not None:
+            raise ValueError(f"encoder table: {wrong} is no word id (>= {FIRST_WORD_ID}, or {DROPPED} to drop)")
+        self.settings = settings
+        self.first_bucket = max(table.values(), default=FIRST_WORD_ID - 1) + 1
+        self.first_bucket = max(self.first_bucket, FIRST_WORD_ID)
+        self.size = self.first_bucket + settings.unknown_buckets
+        self._drops = DROPPED in table.values()
+        self._look_up = _Table(table, settings, self.first_bucket).__getitem__
+        self._head = round(settings.max_tokens * settings.head_share)
+
+    def encode(self, text: str) -> Ids:
+        """Return the ids of a text: `int32[n]`, 1 <= n <= max_tokens; a text without tokens is one unknown."""
+        found = list(map(self._look_up, tokens(text)))
+        if self._drops:
+            found = [token_id for token_id in found if token_id != DROPPED]
+        if len(found) > self.settings.max_tokens:
+            tail = self.settings.max_tokens - self._head
+            found = found[: self._head] + found[len(found) - tail :]
+        return np.array(found or [UNKNOWN_ID], dtype=np.int32)
+
+    def encode_all(self, texts: Sequence[str]) -> list[Ids]:
+        """Return the ids of each text, in order."""
+        return [self.encode(text) for text in texts]
+
+    def unknown_count(self, ids: Ids) -> int:
+        """Count the tokens of `int32[n]` that the table does not hold."""
+        return int(np.count_nonzero((ids == UNKNOWN_ID) | (ids >= self.first_bucket)))

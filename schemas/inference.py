@@ -1,0 +1,147 @@
+"""Texts -> probabilities through a TFLite interpreter at dynamic shapes: the one served path.
+
+Owns the cutting of a batch into groups of like length, the padding, and the calls to the interpreter. Never imports
+a runtime: both ai-edge-litert and tflite-runtime satisfy `Interpreter`, and the caller brings one. The trainer judges
+a model through this very path, and the worker serves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.decision import Decision, Floats
+from schemas.encoding import PAD_ID, Encoder, Ids
+
+# A group is one Invoke. Rows: past 64 the matrix products no longer gain (measured 32..64); cells bound the memory.
+GROUP_ROWS = 64
+GROUP_CELLS = 32_768
+
+
+class Interpreter(Protocol):
+    """The part of the TFLite interpreter's API that both runtimes share."""
+
+    def get_input_details(self) -> list[dict[str, Any]]: ...
+    def get_output_details(self) -> list[dict[str, Any]]: ...
+    def resize_tensor_input(self, input_index: int, tensor_size: Sequence[int], strict: bool = False) -> None: ...
+    def allocate_tensors(self) -> None: ...
+    def set_tensor(self, tensor_index: int, value: npt.NDArray[Any]) -> None: ...
+    def invoke(self) -> None: ...
+    def get_tensor(self, tensor_index: int) -> npt.NDArray[Any]: ...
+
+
+class Graph:
+    """A TFLite graph from ids `int32[B, T]` (0 pads) to logits `float32[B, K]`, any B and T. Not thread-safe."""
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self._interpreter = interpreter
+        self._input = int(interpreter.get_input_details()[0]["index"])
+        self._output = int(interpreter.get_output_details()[0]["index"])
+        self._shape = (0, 0)
+
+    def logits(self, ids: Ids) -> Floats:
+        """Run one group, `int32[B, T]` -> `float32[B, K]`; blocks, but the interpreter lets the GIL go.
+
+        Raises:
+            RuntimeError: what the runtime raises when it refuses the input or cannot allocate.
+        """
+        if ids.shape != self._shape:
+            self._shape = (0, 0)  # should the resize fail half-way, the next call starts afresh
+            self._interpreter.resize_tensor_input(self._input, ids.shape)
+            self._interpreter.allocate_tensors()
+            self._shape = (ids.shape[0], ids.shape[1])
+        self._interpreter.set_tensor(self._input, ids)
+        self._interpreter.invoke()
+        return np.asarray(self._interpreter.get_tensor(self._output), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the model says of N texts, in their order.
+
+    Attributes:
+        probabilities: `float32[N, K]`, calibrated.
+        choices: `intp[N]`, index of the label given.
+        expected: `float32[N]`, probability-weighted mean label.
+        tokens: how many tokens were read.
+        unknown: how many of them the table does not hold.
+        cells: rows x steps the interpreter ran, padding included.
+    """
+
+    probabilities: Floats
+    choices: npt.NDArray[np.intp]
+    expected: Floats
+    tokens: int
+    unknown: int
+    cells: int
+
+
+class Model:
+    """An encoder, a graph and a decision rule: texts in, scores out. Not thread-safe."""
+
+    def __init__(self, encoder: Encoder, graph: Graph, decision: Decision) -> None:
+        self.encoder = encoder
+        self.decision = decision
+        self._graph = graph
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """Rate texts, each non-blank; a text's probabilities do not depend on its neighbours (to 1e-5).
+
+        Raises:
+            RuntimeError: the runtime refused a group.
+        """
+        return self.score_ids(self.encoder.encode_all(texts))
+
+    def score_ids(self, rows: Sequence[Ids]) -> Scores:
+        """Rate encoded texts, each `int32[n]` with n >= 1.
+
+        Raises:
+            RuntimeError: the runtime refused a group.
+        """
+        logits = np.empty((len(rows), len(self.decision.labels)), dtype=np.float32)
+        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+        cells = 0
+        for group in length_groups(lengths):
+            padded = pad([rows[row] for row in group], lengths[group])
+            cells += padded.size
+            logits[group] = self._graph.logits(padded)
+        probabilities = self.decision.probabilities(logits)
+        return Scores(
+            probabilities=probabilities,
+            choices=self.decision.choices(probabilities),
+            expected=self.decision.expected_ratings(probabilities),
+            tokens=int(lengths.sum()),
+            unknown=self.encoder.unknown_count(np.concatenate(rows)) if rows else 0,
+            cells=cells,
+        )
+
+
+def length_groups(
+    lengths: npt.NDArray[np.int64], *, max_rows: int = GROUP_ROWS, max_cells: int = GROUP_CELLS
+) -> Iterator[npt.NDArray[np.intp]]:
+    """Cut rows into groups of like length, so that padding is small: yields index arrays that cover every row once.
+
+    Args:
+        lengths: `int64[N]`, tokens of each row.
+        max_rows: most rows in a group.
+        max_cells: most rows x longest row in a group; a single row may exceed it.
+    """
+    order = np.argsort(lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        end = min(start + max_rows, len(order))
+        while end - start > 1 and (end - start) * int(lengths[order[end - 1]]) > max_cells:
+            end = start + (end - start + 1) // 2
+        yield order[start:end]
+        start = end
+
+
+def pad(rows: Sequence[Ids], lengths: npt.NDArray[np.int64]) -> Ids:
+    """Return `int32[B, longest]` with `PAD_ID` behind each row; the mask fill is one NumPy call for the group."""
+    padded = np.full((len(rows), int(lengths.max())), PAD_ID, dtype=np.int32)
+    padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate(rows)
+    return padded

@@ -1,0 +1,81 @@
+"""The manifest: what a bundle says of itself.
+
+Owns the fields of `manifest.json` and their version. Never touches files; `bundle` does.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.decision import Decision
+from schemas.encoding import EncoderSettings
+
+SCHEMA_VERSION = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class FileDigest(_Part):
+    """A file of the bundle."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    size_bytes: Annotated[int, Field(ge=0)]
+
+
+class GoldenReview(_Part):
+    """A hand-written text with what the model must say of it, replayed before a bundle serves."""
+
+    text: str
+    ids: list[int]
+    probabilities: list[float]
+    rating: int
+
+
+class DriftBaseline(_Part):
+    """How the held-out data looked through this model; the worker's stream is compared with it.
+
+    Histograms are shares that sum to 1; `*_edges` are the upper edges of all but the last bin.
+    """
+
+    rating_shares: list[float]
+    confidence_edges: list[float]
+    confidence_shares: list[float]
+    length_edges: list[float]
+    length_shares: list[float]
+    unknown_ratio: float
+
+
+class DataFingerprint(_Part):
+    """What the model was trained on."""
+
+    files: dict[str, str]  # base name -> sha256
+    rows: int
+    train_rows: int
+    validation_rows: int
+    test_rows: int
+    duplicate_rows: int
+    label_counts: dict[str, int]
+
+
+class Manifest(_Part):
+    """`manifest.json`. A reader refuses a `schema_version` it does not know."""
+
+    schema_version: Annotated[int, Field(ge=1)] = SCHEMA_VERSION
+    version: Annotated[str, Field(pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$")]
+    created_at: str
+    encoder: EncoderSettings
+    decision: Decision
+    cell: Literal["gru", "lstm"]
+    variant: Literal["float32", "float16", "int8"]
+    files: dict[str, FileDigest]
+    data: DataFingerprint
+    metrics: dict[str, float]
+    floors: dict[str, dict[str, float]] = {}
+    golden: Annotated[list[GoldenReview], Field(min_length=1)]
+    baseline: DriftBaseline
+    toolchain: dict[str, str]
+    training: dict[str, Any]

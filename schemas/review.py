@@ -1,0 +1,131 @@
+"""The input contract: one record of the topic `reviews` becomes a Review, or a reason why not.
+
+Owns which bytes are a review. Never knows Kafka; `worker.parse` hands it a record's value.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.dead_letter import RejectReason
+
+MAX_ID_BYTES = 256
+DEFAULT_MAX_TEXT_CHARS = 20_000
+
+InputFormat = Literal["auto", "json", "text"]
+Identifier = Annotated[str, Field(min_length=1)]
+
+
+class InvalidReviewError(ValueError):
+    """A value that is not a review. `reason` is the bounded label, the message names the field and the limit."""
+
+    def __init__(self, reason: RejectReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Review(BaseModel):
+    """A review as its producer sent it. Unknown fields are ignored; wrong types are refused, never coerced."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", populate_by_name=True, title="Review")
+
+    text: Annotated[
+        str,
+        Field(validation_alias=AliasChoices("text", "content"), description="What was written."),
+    ]
+    review_id: Annotated[
+        Identifier | None,
+        Field(
+            validation_alias=AliasChoices("review_id", "reviewId"),
+            description=f"Identity, at most {MAX_ID_BYTES} bytes of UTF-8; else the record key is.",
+        ),
+    ] = None
+    app_id: Annotated[
+        Identifier | None,
+        Field(validation_alias=AliasChoices("app_id", "appId"), description="What was reviewed."),
+    ] = None
+    created_at: Annotated[
+        str | int | float | None,
+        Field(validation_alias=AliasChoices("created_at", "at"), description="When it was written, as sent."),
+    ] = None
+    score: Annotated[
+        int | float | None,
+        Field(description="The author's own stars: feedback, never an input to the model."),
+    ] = None
+
+
+def parse_review(
+    value: bytes, *, input_format: InputFormat = "auto", max_text_chars: int = DEFAULT_MAX_TEXT_CHARS
+) -> Review:
+    """Read a record's value as a review.
+
+    With `auto`, a value whose first non-blank character is `{` must be a JSON object; anything else that is
+    UTF-8 is the text itself, so that `echo "great app" | kcat -P -t reviews` works.
+
+    Args:
+        value: the record's value, never a tombstone.
+        input_format: `auto`, or `json` / `text` to allow one form only.
+        max_text_chars: longest text allowed, in Unicode code points.
+
+    Raises:
+        InvalidReviewError: with the reason and the field at fault; the message never holds the review's text.
+    """
+    try:
+        decoded = value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidReviewError("not_utf8", f"value: not UTF-8 at byte {error.start}; send UTF-8") from error
+    if input_format == "json" or (input_format == "auto" and decoded.lstrip().startswith("{")):
+        review = _from_json(value)
+    else:
+        review = Review.model_construct(text=decoded)
+    _check(review, max_text_chars)
+    return review
+
+
+def check_identifier(name: str, value: str) -> None:
+    """Refuse an identifier that is too long for a key or holds a null byte.
+
+    Raises:
+        InvalidReviewError: with reason `bad_identifier`.
+    """
+    if "\0" in value:
+        raise InvalidReviewError("bad_identifier", f"{name}: contains a null byte; remove it")
+    # A code point is at most four bytes, so short identifiers need no encoding to be known to fit.
+    if len(value) * 4 > MAX_ID_BYTES and len(value.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+        raise InvalidReviewError("bad_identifier", f"{name}: longer than {MAX_ID_BYTES} bytes of UTF-8")
+
+
+def _from_json(value: bytes) -> Review:
+    try:
+        return Review.model_validate_json(value)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "value"
+        if first["type"] == "json_invalid":
+            reason: RejectReason = "not_json"
+        elif first["type"] == "missing":
+            reason = "no_text"
+        elif first["type"] == "string_too_short":
+            reason = "bad_identifier"
+        else:
+            reason = "wrong_type"
+        raise InvalidReviewError(reason, f"{field}: {first['msg']}") from None  # the cause quotes the text
+
+
+def _check(review: Review, max_text_chars: int) -> None:
+    text = review.text
+    if not text.strip():
+        raise InvalidReviewError("no_text", "text: empty or blank; a review needs words")
+    if len(text) > max_text_chars:
+        raise InvalidReviewError(
+            "text_too_long",
+            f"text: {len(text)} characters, over the limit of {max_text_chars} (WORKER_MAX_TEXT_CHARS)",
+        )
+    if "\0" in text:
+        raise InvalidReviewError("null_byte", "text: contains a null byte; remove it")
+    if review.review_id is not None:
+        check_identifier("review_id", review.review_id)
+    if review.app_id is not None:
+        check_identifier("app_id", review.app_id)
