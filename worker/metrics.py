@@ -1,0 +1,145 @@
+"""Every metric of the worker, in one place.
+
+Owns names, help texts, buckets and label sets (initialised at 0 where they are known). Never reads a clock or knows
+who calls. Durations are seconds, sizes are bytes or records, counters end in `_total`, as Prometheus asks.
+
+With `--processes` several workers share one page: prometheus-client's multi-process mode keeps the values in files
+and the supervisor serves their sum, so each gauge here says how it adds up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from schemas.dead_letter import REJECT_REASONS
+from worker.records import OUTCOMES, RELEASE_REASONS
+
+SINKS: Final = ("redis", "topic")
+PHASES: Final = ("poll", "parse", "classify", "redis", "topic", "commit", "wait")
+ERROR_KINDS: Final = ("transient", "permanent", "fatal")
+WRITE_RESULTS: Final = ("written", "stale", "deleted")
+REBALANCE_EVENTS: Final = ("assigned", "revoked", "lost")
+CHECKPOINT_RESULTS: Final = ("committed", "failed")
+
+_LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+_WORK_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+_SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+
+
+class BatchHistogram(Histogram):
+    """A histogram that takes a whole batch at once: one update a bucket instead of one a review.
+
+    It reaches into `_buckets` and `_sum`, which prometheus-client keeps private;
+    `test_metrics_batch_histogram_equals_one_by_one` fails if they change.
+    """
+
+    def observe_all(self, values: npt.NDArray[np.floating[Any]]) -> None:
+        """Observe every value of an array of any shape."""
+        where = np.searchsorted(self._upper_bounds, values.ravel(), side="left")
+        for bucket, count in enumerate(np.bincount(where, minlength=len(self._upper_bounds))):
+            if count:
+                self._buckets[bucket].inc(int(count))
+        self._sum.inc(float(values.sum()))
+
+
+class Metrics:
+    """The worker's instruments, registered once in the registry given."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+
+        def counter(name: str, text: str, label: str = "", values: Iterable[str] = ()) -> Counter:
+            made = Counter(f"starstream_{name}", text, [label] if label else [], registry=registry)
+            for value in values:
+                made.labels(value)
+            return made
+
+        self.consumed = counter("reviews_consumed_total", "Records read from the input topics.")
+        self.settled = counter("reviews_settled_total", "Records settled, by outcome.", "outcome", OUTCOMES)
+        self.rejected = counter("reviews_rejected_total", "Dead-lettered records.", "reason", REJECT_REASONS)
+        self.ratings = Counter(
+            "starstream_ratings_total", "Ratings given.", ["rating", "model_version"], registry=registry
+        )
+        self.confidence = BatchHistogram(
+            "starstream_rating_confidence",
+            "Calibrated probability of the rating given.",
+            ["model_version"],
+            buckets=_SHARES,
+            registry=registry,
+        )
+        self.batch_reviews = Histogram(
+            "starstream_batch_reviews", "Records in a released batch.", buckets=_SIZES, registry=registry
+        )
+        self.released = counter("batches_released_total", "Batches, by why.", "reason", RELEASE_REASONS)
+        self.tokens = counter("inference_tokens_total", "Tokens the model read.")
+        self.unknown_tokens = counter("inference_unknown_tokens_total", "Tokens outside the vocabulary.")
+        self.cells = counter("inference_cells_total", "Rows x steps run, padding included.")
+        self.inference = Histogram(
+            "starstream_inference_seconds",
+            "Encoding and Invoke of one batch.",
+            buckets=_WORK_S,
+            registry=registry,
+        )
+        self.sink_seconds = Histogram(
+            "starstream_sink_seconds", "One batch's write to a sink.", ["sink"], buckets=_WORK_S, registry=registry
+        )
+        self.sink_errors = Counter(
+            "starstream_sink_errors_total", "Failed writes to a sink.", ["sink", "kind"], registry=registry
+        )
+        self.redis_writes = counter("redis_writes_total", "Redis writes, by result.", "result", WRITE_RESULTS)
+        self.latency = BatchHistogram(
+            "starstream_review_latency_seconds",
+            "From the broker's timestamp to durable in Redis and the output topic.",
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self.checkpoints = counter("checkpoints_total", "Offset commits, by result.", "result", CHECKPOINT_RESULTS)
+        self.lag = Gauge(
+            "starstream_consumer_lag_records",
+            "Records behind the end of a partition; markers of transactions count.",
+            ["topic", "partition"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.partitions_assigned = Gauge(
+            "starstream_partitions_assigned", "Partitions owned.", multiprocess_mode="livesum", registry=registry
+        )
+        self.partitions_paused = Gauge(
+            "starstream_partitions_paused",
+            "Partitions paused while a service is away.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.rebalances = counter("rebalances_total", "Changes of ownership, by kind.", "event", REBALANCE_EVENTS)
+        self.model_info = Gauge(
+            "starstream_model_info",
+            "1 for the bundle that serves.",
+            ["model_version", "cell", "variant", "runtime"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.ready = Gauge(
+            "starstream_ready", "Processes that are ready.", multiprocess_mode="livesum", registry=registry
+        )
+        self.phase_seconds = counter("loop_seconds_total", "Time of the loop, by phase.", "phase", PHASES)
+        self._served: Gauge | None = None
+        for sink in SINKS:
+            self.sink_seconds.labels(sink)
+            for kind in ERROR_KINDS:
+                self.sink_errors.labels(sink, kind)
+
+    def serve_model(self, labels: Iterable[int], version: str, info: Mapping[str, str]) -> None:
+        """Announce the bundle that serves, retire the one before, and start its label sets at 0."""
+        if self._served is not None:
+            self._served.set(0)  # a series can not be removed in multi-process mode; 0 says it is gone
+        self._served = self.model_info.labels(model_version=version, **info)
+        self._served.set(1)
+        for label in labels:
+            self.ratings.labels(str(label), version)
+        self.confidence.labels(version)

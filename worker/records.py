@@ -1,0 +1,105 @@
+"""The values that travel through the loop: a record read, and what became of it.
+
+Owns their shapes. Never knows where they come from or go to; `parse` makes them, `pipeline` moves them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, Protocol
+
+from schemas.dead_letter import DeadLetter
+from schemas.rating import Rating
+from schemas.review import Review
+
+ReleaseReason = Literal["full", "linger", "idle", "drain"]
+RELEASE_REASONS: Final[tuple[ReleaseReason, ...]] = ("full", "linger", "idle", "drain")
+Outcome = Literal["rated", "rejected", "deleted"]
+OUTCOMES: Final[tuple[Outcome, ...]] = ("rated", "rejected", "deleted")
+
+
+class Partition(NamedTuple):
+    """A partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+class Record(Protocol):
+    """A consumed record, as both Kafka clients can give it without copying.
+
+    `timestamp` is milliseconds since the epoch, -1 when the broker knows none.
+    """
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records released together, in the order they were read, and why they were."""
+
+    records: Sequence[Record]
+    reason: ReleaseReason
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A valid review that waits for its stars."""
+
+    record: Record
+    review_id: str
+    review: Review
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """A review with its rating."""
+
+    record: Record
+    rating: Rating
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A tombstone: the review was deleted, and its rating goes with it."""
+
+    record: Record
+    review_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that could not be rated, with its dead letter."""
+
+    record: Record
+    letter: DeadLetter
+
+
+Settled = Rated | Deleted | Rejected
+
+
+def partition_of(record: Record) -> Partition:
+    """Return the partition a record was read from."""
+    return Partition(record.topic, record.partition)
+
+
+def next_offsets(records: Sequence[Record]) -> dict[Partition, int]:
+    """Return, for each partition, the offset after its last record: what is committed once all are settled.
+
+    Only right when `records` holds every record read since the last commit, in order, which `Batch` promises.
+    """
+    return {partition_of(record): record.offset + 1 for record in records}

@@ -1,0 +1,215 @@
+"""The worker's settings: the only place that reads the environment.
+
+Owns names, limits, defaults and how settings constrain one another. Each is a variable `WORKER_<NAME>`, a line of
+`.env`, or a flag `--<name>`; flags win over the environment, the environment over `.env`. A secret may also come
+from the file named by `WORKER_<NAME>_FILE`. Frozen once read.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from schemas.bundle import STABLE
+from schemas.review import DEFAULT_MAX_TEXT_CHARS, InputFormat
+from worker.errors import SettingsError
+
+PREFIX = "WORKER_"
+
+
+def _words(value: object) -> object:
+    """Split `a,b` so that a list is written in the environment as people write it."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+Words = Annotated[list[str], NoDecode, BeforeValidator(_words), Field(min_length=1)]
+
+
+class WorkerSettings(BaseSettings):
+    """Everything an operator can set. Durations are seconds, sizes are bytes or records."""
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        cli_kebab_case=True,
+        cli_avoid_json=True,
+        cli_hide_none_type=True,
+        cli_implicit_flags=True,
+        protected_namespaces=(),
+        validate_default=True,
+    )
+
+    # Kafka
+    kafka_bootstrap_servers: Words = Field(["localhost:9092"], description="host:port of brokers, comma separated")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how to talk to the brokers"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = Field(
+        None, description="with SASL_*: the mechanism"
+    )
+    kafka_sasl_username: str | None = Field(None, description="with PLAIN and SCRAM")
+    kafka_sasl_password: SecretStr | None = Field(None, description="with PLAIN and SCRAM; or ..._FILE")
+    kafka_oauth_token: SecretStr | None = Field(
+        None, description="with OAUTHBEARER: a token; or ..._FILE, read again at each login"
+    )
+    kafka_ssl_cafile: Path | None = Field(None, description="PEM of the authority that signed the brokers")
+    kafka_ssl_certfile: Path | None = Field(None, description="PEM of the client, for mutual TLS")
+    kafka_ssl_keyfile: Path | None = Field(None, description="PEM of the client's key")
+    kafka_ssl_password: SecretStr | None = Field(None, description="password of the key; or ..._FILE")
+    kafka_ssl_check_hostname: bool = Field(True, description="the broker's certificate must name its host")
+    kafka_client_id: str = Field("starstream", min_length=1, description="name in the broker's logs and quotas")
+    input_topics: Words = Field(["reviews"], description="topics to read, comma separated")
+    output_topic: Topic = Field("ratings", description="topic the ratings go to")
+    dead_letter_topic: Topic = Field("reviews.dlq", description="topic for what can not be rated")
+    group_id: str = Field("starstream", min_length=1, description="consumer group; one per deployment")
+    instance_id: str | None = Field(
+        None, min_length=1, description="static membership: unique per worker, the same after a restart"
+    )
+    auto_offset_reset: Literal["earliest", "latest"] = Field("earliest", description="where a new group starts reading")
+    session_timeout_s: float = Field(15.0, ge=1, le=300, description="silent this long, a worker loses its partitions")
+    max_poll_interval_s: float = Field(120.0, ge=5, le=3600, description="longest time between two polls")
+    request_timeout_s: float = Field(20.0, ge=1, le=300, description="longest wait for a broker's answer")
+
+    # Input
+    input_format: InputFormat = Field("auto", description="auto: a value starting with { is JSON, else plain text")
+    max_text_chars: int = Field(
+        DEFAULT_MAX_TEXT_CHARS, ge=1, le=1_000_000, description="longer texts are dead-lettered"
+    )
+
+    # Model
+    registry: str = Field("models", min_length=1, description="folder or fsspec URL of the bundles")
+    channel: str = Field(STABLE, pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="channel of the registry to serve")
+    model_version: str | None = Field(None, description="serve this bundle whatever the channel says")
+
+    # Batching
+    batch_reviews: int = Field(2000, ge=1, le=20_000, description="most records in a batch, and in a checkpoint")
+    batch_bytes: int = Field(4_000_000, ge=1_000, le=64_000_000, description="most bytes of values in a batch")
+    linger_s: float = Field(0.010, ge=0, le=10, description="longest a record waits for company")
+    idle_s: float = Field(0.001, ge=0, le=1, description="release when nothing came for so long")
+
+    # Redis
+    redis_url: SecretStr = Field(
+        SecretStr("redis://localhost:6379/0"),
+        description="redis://, rediss:// (TLS) or unix://, with user:password@ for ACL; or ..._FILE",
+    )
+    redis_cluster: bool = Field(False, description="the URL names a node of a Redis Cluster")
+    redis_prefix: str = Field("", max_length=64, description="put before every key")
+    redis_ttl_s: int = Field(30 * 24 * 3600, ge=0, description="life of a rating; 0: forever")
+    redis_timeout_s: float = Field(5.0, gt=0, le=60, description="longest wait for Redis to answer")
+    redis_summary: bool = Field(True, description="keep count and sum of stars per app")
+
+    # Process
+    processes: int = Field(1, ge=1, le=64, description="worker processes under one supervisor")
+    drain_deadline_s: float = Field(20.0, ge=0, le=600, description="longest stop after SIGTERM")
+    http_host: str = Field("0.0.0.0", description="address of /metrics, /livez, /readyz")  # noqa: S104  (a container's page)
+    http_port: int = Field(9464, ge=0, le=65535, description="port of the same; 0: any free one, logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
+    log_format: Literal["json", "text"] = Field("json", description="text is for people at a terminal")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.kafka_security_protocol.startswith("SASL") and self.kafka_sasl_mechanism is None:
+            raise ValueError("WORKER_KAFKA_SASL_MECHANISM: needed with WORKER_KAFKA_SECURITY_PROTOCOL=SASL_*")
+        if self.kafka_sasl_mechanism == "OAUTHBEARER":
+            if self.kafka_oauth_token is None:
+                raise ValueError("WORKER_KAFKA_OAUTH_TOKEN: needed with OAUTHBEARER")
+        elif self.kafka_sasl_mechanism is not None and not (self.kafka_sasl_username and self.kafka_sasl_password):
+            raise ValueError("WORKER_KAFKA_SASL_USERNAME and WORKER_KAFKA_SASL_PASSWORD: needed with PLAIN and SCRAM")
+        if (self.kafka_ssl_certfile is None) != (self.kafka_ssl_keyfile is None):
+            raise ValueError("WORKER_KAFKA_SSL_CERTFILE and WORKER_KAFKA_SSL_KEYFILE: give both or neither")
+        if self.idle_s > self.linger_s:
+            raise ValueError(f"WORKER_IDLE_S: {self.idle_s} is over WORKER_LINGER_S={self.linger_s}; lower it")
+        if self.linger_s * 2 > self.max_poll_interval_s:
+            raise ValueError("WORKER_LINGER_S: must be under half of WORKER_MAX_POLL_INTERVAL_S")
+        if self.drain_deadline_s >= self.max_poll_interval_s:
+            raise ValueError("WORKER_DRAIN_DEADLINE_S: must be under WORKER_MAX_POLL_INTERVAL_S")
+        clash = {self.output_topic, self.dead_letter_topic} & set(self.input_topics)
+        if clash or self.output_topic == self.dead_letter_topic:
+            raise ValueError(
+                f"WORKER_OUTPUT_TOPIC={self.output_topic}, WORKER_DEAD_LETTER_TOPIC={self.dead_letter_topic}: "
+                f"must differ from each other and from WORKER_INPUT_TOPICS={','.join(self.input_topics)}"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put `WORKER_<NAME>_FILE` between the environment and `.env`."""
+        del file_secret_settings
+        return init_settings, env_settings, _SecretFiles(settings_cls), dotenv_settings
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Reads `WORKER_<NAME>_FILE` for each secret, as container orchestrators mount them."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        variable = f"{PREFIX}{field_name.upper()}_FILE"
+        path = os.environ.get(variable)
+        if not path or "SecretStr" not in str(field.annotation):
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{variable}: cannot read {path}: {error}") from error
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def read_settings(flags: list[str] | None = None, *, program: str = "starstream-worker run") -> WorkerSettings:
+    """Read the settings from flags, environment, secret files and `.env`.
+
+    Args:
+        flags: command line after the command's name; None reads none.
+        program: name shown by `--help`.
+
+    Raises:
+        SettingsError: one line for each variable at fault, with its limit.
+    """
+    try:
+        if flags is None:
+            return WorkerSettings()
+        source = CliSettingsSource[Any](WorkerSettings, cli_prog_name=program, cli_parse_args=flags)
+        return WorkerSettings(_cli_settings_source=source)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_lines(error))) from None
+
+
+def _lines(error: ValidationError) -> list[str]:
+    lines = []
+    for fault in error.errors(include_url=False, include_input=False):
+        message = fault["msg"].removeprefix("Value error, ")
+        name = str(fault["loc"][0]).upper() if fault["loc"] else ""
+        lines.append(f"{PREFIX}{name}: {message}" if name else message)
+    return lines
+
+
+def slot_name(settings: WorkerSettings, index: int) -> str:
+    """Return the name of one process of one worker: stable over restarts, unique among its peers.
+
+    `WORKER_INSTANCE_ID` when given, else the host's name, which a StatefulSet keeps.
+    """
+    return f"{settings.instance_id or socket.gethostname()}-{index}"
