@@ -80,7 +80,7 @@ def parse_review(
         review = _from_json(value)
     else:
         review = Review.model_construct(text=decoded)
-    _check(review, max_text_chars)
+    check_review(review, max_text_chars)
     return review
 
 
@@ -114,7 +114,12 @@ def _from_json(value: bytes) -> Review:
         raise InvalidReviewError(reason, f"{field}: {first['msg']}") from None  # the cause quotes the text
 
 
-def _check(review: Review, max_text_chars: int) -> None:
+def check_review(review: Review, max_text_chars: int = DEFAULT_MAX_TEXT_CHARS) -> None:
+    """Refuse what no type can: a blank or too long text, null bytes, identifiers too long for a key.
+
+    Raises:
+        InvalidReviewError: with the reason and the field at fault.
+    """
     text = review.text
     if not text.strip():
         raise InvalidReviewError("no_text", "text: empty or blank; a review needs words")

@@ -9,7 +9,8 @@ and the supervisor serves their sum, so each gauge here says how it adds up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter as Counts
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,12 +18,12 @@ import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from schemas.dead_letter import REJECT_REASONS
-from worker.records import OUTCOMES, RELEASE_REASONS
+from worker.records import OUTCOME_OF, OUTCOMES, RELEASE_REASONS, Rated, Rejected, Settled
 
 SINKS: Final = ("redis", "topic")
-PHASES: Final = ("poll", "parse", "classify", "redis", "topic", "commit", "wait")
+PHASES: Final = ("wait", "poll", "parse", "classify", "redis", "topic")
 ERROR_KINDS: Final = ("transient", "permanent", "fatal")
-WRITE_RESULTS: Final = ("written", "stale", "deleted")
+WRITE_RESULTS: Final = ("written", "replayed", "stale", "deleted")
 REBALANCE_EVENTS: Final = ("assigned", "revoked", "lost")
 CHECKPOINT_RESULTS: Final = ("committed", "failed")
 
@@ -143,3 +144,22 @@ class Metrics:
         for label in labels:
             self.ratings.labels(str(label), version)
         self.confidence.labels(version)
+
+    def count_settled(self, settled: Sequence[Settled], now_wall_s: float) -> None:
+        """Count a batch that is durable; `now_wall_s` ends the latency of each of its records."""
+        outcomes = Counts(OUTCOME_OF[type(each)] for each in settled)
+        for outcome, count in outcomes.items():
+            self.settled.labels(outcome).inc(count)
+        reasons = Counts(each.letter.reason for each in settled if isinstance(each, Rejected))
+        for reason, count in reasons.items():
+            self.rejected.labels(reason).inc(count)
+        ratings = [each.rating for each in settled if isinstance(each, Rated)]
+        for (label, version), count in Counts((each.rating, each.model_version) for each in ratings).items():
+            self.ratings.labels(str(label), version).inc(count)
+        for version in {each.model_version for each in ratings}:
+            shares = [each.confidence for each in ratings if each.model_version == version]
+            self.confidence.labels(version).observe_all(np.array(shares))
+        stamps = np.array([each.record.timestamp for each in settled if each.record.timestamp >= 0])
+        if stamps.size:
+            # Clocks of broker and worker may differ; a review is never rated before it was written.
+            self.latency.observe_all(np.maximum(now_wall_s - stamps / 1000.0, 0.0))

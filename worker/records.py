@@ -90,6 +90,7 @@ class Rejected:
 
 
 Settled = Rated | Deleted | Rejected
+OUTCOME_OF: Final[dict[type, Outcome]] = {Rated: "rated", Deleted: "deleted", Rejected: "rejected"}
 
 
 def partition_of(record: Record) -> Partition:

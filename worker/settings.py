@@ -25,6 +25,7 @@ from pydantic_settings import (
 from schemas.bundle import STABLE
 from schemas.review import DEFAULT_MAX_TEXT_CHARS, InputFormat
 from worker.errors import SettingsError
+from worker.runtime import Runtime
 
 PREFIX = "WORKER_"
 
@@ -65,9 +66,7 @@ class WorkerSettings(BaseSettings):
     )
     kafka_sasl_username: str | None = Field(None, description="with PLAIN and SCRAM")
     kafka_sasl_password: SecretStr | None = Field(None, description="with PLAIN and SCRAM; or ..._FILE")
-    kafka_oauth_token: SecretStr | None = Field(
-        None, description="with OAUTHBEARER: a token; or ..._FILE, read again at each login"
-    )
+    kafka_oauth_token: SecretStr | None = Field(None, description="with OAUTHBEARER: the token; or ..._FILE")
     kafka_ssl_cafile: Path | None = Field(None, description="PEM of the authority that signed the brokers")
     kafka_ssl_certfile: Path | None = Field(None, description="PEM of the client, for mutual TLS")
     kafka_ssl_keyfile: Path | None = Field(None, description="PEM of the client's key")
@@ -96,6 +95,7 @@ class WorkerSettings(BaseSettings):
     registry: str = Field("models", min_length=1, description="folder or fsspec URL of the bundles")
     channel: str = Field(STABLE, pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="channel of the registry to serve")
     model_version: str | None = Field(None, description="serve this bundle whatever the channel says")
+    runtime: Runtime = Field("auto", description="auto: ai-edge-litert, else tflite-runtime")
 
     # Batching
     batch_reviews: int = Field(2000, ge=1, le=20_000, description="most records in a batch, and in a checkpoint")
@@ -121,9 +121,11 @@ class WorkerSettings(BaseSettings):
     http_port: int = Field(9464, ge=0, le=65535, description="port of the same; 0: any free one, logged")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
     log_format: Literal["json", "text"] = Field("json", description="text is for people at a terminal")
+    slot: int = Field(0, ge=0, le=63, description="number among its siblings; the supervisor sets it")
+    status_file: Path | None = Field(None, description="where a supervised process says how it is")
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _security_agrees(self) -> Self:
         if self.kafka_security_protocol.startswith("SASL") and self.kafka_sasl_mechanism is None:
             raise ValueError("WORKER_KAFKA_SASL_MECHANISM: needed with WORKER_KAFKA_SECURITY_PROTOCOL=SASL_*")
         if self.kafka_sasl_mechanism == "OAUTHBEARER":
@@ -133,12 +135,21 @@ class WorkerSettings(BaseSettings):
             raise ValueError("WORKER_KAFKA_SASL_USERNAME and WORKER_KAFKA_SASL_PASSWORD: needed with PLAIN and SCRAM")
         if (self.kafka_ssl_certfile is None) != (self.kafka_ssl_keyfile is None):
             raise ValueError("WORKER_KAFKA_SSL_CERTFILE and WORKER_KAFKA_SSL_KEYFILE: give both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _limits_agree(self) -> Self:
         if self.idle_s > self.linger_s:
             raise ValueError(f"WORKER_IDLE_S: {self.idle_s} is over WORKER_LINGER_S={self.linger_s}; lower it")
         if self.linger_s * 2 > self.max_poll_interval_s:
             raise ValueError("WORKER_LINGER_S: must be under half of WORKER_MAX_POLL_INTERVAL_S")
         if self.drain_deadline_s >= self.max_poll_interval_s:
             raise ValueError("WORKER_DRAIN_DEADLINE_S: must be under WORKER_MAX_POLL_INTERVAL_S")
+        if self.redis_cluster and self.redis_summary:
+            raise ValueError(
+                "WORKER_REDIS_SUMMARY: must be false with WORKER_REDIS_CLUSTER=true: a summary and its ratings live "
+                "in different slots, so no one call can keep them in step"
+            )
         clash = {self.output_topic, self.dead_letter_topic} & set(self.input_topics)
         if clash or self.output_topic == self.dead_letter_topic:
             raise ValueError(
@@ -207,9 +218,9 @@ def _lines(error: ValidationError) -> list[str]:
     return lines
 
 
-def slot_name(settings: WorkerSettings, index: int) -> str:
-    """Return the name of one process of one worker: stable over restarts, unique among its peers.
+def instance_name(settings: WorkerSettings) -> str:
+    """Return the name of this process: stable over restarts, unique among its peers.
 
-    `WORKER_INSTANCE_ID` when given, else the host's name, which a StatefulSet keeps.
+    `WORKER_INSTANCE_ID` when given, else the host's name, which a StatefulSet keeps; then the slot.
     """
-    return f"{settings.instance_id or socket.gethostname()}-{index}"
+    return f"{settings.instance_id or socket.gethostname()}-{settings.slot}"

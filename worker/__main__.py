@@ -1,0 +1,85 @@
+"""The worker's command line: `run`, `predict`, `check`.
+
+Owns the commands and the exit codes; every error of ours ends here as one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from worker import __version__
+from worker.errors import ExitCode, WorkerError, exit_code_of
+from worker.settings import WorkerSettings, read_settings
+
+_EPILOG = """\
+examples:
+  starstream-worker check                                      what is set, and does it answer?
+  WORKER_REGISTRY=models starstream-worker run --processes 2   rate the stream
+  starstream-worker predict --input reviews.csv --output rated.jsonl
+  starstream-worker run --help                                 every setting, its limits and default
+
+exit codes:
+  0 stopped as asked, all settled    1 unforeseen error (traceback in the log)    2 wrong flag or variable
+  3 no bundle that can serve         4 Kafka refused for good     5 Redis refused for good
+  6 drain deadline passed            7 fenced by another worker   8 dead-letter breaker opened
+  9 predict: some rows were not rated    10 a process kept crashing    130 second signal
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="starstream-worker",
+        description="Rates reviews as they stream by: Kafka in, stars to Redis and a topic.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"starstream {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,predict,check}")
+    commands.add_parser("run", help="consume, rate, store and publish until stopped", add_help=False)
+    commands.add_parser("check", help="show settings, try the bundle, Kafka and Redis", add_help=False)
+    files = commands.add_parser(
+        "predict",
+        help="rate a CSV or JSONL file, without Kafka",
+        epilog="Other flags are settings: --registry, --channel, --model-version (see `run --help`).",
+    )
+    files.add_argument("--input", required=True, help=".csv or .jsonl file, or - for JSON lines or plain texts")
+    files.add_argument("--output", default="-", help="JSON lines, one a rated row; - is standard output")
+    files.add_argument("--text-column", help="CSV column of the text; default content, text or review")
+    known, flags = parser.parse_known_args(argv)
+    try:
+        settings = read_settings(flags, program=f"starstream-worker {known.command}")
+        return int(_dispatch(known, settings, flags))
+    except WorkerError as error:
+        print(f"starstream-worker: {error}", file=sys.stderr)
+        return int(exit_code_of(error))
+    except KeyboardInterrupt:
+        return int(ExitCode.INTERRUPTED)
+
+
+def _dispatch(known: argparse.Namespace, settings: WorkerSettings, flags: list[str]) -> ExitCode:
+    # Imported where they are used: `predict` needs no Kafka, and `--help` needs nothing.
+    if known.command == "predict":
+        from worker.predict import PredictFiles, predict
+
+        return predict(settings, PredictFiles(known.input, known.output, known.text_column))
+    if known.command == "check":
+        from worker.check import check
+
+        return check(settings)
+    if settings.processes > 1:
+        from worker.supervisor import Supervisor
+
+        return Supervisor(settings, flags).run()
+    from worker.app import run_worker
+
+    if settings.status_file is not None:
+        from worker.supervisor import follow_parent
+
+        follow_parent()
+    return run_worker(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

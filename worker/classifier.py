@@ -1,0 +1,104 @@
+"""Gives stars: a bundle's served model behind the port.
+
+Owns the making of ratings and the fate of a review that cannot be rated. Never reads a record's value: `parse` did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas.bundle import Bundle, BundleError, InterpreterFactory
+from schemas.inference import Scores
+from schemas.rating import Rating, SourcePosition
+from worker.clock import Clock
+from worker.errors import ModelError
+from worker.metrics import Metrics
+from worker.parse import rejected
+from worker.records import Pending, Rated, Rejected
+
+
+class TfliteClassifier:
+    """The bundle that serves. Not thread-safe: one a loop.
+
+    Raises:
+        ModelError: the runtime refuses the bundle, or its golden set comes out otherwise.
+    """
+
+    def __init__(
+        self, bundle: Bundle, interpreter_factory: InterpreterFactory, *, runtime: str, metrics: Metrics, clock: Clock
+    ) -> None:
+        try:
+            self._model = bundle.load(interpreter_factory)
+        except BundleError as error:
+            raise ModelError(f"{error} ({runtime})") from error
+        self._labels = bundle.manifest.decision.labels
+        self._version = bundle.version
+        self._metrics = metrics
+        self._clock = clock
+        metrics.serve_model(
+            self._labels,
+            bundle.version,
+            {"cell": bundle.manifest.cell, "variant": bundle.manifest.variant, "runtime": runtime},
+        )
+
+    @property
+    def version(self) -> str:
+        """The bundle that serves."""
+        return self._version
+
+    def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
+        """Rate valid reviews, one outcome each, in order.
+
+        When the runtime refuses a batch it is halved until the review at fault stands alone: that one is rejected,
+        its neighbours are rated.
+        """
+        if not pending:
+            return []
+        started = self._clock.monotonic()
+        try:
+            scores = self._model.score([each.review.text for each in pending])
+        except (RuntimeError, ValueError, MemoryError) as error:
+            if len(pending) == 1:
+                return [self._unratable(pending[0], error)]
+            half = len(pending) // 2
+            return self.rate(pending[:half], rated_at) + self.rate(pending[half:], rated_at)
+        self._metrics.inference.observe(self._clock.monotonic() - started)
+        self._count(scores)
+        return [
+            Rated(each.record, self._rating(each, choice, expected, probabilities, rated_at))
+            for each, choice, expected, probabilities in zip(
+                pending,
+                scores.choices.tolist(),
+                scores.expected.tolist(),
+                scores.probabilities.round(6).tolist(),
+                strict=True,
+            )
+        ]
+
+    def _rating(
+        self, pending: Pending, choice: int, expected: float, probabilities: list[float], rated_at: str
+    ) -> Rating:
+        record = pending.record
+        return Rating.model_construct(
+            review_id=pending.review_id,
+            app_id=pending.review.app_id,
+            rating=self._labels[choice],
+            expected_rating=round(expected, 4),
+            confidence=probabilities[choice],
+            uncertain=False,
+            probabilities=probabilities,
+            model_version=self._version,
+            rated_at=rated_at,
+            source=SourcePosition.model_construct(topic=record.topic, partition=record.partition, offset=record.offset),
+        )
+
+    def _unratable(self, pending: Pending, error: Exception) -> Rejected:
+        kind = f"{type(error).__module__}.{type(error).__qualname__}"
+        message = "text: the model refused it; the runtime's message is left out, it may quote the text"
+        return rejected(pending.record, "unratable", message, model_version=self._version, exception=kind)
+
+    def _count(self, scores: Scores) -> None:
+        metrics = self._metrics
+        metrics.tokens.inc(scores.tokens)
+        metrics.unknown_tokens.inc(scores.unknown)
+        metrics.cells.inc(scores.cells)

@@ -1,0 +1,104 @@
+"""What both Kafka adapters share: the client's configuration from our settings, and the translation of its errors.
+
+Owns the one place where kafka-python's exceptions become ours (`test_kafka_errors_are_all_translated` walks them).
+The figures behind each option are in worker/README.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from kafka import errors as kafka_errors
+from kafka.net.sasl.oauth import AbstractTokenProvider
+from pydantic import SecretStr
+
+from worker.errors import FencedError, PermanentError, ServiceError, TransientError
+from worker.settings import WorkerSettings
+
+# Waiting does not heal these: the settings or the cluster's set-up must change.
+PERMANENT: Final[tuple[type[kafka_errors.KafkaError], ...]] = (
+    kafka_errors.SaslAuthenticationFailedError,
+    kafka_errors.UnsupportedSaslMechanismError,
+    kafka_errors.IllegalSaslStateError,
+    kafka_errors.KafkaConfigurationError,
+    kafka_errors.IllegalArgumentError,
+    kafka_errors.UnrecognizedBrokerVersion,
+    kafka_errors.UnsupportedCodecError,
+    kafka_errors.InvalidTopicError,
+    kafka_errors.InvalidGroupIdError,
+    kafka_errors.InconsistentGroupProtocolError,
+    kafka_errors.InvalidSessionTimeoutError,
+)
+# Another process has this worker's identity; going on would be a fight.
+FENCED: Final[tuple[type[kafka_errors.KafkaError], ...]] = (kafka_errors.FencedInstanceIdError,)
+
+
+def translate(error: kafka_errors.KafkaError, doing: str) -> ServiceError:
+    """Return our error for one of the client's: fenced and permanent ones are listed, all others come back."""
+    kind: type[ServiceError] = TransientError
+    if isinstance(error, FENCED):
+        kind = FencedError
+    elif isinstance(error, PERMANENT):
+        kind = PermanentError
+    return kind("kafka", f"{doing}: {str(error)[:300]}")
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn what the client raises inside into our errors.
+
+    Raises:
+        ServiceError: instead of any `KafkaError`.
+    """
+    try:
+        yield
+    except kafka_errors.KafkaError as error:
+        raise translate(error, doing) from error
+
+
+def client_config(settings: WorkerSettings) -> dict[str, Any]:
+    """Return the options that consumer, producer and admin client share."""
+    return {
+        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "client_id": settings.kafka_client_id,
+        "request_timeout_ms": round(settings.request_timeout_s * 1000),
+        "bootstrap_timeout_ms": round(settings.request_timeout_s * 1000),
+        "reconnect_backoff_max_ms": 1000,  # the default of 30 s delays the return of a broker by up to 13.7 s
+        "security_protocol": settings.kafka_security_protocol,
+        "sasl_mechanism": settings.kafka_sasl_mechanism,
+        "sasl_plain_username": settings.kafka_sasl_username,
+        "sasl_plain_password": _revealed(settings.kafka_sasl_password),
+        "sasl_oauth_token_provider": _token_provider(settings),
+        "ssl_cafile": _path(settings.kafka_ssl_cafile),
+        "ssl_certfile": _path(settings.kafka_ssl_certfile),
+        "ssl_keyfile": _path(settings.kafka_ssl_keyfile),
+        "ssl_password": _revealed(settings.kafka_ssl_password),
+        "ssl_check_hostname": settings.kafka_ssl_check_hostname,
+    }
+
+
+class _Token(AbstractTokenProvider):  # type: ignore[misc]  # the client has no types
+    """Hands the client its OAuth token."""
+
+    def __init__(self, token: SecretStr) -> None:
+        super().__init__()
+        self._token = token
+
+    def token(self) -> str:
+        """Return the token of this login."""
+        return self._token.get_secret_value()
+
+
+def _token_provider(settings: WorkerSettings) -> _Token | None:
+    return None if settings.kafka_oauth_token is None else _Token(settings.kafka_oauth_token)
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)

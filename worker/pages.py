@@ -1,0 +1,80 @@
+"""The HTTP page of a process: `/metrics`, `/livez`, `/readyz`.
+
+Owns the routes and their answers. Served by a daemon thread of the standard library's WSGI server, as
+prometheus-client's own exporter is; it never touches the loop.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from socketserver import ThreadingMixIn
+from threading import Thread
+from typing import Any, Protocol
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+from worker.errors import SettingsError
+
+
+class HealthView(Protocol):
+    """What the page asks."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop still comes round."""
+        ...
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why the process is not ready; empty when it is."""
+        ...
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class's name)
+        """Log nothing: probes and scrapes come every few seconds."""
+
+
+def serve_pages(host: str, port: int, registry: CollectorRegistry, health: HealthView) -> int:
+    """Serve the page from a daemon thread and return its port.
+
+    Raises:
+        SettingsError: the address cannot be had.
+    """
+    try:
+        server = make_server(host, port, _routes(registry, health), _Server, _Quiet)
+    except OSError as error:
+        raise SettingsError(
+            f"WORKER_HTTP_HOST={host} WORKER_HTTP_PORT={port}: {error.strerror}; choose another"
+        ) from error
+    Thread(target=server.serve_forever, name="pages", daemon=True).start()
+    return server.server_port
+
+
+def _routes(registry: CollectorRegistry, health: HealthView) -> Callable[..., Iterable[bytes]]:
+    metrics = make_wsgi_app(registry)
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "/")
+        body: dict[str, object]
+        if path == "/metrics":
+            found: Iterable[bytes] = metrics(environ, start_response)
+            return found
+        if path == "/livez":
+            good, body = health.alive, {"alive": health.alive}
+        elif path == "/readyz":
+            reasons = dict(health.reasons)
+            good, body = not reasons, {"ready": not reasons, "reasons": reasons}
+        else:
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"/metrics /livez /readyz\n"]
+        start_response("200 OK" if good else "503 Service Unavailable", [("Content-Type", "application/json")])
+        return [json.dumps(body).encode() + b"\n"]
+
+    return app

@@ -1,0 +1,169 @@
+"""The loop: poll, gather, parse, rate, store, publish and commit. The only orchestrator.
+
+Owns the order of things and what happens when a service fails. Never sees a client: only ports.
+
+Nothing with an effect is ever open across a poll. A batch is settled whole between two polls: its ratings are in
+Redis before they are published, published before its offsets are committed. When any of that fails, the batch and
+all that waits is forgotten and its partitions are read again from where they stood (`rewind`), so an outage holds no
+memory and has no second path.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from worker.backoff import Backoff
+from worker.batcher import Batcher
+from worker.clock import Clock, iso_utc
+from worker.errors import ServiceError, TransientError
+from worker.health import Health
+from worker.logs import Log
+from worker.metrics import Metrics
+from worker.parse import Parser
+from worker.ports import Classifier, Delivery, Source, Store
+from worker.records import Batch, Partition, Pending, Record, Settled, next_offsets, partition_of
+
+_STOP_CHECK_S = 0.5  # no call blocks longer, so a signal is seen in time
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """Moves records from the source to the store and the delivery, one step at a time. Not thread-safe."""
+
+    source: Source
+    batcher: Batcher
+    parser: Parser
+    classifier: Classifier
+    store: Store
+    delivery: Delivery
+    metrics: Metrics
+    health: Health
+    clock: Clock
+    log: Log
+    backoff: Backoff
+    stopping: bool = field(default=False, init=False)
+
+    def run(self) -> None:
+        """Step until `stop`, then settle what was gathered.
+
+        Raises:
+            ServiceError: permanent or fenced; what is not committed is redelivered.
+        """
+        while not self.stopping:
+            self.step()
+        while (batch := self.batcher.drain()) is not None:
+            if not self._settle(batch):
+                return  # a service is away: the rest is redelivered to the next owner
+
+    def stop(self) -> None:
+        """Ask `run` to end after the step under way; safe to call from a signal handler."""
+        self.stopping = True
+
+    def step(self) -> None:
+        """Poll once and settle every batch that is due.
+
+        Raises:
+            ServiceError: permanent or fenced.
+        """
+        self.health.beat()
+        wait_s = self.batcher.wait_s(self.clock.monotonic())
+        try:
+            with self._timed("poll" if wait_s == 0 else "wait"):
+                records = self.source.poll(max(1, self.batcher.room), wait_s)
+        except TransientError as error:
+            self._start_over([], error)
+            return
+        self._report(self.source.trouble())
+        self.batcher.drop(self.source.take_revoked())
+        self.batcher.add(records, self.clock.monotonic())
+        self.metrics.consumed.inc(len(records))
+        while (batch := self.batcher.release(self.clock.monotonic())) is not None:
+            if not self._settle(batch):
+                return
+
+    def _settle(self, batch: Batch) -> bool:
+        """Settle a batch whole; False when a service is away and everything unsettled has been rewound."""
+        self.health.beat()
+        self.metrics.batch_reviews.observe(len(batch.records))
+        self.metrics.released.labels(batch.reason).inc()
+        settled = self._judge(batch.records)
+        try:
+            with self._timed("redis"):
+                self.store.write(settled)
+            with self._timed("topic"):
+                self.delivery.commit(settled, next_offsets(batch.records))
+        except TransientError as error:
+            self.metrics.checkpoints.labels("failed").inc()
+            self._start_over(batch.records, error)
+            return False
+        self.backoff.reset()
+        self.metrics.checkpoints.labels("committed").inc()
+        self.metrics.count_settled(settled, self.clock.wall())
+        return True
+
+    def _judge(self, records: Sequence[Record]) -> list[Settled]:
+        """Return the outcome of each record, in order; nothing has had an effect yet."""
+        version = self.classifier.version
+        with self._timed("parse"):
+            parsed = [self.parser.parse(record, version) for record in records]
+        with self._timed("classify"):
+            pending = [each for each in parsed if isinstance(each, Pending)]
+            rated = iter(self.classifier.rate(pending, iso_utc(self.clock.wall())))
+        return [next(rated) if isinstance(each, Pending) else each for each in parsed]
+
+    def _start_over(self, unsettled: Sequence[Record], error: TransientError) -> None:
+        """Forget all that is unsettled, go back to where it was read, and wait until the services answer."""
+        self.source.rewind(_first_offsets([*unsettled, *self.batcher.clear()]))
+        while not self.stopping:
+            self._say_down(error)
+            self._hold(self.backoff.next_s())
+            try:
+                self.store.ping()
+                self.delivery.ping()
+            except TransientError as still:
+                error = still
+            else:
+                break
+        for part in ("kafka", "redis"):
+            if self.health.up(part):
+                self.log(logging.INFO, "recovered", part=part)
+
+    def _report(self, trouble: str | None) -> None:
+        if trouble is not None:
+            self._say_down(TransientError("kafka", trouble))
+        elif self.health.up("kafka"):
+            self.log(logging.INFO, "recovered", part="kafka")
+
+    def _say_down(self, error: ServiceError) -> None:
+        if self.health.down(error.service, str(error)):
+            self.log(logging.WARNING, "outage", part=error.service, reason=str(error))
+
+    def _hold(self, seconds: float) -> None:
+        """Keep membership and take nothing for so long, or until stopped."""
+        until = self.clock.monotonic() + seconds
+        while not self.stopping and (left := until - self.clock.monotonic()) > 0:
+            self.health.beat()
+            try:
+                self.source.hold(min(_STOP_CHECK_S, left))
+            except TransientError as error:
+                self._say_down(error)
+                self.clock.sleep(min(_STOP_CHECK_S, left))
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        started = self.clock.monotonic()
+        try:
+            yield
+        finally:
+            self.metrics.phase_seconds.labels(phase).inc(self.clock.monotonic() - started)
+
+
+def _first_offsets(records: Sequence[Record]) -> dict[Partition, int]:
+    """Return where each partition was before these records, which are in order per partition."""
+    first: dict[Partition, int] = {}
+    for record in records:
+        first.setdefault(partition_of(record), record.offset)
+    return first

@@ -1,0 +1,105 @@
+"""The ports: what the loop asks of the world.
+
+Owns the promises, not their keeping: `source`, `classifier`, `sinks.redis` and `sinks.topic` keep them on real parts,
+`tests/doubles.py` in memory, and one contract suite runs on both. Every adapter raises only `ServiceError`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from worker.records import Partition, Pending, Rated, Record, Rejected, Settled
+
+
+class Source(Protocol):
+    """Where records come from; owns the membership in the consumer group."""
+
+    def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+        """Return at most so many new records, in offset order per partition; block at most so long.
+
+        Raises:
+            ServiceError: the client gave up.
+        """
+        ...
+
+    def take_revoked(self) -> frozenset[Partition]:
+        """Return the partitions lost or revoked since the last call: what is unsettled of them is another's now."""
+        ...
+
+    def trouble(self) -> str | None:
+        """Return why no record can come now, in a line that says what to do; None when they can."""
+        ...
+
+    def rewind(self, positions: Mapping[Partition, int]) -> None:
+        """Read each partition that is still owned from the offset given, so that nothing unsettled is skipped."""
+        ...
+
+    def hold(self, timeout_s: float) -> None:
+        """Block for so long, keeping membership and taking no records."""
+        ...
+
+    def close(self, timeout_s: float) -> None:
+        """Leave the group."""
+        ...
+
+
+class Classifier(Protocol):
+    """What gives stars."""
+
+    @property
+    def version(self) -> str:
+        """The bundle that serves."""
+        ...
+
+    def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
+        """Rate valid reviews, one outcome each, in order; a review that can not be rated spoils no neighbour."""
+        ...
+
+
+class Store(Protocol):
+    """Where ratings are read from by id."""
+
+    def write(self, settled: Sequence[Settled]) -> None:
+        """Write ratings and deletions, in order, and return once they are stored. Writing twice is writing once.
+
+        Raises:
+            ServiceError: nothing, or only a part, was stored.
+        """
+        ...
+
+    def ping(self) -> None:
+        """Return if the store answers.
+
+        Raises:
+            ServiceError: it does not.
+        """
+        ...
+
+
+class Delivery(Protocol):
+    """Where ratings, dead letters and tombstones are published, and consumed offsets committed.
+
+    This is the seam of the delivery modes: at-least-once publishes, then commits; exactly-once does both in one
+    transaction.
+    """
+
+    def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
+        """Publish the outcomes in order, then commit the offsets, and return once both are durable.
+
+        Raises:
+            ServiceError: the offsets are not committed; the caller rewinds.
+        """
+        ...
+
+    def ping(self) -> None:
+        """Return if the brokers answer and the topics can be written.
+
+        Raises:
+            ServiceError: they do not.
+        """
+        ...
+
+    def close(self, timeout_s: float) -> None:
+        """Give the client back."""
+        ...

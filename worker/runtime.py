@@ -1,0 +1,48 @@
+"""The TFLite runtime: ai-edge-litert, or tflite-runtime where that is what is installed.
+
+Owns the choice and the interpreter's options. Both give the same `Interpreter`; nothing past this file knows which.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from typing import Any, Literal
+
+from schemas.bundle import InterpreterFactory
+from schemas.inference import Interpreter
+from worker.errors import ModelError
+
+Runtime = Literal["auto", "litert", "tflite"]
+_MODULES = {
+    "litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    "tflite": ("tflite_runtime.interpreter", "tflite-runtime"),
+}
+
+
+def load_runtime(runtime: Runtime = "auto") -> tuple[str, InterpreterFactory]:
+    """Return the runtime's name with its version, and what makes interpreters from model bytes.
+
+    One thread an interpreter: the graphs are small, and cores are used by processes.
+
+    Raises:
+        ModelError: the runtime asked for is not installed.
+    """
+    for name in ("litert", "tflite") if runtime == "auto" else (runtime,):
+        module_name, distribution = _MODULES[name]
+        try:
+            module: Any = importlib.import_module(module_name)
+        except ImportError as error:
+            if runtime == "auto" and name == "litert":
+                continue
+            raise ModelError(
+                f"WORKER_RUNTIME={runtime}: no TFLite runtime: pip install ai-edge-litert, "
+                f"or starstream[tflite-runtime] on Python 3.11 ({error})"
+            ) from error
+
+        def interpreter(model: bytes, make: Any = module.Interpreter) -> Interpreter:
+            made: Interpreter = make(model_content=model, num_threads=1)
+            return made
+
+        return f"{distribution} {importlib.metadata.version(distribution)}", interpreter
+    raise AssertionError("unreachable: the last candidate raises")

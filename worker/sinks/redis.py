@@ -1,0 +1,226 @@
+"""Ratings by review id, in Redis: one round trip a batch, fenced and idempotent.
+
+Owns the keys' contents and the one place where redis-py's exceptions become ours. The rules of the fence are in
+`write.lua` beside this file; the client is redis-py, also for a cluster, where each review is a call of its own
+because its keys live in a slot of their own, sent as one pipeline a node.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+from redis import exceptions as redis_errors
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from schemas.rating import Rating, rating_key, summary_key
+from worker.clock import Clock
+from worker.errors import PermanentError, ServiceError, TransientError
+from worker.metrics import Metrics
+from worker.records import Deleted, Rated, Record, Rejected, Settled
+from worker.settings import WorkerSettings
+
+_SCRIPT: Final = (Path(__file__).parent / "write.lua").read_text(encoding="utf-8")
+_SCRIPT_SHA1: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+# A call holds Redis's one thread: 256 reviews are about 2 ms, which other clients do not notice.
+_CALL_REVIEWS: Final = 256
+_MARKER_TTL_S: Final = 24 * 3600  # a deletion is remembered so long, against writers that come late
+_RESULTS: Final = {"w": "written", "d": "deleted", "s": "stale", "r": "replayed"}
+
+# These come back by themselves, or once an operator has freed memory or ended a failover.
+TRANSIENT: Final[tuple[type[redis_errors.RedisError], ...]] = (
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    redis_errors.ReadOnlyError,
+    redis_errors.OutOfMemoryError,
+    redis_errors.ClusterDownError,
+    redis_errors.ClusterError,
+    redis_errors.AskError,
+    redis_errors.TryAgainError,
+)
+# Kinds of ConnectionError that waiting does not heal.
+PERMANENT: Final[tuple[type[redis_errors.RedisError], ...]] = (
+    redis_errors.AuthenticationError,
+    redis_errors.AuthorizationError,
+)
+
+
+def translate(error: redis_errors.RedisError, doing: str) -> ServiceError:
+    """Return our error for one of the client's."""
+    transient = isinstance(error, TRANSIENT) and not isinstance(error, PERMANENT)
+    # Some of a server's words for "later" have no class of their own.
+    transient = transient or str(error).startswith(("MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY", "LOADING"))
+    kind = TransientError if transient else PermanentError
+    return kind("redis", f"{doing}: {type(error).__name__}: {str(error)[:300]}")
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn what the client raises inside into our errors.
+
+    Raises:
+        ServiceError: instead of any `RedisError`.
+    """
+    try:
+        yield
+    except redis_errors.RedisError as error:
+        raise translate(error, doing) from error
+
+
+class RedisStore:
+    """The Store port on a Redis server or cluster. One thread only.
+
+    Args:
+        settings: URL, prefix, life of a rating.
+        metrics: results and errors are counted here.
+        clock: times the writes.
+        topic_id: the incarnation of a topic, so that one that was deleted and created again is not locked out by
+            its old offsets; `""` where the brokers tell none.
+    """
+
+    def __init__(
+        self, settings: WorkerSettings, *, metrics: Metrics, clock: Clock, topic_id: Callable[[str], str]
+    ) -> None:
+        self._prefix = settings.redis_prefix
+        self._ttl_s = settings.redis_ttl_s
+        self._summary = settings.redis_summary
+        self._metrics = metrics
+        self._clock = clock
+        self._topic_id = topic_id
+        options: dict[str, Any] = {
+            "socket_timeout": settings.redis_timeout_s,
+            "socket_connect_timeout": settings.redis_timeout_s,
+            "client_name": settings.kafka_client_id,
+        }
+        url = settings.redis_url.get_secret_value()
+        with translated("connect"):
+            self._cluster = redis.RedisCluster.from_url(url, **options) if settings.redis_cluster else None
+            # One retry at once: a connection the server closed while idle is not an outage.
+            self._client = (
+                None
+                if self._cluster
+                else redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), health_check_interval=30, **options)
+            )
+
+    def write(self, settled: Sequence[Settled]) -> None:
+        """Write ratings and deletions, in order, and return once they are stored. Writing twice is writing once.
+
+        Raises:
+            ServiceError: nothing, or only a part, was stored.
+        """
+        rows = [each for each in settled if not isinstance(each, Rejected)]
+        if not rows:
+            return
+        started = self._clock.monotonic()
+        size = _CALL_REVIEWS if self._cluster is None else 1
+        calls = [self._call(rows[start : start + size]) for start in range(0, len(rows), size)]
+        try:
+            with translated("write ratings"):
+                results = self._run(calls)
+        except ServiceError as error:
+            kind = "transient" if isinstance(error, TransientError) else "permanent"
+            self._metrics.sink_errors.labels("redis", kind).inc()
+            raise
+        self._metrics.sink_seconds.labels("redis").observe(self._clock.monotonic() - started)
+        for letter, name in _RESULTS.items():
+            self._metrics.redis_writes.labels(name).inc(sum(result.count(letter) for result in results))
+
+    def ping(self) -> None:
+        """Return if Redis answers.
+
+        Raises:
+            ServiceError: it does not.
+        """
+        with translated("ping"):
+            (self._cluster or self._client).ping()  # type: ignore[union-attr]  # one of the two is there
+
+    def close(self) -> None:
+        """Give the connections back."""
+        (self._cluster or self._client).close()  # type: ignore[union-attr]
+
+    def _call(self, rows: Sequence[Rated | Deleted]) -> list[str | int]:
+        """Return the arguments of one EVALSHA: number of keys, keys, operations, lives."""
+        keys: list[str] = []
+        operations = []
+        apps = {each.rating.app_id for each in rows if isinstance(each, Rated) and each.rating.app_id}
+        summaries = {
+            app: 2 * len(rows) + 1 + number for number, app in enumerate(sorted(apps) if self._summary else ())
+        }
+        for each in rows:
+            review_id = each.review_id if isinstance(each, Deleted) else each.rating.review_id
+            keys += (rating_key(review_id, prefix=self._prefix), f"{self._prefix}deleted:{{{review_id}}}")
+            position = self._position(each.record)
+            operation: dict[str, Any] = {"position": position, "fields": None, "summary": 0, "star": "0"}
+            if isinstance(each, Rated):
+                operation["fields"] = _fields(each.rating, position)
+                operation["star"] = str(each.rating.rating)
+                operation["summary"] = summaries.get(each.rating.app_id or "", 0)
+            operations.append(operation)
+        keys += (summary_key(app, prefix=self._prefix) for app in summaries)
+        return [len(keys), *keys, json.dumps(operations), self._ttl_s, _MARKER_TTL_S]
+
+    def _position(self, record: Record) -> list[str | int]:
+        return [record.topic, self._topic_id(record.topic), record.partition, record.offset, record.timestamp]
+
+    def _run(self, calls: Sequence[list[str | int]]) -> list[str]:
+        if self._client is not None:
+            return _pipelined(self._client, calls)
+        assert self._cluster is not None  # noqa: S101  (one of the two is there)
+        by_node: dict[Any, list[list[str | int]]] = {}
+        for call in calls:
+            node = self._cluster.get_node_from_key(str(call[1]))  # type: ignore[no-untyped-call]
+            if node is None:
+                raise redis_errors.ClusterDownError(f"no node serves the slot of {call[1]}")
+            by_node.setdefault(node, []).append(call)
+        try:
+            return [
+                result
+                for node, its_calls in by_node.items()
+                for result in _pipelined(self._cluster.get_redis_connection(node), its_calls)
+            ]
+        except redis_errors.MovedError as error:
+            self._cluster.nodes_manager.initialize()  # slots moved: learn where to, and let the loop try again
+            raise redis_errors.TryAgainError(str(error)) from error
+
+
+def _pipelined(client: redis.Redis, calls: Sequence[list[str | int]]) -> list[str]:
+    """Send the calls in one round trip; load the script and send them again where the server has forgotten it."""
+    for last in (False, True):
+        pipeline = client.pipeline(transaction=False)
+        for call in calls:
+            pipeline.evalsha(_SCRIPT_SHA1, *call)  # type: ignore[arg-type]  # redis-py types str only, and takes int
+        try:
+            return [result.decode() for result in pipeline.execute()]
+        except redis_errors.NoScriptError:
+            if last:
+                raise
+            client.script_load(_SCRIPT)
+    raise AssertionError("unreachable")
+
+
+def _fields(rating: Rating, position: Sequence[str | int]) -> list[str]:
+    """Return the flat fields of a rating's hash; `schemas.rating.rating_from_hash` reads them back."""
+    topic, topic_id, partition, offset, timestamp_ms = position
+    pairs = {
+        "review_id": rating.review_id,
+        "app_id": rating.app_id or "",
+        "rating": rating.rating,
+        "expected_rating": rating.expected_rating,
+        "confidence": rating.confidence,
+        "uncertain": int(rating.uncertain),
+        "probabilities": ",".join(map(str, rating.probabilities)),
+        "model_version": rating.model_version,
+        "rated_at": rating.rated_at,
+        "source_topic": topic,
+        "source_topic_id": topic_id,
+        "source_partition": partition,
+        "source_offset": offset,
+        "source_timestamp_ms": timestamp_ms,
+    }
+    return [str(part) for pair in pairs.items() for part in pair]

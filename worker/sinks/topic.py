@@ -1,0 +1,122 @@
+"""The output side of Kafka behind the Delivery port: ratings, dead letters, tombstones, and the commit of offsets.
+
+Owns the form of what is published. `AtLeastOnce` publishes, waits for every acknowledgement, then commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from kafka import KafkaProducer
+
+from schemas.rating import CONTENT_TYPE
+from worker.errors import TransientError
+from worker.kafka_client import client_config, translated
+from worker.metrics import Metrics
+from worker.records import Deleted, Partition, Rated, Record, Settled
+from worker.settings import WorkerSettings
+
+_TRACE_HEADERS: Final = ("traceparent", "tracestate")
+
+
+class Outgoing(NamedTuple):
+    """A record to publish."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+    timestamp_ms: int | None
+
+
+class Commits(Protocol):
+    """What at-least-once delivery asks of the consumer."""
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit the next offset of each partition."""
+        ...
+
+
+class AtLeastOnce:
+    """Publishes, waits until all replicas have it, then commits: a crash in between publishes again."""
+
+    def __init__(self, settings: WorkerSettings, consumer: Commits, metrics: Metrics) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        self._metrics = metrics
+        with translated("connect"):
+            self._producer = KafkaProducer(**producer_config(settings))
+
+    def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
+        """Publish the outcomes in order, then commit the offsets, and return once both are durable.
+
+        Raises:
+            ServiceError: the offsets are not committed; the caller rewinds.
+        """
+        with translated("publish"):
+            sent = [self._send(outgoing(each, self._settings)) for each in settled]
+            self._producer.flush(timeout=self._settings.request_timeout_s)
+            for future in sent:
+                if future.exception is not None:
+                    raise future.exception
+        self._consumer.commit(offsets)
+
+    def ping(self) -> None:
+        """Return if the brokers answer and know both topics.
+
+        Raises:
+            ServiceError: they do not.
+        """
+        with translated("look for the output topics"):
+            for topic in (self._settings.output_topic, self._settings.dead_letter_topic):
+                if not self._producer.partitions_for(topic):
+                    raise TransientError("kafka", f"{topic}: no such topic on the brokers; create it")
+
+    def close(self, timeout_s: float) -> None:
+        """Give the client back."""
+        with translated("close"):
+            self._producer.close(timeout=timeout_s)
+
+    def _send(self, record: Outgoing) -> Any:
+        return self._producer.send(
+            record.topic, record.value, record.key, headers=record.headers, timestamp_ms=record.timestamp_ms
+        )
+
+
+def outgoing(settled: Settled, settings: WorkerSettings) -> Outgoing:
+    """Return what is published for an outcome: a rating, a tombstone, or a dead letter."""
+    record = settled.record
+    if isinstance(settled, Rated):
+        headers = [("content-type", CONTENT_TYPE), *_trace(record)]
+        return Outgoing(
+            settings.output_topic, settled.rating.review_id.encode(), settled.rating.to_json(), headers, None
+        )
+    if isinstance(settled, Deleted):
+        return Outgoing(settings.output_topic, settled.review_id.encode(), None, _trace(record), None)
+    original = [(name, value or b"") for name, value in record.headers]
+    # The original's time, so that a dead letter can be replayed as what it was.
+    timestamp_ms = record.timestamp if record.timestamp >= 0 else None
+    return Outgoing(
+        settings.dead_letter_topic, record.key, record.value, settled.letter.headers(original), timestamp_ms
+    )
+
+
+def producer_config(settings: WorkerSettings) -> dict[str, Any]:
+    """Return the producer's options: idempotent, acknowledged by all replicas, one batch a partition at a time."""
+    return {
+        **client_config(settings),
+        "acks": "all",
+        "enable_idempotence": True,
+        "linger_ms": 0,  # the batch is all there when it is sent
+        "batch_size": 64 * 1024,
+        "retry_backoff_ms": 10,  # the default of 100 ms makes tails of 100 ms
+        "max_block_ms": round(settings.request_timeout_s * 1000),
+        "delivery_timeout_ms": round(settings.request_timeout_s * 1000) + 1000,
+        "allow_auto_create_topics": False,
+        "max_request_size": 2 * 1024 * 1024,
+    }
+
+
+def _trace(record: Record) -> list[tuple[str, bytes]]:
+    return [(name, value or b"") for name, value in record.headers if name in _TRACE_HEADERS]

@@ -1,0 +1,195 @@
+"""The Kafka consumer behind the Source port.
+
+Owns membership in the group, positions, and what is known of lag. Never decodes a value (a raising deserializer makes
+the client skip good records) and never commits: the delivery does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+from worker.clock import Clock
+from worker.kafka_client import client_config, translated
+from worker.metrics import Metrics
+from worker.records import Partition, Record
+from worker.settings import WorkerSettings
+
+_FETCH_BYTES = 8 * 1024 * 1024  # per partition: 105k records/s against 65k at 1 MiB
+_OBSERVE_EVERY_S = 1.0
+
+
+class KafkaSource:
+    """A member of the consumer group. One thread only.
+
+    Args:
+        settings: brokers, topics, group and timeouts.
+        instance_id: static membership's name of this process, or None.
+        metrics: lag, ownership and rebalances are set here.
+        clock: paces the observation of lag.
+
+    Raises:
+        ServiceError: the brokers do not answer or refuse.
+    """
+
+    def __init__(self, settings: WorkerSettings, *, instance_id: str | None, metrics: Metrics, clock: Clock) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._observed_at = 0.0
+        self._ownership = _Ownership(metrics)
+        with translated("connect"):
+            self._consumer = KafkaConsumer(
+                **client_config(settings),
+                group_id=settings.group_id,
+                group_instance_id=instance_id,
+                auto_offset_reset=settings.auto_offset_reset,
+                enable_auto_commit=False,
+                isolation_level="read_committed",
+                allow_auto_create_topics=False,
+                partition_assignment_strategy=[CooperativeStickyAssignor],
+                max_partition_fetch_bytes=_FETCH_BYTES,
+                session_timeout_ms=round(settings.session_timeout_s * 1000),
+                heartbeat_interval_ms=round(settings.session_timeout_s * 1000 / 5),
+                max_poll_interval_ms=round(settings.max_poll_interval_s * 1000),
+            )
+            self._consumer.subscribe(settings.input_topics, listener=self._ownership)
+
+    def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+        """Return at most so many new records, in offset order per partition; block at most so long.
+
+        Raises:
+            ServiceError: the client gave up.
+        """
+        with translated("poll"):
+            fetched: dict[TopicPartition, list[Record]] = self._consumer.poll(
+                timeout_ms=round(timeout_s * 1000), max_records=max_records
+            )
+        self._observe()
+        if len(fetched) == 1:
+            return next(iter(fetched.values()))
+        return [record for records in fetched.values() for record in records]
+
+    def take_revoked(self) -> frozenset[Partition]:
+        """Return the partitions lost or revoked since the last call."""
+        return self._ownership.take_revoked()
+
+    def trouble(self) -> str | None:
+        """Return why no record can come now; None when they can."""
+        if self._ownership.joined:
+            return None
+        missing = [topic for topic in self._settings.input_topics if not self._consumer.partitions_for_topic(topic)]
+        if missing:
+            return f"WORKER_INPUT_TOPICS: {', '.join(missing)}: no such topic on the brokers; create it"
+        return f"joining the consumer group {self._settings.group_id}"
+
+    def topic_id(self, topic: str) -> str:
+        """Return the brokers' id of a topic's present incarnation (KIP-516); `""` where they tell none.
+
+        The client learns it with its metadata, but offers no public way to ask.
+        """
+        found = self._consumer._cluster.topic_id(topic)
+        return "" if found is None else str(found)
+
+    def rewind(self, positions: Mapping[Partition, int]) -> None:
+        """Read each partition that is still owned from the offset given."""
+        owned = self._owned()
+        for partition, offset in positions.items():
+            if partition in owned:
+                self._consumer.seek(TopicPartition(*partition), offset)
+
+    def hold(self, timeout_s: float) -> None:
+        """Block for so long, keeping membership and taking no records.
+
+        Raises:
+            ServiceError: the client gave up.
+        """
+        held = [TopicPartition(*partition) for partition in self._owned()]
+        self._consumer.pause(*held)
+        self._metrics.partitions_paused.set(len(held))
+        try:
+            with translated("poll"):
+                strays = self._consumer.poll(timeout_ms=round(timeout_s * 1000))
+            # A partition assigned during this poll was not paused: what came of it is read again.
+            for partition, records in strays.items():
+                self._consumer.seek(partition, records[0].offset)
+        finally:
+            owned = self._owned()
+            self._consumer.resume(*(each for each in held if Partition(*each) in owned))
+            self._metrics.partitions_paused.set(0)
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit the next offset of each partition, for at-least-once delivery.
+
+        Raises:
+            ServiceError: not committed.
+        """
+        wanted = {
+            TopicPartition(*partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()
+        }
+        with translated("commit"):
+            self._consumer.commit(wanted, timeout_ms=round(self._settings.request_timeout_s * 1000))
+
+    def close(self, timeout_s: float) -> None:
+        """Leave the group, so that its partitions move at once."""
+        with translated("close"):
+            self._consumer.close(autocommit=False, timeout_ms=round(timeout_s * 1000))
+
+    def _owned(self) -> set[Partition]:
+        return {Partition(*each) for each in self._consumer.assignment()}
+
+    def _observe(self) -> None:
+        """Set the lag of each owned partition, at most once a second."""
+        now = self._clock.monotonic()
+        if now - self._observed_at < _OBSERVE_EVERY_S:
+            return
+        self._observed_at = now
+        for each in self._consumer.assignment():
+            end = self._consumer.highwater(each)
+            position = self._consumer.position(each, timeout_ms=0) if end is not None else None
+            if end is not None and position is not None:
+                self._metrics.lag.labels(each.topic, str(each.partition)).set(max(0, end - position))
+
+
+class _Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
+    """Notes changes of ownership. Called on the client's IO thread, where no consumer call is allowed."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._lock = threading.Lock()
+        self._revoked: set[Partition] = set()
+        self._owned: set[Partition] = set()
+        self.joined = False
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._metrics.rebalances.labels("assigned").inc()
+        with self._lock:
+            self._owned.update(Partition(*each) for each in assigned)
+            self.joined = True
+        self._metrics.partitions_assigned.set(len(self._owned))
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._gone(revoked, "revoked")
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        self.joined = False
+        self._gone(lost, "lost")
+
+    def take_revoked(self) -> frozenset[Partition]:
+        with self._lock:
+            taken, self._revoked = frozenset(self._revoked), set()
+        return taken
+
+    def _gone(self, partitions: Iterable[TopicPartition], event: str) -> None:
+        gone = {Partition(*each) for each in partitions}
+        if gone:
+            self._metrics.rebalances.labels(event).inc()
+        with self._lock:
+            self._revoked |= gone
+            self._owned -= gone
+        for each in gone:
+            self._metrics.lag.labels(each.topic, str(each.partition)).set(0)
+        self._metrics.partitions_assigned.set(len(self._owned))
