@@ -25,15 +25,18 @@ from worker.classifier import TfliteClassifier
 from worker.clock import Clock, SystemClock
 from worker.errors import ExitCode, TransientError
 from worker.health import Health
+from worker.identity import Identity
 from worker.logs import Log, configure_logs
 from worker.metrics import Metrics
 from worker.pages import serve_pages
 from worker.parse import Parser
 from worker.pipeline import Pipeline
+from worker.ports import Delivery
 from worker.runtime import load_runtime
-from worker.settings import WorkerSettings, instance_name
+from worker.settings import WorkerSettings
 from worker.sinks.redis import RedisStore
 from worker.sinks.topic import AtLeastOnce
+from worker.sinks.transaction import ExactlyOnce
 from worker.source import KafkaSource
 from worker.status import report_status
 
@@ -102,13 +105,15 @@ def _start(settings: WorkerSettings) -> _Process:
 def _connect(process: _Process, classifier: TfliteClassifier) -> Pipeline | None:
     """Return the loop with its services, waiting for each as long as it takes; None when stopped meanwhile."""
     settings, metrics, clock = process.settings, process.metrics, process.clock
-    instance_id = instance_name(settings) if settings.instance_id else None
+    identity = Identity(settings)
+    # A static member that stops keeps its partitions until the session ends, so that is asked for, not assumed.
+    instance_id = identity.name if settings.instance_id else None
     source = _patiently(
         process, "kafka", lambda: KafkaSource(settings, instance_id=instance_id, metrics=metrics, clock=clock)
     )
     if source is None:
         return None
-    delivery = _patiently(process, "kafka", lambda: AtLeastOnce(settings, source, metrics))
+    delivery = _patiently(process, "kafka", lambda: _delivery(process, source, identity))
     store = _patiently(process, "redis", lambda: _store(process, source)) if delivery else None
     if delivery is None or store is None:
         return None
@@ -131,6 +136,13 @@ def _connect(process: _Process, classifier: TfliteClassifier) -> Pipeline | None
         log=process.log,
         backoff=Backoff(),
     )
+
+
+def _delivery(process: _Process, source: KafkaSource, identity: Identity) -> Delivery:
+    settings = process.settings
+    if settings.delivery == "at_least_once":
+        return AtLeastOnce(settings, source)
+    return ExactlyOnce(settings, source, f"{settings.group_id}-{identity.name}", process.log)
 
 
 def _store(process: _Process, source: KafkaSource) -> RedisStore:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from schemas.bundle import Bundle, BundleError, InterpreterFactory
 from schemas.inference import Scores
 from schemas.rating import Rating, SourcePosition
@@ -70,7 +72,7 @@ class TfliteClassifier:
                 pending,
                 scores.choices.tolist(),
                 scores.expected.tolist(),
-                scores.probabilities.round(6).tolist(),
+                scores.probabilities.astype(np.float64).round(6).tolist(),
                 strict=True,
             )
         ]

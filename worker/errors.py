@@ -57,6 +57,8 @@ class ModelError(WorkerError):
 class ServiceError(WorkerError):
     """Kafka or Redis failed; `service` says which."""
 
+    kind: ClassVar[str] = "fatal"  # label of the error in metrics
+
     def __init__(self, service: str, message: str) -> None:
         super().__init__(f"{service}: {message}")
         self.service = service
@@ -70,9 +72,13 @@ class ServiceError(WorkerError):
 class TransientError(ServiceError):
     """It comes back by itself."""
 
+    kind = "transient"
+
 
 class PermanentError(ServiceError):
     """Waiting does not heal it; somebody must act."""
+
+    kind = "permanent"
 
 
 class FencedError(ServiceError):

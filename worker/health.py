@@ -12,6 +12,7 @@ from typing import Final
 from worker.clock import Clock
 
 STARTING: Final = "starting"
+QUIET_S: Final = 10.0  # a step takes a second at most; the poll half of one
 
 
 class Health:
@@ -46,7 +47,10 @@ class Health:
     @property
     def reasons(self) -> Mapping[str, str]:
         """Why the process is not ready; empty when it is."""
-        return dict(self._reasons)
+        found = dict(self._reasons)
+        if self.silent_s > QUIET_S:
+            found["loop"] = f"no progress for {self.silent_s:.0f} s"  # a client's call that takes no time-out
+        return found
 
     @property
     def silent_s(self) -> float:

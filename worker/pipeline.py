@@ -11,7 +11,7 @@ memory and has no second path.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -94,7 +94,7 @@ class Pipeline:
             with self._timed("redis"):
                 self.store.write(settled)
             with self._timed("topic"):
-                self.delivery.commit(settled, next_offsets(batch.records))
+                self._deliver(settled, next_offsets(batch.records))
         except TransientError as error:
             self.metrics.checkpoints.labels("failed").inc()
             self._start_over(batch.records, error)
@@ -103,6 +103,15 @@ class Pipeline:
         self.metrics.checkpoints.labels("committed").inc()
         self.metrics.count_settled(settled, self.clock.wall())
         return True
+
+    def _deliver(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
+        started = self.clock.monotonic()
+        try:
+            self.delivery.commit(settled, offsets)
+        except ServiceError as error:
+            self.metrics.sink_errors.labels("topic", error.kind).inc()
+            raise
+        self.metrics.sink_seconds.labels("topic").observe(self.clock.monotonic() - started)
 
     def _judge(self, records: Sequence[Record]) -> list[Settled]:
         """Return the outcome of each record, in order; nothing has had an effect yet."""
@@ -136,8 +145,10 @@ class Pipeline:
             self._say_down(TransientError("kafka", trouble))
         elif self.health.up("kafka"):
             self.log(logging.INFO, "recovered", part="kafka")
+        self.metrics.ready.set(0.0 if self.health.reasons else 1.0)
 
     def _say_down(self, error: ServiceError) -> None:
+        self.metrics.ready.set(0.0)
         if self.health.down(error.service, str(error)):
             self.log(logging.WARNING, "outage", part=error.service, reason=str(error))
 

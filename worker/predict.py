@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TextIO
 
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
@@ -108,7 +109,11 @@ def _write(model: Model, version: str, rows: list[Row], output: TextIO) -> int:
     scores = model.score([row.review.text for row in rows if row.review is not None])
     labels = model.decision.labels
     for row, choice, expected, probabilities in zip(
-        rows, scores.choices.tolist(), scores.expected.tolist(), scores.probabilities.round(6).tolist(), strict=True
+        rows,
+        scores.choices.tolist(),
+        scores.expected.tolist(),
+        scores.probabilities.astype(np.float64).round(6).tolist(),
+        strict=True,
     ):
         entry = {
             "row": row.number,

@@ -8,7 +8,6 @@ from the file named by `WORKER_<NAME>_FILE`. Frozen once read.
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -78,9 +77,15 @@ class WorkerSettings(BaseSettings):
     dead_letter_topic: Topic = Field("reviews.dlq", description="topic for what can not be rated")
     group_id: str = Field("starstream", min_length=1, description="consumer group; one per deployment")
     instance_id: str | None = Field(
-        None, min_length=1, description="static membership: unique per worker, the same after a restart"
+        None, min_length=1, description="static membership: unique in the group, the same after a restart"
     )
     auto_offset_reset: Literal["earliest", "latest"] = Field("earliest", description="where a new group starts reading")
+    delivery: Literal["exactly_once", "at_least_once"] = Field(
+        "exactly_once", description="exactly_once: outcomes and offsets in one Kafka transaction"
+    )
+    transaction_timeout_s: float = Field(
+        15.0, ge=1, le=900, description="the brokers abort a transaction left open for so long"
+    )
     session_timeout_s: float = Field(15.0, ge=1, le=300, description="silent this long, a worker loses its partitions")
     max_poll_interval_s: float = Field(120.0, ge=5, le=3600, description="longest time between two polls")
     request_timeout_s: float = Field(20.0, ge=1, le=300, description="longest wait for a broker's answer")
@@ -139,6 +144,11 @@ class WorkerSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _limits_agree(self) -> Self:
+        if self.transaction_timeout_s + self.request_timeout_s > self.max_poll_interval_s:
+            raise ValueError(
+                "WORKER_TRANSACTION_TIMEOUT_S + WORKER_REQUEST_TIMEOUT_S: must be under WORKER_MAX_POLL_INTERVAL_S, "
+                "or a slow commit costs the worker its partitions"
+            )
         if self.idle_s > self.linger_s:
             raise ValueError(f"WORKER_IDLE_S: {self.idle_s} is over WORKER_LINGER_S={self.linger_s}; lower it")
         if self.linger_s * 2 > self.max_poll_interval_s:
@@ -216,11 +226,3 @@ def _lines(error: ValidationError) -> list[str]:
         name = str(fault["loc"][0]).upper() if fault["loc"] else ""
         lines.append(f"{PREFIX}{name}: {message}" if name else message)
     return lines
-
-
-def instance_name(settings: WorkerSettings) -> str:
-    """Return the name of this process: stable over restarts, unique among its peers.
-
-    `WORKER_INSTANCE_ID` when given, else the host's name, which a StatefulSet keeps; then the slot.
-    """
-    return f"{settings.instance_id or socket.gethostname()}-{settings.slot}"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from worker.clock import Clock
+from worker.errors import TransientError
 from worker.kafka_client import client_config, translated
 from worker.metrics import Metrics
 from worker.records import Partition, Record
@@ -40,6 +42,7 @@ class KafkaSource:
         self._metrics = metrics
         self._clock = clock
         self._observed_at = 0.0
+        self._membership: Any = None
         self._ownership = _Ownership(metrics)
         with translated("connect"):
             self._consumer = KafkaConsumer(
@@ -68,10 +71,23 @@ class KafkaSource:
             fetched: dict[TopicPartition, list[Record]] = self._consumer.poll(
                 timeout_ms=round(timeout_s * 1000), max_records=max_records
             )
+            # Now, not at commit: an evicted consumer answers generation -1, which the broker would not fence.
+            self._membership = self._consumer.group_metadata()
         self._observe()
         if len(fetched) == 1:
             return next(iter(fetched.values()))
         return [record for records in fetched.values() for record in records]
+
+    def membership(self) -> Any:
+        """Return the group membership under which the last records were polled, for a transaction's commit.
+
+        Raises:
+            TransientError: this worker was no member then; its records are another's.
+        """
+        membership = self._membership
+        if membership is None or membership.generation_id < 0 or not membership.member_id:
+            raise TransientError("kafka", f"no member of group {self._settings.group_id} any more; joining again")
+        return membership
 
     def take_revoked(self) -> frozenset[Partition]:
         """Return the partitions lost or revoked since the last call."""

@@ -124,8 +124,7 @@ class RedisStore:
             with translated("write ratings"):
                 results = self._run(calls)
         except ServiceError as error:
-            kind = "transient" if isinstance(error, TransientError) else "permanent"
-            self._metrics.sink_errors.labels("redis", kind).inc()
+            self._metrics.sink_errors.labels("redis", error.kind).inc()
             raise
         self._metrics.sink_seconds.labels("redis").observe(self._clock.monotonic() - started)
         for letter, name in _RESULTS.items():

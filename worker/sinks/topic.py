@@ -11,9 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from kafka import KafkaProducer
 
 from schemas.rating import CONTENT_TYPE
-from worker.errors import TransientError
 from worker.kafka_client import client_config, translated
-from worker.metrics import Metrics
 from worker.records import Deleted, Partition, Rated, Record, Settled
 from worker.settings import WorkerSettings
 
@@ -41,10 +39,9 @@ class Commits(Protocol):
 class AtLeastOnce:
     """Publishes, waits until all replicas have it, then commits: a crash in between publishes again."""
 
-    def __init__(self, settings: WorkerSettings, consumer: Commits, metrics: Metrics) -> None:
+    def __init__(self, settings: WorkerSettings, consumer: Commits) -> None:
         self._settings = settings
         self._consumer = consumer
-        self._metrics = metrics
         with translated("connect"):
             self._producer = KafkaProducer(**producer_config(settings))
 
@@ -68,10 +65,7 @@ class AtLeastOnce:
         Raises:
             ServiceError: they do not.
         """
-        with translated("look for the output topics"):
-            for topic in (self._settings.output_topic, self._settings.dead_letter_topic):
-                if not self._producer.partitions_for(topic):
-                    raise TransientError("kafka", f"{topic}: no such topic on the brokers; create it")
+        require_topics(self._producer, self._settings)
 
     def close(self, timeout_s: float) -> None:
         """Give the client back."""
@@ -100,6 +94,20 @@ def outgoing(settled: Settled, settings: WorkerSettings) -> Outgoing:
     return Outgoing(
         settings.dead_letter_topic, record.key, record.value, settled.letter.headers(original), timestamp_ms
     )
+
+
+def require_topics(producer: KafkaProducer, settings: WorkerSettings) -> None:
+    """Return if the output topics are there.
+
+    Raises:
+        ServiceError: they are not, or the brokers do not answer.
+    """
+    for variable, topic in (
+        ("WORKER_OUTPUT_TOPIC", settings.output_topic),
+        ("WORKER_DEAD_LETTER_TOPIC", settings.dead_letter_topic),
+    ):
+        with translated(f"{variable}={topic}: does the topic exist, and may we write it?"):
+            producer.partitions_for(topic)
 
 
 def producer_config(settings: WorkerSettings) -> dict[str, Any]:

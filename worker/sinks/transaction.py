@@ -1,0 +1,127 @@
+"""Exactly-once delivery: outcomes and offsets in one Kafka transaction (KIP-98, KIP-447).
+
+Owns the transactional producer's life. The rules that make it hold were found by breaking it (worker/README.md):
+commit with the membership that was true when the records were polled, and after any failure throw the producer away,
+because an aborted one keeps the failed transaction's offsets and would commit them with its next.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
+
+from worker.errors import ServiceError
+from worker.kafka_client import translated
+from worker.logs import Log
+from worker.records import Partition, Settled
+from worker.settings import WorkerSettings
+from worker.sinks.topic import outgoing, producer_config, require_topics
+
+_CLOSE_S: Final = 2.0
+
+
+class Membership(Protocol):
+    """What exactly-once delivery asks of the consumer."""
+
+    def membership(self) -> Any:
+        """Return the group membership under which the last records were polled.
+
+        Raises:
+            ServiceError: this worker was no member then.
+        """
+        ...
+
+
+class ExactlyOnce:
+    """Publishes and commits in one transaction; a reader with `read_committed` sees each outcome once.
+
+    Args:
+        settings: brokers, topics and time-outs.
+        consumer: tells the membership to commit under.
+        transactional_id: this process's, the same after a restart, so that what a crash left open is aborted at once.
+        log: tells of producers that had to be replaced.
+    """
+
+    def __init__(self, settings: WorkerSettings, consumer: Membership, transactional_id: str, log: Log) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        self._transactional_id = transactional_id
+        self._log = log
+        self._producer: KafkaProducer | None = None
+        self._ready()
+
+    def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
+        """Publish the outcomes in order and commit the offsets in one transaction, and return once it is committed.
+
+        Raises:
+            ServiceError: nothing of it is visible to a reader with `read_committed`; the caller rewinds.
+        """
+        membership = self._consumer.membership()
+        producer = self._ready()
+        try:
+            with translated("transaction"):
+                producer.begin_transaction()
+                sent = [
+                    producer.send(out.topic, out.value, out.key, headers=out.headers, timestamp_ms=out.timestamp_ms)
+                    for out in (outgoing(each, self._settings) for each in settled)
+                ]
+                wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
+                producer.send_offsets_to_transaction(wanted, membership)
+                producer.commit_transaction()
+                for future in sent:  # the commit has flushed; a refused record fails it, and says why here
+                    if future.exception is not None:
+                        raise future.exception
+        except ServiceError as error:
+            self._discard(error)
+            raise
+
+    def ping(self) -> None:
+        """Return if the brokers answer, transactions can begin, and both topics are there.
+
+        Raises:
+            ServiceError: they do not.
+        """
+        require_topics(self._ready(), self._settings)
+
+    def close(self, timeout_s: float) -> None:
+        """Give the client back."""
+        if self._producer is not None:
+            with translated("close"):
+                self._producer.close(timeout=timeout_s)
+            self._producer = None
+
+    def _ready(self) -> KafkaProducer:
+        """Return the producer, making one when there is none; its start aborts and fences its predecessor's."""
+        if self._producer is None:
+            with translated("begin transactions"):
+                producer = KafkaProducer(
+                    **producer_config(self._settings),
+                    transactional_id=self._transactional_id,
+                    transaction_timeout_ms=round(self._settings.transaction_timeout_s * 1000),
+                )
+                try:
+                    producer.init_transactions()
+                except kafka_errors.KafkaError:
+                    _close(producer)
+                    raise
+            self._producer = producer
+        return self._producer
+
+    def _discard(self, error: ServiceError) -> None:
+        self._log(logging.WARNING, "transaction_failed", reason=str(error))
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            _close(producer)
+
+
+def _close(producer: KafkaProducer) -> None:
+    """Close a producer that failed; no abort, which may block for as long as the broker is away."""
+    try:
+        producer.close(timeout=_CLOSE_S)
+    except kafka_errors.KafkaError:
+        # close() gives up when it can not flush, and leaves its sender thread running: end it by hand.
+        producer._sender.force_close()
