@@ -64,6 +64,7 @@ def client_config(settings: WorkerSettings) -> dict[str, Any]:
     return {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "client_id": settings.kafka_client_id,
+        "api_version": _version(settings.kafka_api_version),
         "request_timeout_ms": round(settings.request_timeout_s * 1000),
         "bootstrap_timeout_ms": round(settings.request_timeout_s * 1000),
         "reconnect_backoff_max_ms": 1000,  # the default of 30 s delays the return of a broker by up to 13.7 s
@@ -94,6 +95,10 @@ class _Token(AbstractTokenProvider):  # type: ignore[misc]  # the client has no 
 
 def _token_provider(settings: WorkerSettings) -> _Token | None:
     return None if settings.kafka_oauth_token is None else _Token(settings.kafka_oauth_token)
+
+
+def _version(version: str | None) -> tuple[int, ...] | None:
+    return None if version is None else tuple(map(int, version.split(".")))
 
 
 def _revealed(secret: SecretStr | None) -> str | None:

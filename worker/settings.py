@@ -71,6 +71,9 @@ class WorkerSettings(BaseSettings):
     kafka_ssl_keyfile: Path | None = Field(None, description="PEM of the client's key")
     kafka_ssl_password: SecretStr | None = Field(None, description="password of the key; or ..._FILE")
     kafka_ssl_check_hostname: bool = Field(True, description="the broker's certificate must name its host")
+    kafka_api_version: str | None = Field(
+        None, pattern=r"^[0-9]+\.[0-9]+$", description="only for a server that cannot tell its version, such as a mock"
+    )
     kafka_client_id: str = Field("starstream", min_length=1, description="name in the broker's logs and quotas")
     input_topics: Words = Field(["reviews"], description="topics to read, comma separated")
     output_topic: Topic = Field("ratings", description="topic the ratings go to")

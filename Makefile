@@ -1,0 +1,59 @@
+# The same verbs everywhere: setup | check | fix | test | demo | bench | ci. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+# TensorFlow's C++ log lines say nothing a user can act on; errors still show.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help setup check fix test test-unit test-integration demo kafka bench ci lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+setup: .venv/ready ## create .venv with everything, from the hashed lock
+
+.venv/ready: lock/dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "setup: Python 3.11, 3.12 or 3.13 is needed; name it: make setup PYTHON=/path/to/python"; exit 1; }
+	@echo "setup: $$($(PYTHON) --version), a few minutes the first time (TensorFlow is 260 MB)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r lock/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+check: setup ## lint, format, types, import contracts; never writes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: setup ## what ruff can fix by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: setup ## every test, on a real Kafka and a real Redis
+	$(BIN)/python -m pytest $(ARGS)
+
+test-unit: setup ## the tests that need no service
+	$(BIN)/python -m pytest tests/unit tests/structure $(ARGS)
+
+test-integration: setup ## the tests on real services
+	$(BIN)/python -m pytest tests/contract tests/integration $(ARGS)
+
+demo: setup ## the whole job on embedded defaults; KEEP=1 leaves it up
+	@$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
+
+kafka: setup ## a real Kafka broker in the foreground; ARGS='--port 9092'
+	@$(BIN)/python -m deploy.kafka start --topics reviews:6,ratings:6,reviews.dlq:1 $(ARGS)
+
+ci: check test ## what CI runs
+
+lock: setup ## write lock/*.txt again from pyproject.toml
+	@for part in worker: trainer:--extra=trainer dev:--extra=dev; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+			--no-annotate --no-header --upgrade $${part#*:} pyproject.toml -o lock/$${part%%:*}.txt || exit 1; done
+
+clean: ## remove what make made; keeps models/
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,120 @@
+"""The demo's parts: Kafka, Redis and a worker, started on free ports and stopped with the demo.
+
+Owns their lives. Real Kafka where Java and Maven are found, else the embedded stand-in, said in one line.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from deploy.kafka.broker import LocalKafka
+from deploy.kafka.embedded import EmbeddedKafka
+from deploy.kafka.errors import KafkaUnavailable
+from deploy.process import free_port, wait_until
+from deploy.redis.server import LocalRedis
+
+TOPICS: Final = {"reviews": 6, "ratings": 6, "reviews.dlq": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Addresses of what runs."""
+
+    bootstrap: str
+    redis_url: str
+    page: str
+    registry: str
+    api_version: tuple[int, int] | None
+
+    def fetch(self, path: str) -> str:
+        """Return the worker's page at `path`, whatever its status; empty when nobody answers."""
+        try:
+            with urllib.request.urlopen(f"{self.page}{path}", timeout=5) as answer:  # noqa: S310  (our own page)
+                return str(answer.read(), "utf-8")
+        except urllib.error.HTTPError as error:
+            return str(error.read(), "utf-8")
+        except OSError:
+            return ""
+
+
+@contextmanager
+def running(registry: Path, log: Path, console: Console) -> Iterator[Stack]:
+    """Start everything, wait until the worker is ready, and stop it all at the end.
+
+    Raises:
+        LocalServiceError: a part did not start; the message says what to do.
+    """
+    with ExitStack() as parts:
+        kafka = _kafka(parts, console)
+        redis = parts.enter_context(LocalRedis())
+        console.print(f"redis    {redis.url}", highlight=False)
+        api_version = kafka.api_version if isinstance(kafka, EmbeddedKafka) else None
+        page = f"http://127.0.0.1:{free_port()}"
+        stack = Stack(kafka.bootstrap, redis.url, page, str(registry), api_version)
+        worker = parts.enter_context(_worker(stack, log))
+        console.print(f"worker   {page}  (log: {log})", highlight=False)
+
+        def ready() -> bool:
+            if worker.poll() is not None:
+                raise RuntimeError(f"the worker ended with exit code {worker.returncode}; see {log}")
+            return '"ready": true' in stack.fetch("/readyz")
+
+        wait_until(ready, 60.0, f"worker ready at {page}/readyz; see {log}")
+        yield stack
+
+
+def _kafka(parts: ExitStack, console: Console) -> LocalKafka | EmbeddedKafka:
+    try:
+        kafka = parts.enter_context(LocalKafka())
+    except KafkaUnavailable as error:
+        stand_in = parts.enter_context(EmbeddedKafka())
+        console.print(f"kafka    {stand_in.bootstrap}  embedded stand-in, at-least-once ({error})", highlight=False)
+        return stand_in
+    kafka.create_topics(TOPICS)
+    console.print(f"kafka    {kafka.bootstrap}  a real broker, exactly-once", highlight=False)
+    return kafka
+
+
+@contextmanager
+def _worker(stack: Stack, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    variables = {
+        "WORKER_KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap,
+        "WORKER_REDIS_URL": stack.redis_url,
+        "WORKER_REGISTRY": stack.registry,
+        "WORKER_HTTP_HOST": "127.0.0.1",
+        "WORKER_HTTP_PORT": stack.page.rpartition(":")[2],
+        "WORKER_PROCESSES": "2",
+    }
+    if stack.api_version is not None:
+        # The stand-in knows no transactions, gives a group's second member nothing, and is slow to form a group.
+        variables |= {
+            "WORKER_DELIVERY": "at_least_once",
+            "WORKER_PROCESSES": "1",
+            "WORKER_SESSION_TIMEOUT_S": "6",
+            "WORKER_KAFKA_API_VERSION": ".".join(map(str, stack.api_version)),
+        }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
+    with log.open("wb") as lines:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "worker", "run"], env=environment | variables, stdout=lines, stderr=lines
+        )
+    try:
+        yield worker
+    finally:
+        worker.terminate()
+        try:
+            worker.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
