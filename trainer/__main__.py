@@ -1,0 +1,228 @@
+"""The commands: `train`, `evaluate`, `list`, `show`, `sample`.
+
+Owns parsing, exit codes, and the turning of errors into one line each. Never does the work; each command imports the
+room that does, so that `--help` and `list` start without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_settings import BaseSettings, CliSettingsSource, CliSubCommand, SettingsConfigDict, get_subcommand
+from rich.table import Table
+
+from schemas.bundle import BundleError, read_bundle
+from schemas.manifest import Manifest
+from trainer.errors import DataError, Exit, TrainerError
+from trainer.registry import LocalFolder, Registry, local_path
+from trainer.settings import (
+    EvaluateSettings,
+    ListSettings,
+    SampleSettings,
+    ShowSettings,
+    TrainSettings,
+    cache_folder,
+    quiet_libraries,
+)
+
+
+class Commands(BaseSettings):
+    """Builds, judges and publishes models that rate reviews.
+
+    Examples:
+      python -m trainer sample --out sample.csv
+      python -m trainer train --data sample.csv --registry models/
+      python -m trainer list --registry models/
+      python -m trainer evaluate --registry models/ --data held_out.csv
+
+    Exit codes: 0 ok; 2 wrong usage; 3 bad data; 4 registry or bundle error; 5 refused by a gate (the model was built
+    and must not be published); 130 interrupted. 1 is a defect of the trainer, with its traceback.
+    """
+
+    model_config = SettingsConfigDict(
+        cli_prog_name="python -m trainer",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_enforce_required=True,
+        extra="forbid",
+    )
+
+    train: Annotated[CliSubCommand[TrainSettings], Field(description="Learn from reviews, judge, publish.")]
+    evaluate: Annotated[CliSubCommand[EvaluateSettings], Field(description="Judge a published version.")]
+    list: Annotated[CliSubCommand[ListSettings], Field(description="List the versions of a registry.")]
+    show: Annotated[CliSubCommand[ShowSettings], Field(description="Show what a version says of itself.")]
+    sample: Annotated[CliSubCommand[SampleSettings], Field(description="Build a labelled sample set.")]
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *sources: Any, **named: Any
+    ) -> tuple[Any, ...]:
+        """Read flags only: a variable named TRAIN in somebody's environment must not become a setting."""
+        del settings_cls, sources
+        return (named["init_settings"],)
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help as written in the docstrings, without their indentation."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return super()._fill_text(inspect.cleandoc(text), width, indent)
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        return (action.help or "").replace("(default: None)", "").replace("(default: [])", "").strip()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code; see `--help`."""
+    try:
+        command = _parse(sys.argv[1:] if argv is None else argv)
+    except SystemExit as stop:  # argparse has printed help (0) or what is wrong (2)
+        return int(stop.code or 0)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            flag = "-".join(str(part) for part in fault["loc"][1:]).replace("_", "-")
+            _complain(f"--{flag}: {fault['msg']}" if flag else fault["msg"])
+        return Exit.USAGE
+    try:
+        return _COMMANDS[type(command)](command)
+    except TrainerError as error:
+        _complain(str(error))
+        return error.exit_code
+    except BundleError as error:
+        _complain(str(error))
+        return Exit.REGISTRY
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return Exit.INTERRUPTED
+
+
+def _parse(argv: list[str]) -> BaseModel:
+    source: CliSettingsSource[Any] = CliSettingsSource(Commands, formatter_class=_Help)
+    settings = Commands(_cli_settings_source=source(args=argv or ["--help"]))
+    command = get_subcommand(settings, is_required=True)
+    if not isinstance(command, BaseModel):
+        raise TypeError(f"no command in {argv}")
+    return command
+
+
+def _complain(line: str) -> None:
+    sys.stderr.write(f"trainer: {line}\n")
+
+
+def _train(settings: TrainSettings) -> int:
+    quiet_libraries()
+    from trainer.console import Screen
+    from trainer.train import show_run, train
+
+    screen = Screen()
+    show_run(train(settings, screen), screen)
+    return Exit.OK
+
+
+def _evaluate(settings: EvaluateSettings) -> int:
+    quiet_libraries()
+    from trainer.console import Screen, classes_table, figures_table
+    from trainer.evaluate import evaluate
+    from trainer.judge import as_json, labelled
+    from trainer.runtime import open_interpreter
+
+    bundle = read_bundle(_folder(settings.registry, settings.version))
+    part = labelled(settings, bundle.manifest)
+    evaluation = evaluate(bundle.load(open_interpreter), part)
+    figures = json.dumps(as_json(bundle.version, evaluation), indent=2) + "\n"
+    if settings.json_out == Path("-"):
+        sys.stdout.write(figures)
+        return Exit.OK
+    screen = Screen()
+    screen.result(figures_table(f"{len(part)} reviews", {bundle.version: evaluation.figures}))
+    screen.result(classes_table(evaluation))
+    if settings.json_out is not None:
+        try:
+            settings.json_out.write_text(figures, encoding="utf-8")
+        except OSError as error:
+            raise DataError(f"{settings.json_out}: {error.strerror or error}; choose another --json") from error
+    return Exit.OK
+
+
+def _list(settings: ListSettings) -> int:
+    from rich.console import Console
+
+    registry = Registry(LocalFolder(local_path(settings.registry)))
+    channels = registry.channels()
+    table = Table("version", "channels", "cell", "variant", "accuracy", "macro_f1", "mae", "qwk", "reviews")
+    for version in reversed(registry.versions()):
+        pointing = ", ".join(sorted(name for name, to in channels.items() if to == version))
+        try:
+            manifest = read_bundle(_folder(settings.registry, version)).manifest
+        except BundleError as error:
+            table.add_row(version, pointing, str(error).removeprefix(f"{settings.registry}/"))
+            continue
+        figures = [f"{manifest.metrics[name]:.3f}" for name in ("accuracy", "macro_f1", "mae", "qwk")]
+        table.add_row(version, pointing, manifest.cell, manifest.variant, *figures, str(manifest.data.rows))
+    Console(highlight=False).print(table if table.row_count else "no version yet; publish one with `train`")
+    return Exit.OK
+
+
+def _show(settings: ShowSettings) -> int:
+    from rich.console import Console
+
+    manifest = read_bundle(_folder(settings.registry, settings.version)).manifest
+    if settings.raw:
+        sys.stdout.write(manifest.model_dump_json(indent=2) + "\n")
+        return Exit.OK
+    table = Table("of", "what", title=manifest.version)
+    for name, value in _summary(manifest).items():
+        table.add_row(name, value)
+    Console(highlight=False).print(table)
+    return Exit.OK
+
+
+def _summary(manifest: Manifest) -> dict[str, str]:
+    counts = ", ".join(f"{label}: {count}" for label, count in manifest.data.label_counts.items())
+    return {
+        "created": manifest.created_at,
+        "model": f"{manifest.cell}, {manifest.variant}",
+        "labels": ", ".join(map(str, manifest.decision.labels)),
+        "encoder": manifest.encoder.model_dump_json(),
+        "temperature": f"{manifest.decision.temperature:g}",
+        "data": f"{manifest.data.rows} reviews of {', '.join(manifest.data.files)} ({counts})",
+        "split": f"{manifest.data.train_rows} / {manifest.data.validation_rows} / {manifest.data.test_rows}",
+        **{name: f"{value:.3f}" for name, value in manifest.metrics.items()},
+        "files": ", ".join(f"{name} ({found.size_bytes} bytes)" for name, found in manifest.files.items()),
+        "toolchain": ", ".join(f"{name} {version}" for name, version in manifest.toolchain.items()),
+    }
+
+
+def _sample(settings: SampleSettings) -> int:
+    from trainer.sample import write_sample
+
+    counts = write_sample(settings.out, cache_folder())
+    rows = ", ".join(f"{count} {app_id}" for app_id, count in counts.items())
+    sys.stdout.write(f"{settings.out}: {sum(counts.values())} rated sentences ({rows}); Hutto & Gilbert 2014, MIT\n")
+    return Exit.OK
+
+
+def _folder(location: str, name: str) -> Path:
+    root = local_path(location)
+    return root / Registry(LocalFolder(root)).resolve(name)
+
+
+_COMMANDS: dict[type[BaseModel], Callable[[Any], int]] = {
+    TrainSettings: _train,
+    EvaluateSettings: _evaluate,
+    ListSettings: _list,
+    ShowSettings: _show,
+    SampleSettings: _sample,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""A bundle's files, from what a training run found.
+
+Owns the manifest's making, the version's content hash, the golden answers and the drift baseline. Writes nothing;
+`registry` publishes what this returns, and `schemas.bundle` reads it back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.bundle import MANIFEST_FILE, MODEL_FILE, REPORT_FILE, TABLE_FILE, table_bytes
+from schemas.decision import Decision
+from schemas.encoding import EncoderSettings
+from schemas.inference import Model, Scores
+from schemas.manifest import DriftBaseline, FileDigest, GoldenReview, Manifest
+from trainer.dataset import Dataset
+from trainer.evaluate import Evaluation
+from trainer.fit import Epoch
+from trainer.golden import GOLDEN_TEXTS
+from trainer.parity import Parity
+from trainer.settings import TrainSettings, recorded
+from trainer.vocabulary import Vocabulary
+
+CONFIDENCE_EDGES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+LENGTH_EDGES = [2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a training run found: everything the manifest and the report speak of.
+
+    Attributes:
+        settings: as given.
+        dataset: the three sides.
+        vocabulary: learned from the training side.
+        epochs: of the learning.
+        parities: of every variant with Keras.
+        parity: of the variant that is published.
+        graph: the TFLite file.
+        model: the same, served.
+        evaluation: of the served model on the test side.
+        floors: figures of the baselines on the same.
+        seconds: of each phase so far.
+        now: when the version is named.
+    """
+
+    settings: TrainSettings
+    dataset: Dataset
+    vocabulary: Vocabulary
+    epochs: Sequence[Epoch]
+    parities: Sequence[Parity]
+    parity: Parity
+    graph: bytes
+    model: Model
+    evaluation: Evaluation
+    floors: dict[str, dict[str, float]]
+    seconds: dict[str, float]
+    now: datetime
+
+    @property
+    def deciding(self) -> dict[str, bytes]:
+        """The files that decide ratings."""
+        return {MODEL_FILE: self.graph, TABLE_FILE: table_bytes(self.vocabulary.table)}
+
+    @property
+    def version(self) -> str:
+        """The version this run publishes."""
+        content = content_hash(self.deciding, self.vocabulary.settings, self.model.decision)
+        return version_name(self.now, content)
+
+
+def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
+    """Return the manifest and all files of the bundle, the manifest last: it vouches for the others."""
+    files = {**run.deciding, REPORT_FILE: report.encode()}
+    encoder = run.model.encoder
+    lengths = np.array([len(ids) for ids in encoder.encode_all(run.dataset.test.texts)], dtype=np.int64)
+    manifest = Manifest(
+        version=run.version,
+        created_at=run.now.astimezone(UTC).isoformat(timespec="seconds"),
+        encoder=run.vocabulary.settings,
+        decision=run.model.decision,
+        cell=run.settings.cell,
+        variant=run.parity.variant,
+        files=digests(files),
+        data=run.dataset.fingerprint,
+        metrics=rounded(run.evaluation.figures),
+        floors={name: rounded(figures) for name, figures in run.floors.items()},
+        golden=golden_reviews(run.model, GOLDEN_TEXTS),
+        baseline=drift_baseline(run.evaluation.scores, lengths, len(run.dataset.labels)),
+        toolchain=toolchain(),
+        training={
+            "settings": recorded(run.settings),
+            "epochs": [rounded(asdict(epoch)) for epoch in run.epochs],
+            "parity": [rounded(asdict(parity), 9) for parity in run.parities],
+            "classes": [rounded(asdict(label)) for label in run.evaluation.classes],
+            "seconds": run.seconds,
+        },
+    )
+    content: dict[str, Any] = manifest.model_dump(mode="json")
+    return manifest, {**files, MANIFEST_FILE: json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n"}
+
+
+def rounded(figures: Mapping[str, Any], digits: int = 6) -> dict[str, Any]:
+    """Return the mapping with its floats cut to what means something."""
+    return {name: round(value, digits) if isinstance(value, float) else value for name, value in figures.items()}
+
+
+def content_hash(files: Mapping[str, bytes], encoder: EncoderSettings, decision: Decision) -> str:
+    """Return 8 hex digits of everything that decides a rating: graph, table, encoder, decision (with the labels).
+
+    Not the time, the report or the figures: the same seed, data and machine give the same hash.
+    """
+    deciding = {
+        "files": {name: hashlib.sha256(files[name]).hexdigest() for name in (MODEL_FILE, TABLE_FILE)},
+        "encoder": encoder.model_dump(mode="json"),
+        "decision": decision.model_dump(mode="json"),
+    }
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def version_name(now: datetime, content: str) -> str:
+    """Return `<UTC time>-<content hash>`, so that versions sort by age."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{content}"
+
+
+def golden_reviews(model: Model, texts: Sequence[str]) -> list[GoldenReview]:
+    """Return what the served model says of the golden texts."""
+    scores = model.score(texts)
+    return [
+        GoldenReview(
+            text=text,
+            ids=model.encoder.encode(text).tolist(),
+            probabilities=[round(float(share), 6) for share in scores.probabilities[row]],
+            rating=model.decision.labels[int(scores.choices[row])],
+        )
+        for row, text in enumerate(texts)
+    ]
+
+
+def drift_baseline(scores: Scores, lengths: npt.NDArray[np.int64], count: int) -> DriftBaseline:
+    """Return how the held-out texts look through the model.
+
+    Args:
+        scores: of N texts.
+        lengths: `int64[N]`, tokens of each.
+        count: how many labels there are.
+    """
+    rows = len(scores.choices)
+    confidences = scores.probabilities[np.arange(rows), scores.choices]
+    return DriftBaseline(
+        rating_shares=_shares(np.bincount(scores.choices, minlength=count)),
+        confidence_edges=CONFIDENCE_EDGES,
+        confidence_shares=_shares(_histogram(confidences, CONFIDENCE_EDGES)),
+        length_edges=LENGTH_EDGES,
+        length_shares=_shares(_histogram(lengths, LENGTH_EDGES)),
+        unknown_ratio=round(scores.unknown / max(scores.tokens, 1), 6),
+    )
+
+
+def toolchain() -> dict[str, str]:
+    """Return the versions that made the file."""
+    found = {name: installed(name) for name in ("keras", "numpy", "ai-edge-litert")}
+    import tensorflow as tf
+
+    return {"python": platform.python_version(), "tensorflow": tf.__version__, **found}
+
+
+def digests(files: Mapping[str, bytes]) -> dict[str, FileDigest]:
+    """Return the sha256 and size of each file."""
+    return {
+        name: FileDigest(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+        for name, content in files.items()
+    }
+
+
+def _histogram(values: npt.NDArray[Any], upper_edges: Sequence[float]) -> npt.NDArray[np.int64]:
+    """Count values by bins whose upper edges are included; the last bin has none."""
+    return np.bincount(np.searchsorted(upper_edges, values, side="left"), minlength=len(upper_edges) + 1)
+
+
+def _shares(counts: npt.NDArray[np.int64]) -> list[float]:
+    return [round(float(share), 6) for share in counts / max(int(counts.sum()), 1)]

@@ -1,0 +1,238 @@
+"""Learning: length-bucketed batches, Adam, averaged weights, early stopping on validation.
+
+Owns the loop and its randomness. Never reads files, never prints: a `Watcher` is told. `convert` is next.
+
+Same seed, same data, same machine: same weights, bit for bit (`enable_op_determinism`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from schemas.encoding import Ids
+from schemas.inference import length_groups, pad
+from trainer.objectives import LOSSES, class_weights, drawn_rows
+from trainer.settings import FitSettings
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
+Predictor = Callable[[Sequence[Ids]], Floats]
+
+# Batches are cut from pools of so many batches, sorted by length inside: little padding, and still a random order.
+POOL_BATCHES = 50
+AVERAGE_EVERY = 5  # steps; averaging costs a read of every weight
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Encoded reviews: N rows of `int32[n]`, and `intp[N]` label indices."""
+
+    rows: Sequence[Ids]
+    targets: Indices
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one pass over the data came to."""
+
+    number: int
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    seconds: float
+    best: bool
+
+
+class Watcher(Protocol):
+    """Hears how the learning goes."""
+
+    def on_batch(self, epoch: int, batch: int, batches: int, loss: float) -> None:
+        """`batch` of `batches` is done; `loss` is the mean of the epoch so far."""
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        """An epoch is done and judged."""
+
+    def on_interrupt(self, kept: Epoch | None) -> None:
+        """Ctrl-C came; `kept` is the epoch that goes on, None when there is none yet."""
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and Keras, and make TensorFlow's kernels deterministic, for the whole process."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def fit(
+    network: keras.Model, train: Examples, validation: Examples, settings: FitSettings, watcher: Watcher
+) -> list[Epoch]:
+    """Train in place; the network ends with the weights of the best epoch.
+
+    Args:
+        network: as `model.build` returns it.
+        train: to learn from.
+        validation: to choose the epoch by.
+        settings: steps, loss, weights, seed.
+        watcher: hears of every batch and epoch.
+
+    Returns:
+        The epochs, in order.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C before the first epoch was done; later the best epoch so far is kept.
+    """
+    learner = _Learner(network, train, settings)
+    predict = predictor(network)
+    random = np.random.default_rng(settings.seed)
+    epochs: list[Epoch] = []
+    best: Epoch | None = None
+    try:
+        for number in range(1, settings.epochs + 1):
+            started = monotonic()
+            loss = learner.run_epoch(number, random, watcher)
+            with learner.averaged():
+                validation_loss, accuracy = _judge(predict, validation, settings)
+                improved = best is None or validation_loss < best.validation_loss
+                if improved:
+                    learner.keep()
+            epoch = Epoch(number, loss, validation_loss, accuracy, monotonic() - started, improved)
+            epochs.append(epoch)
+            best = epoch if improved else best
+            watcher.on_epoch(epoch)
+            if best is not None and number - best.number >= settings.patience:
+                break
+    except KeyboardInterrupt:
+        watcher.on_interrupt(best)
+        if best is None:
+            raise
+    learner.restore()
+    return epochs
+
+
+def batches(rows: Indices, lengths: npt.NDArray[np.int64], size: int, random: np.random.Generator) -> list[Indices]:
+    """Cut an epoch's rows into batches of like length, in random order: every row once, `intp[<= size]` each."""
+    shuffled = random.permutation(rows)
+    pool = size * POOL_BATCHES
+    found: list[Indices] = []
+    for start in range(0, len(shuffled), pool):
+        part = shuffled[start : start + pool]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        found.extend(part[at : at + size] for at in range(0, len(part), size))
+    return [found[at] for at in random.permutation(len(found))]
+
+
+def predictor(network: keras.Model) -> Predictor:
+    """Return the function from N rows `int32[n]` to the Keras network's logits `float32[N, K]`, in their order."""
+    classes = int(network.output_shape[-1])
+    signature = [tf.TensorSpec([None, None], tf.int32)]
+    run = tf.function(lambda ids: network(ids, training=False), input_signature=signature, autograph=False)
+
+    def predict(rows: Sequence[Ids]) -> Floats:
+        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+        logits = np.empty((len(rows), classes), dtype=np.float32)
+        for group in length_groups(lengths, max_rows=256):
+            logits[group] = run(pad([rows[row] for row in group], lengths[group])).numpy()
+        return logits
+
+    return predict
+
+
+def _judge(predict: Predictor, examples: Examples, settings: FitSettings) -> tuple[float, float]:
+    logits = predict(examples.rows)
+    one_hot = np.eye(logits.shape[1], dtype=np.float32)[examples.targets]
+    loss = float(np.mean(LOSSES[settings.loss](one_hot, logits)))
+    return loss, float((logits.argmax(axis=1) == examples.targets).mean())
+
+
+class _Learner:
+    """A network with its optimiser, the running average of its weights, and the best weights so far."""
+
+    def __init__(self, network: keras.Model, train: Examples, settings: FitSettings) -> None:
+        self._network = network
+        self._train = train
+        self._settings = settings
+        classes = int(network.output_shape[-1])
+        self._one_hot = np.eye(classes, dtype=np.float32)
+        self._weights = class_weights(settings, train.targets, classes)
+        self._lengths = np.fromiter(map(len, train.rows), dtype=np.int64, count=len(train.rows))
+        self._variables = network.trainable_variables
+        self._average = [tf.Variable(variable) for variable in self._variables]
+        self._best: list[Floats] | None = None
+        self._steps = 0
+        self._step = self._compile()
+
+    def _compile(self) -> Any:
+        classes = self._one_hot.shape[1]
+        optimizer = keras.optimizers.Adam(self._settings.learning_rate, global_clipnorm=1.0)
+        optimizer.build(self._variables)
+        loss_of = LOSSES[self._settings.loss]
+
+        def step(ids: Any, targets: Any, weights: Any) -> Any:
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(weights * loss_of(targets, self._network(ids, training=True)))
+            optimizer.apply_gradients(zip(tape.gradient(loss, self._variables), self._variables, strict=True))
+            return loss
+
+        signature = [
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([None, classes], tf.float32),
+            tf.TensorSpec([None], tf.float32),
+        ]
+        return tf.function(step, input_signature=signature, autograph=False)
+
+    def run_epoch(self, number: int, random: np.random.Generator, watcher: Watcher) -> float:
+        """Take one pass over the data and return its mean loss."""
+        drawn = drawn_rows(self._settings, self._train.targets, random)
+        plan = batches(drawn, self._lengths, self._settings.batch_rows, random)
+        total = 0.0
+        for done, rows in enumerate(plan, start=1):
+            targets = self._train.targets[rows]
+            ids = pad([self._train.rows[row] for row in rows], self._lengths[rows])
+            total += float(self._step(ids, self._one_hot[targets], self._weights[targets]))
+            self._steps += 1
+            if self._settings.averaging and self._steps % AVERAGE_EVERY == 0:
+                self._fold_in()
+            watcher.on_batch(number, done, len(plan), total / done)
+        return total / len(plan)
+
+    def _fold_in(self) -> None:
+        """Move the average towards the weights (Polyak & Juditsky 1992), faster while there is little to average."""
+        folds = self._steps / AVERAGE_EVERY
+        decay = min(self._settings.averaging**AVERAGE_EVERY, (1 + folds) / (10 + folds))
+        for average, variable in zip(self._average, self._variables, strict=True):
+            average.assign(decay * average + (1 - decay) * variable.value)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the averaged weights into the network for the time of the block."""
+        if not self._settings.averaging:
+            yield
+            return
+        raw = [variable.numpy() for variable in self._variables]
+        _assign(self._variables, self._average)
+        try:
+            yield
+        finally:
+            _assign(self._variables, raw)
+
+    def keep(self) -> None:
+        """Remember the network's present weights as the best."""
+        self._best = [variable.numpy() for variable in self._variables]
+
+    def restore(self) -> None:
+        """Put the best weights back."""
+        if self._best is not None:
+            _assign(self._variables, self._best)
+
+
+def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

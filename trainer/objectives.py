@@ -1,0 +1,72 @@
+"""What training minimises, and how rare labels are weighed: small functions, one for each name in the settings.
+
+Owns losses, class weights and resampling. A new one is a function here and a name in `settings.FitSettings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from trainer.settings import FitSettings
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
+Loss = Callable[[Any, Any], Any]
+
+
+def cross_entropy(targets: Any, logits: Any) -> Any:
+    """Return the cross-entropy of each row: `float32[B, K]` one-hot targets and logits -> `float32[B]`."""
+    return -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1)
+
+
+def ranked_probability(targets: Any, logits: Any) -> Any:
+    """Return the ranked probability score (Epstein 1969): squared distance of the cumulative distributions.
+
+    Unlike cross-entropy it knows that four stars are nearer to five than one is. `float32[B, K]` twice -> `float32[B]`.
+    """
+    gap = ops.cumsum(ops.softmax(logits, axis=-1), axis=-1) - ops.cumsum(targets, axis=-1)
+    return ops.sum(ops.square(gap), axis=-1)
+
+
+def ordinal(targets: Any, logits: Any) -> Any:
+    """Return cross-entropy plus the ranked probability score, `float32[B]`."""
+    return cross_entropy(targets, logits) + ranked_probability(targets, logits)
+
+
+LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "ordinal": ordinal}
+
+
+def class_weights(settings: FitSettings, targets: Indices, count: int) -> Floats:
+    """Return the weight of each class, `float32[K]`, 1 on average over the rows.
+
+    `weights`: the inverse square root of the share, a middle way between none and balanced, which trades all
+    accuracy for the rare labels.
+    """
+    if settings.imbalance != "weights":
+        return np.ones(count, dtype=np.float32)
+    shares = np.bincount(targets, minlength=count) / len(targets)
+    weights = 1 / np.sqrt(np.maximum(shares, 1 / len(targets)))
+    weights /= (weights * shares).sum()
+    return weights.astype(np.float32)
+
+
+def drawn_rows(settings: FitSettings, targets: Indices, random: np.random.Generator) -> Indices:
+    """Return the rows of one epoch, `intp[N]`, unordered.
+
+    `resample`: each label is drawn as often as the geometric mean of its count and the largest one.
+    """
+    rows = np.arange(len(targets))
+    if settings.imbalance != "resample":
+        return rows
+    counts = np.bincount(targets)
+    more = [
+        random.choice(np.flatnonzero(targets == label), round((count * counts.max()) ** 0.5) - count)
+        for label, count in enumerate(counts)
+        if 0 < count < counts.max()
+    ]
+    return np.concatenate([rows, *more])

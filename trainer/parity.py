@@ -1,0 +1,113 @@
+"""Is the file the model? The gate between conversion and publishing.
+
+Owns the comparison of a TFLite file with the Keras network it came from, and the choice of the variant. Never
+publishes; a ParityError ends the run with the registry untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.decision import Decision, zero_one_costs
+from schemas.encoding import Ids
+from schemas.inference import Graph, length_groups, pad
+from trainer.errors import ParityError
+from trainer.settings import Variant
+
+Floats = npt.NDArray[np.float32]
+
+# The largest difference of a probability, measured times about ten: 1e-6, 1e-4 and 3e-3 on trained models.
+TOLERANCES: dict[Variant, float] = {"float32": 1e-4, "float16": 5e-3, "int8": 5e-2}
+NEIGHBOUR_TOLERANCE = 1e-5
+NEAR_TIE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How one variant compares with Keras.
+
+    Attributes:
+        variant: which.
+        size_bytes: of the file.
+        probability_error: the largest difference of a probability.
+        neighbour_error: the largest difference of a logit between a row alone and the same row in a padded batch.
+        changed: how many validation texts get another likeliest label, near ties (within 1e-3) left out.
+    """
+
+    variant: Variant
+    size_bytes: int
+    probability_error: float
+    neighbour_error: float
+    changed: int
+
+
+def random_rows(size: int, seed: int, *, rows: int = 48, longest: int = 80) -> list[Ids]:
+    """Return random id rows, `int32[n]` with 1 <= n <= longest, over every id the table has."""
+    random = np.random.default_rng(seed)
+    return [random.integers(1, size, length, dtype=np.int32) for length in random.integers(1, longest + 1, rows)]
+
+
+def logits_of(model: Graph, rows: Sequence[Ids], classes: int) -> Floats:
+    """Return a TFLite graph's logits of encoded rows, `float32[N, K]`, as `schemas.inference.Model` runs them."""
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    logits = np.empty((len(rows), classes), dtype=np.float32)
+    for group in length_groups(lengths):
+        logits[group] = model.logits(pad([rows[row] for row in group], lengths[group]))
+    return logits
+
+
+Judged = tuple[Sequence[Ids], Floats]  # encoded rows, and Keras' logits of them
+
+
+def compare(variant: Variant, model: bytes, graph: Graph, probe: Judged, texts: Judged) -> Parity:
+    """Compare a variant with Keras.
+
+    Args:
+        variant: which.
+        model: the file.
+        graph: the file, opened.
+        probe: rows (the golden set and random ones) and Keras' logits of them.
+        texts: the validation rows and Keras' logits of them.
+    """
+    rows, expected = probe
+    classes = expected.shape[1]
+    decision = Decision(labels=list(range(classes)), costs=zero_one_costs(classes))
+    found = logits_of(graph, rows, classes)
+    alone = np.concatenate([graph.logits(row[None]) for row in rows])
+    off = np.abs(decision.probabilities(found) - decision.probabilities(expected)).max()
+    before = decision.probabilities(texts[1])
+    after = decision.probabilities(logits_of(graph, texts[0], classes))
+    top = np.sort(before, axis=1)
+    changed = (before.argmax(axis=1) != after.argmax(axis=1)) & (top[:, -1] - top[:, -2] > NEAR_TIE)
+    return Parity(variant, len(model), float(off), float(np.abs(found - alone).max()), int(changed.sum()))
+
+
+def require(parity: Parity) -> None:
+    """Refuse a variant that is not the model.
+
+    Raises:
+        ParityError: probabilities differ from Keras', or depend on the neighbours.
+    """
+    limit = TOLERANCES[parity.variant]
+    if not parity.probability_error <= limit:  # a NaN must not pass
+        raise ParityError(
+            f"{parity.variant}: probabilities are off by {parity.probability_error:.2g} from Keras, over {limit:g}; "
+            "nothing was published"
+        )
+    if parity.variant == "float32" and not parity.neighbour_error <= NEIGHBOUR_TOLERANCE:
+        raise ParityError(
+            f"{parity.variant}: a row's logits move by {parity.neighbour_error:.2g} with its neighbours, "
+            f"over {NEIGHBOUR_TOLERANCE:g}; nothing was published"
+        )
+
+
+def smallest_faithful(found: Sequence[Parity]) -> Parity:
+    """Return the smallest variant that changes no validation rating and passes; float32 is always one or refused."""
+    faithful = [
+        parity for parity in found if parity.changed == 0 and parity.probability_error <= TOLERANCES[parity.variant]
+    ]
+    return min(faithful, key=lambda parity: parity.size_bytes, default=next(p for p in found if p.variant == "float32"))

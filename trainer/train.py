@@ -1,0 +1,203 @@
+"""One training run, from reviews to a published version: the phases, in order.
+
+Owns the order and nothing else; each phase is a room of its own. Nothing reaches the registry before every gate has
+passed, and the channel moves last.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from schemas.bundle import Bundle
+from schemas.decision import Decision, zero_one_costs
+from schemas.encoding import Encoder
+from schemas.inference import Graph, Model
+from trainer.bundle import Run, make
+from trainer.calibrate import choose_costs, fit_temperature
+from trainer.console import Screen, classes_table, figures_table, plain_table
+from trainer.convert import convert
+from trainer.dataset import Dataset, Part, class_shares, load
+from trainer.errors import DataError
+from trainer.evaluate import evaluate
+from trainer.fit import Epoch, Examples, Predictor, fit, predictor, seed_everything
+from trainer.floors import floors
+from trainer.golden import GOLDEN_TEXTS
+from trainer.model import Weights, build, weights_of
+from trainer.parity import Parity, compare, logits_of, random_rows, require, smallest_faithful
+from trainer.registry import LocalFolder, Registry, check_channel, local_path
+from trainer.report import render
+from trainer.runtime import open_interpreter
+from trainer.settings import TrainSettings, Variant
+from trainer.vocabulary import learn, linguistics
+
+NO_CHANNEL = "none"
+VARIANTS: tuple[Variant, ...] = ("float32", "float16", "int8")
+
+
+class Learned(NamedTuple):
+    """A trained network, as far as the later phases need it."""
+
+    weights: Weights
+    predict: Predictor
+    epochs: list[Epoch]
+
+
+class Converted(NamedTuple):
+    """The file to publish, and how every variant compared."""
+
+    graph: bytes
+    parity: Parity
+    parities: list[Parity]
+
+
+def train(settings: TrainSettings, screen: Screen) -> Run:
+    """Run every phase and publish.
+
+    Raises:
+        TrainerError: the data, a gate or the registry refused; the registry is as it was.
+        BundleError: the bundle does not replay its own golden set; the same.
+        KeyboardInterrupt: Ctrl-C, and there was nothing to keep; the same.
+    """
+    registry = Registry(LocalFolder(local_path(settings.registry)))
+    if settings.channel != NO_CHANNEL:
+        check_channel(settings.channel)
+    linguistics(settings)  # a missing word list is found before minutes of reading
+    seed_everything(settings.seed)
+    with screen.phase("read"):
+        dataset = load(settings, settings.seed)
+    _say_data(dataset, screen)
+    with screen.phase("vocabulary"):
+        vocabulary = learn(dataset.train.texts, settings)
+        encoder = vocabulary.encoder()
+        seen, judged = (_encoded(encoder, dataset.part(side)) for side in ("train", "validation"))
+    with screen.phase("fit"), screen.learning():
+        learned = _fit(settings, encoder.size, (seen, judged), len(dataset.labels), screen)
+    with screen.phase("convert"):
+        converted = _convert(settings, encoder, learned, judged)
+    _say_variants(converted, screen)
+    with screen.phase("calibrate"):
+        graph = Graph(open_interpreter(converted.graph))
+        model = Model(encoder, graph, _decide(settings, graph, judged, dataset.labels))
+    with screen.phase("evaluate"):
+        evaluation = evaluate(model, dataset.test)
+    with screen.phase("floors"):
+        found_floors = floors(dataset) if settings.floors else {}
+    with screen.phase("publish"):
+        run = Run(
+            settings=settings,
+            dataset=dataset,
+            vocabulary=vocabulary,
+            epochs=learned.epochs,
+            parities=converted.parities,
+            parity=converted.parity,
+            graph=converted.graph,
+            model=model,
+            evaluation=evaluation,
+            floors=found_floors,
+            seconds=screen.seconds,
+            now=datetime.now(UTC),
+        )
+        _publish(run, registry)
+    return run
+
+
+def show_run(run: Run, screen: Screen) -> None:
+    """Print what a run came to: the model beside the floors, each label, and the version."""
+    rows = {f"{run.settings.cell} ({run.parity.variant}, TFLite)": run.evaluation.figures, **run.floors}
+    screen.result(figures_table(f"{len(run.dataset.test)} held-out reviews", rows))
+    screen.result(classes_table(run.evaluation))
+    channel = "" if run.settings.channel == NO_CHANNEL else f", and {run.settings.channel} points at it"
+    screen.result(f"published {run.version} in {run.settings.registry}{channel}; {sum(screen.seconds.values()):.0f} s")
+
+
+def _encoded(encoder: Encoder, part: Part) -> Examples:
+    return Examples(encoder.encode_all(part.texts), part.targets)
+
+
+def _fit(
+    settings: TrainSettings, size: int, examples: tuple[Examples, Examples], classes: int, screen: Screen
+) -> Learned:
+    seen, judged = examples
+    network = build(settings, size, class_shares(seen.targets, classes), settings.seed)
+    epochs = fit(network, seen, judged, settings, screen)
+    return Learned(weights_of(network, settings), predictor(network), epochs)
+
+
+def _convert(settings: TrainSettings, encoder: Encoder, learned: Learned, judged: Examples) -> Converted:
+    """Convert every variant asked for, hold each against Keras, and choose.
+
+    float32 is always made: when it is not the network, the graph is wrong and nothing may be published.
+    """
+    wanted = VARIANTS if settings.variant == "auto" else tuple({"float32": 0, settings.variant: 0})
+    probe = [*encoder.encode_all(GOLDEN_TEXTS), *random_rows(encoder.size, settings.seed)]
+    probes = (probe, learned.predict(probe))
+    texts = (judged.rows, learned.predict(judged.rows))
+    graphs: dict[Variant, bytes] = {variant: convert(learned.weights, variant) for variant in wanted}
+    parities = [
+        compare(variant, content, Graph(open_interpreter(content)), probes, texts)
+        for variant, content in graphs.items()
+    ]
+    require(parities[0])
+    chosen = smallest_faithful(parities) if settings.variant == "auto" else parities[-1]
+    require(chosen)
+    return Converted(graphs[chosen.variant], chosen, parities)
+
+
+def _decide(settings: TrainSettings, graph: Graph, judged: Examples, labels: list[int]) -> Decision:
+    count = len(labels)
+    logits = logits_of(graph, judged.rows, count)
+    temperature = fit_temperature(logits, judged.targets, labels)
+    calibrated = Decision(labels=labels, temperature=temperature, costs=zero_one_costs(count))
+    costs = choose_costs(settings.decide, calibrated.probabilities(logits), judged.targets, labels)
+    return Decision(labels=labels, temperature=temperature, costs=costs)
+
+
+def _publish(run: Run, registry: Registry) -> None:
+    """Replay the golden set through the bundle as a worker will, then publish, then move the channel."""
+    manifest, files = make(run, render(run))
+    Bundle(manifest, run.graph, run.vocabulary.table).load(open_interpreter)
+    if run.settings.test_out is not None:
+        _write_part(run.settings.test_out, run.dataset.test, run.dataset.labels)
+    registry.publish(manifest.version, files)
+    if run.settings.channel != NO_CHANNEL:
+        registry.point(run.settings.channel, manifest.version)
+
+
+def _write_part(path: Path, part: Part, labels: Sequence[int]) -> None:
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("content", "score"))
+            writer.writerows((text, labels[target]) for text, target in zip(part.texts, part.targets, strict=True))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}; choose another --test-out") from error
+
+
+def _say_data(dataset: Dataset, screen: Screen) -> None:
+    found = dataset.fingerprint
+    counts = ", ".join(f"{label}: {count}" for label, count in found.label_counts.items())
+    screen.say(f"  {found.rows} reviews ({counts}), {found.duplicate_rows} of them repeat another's words")
+    screen.say(f"  train {found.train_rows}, validation {found.validation_rows}, test {found.test_rows}")
+    if dataset.dropped:
+        screen.say(f"  {dataset.dropped} rows left out: their words are in --test-data")
+    if dataset.bad_count:
+        screen.say(f"  {dataset.bad_count} bad rows skipped, the first: {'; '.join(map(str, dataset.bad))}")
+
+
+def _say_variants(converted: Converted, screen: Screen) -> None:
+    rows = [
+        (
+            f"{parity.variant}{' *' if parity is converted.parity else ''}",
+            f"{parity.size_bytes / 1e6:.2f} MB",
+            f"{parity.probability_error:.1e}",
+            f"{parity.neighbour_error:.1e}",
+            str(parity.changed),
+        )
+        for parity in converted.parities
+    ]
+    columns = ("variant", "size", "off from Keras", "off by neighbours", "ratings changed")
+    screen.note(plain_table("TFLite (* is published)", columns, rows))
