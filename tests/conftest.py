@@ -1,0 +1,86 @@
+"""What every level of tests shares: small parts, and real services that start once a session.
+
+A missing Java, Maven or redis-server skips a test here and fails it where `CI` is set: a suite that skips its real
+parts in CI proves nothing there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from hypothesis import HealthCheck, settings
+from prometheus_client import CollectorRegistry
+
+from deploy.kafka import LocalKafka
+from deploy.process import ServiceUnavailable
+from deploy.redis import LocalRedis
+from tests.doubles import ManualClock, MemoryLog
+from worker.metrics import Metrics
+
+ROOT = Path(__file__).parents[1]
+TOY_REGISTRY = Path(__file__).parent / "fixtures" / "toy_bundle"
+TOY_VERSION = "20260101T000000Z-70700000"
+
+# Examples are not timed: the machine is shared, and a slow moment is no counterexample.
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("here"), derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip the test for want of a service or data; fail it in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(CollectorRegistry())
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog()
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """No `WORKER_*` variable and no `.env`, whatever the machine has."""
+    for name in [name for name in os.environ if name.startswith("WORKER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return monkeypatch
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[LocalKafka]:
+    """One broker for the session; whoever stops it starts it again."""
+    broker = LocalKafka()
+    try:
+        broker.start()
+    except ServiceUnavailable as unavailable:
+        missing(str(unavailable))
+    with broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[LocalRedis]:
+    """One Redis for the session; tests keep apart by their prefix."""
+    server = LocalRedis(appendonly=True)
+    try:
+        server.start()
+    except ServiceUnavailable as unavailable:
+        missing(str(unavailable))
+    with server:
+        yield server

@@ -1,0 +1,450 @@
+"""The worker's ports in memory: a cluster, a source, a store, a delivery, a clock, a classifier.
+
+Owns what the ports promise without a service. The same contract suites (`tests/contract/`) run on these and on the
+real things, so a unit test on them proves something. Time moves only with the clock given; nothing here sleeps.
+
+    MemoryCluster ── MemorySource     topics, groups with cooperative assignment, committed offsets
+                  └─ MemoryDelivery   publishes and commits in one step, or not at all
+    MemoryStore                       ratings, deletion markers and summaries behind the fence of `write.lua`
+    Faults                            the errors a double raises at its next calls
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from schemas.rating import Rating, SourcePosition
+from worker.clock import Clock
+from worker.errors import ServiceError, TransientError
+from worker.parse import rejected
+from worker.records import Deleted, Partition, Pending, Rated, Record, Rejected, Settled, partition_of
+from worker.settings import WorkerSettings
+from worker.sinks.topic import Outgoing, outgoing
+
+WALL_S = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+TIMESTAMP_MS = int(WALL_S) * 1000
+TOPIC = "reviews"
+REFUSED = "kaboom"  # the word no model here can rate, toy bundle included
+
+
+class ManualClock:
+    """Time that moves when told to; `sleep` tells it."""
+
+    def __init__(self, monotonic_s: float = 1000.0, wall_s: float = WALL_S) -> None:
+        self._monotonic_s = monotonic_s
+        self._wall_s = wall_s
+
+    def monotonic(self) -> float:
+        return self._monotonic_s
+
+    def wall(self) -> float:
+        return self._wall_s
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        assert seconds >= 0
+        self._monotonic_s += seconds
+        self._wall_s += seconds
+
+
+class Event(NamedTuple):
+    """A line of the log."""
+
+    level: int
+    event: str
+    fields: Mapping[str, str | float | bool | None]
+
+
+class MemoryLog:
+    """Keeps what was logged."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, level: int, event: str, /, **fields: str | float | bool | None) -> None:
+        self.events.append(Event(level, event, fields))
+
+    @property
+    def names(self) -> list[str]:
+        return [each.event for each in self.events]
+
+
+class Faults:
+    """What the next calls of a double raise, in order; None lets one pass. Then all pass."""
+
+    def __init__(self) -> None:
+        self._next: deque[ServiceError | None] = deque()
+
+    def then(self, *errors: ServiceError | None) -> None:
+        self._next.extend(errors)
+
+    def strike(self) -> None:
+        error = self._next.popleft() if self._next else None
+        if error is not None:
+            raise error
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRecord:
+    """A consumed record."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+def make_record(
+    value: bytes | str | None = "good app",
+    *,
+    key: bytes | None = None,
+    partition: int = 0,
+    offset: int = 0,
+    topic: str = TOPIC,
+    timestamp: int = TIMESTAMP_MS,
+    headers: Sequence[tuple[str, bytes]] = (),
+) -> MemoryRecord:
+    """Return a record; a text is encoded as UTF-8."""
+    content = value.encode() if isinstance(value, str) else value
+    return MemoryRecord(topic, partition, offset, timestamp, key, content, headers)
+
+
+def make_rated(
+    review_id: str = "r1", rating: int = 5, *, app_id: str | None = None, record: Record | None = None
+) -> Rated:
+    """Return a rated review."""
+    record = record or make_record()
+    probabilities = [0.9 if label == rating else 0.025 for label in range(1, 6)]
+    return Rated(
+        record,
+        Rating(
+            review_id=review_id,
+            app_id=app_id,
+            rating=rating,
+            expected_rating=float(rating),
+            confidence=0.9,
+            probabilities=probabilities,
+            model_version="stub-1",
+            rated_at="2026-01-01T00:00:00.000Z",
+            source=SourcePosition(topic=record.topic, partition=record.partition, offset=record.offset),
+        ),
+    )
+
+
+class MemoryCluster:
+    """Topics, and groups that read them. A record may be produced to arrive later, when the clock gets there."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.committed: dict[tuple[str, Partition], int] = {}
+        self._topics: dict[str, list[list[tuple[float, MemoryRecord]]]] = {}
+        self._members: dict[str, list[MemorySource]] = {}
+
+    def create(self, topic: str, partitions: int = 1) -> None:
+        self._topics.setdefault(topic, [[] for _ in range(partitions)])
+
+    def delete(self, topic: str) -> None:
+        del self._topics[topic]
+
+    def has(self, topic: str) -> bool:
+        return topic in self._topics
+
+    def produce(self, record: MemoryRecord, *, in_s: float = 0.0) -> MemoryRecord:
+        """Append a record behind those of its partition, its offset given here; it arrives in so many seconds."""
+        log = self._topics[record.topic][record.partition]
+        at = max(self.clock.monotonic() + in_s, log[-1][0] if log else 0.0)
+        stamped = MemoryRecord(
+            record.topic, record.partition, len(log), record.timestamp, record.key, record.value, record.headers
+        )
+        log.append((at, stamped))
+        return stamped
+
+    def partitions(self, topics: Sequence[str]) -> list[Partition]:
+        return [Partition(name, number) for name in topics for number in range(len(self._topics.get(name, ())))]
+
+    def records(self, partition: Partition, start: int = 0) -> Iterator[MemoryRecord]:
+        """Yield what has arrived, from an offset on."""
+        now = self.clock.monotonic()
+        for at, record in self._log(partition)[start:]:
+            if at > now:
+                return
+            yield record
+
+    def all_records(self, topic: str) -> list[MemoryRecord]:
+        return [record for partition in self.partitions([topic]) for record in self.records(partition)]
+
+    def next_arrival(self, positions: Mapping[Partition, int]) -> float:
+        """Return when the next unread record arrives; infinity when none is on its way."""
+        ats = [self._log(partition)[at : at + 1] for partition, at in positions.items()]
+        return min((log[0][0] for log in ats if log), default=float("inf"))
+
+    def end(self, partition: Partition) -> int:
+        return len(self._log(partition))
+
+    def join(self, member: MemorySource) -> None:
+        self._members.setdefault(member.group, []).append(member)
+
+    def leave(self, member: MemorySource) -> None:
+        self._members[member.group].remove(member)
+
+    def share_of(self, member: MemorySource) -> tuple[set[Partition], set[Partition]]:
+        """Return what a member should own, and what of it no other member still holds."""
+        members = self._members[member.group]
+        due = set(self.partitions(member.topics)[members.index(member) :: len(members)])
+        held = {partition for other in members if other is not member for partition in other.positions}
+        return due, due - held
+
+    def _log(self, partition: Partition) -> list[tuple[float, MemoryRecord]]:
+        logs = self._topics.get(partition.topic, [])
+        return logs[partition.partition] if partition.partition < len(logs) else []
+
+
+class MemorySource:
+    """The Source port: a member of a group. Partitions move only inside `poll` and `hold`, cooperatively."""
+
+    def __init__(self, cluster: MemoryCluster, topics: Sequence[str] = (TOPIC,), group: str = "starstream") -> None:
+        self.topics = topics
+        self.group = group
+        self.positions: dict[Partition, int] = {}
+        self.faults = Faults()
+        self.held_s = 0.0
+        self.closed = False
+        self._cluster = cluster
+        self._revoked: set[Partition] = set()
+        self._joined = False
+        cluster.join(self)
+
+    def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+        self.faults.strike()
+        self._rebalance()
+        found = self._fetch(max_records)
+        if not found:
+            clock = self._cluster.clock
+            arrives_in_s = self._cluster.next_arrival(self.positions) - clock.monotonic()
+            clock.sleep(min(timeout_s, max(0.0, arrives_in_s)))
+            found = self._fetch(max_records)
+        return found
+
+    def take_revoked(self) -> frozenset[Partition]:
+        taken, self._revoked = frozenset(self._revoked), set()
+        return taken
+
+    def trouble(self) -> str | None:
+        if self._joined:
+            return None
+        missing = [topic for topic in self.topics if not self._cluster.has(topic)]
+        if missing:
+            return f"WORKER_INPUT_TOPICS: {', '.join(missing)}: no such topic on the brokers; create it"
+        return f"joining the consumer group {self.group}"
+
+    def rewind(self, positions: Mapping[Partition, int]) -> None:
+        self.positions |= {each: offset for each, offset in positions.items() if each in self.positions}
+
+    def hold(self, timeout_s: float) -> None:
+        self._rebalance()
+        self._cluster.clock.sleep(timeout_s)
+        self.held_s += timeout_s
+
+    def close(self, timeout_s: float) -> None:
+        del timeout_s
+        self.positions.clear()
+        self._cluster.leave(self)
+        self.closed = True
+
+    def _rebalance(self) -> None:
+        due, free = self._cluster.share_of(self)
+        for partition in set(self.positions) - due:
+            del self.positions[partition]
+            self._revoked.add(partition)
+        for partition in free - set(self.positions):
+            self.positions[partition] = self._cluster.committed.get((self.group, partition), 0)
+        self._joined = bool(due)
+
+    def _fetch(self, max_records: int) -> list[MemoryRecord]:
+        found: list[MemoryRecord] = []
+        for partition, position in sorted(self.positions.items()):
+            for record in self._cluster.records(partition, position):
+                if len(found) == max_records:
+                    return found
+                found.append(record)
+                self.positions[partition] = record.offset + 1
+        return found
+
+
+class MemoryDelivery:
+    """The Delivery port: publishes and commits in one step, so what it published is exactly what was committed."""
+
+    def __init__(self, cluster: MemoryCluster, settings: WorkerSettings, source: MemorySource) -> None:
+        self.faults = Faults()
+        self.ping_faults = Faults()
+        self.settled: list[Settled] = []
+        self.commits: list[dict[Partition, int]] = []
+        self.closed = False
+        self._cluster = cluster
+        self._settings = settings
+        self._source = source
+
+    def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
+        self.faults.strike()
+        lost = set(offsets) - set(self._source.positions)
+        if lost:
+            raise TransientError("kafka", f"commit: {len(lost)} partitions belong to another worker now")
+        for each in settled:
+            self._publish(outgoing(each, self._settings))
+        self.settled.extend(settled)
+        self.commits.append(dict(offsets))
+        for partition, offset in offsets.items():
+            self._cluster.committed[self._source.group, partition] = offset
+
+    def ping(self) -> None:
+        self.ping_faults.strike()
+        for topic in (self._settings.output_topic, self._settings.dead_letter_topic):
+            if not self._cluster.has(topic):
+                raise TransientError("kafka", f"{topic}: no such topic on the brokers; create it")
+
+    def close(self, timeout_s: float) -> None:
+        del timeout_s
+        self.closed = True
+
+    def _publish(self, record: Outgoing) -> None:
+        stamp = round(self._cluster.clock.wall() * 1000) if record.timestamp_ms is None else record.timestamp_ms
+        partition = Partition(record.topic, sum(record.key or b"") % len(self._cluster.partitions([record.topic])))
+        self._cluster.produce(
+            MemoryRecord(*partition, 0, stamp, record.key, record.value, tuple(record.headers)),
+        )
+
+
+class _Place(NamedTuple):
+    """A source position as the fence compares it."""
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+    def order(self, new: _Place) -> int:
+        """Return 1 when `new` is newer, 0 when it is the same position, -1 when it is older."""
+        if self[:3] == new[:3]:
+            return (new.offset > self.offset) - (new.offset < self.offset)
+        if new.timestamp_ms != self.timestamp_ms:
+            return 1 if new.timestamp_ms > self.timestamp_ms else -1
+        return 1 if new.offset >= self.offset else -1
+
+
+@dataclass(slots=True)
+class _Row:
+    rating: Rating
+    place: _Place
+    expires_at: float
+    counted_in: str | None
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """The Store port with the fence of `write.lua`. A failing write stores the first half, as a torn one would."""
+
+    clock: Clock
+    ttl_s: int = 0
+    marker_ttl_s: float = 24 * 3600.0
+    topic_id: Callable[[str], str] = field(default=lambda _topic: "")
+    faults: Faults = field(default_factory=Faults)
+    ping_faults: Faults = field(default_factory=Faults)
+    results: Counter[str] = field(default_factory=Counter)
+    summaries: dict[str, Counter[str]] = field(default_factory=dict)
+    _rows: dict[str, _Row] = field(default_factory=dict)
+    _markers: dict[str, tuple[_Place, float]] = field(default_factory=dict)
+
+    def write(self, settled: Sequence[Settled]) -> None:
+        rows = [each for each in settled if not isinstance(each, Rejected)]
+        try:
+            self.faults.strike()
+        except ServiceError:
+            self._write(rows[: len(rows) // 2])
+            raise
+        self._write(rows)
+
+    def ping(self) -> None:
+        self.ping_faults.strike()
+
+    @property
+    def ratings(self) -> dict[str, Rating]:
+        """The ratings that live, by id."""
+        self._expire()
+        return {review_id: row.rating for review_id, row in self._rows.items()}
+
+    def life_s(self, review_id: str) -> float:
+        """Return how long a rating has to live, infinity for ever."""
+        return self._rows[review_id].expires_at - self.clock.monotonic()
+
+    def _write(self, rows: Sequence[Rated | Deleted]) -> None:
+        self._expire()
+        for each in rows:
+            self.results[self._write_one(each)] += 1
+
+    def _write_one(self, each: Rated | Deleted) -> str:
+        review_id = each.review_id if isinstance(each, Deleted) else each.rating.review_id
+        record = each.record
+        new = _Place(record.topic, self.topic_id(record.topic), record.partition, record.offset, record.timestamp)
+        row = self._rows.get(review_id)
+        fence = row.place if row else self._markers.get(review_id, (None, 0.0))[0]
+        order = fence.order(new) if fence else 1
+        if order < 1:
+            return "replayed" if order == 0 else "stale"
+        if row and row.counted_in:
+            self._count(row.counted_in, row.rating.rating, -1)
+        now = self.clock.monotonic()
+        if isinstance(each, Deleted):
+            self._rows.pop(review_id, None)
+            self._markers[review_id] = (new, now + self.marker_ttl_s)
+            return "deleted"
+        self._markers.pop(review_id, None)
+        life_s = self.ttl_s or float("inf")
+        self._rows[review_id] = _Row(each.rating, new, now + life_s, each.rating.app_id)
+        if each.rating.app_id:
+            self._count(each.rating.app_id, each.rating.rating, 1)
+        return "written"
+
+    def _count(self, app_id: str, star: int, by: int) -> None:
+        summary = self.summaries.setdefault(app_id, Counter())
+        summary["count"] += by
+        summary["sum"] += by * star
+        summary[f"count:{star}"] += by
+
+    def _expire(self) -> None:
+        now = self.clock.monotonic()
+        self._rows = {key: row for key, row in self._rows.items() if row.expires_at > now}
+        self._markers = {key: marker for key, marker in self._markers.items() if marker[1] > now}
+
+
+class StubClassifier:
+    """The Classifier port by two words: `love` is five stars, `bad` one, else three; `kaboom` cannot be rated."""
+
+    version = "stub-1"
+
+    def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
+        return [self._rate(each, rated_at) for each in pending]
+
+    def _rate(self, pending: Pending, rated_at: str) -> Rated | Rejected:
+        words = pending.review.text.casefold().split()
+        if REFUSED in words:
+            return rejected(pending.record, "unratable", "text: refused", model_version=self.version)
+        star = 5 if "love" in words else 1 if "bad" in words else 3
+        rated = make_rated(pending.review_id, star, app_id=pending.review.app_id, record=pending.record)
+        return Rated(pending.record, rated.rating.model_copy(update={"rated_at": rated_at}))
+
+
+def by_partition(records: Sequence[Record]) -> dict[Partition, list[int]]:
+    """Return the offsets of each partition, in the order given."""
+    found: dict[Partition, list[int]] = {}
+    for record in records:
+        found.setdefault(partition_of(record), []).append(record.offset)
+    return found
