@@ -15,11 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 from typing import TypeVar
+from uuid import uuid4
 
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
 
+from worker.attempts import Attempts
 from worker.backoff import Backoff
 from worker.batcher import Batcher
+from worker.breaker import Breaker
 from worker.bundles import fetch_bundle, resolve_version
 from worker.classifier import TfliteClassifier
 from worker.clock import Clock, SystemClock
@@ -130,6 +133,12 @@ def _connect(process: _Process, classifier: TfliteClassifier) -> Pipeline | None
         classifier=classifier,
         store=store,
         delivery=delivery,
+        attempts=Attempts(store, life=uuid4().hex, limit=settings.max_attempts),
+        breaker=Breaker(
+            share=settings.breaker_share,
+            window_records=settings.breaker_window_records,
+            consecutive=settings.breaker_consecutive,
+        ),
         metrics=metrics,
         health=process.health,
         clock=clock,

@@ -61,9 +61,7 @@ class Batcher:
             return self._patience_s
         if self._full:
             return 0.0
-        lingers = self._waiting[0][2] + self._linger_s - now
-        idles = self._last_arrival + self._idle_s - now
-        return max(0.0, min(lingers, idles))
+        return max(0.0, min(self._linger_until, self._idle_at) - now)
 
     def release(self, now: float) -> Batch | None:
         """Return the next batch that is due, or None."""
@@ -71,9 +69,9 @@ class Batcher:
             return None
         if self._full:
             return self._take("full")
-        if now - self._waiting[0][2] >= self._linger_s:
+        if now >= self._linger_until:
             return self._take("linger")
-        if now - self._last_arrival >= self._idle_s:
+        if now >= self._idle_at:
             return self._take("idle")
         return None
 
@@ -97,6 +95,16 @@ class Batcher:
     @property
     def _full(self) -> bool:
         return len(self._waiting) >= self._max_records or self._bytes >= self._max_bytes
+
+    # `wait_s` and `release` compare with the very same numbers: were one to round otherwise, the loop would be told to
+    # wait for nothing and find nothing due, and spin.
+    @property
+    def _linger_until(self) -> float:
+        return self._waiting[0][2] + self._linger_s
+
+    @property
+    def _idle_at(self) -> float:
+        return self._last_arrival + self._idle_s
 
     def _take(self, reason: ReleaseReason) -> Batch:
         taken: list[Record] = []

@@ -7,8 +7,7 @@
     │   ├── TransientError       comes back by itself: pause, back off, try again
     │   ├── PermanentError       will not heal by waiting (topic missing, not authorised, wrong type of key)
     │   └── FencedError          another worker owns this slot: exit
-    ├── StreamRejectedError      the dead-letter breaker opened
-    └── StalledError             the loop did not come round in time
+    └── StreamRejectedError      the dead-letter breaker opened
 
 Owns the tree and the exit codes. Third-party errors are translated in `source` and `sinks`, nowhere else.
 """
@@ -90,8 +89,10 @@ class FencedError(ServiceError):
         return ExitCode.FENCED
 
 
-class StalledError(WorkerError):
-    """The loop did not come round in time."""
+class StreamRejectedError(WorkerError):
+    """Too large a share of the stream can not be rated; an operator must look."""
+
+    exit_code = ExitCode.BREAKER
 
 
 def exit_code_of(error: WorkerError) -> ExitCode:

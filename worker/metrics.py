@@ -120,6 +120,18 @@ class Metrics:
             multiprocess_mode="livesum",
             registry=registry,
         )
+        self.partitions_stalled = Gauge(
+            "starstream_partitions_stalled",
+            "Partitions with records to read whose position does not move.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.breaker_open = Gauge(
+            "starstream_breaker_open",
+            "1 while too large a share of dead letters holds the stream.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         self.rebalances = counter("rebalances_total", "Changes of ownership, by kind.", "event", REBALANCE_EVENTS)
         self.model_info = Gauge(
             "starstream_model_info",

@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from worker.attempts import Attempts
 from worker.backoff import Backoff
 from worker.batcher import Batcher
+from worker.breaker import Breaker
 from worker.clock import Clock, iso_utc
-from worker.errors import ServiceError, TransientError
+from worker.errors import ServiceError, StreamRejectedError, TransientError
 from worker.health import Health
 from worker.logs import Log
 from worker.metrics import Metrics
-from worker.parse import Parser
+from worker.parse import Parser, rejected
 from worker.ports import Classifier, Delivery, Source, Store
-from worker.records import Batch, Partition, Pending, Record, Settled, next_offsets, partition_of
+from worker.records import Batch, Partition, Pending, Record, Rejected, Settled, next_offsets, partition_of
 
 _STOP_CHECK_S = 0.5  # no call blocks longer, so a signal is seen in time
 
@@ -39,6 +41,8 @@ class Pipeline:
     classifier: Classifier
     store: Store
     delivery: Delivery
+    attempts: Attempts
+    breaker: Breaker
     metrics: Metrics
     health: Health
     clock: Clock
@@ -51,6 +55,7 @@ class Pipeline:
 
         Raises:
             ServiceError: permanent or fenced; what is not committed is redelivered.
+            StreamRejectedError: the breaker opened; raised once stopped, held until then.
         """
         while not self.stopping:
             self.step()
@@ -67,6 +72,7 @@ class Pipeline:
 
         Raises:
             ServiceError: permanent or fenced.
+            StreamRejectedError: the breaker opened, and the worker was stopped since.
         """
         self.health.beat()
         wait_s = self.batcher.wait_s(self.clock.monotonic())
@@ -77,7 +83,9 @@ class Pipeline:
             self._start_over([], error)
             return
         self._report(self.source.trouble())
-        self.batcher.drop(self.source.take_revoked())
+        if revoked := self.source.take_revoked():
+            self.batcher.drop(revoked)
+            self.attempts.forget(revoked)
         self.batcher.add(records, self.clock.monotonic())
         self.metrics.consumed.inc(len(records))
         while (batch := self.batcher.release(self.clock.monotonic())) is not None:
@@ -86,23 +94,38 @@ class Pipeline:
 
     def _settle(self, batch: Batch) -> bool:
         """Settle a batch whole; False when a service is away and everything unsettled has been rewound."""
-        self.health.beat()
         self.metrics.batch_reviews.observe(len(batch.records))
         self.metrics.released.labels(batch.reason).inc()
-        settled = self._judge(batch.records)
+        unsettled = list(batch.records)
         try:
-            with self._timed("redis"):
-                self.store.write(settled)
-            with self._timed("topic"):
-                self._deliver(settled, next_offsets(batch.records))
+            for records in self.attempts.split(batch.records):
+                self._settle_together(records)
+                unsettled = [] if len(records) == len(unsettled) else _without(unsettled, records)
         except TransientError as error:
             self.metrics.checkpoints.labels("failed").inc()
-            self._start_over(batch.records, error)
+            self._start_over(unsettled, error)
             return False
+        except StreamRejectedError as error:
+            self._stand_still(unsettled, error)
+            raise
+        return True
+
+    def _settle_together(self, records: Sequence[Record]) -> None:
+        """Take records that were read together from parse to commit: one checkpoint."""
+        self.health.beat()
+        with self._timed("redis"):
+            condemned = self.attempts.begin(records)
+        settled = self._judge(records, condemned)
+        reason = self.breaker.opens(settled)
+        if reason is not None:
+            raise StreamRejectedError(f"dead-letter breaker: {reason}; look at the dead letters, then restart")
+        with self._timed("redis"):
+            self.store.write(settled)
+        with self._timed("topic"):
+            self._deliver(settled, next_offsets(records))
         self.backoff.reset()
         self.metrics.checkpoints.labels("committed").inc()
         self.metrics.count_settled(settled, self.clock.wall())
-        return True
 
     def _deliver(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
         started = self.clock.monotonic()
@@ -113,18 +136,43 @@ class Pipeline:
             raise
         self.metrics.sink_seconds.labels("topic").observe(self.clock.monotonic() - started)
 
-    def _judge(self, records: Sequence[Record]) -> list[Settled]:
+    def _judge(self, records: Sequence[Record], condemned: frozenset[tuple[Partition, int]]) -> list[Settled]:
         """Return the outcome of each record, in order; nothing has had an effect yet."""
         version = self.classifier.version
         with self._timed("parse"):
-            parsed = [self.parser.parse(record, version) for record in records]
+            parsed = [
+                self._condemn(record, version)
+                if condemned and (partition_of(record), record.offset) in condemned
+                else self.parser.parse(record, version)
+                for record in records
+            ]
         with self._timed("classify"):
             pending = [each for each in parsed if isinstance(each, Pending)]
             rated = iter(self.classifier.rate(pending, iso_utc(self.clock.wall())))
         return [next(rated) if isinstance(each, Pending) else each for each in parsed]
 
+    def _condemn(self, record: Record, version: str) -> Rejected:
+        lives = self.attempts.lives(partition_of(record))
+        self.log(
+            logging.ERROR, "record_condemned", topic=record.topic, partition=record.partition, offset=record.offset
+        )
+        message = f"the process died {lives - 1} times while it rated this record alone (WORKER_MAX_ATTEMPTS)"
+        return rejected(record, "unratable", message, model_version=version, exception="worker.attempts.Attempts")
+
+    def _stand_still(self, unsettled: Sequence[Record], error: StreamRejectedError) -> None:
+        """Hold the stream, loudly, until stopped: going on, or starting again and again, would drain the topic."""
+        self.source.rewind(_first_offsets([*unsettled, *self.batcher.clear()]))
+        self.metrics.breaker_open.set(1)
+        self.metrics.ready.set(0)
+        self.health.down("breaker", str(error))
+        self.log(logging.CRITICAL, "breaker_open", reason=str(error))
+        while not self.stopping:
+            self._hold(_STOP_CHECK_S)
+
     def _start_over(self, unsettled: Sequence[Record], error: TransientError) -> None:
         """Forget all that is unsettled, go back to where it was read, and wait until the services answer."""
+        with suppress(TransientError):  # best effort: with the ledger away nothing was noted either
+            self.attempts.forgive(unsettled)
         self.source.rewind(_first_offsets([*unsettled, *self.batcher.clear()]))
         while not self.stopping:
             self._say_down(error)
@@ -170,6 +218,11 @@ class Pipeline:
             yield
         finally:
             self.metrics.phase_seconds.labels(phase).inc(self.clock.monotonic() - started)
+
+
+def _without(records: Sequence[Record], settled: Sequence[Record]) -> list[Record]:
+    gone = {(partition_of(record), record.offset) for record in settled}
+    return [record for record in records if (partition_of(record), record.offset) not in gone]
 
 
 def _first_offsets(records: Sequence[Record]) -> dict[Partition, int]:

@@ -99,6 +99,19 @@ class WorkerSettings(BaseSettings):
         DEFAULT_MAX_TEXT_CHARS, ge=1, le=1_000_000, description="longer texts are dead-lettered"
     )
 
+    # Poison
+    max_attempts: int = Field(
+        3, ge=0, le=100, description="deaths at a record before it is tried alone, then rejected; 0: off"
+    )
+    breaker_share: float = Field(
+        0.5, gt=0, le=1, description="stop when more of the last records than this share are dead letters; 1: off"
+    )
+    breaker_window_records: int = Field(1000, ge=10, le=100_000, description="how many of the last records count")
+    breaker_consecutive: int = Field(500, ge=0, description="stop at so many dead letters in a row; 0: off")
+    max_message_bytes: int = Field(
+        1_000_000, ge=10_000, description="the brokers' limit; a larger dead letter is cut and marked so"
+    )
+
     # Model
     registry: str = Field("models", min_length=1, description="folder or fsspec URL of the bundles")
     channel: str = Field(STABLE, pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="channel of the registry to serve")

@@ -22,6 +22,7 @@ from worker.settings import WorkerSettings
 
 _FETCH_BYTES = 8 * 1024 * 1024  # per partition: 105k records/s against 65k at 1 MiB
 _OBSERVE_EVERY_S = 1.0
+_STALL_S = 60.0
 
 
 class KafkaSource:
@@ -43,6 +44,7 @@ class KafkaSource:
         self._clock = clock
         self._observed_at = 0.0
         self._membership: Any = None
+        self._progress: dict[Partition, tuple[int, float]] = {}  # position, and since when it stands there
         self._ownership = _Ownership(metrics)
         with translated("connect"):
             self._consumer = KafkaConsumer(
@@ -96,7 +98,7 @@ class KafkaSource:
     def trouble(self) -> str | None:
         """Return why no record can come now; None when they can."""
         if self._ownership.joined:
-            return None
+            return self._stalled()
         missing = [topic for topic in self._settings.input_topics if not self._consumer.partitions_for_topic(topic)]
         if missing:
             return f"WORKER_INPUT_TOPICS: {', '.join(missing)}: no such topic on the brokers; create it"
@@ -133,6 +135,7 @@ class KafkaSource:
             for partition, records in strays.items():
                 self._consumer.seek(partition, records[0].offset)
         finally:
+            self._progress.clear()  # what stands still on purpose is not stalled
             owned = self._owned()
             self._consumer.resume(*(each for each in held if Partition(*each) in owned))
             self._metrics.partitions_paused.set(0)
@@ -168,6 +171,20 @@ class KafkaSource:
             position = self._consumer.position(each, timeout_ms=0) if end is not None else None
             if end is not None and position is not None:
                 self._metrics.lag.labels(each.topic, str(each.partition)).set(max(0, end - position))
+                before = self._progress.get(Partition(*each))
+                if before is None or before[0] != position or end <= position:
+                    self._progress[Partition(*each)] = (position, now)
+
+    def _stalled(self) -> str | None:
+        """Return which partitions have records that do not come (a fetcher that lost one did so in 3.0.7)."""
+        now = self._clock.monotonic()
+        owned = self._owned()
+        stalled = [at for at, (_, since) in self._progress.items() if now - since > _STALL_S and at in owned]
+        self._metrics.partitions_stalled.set(len(stalled))
+        if not stalled:
+            return None
+        names = ", ".join(f"{at.topic}-{at.partition}" for at in stalled[:5])
+        return f"{names}: records wait, and none came for {_STALL_S:.0f} s: an open transaction, or a stuck client"
 
 
 class _Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +20,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from schemas.rating import Rating, rating_key, summary_key
+from worker.attempts import Attempt
 from worker.clock import Clock
 from worker.errors import PermanentError, ServiceError, TransientError
 from worker.metrics import Metrics
-from worker.records import Deleted, Rated, Record, Rejected, Settled
+from worker.records import Deleted, Partition, Rated, Record, Rejected, Settled
 from worker.settings import WorkerSettings
 
 _SCRIPT: Final = (Path(__file__).parent / "write.lua").read_text(encoding="utf-8")
@@ -88,6 +89,7 @@ class RedisStore:
         self, settings: WorkerSettings, *, metrics: Metrics, clock: Clock, topic_id: Callable[[str], str]
     ) -> None:
         self._prefix = settings.redis_prefix
+        self._attempts_key = f"{self._prefix}attempts:{{{settings.group_id}}}"
         self._ttl_s = settings.redis_ttl_s
         self._summary = settings.redis_summary
         self._metrics = metrics
@@ -130,6 +132,34 @@ class RedisStore:
         for letter, name in _RESULTS.items():
             self._metrics.redis_writes.labels(name).inc(sum(result.count(letter) for result in results))
 
+    def load_attempts(self, partitions: Sequence[Partition]) -> Mapping[Partition, Attempt]:
+        """Return the notes of these partitions; see `worker.attempts`.
+
+        Raises:
+            ServiceError: Redis is away.
+        """
+        with translated("read attempts"):
+            found = self._any().hmget(self._attempts_key, [f"{each.topic}-{each.partition}" for each in partitions])
+        notes = {}
+        for partition, note in zip(partitions, found, strict=True):
+            if note is not None:
+                first, last, lives, life = note.decode().split(":")
+                notes[partition] = Attempt(int(first), int(last), int(lives), life)
+        return notes
+
+    def save_attempts(self, attempts: Mapping[Partition, Attempt]) -> None:
+        """Replace the notes of these partitions.
+
+        Raises:
+            ServiceError: Redis is away.
+        """
+        notes = {
+            f"{at.topic}-{at.partition}": f"{note.first}:{note.last}:{note.lives}:{note.life}"
+            for at, note in attempts.items()
+        }
+        with translated("note attempts"):
+            self._any().hset(self._attempts_key, mapping=notes)
+
     def ping(self) -> None:
         """Return if Redis answers.
 
@@ -137,11 +167,14 @@ class RedisStore:
             ServiceError: it does not.
         """
         with translated("ping"):
-            (self._cluster or self._client).ping()  # type: ignore[union-attr]  # one of the two is there
+            self._any().ping()
 
     def close(self) -> None:
         """Give the connections back."""
-        (self._cluster or self._client).close()  # type: ignore[union-attr]
+        self._any().close()
+
+    def _any(self) -> Any:
+        return self._client if self._cluster is None else self._cluster
 
     def _call(self, rows: Sequence[Rated | Deleted]) -> list[str | int]:
         """Return the arguments of one EVALSHA: number of keys, keys, operations, lives."""

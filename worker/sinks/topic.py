@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from kafka import KafkaProducer
 
+from schemas.dead_letter import OWN
 from schemas.rating import CONTENT_TYPE
 from worker.kafka_client import client_config, translated
 from worker.records import Deleted, Partition, Rated, Record, Settled
@@ -88,12 +89,16 @@ def outgoing(settled: Settled, settings: WorkerSettings) -> Outgoing:
         )
     if isinstance(settled, Deleted):
         return Outgoing(settings.output_topic, settled.review_id.encode(), None, _trace(record), None)
+    value, cut = record.value, []
+    if value is not None and len(value) > settings.max_message_bytes:
+        # Headers make a letter larger than its record, and the brokers would refuse it for ever. The whole value
+        # is still where the headers say it came from.
+        value, cut = value[: settings.max_message_bytes], [(f"{OWN}truncated-from-bytes", str(len(value)).encode())]
     original = [(name, value or b"") for name, value in record.headers]
     # The original's time, so that a dead letter can be replayed as what it was.
     timestamp_ms = record.timestamp if record.timestamp >= 0 else None
-    return Outgoing(
-        settings.dead_letter_topic, record.key, record.value, settled.letter.headers(original), timestamp_ms
-    )
+    headers = [*settled.letter.headers(original), *cut]
+    return Outgoing(settings.dead_letter_topic, record.key, value, headers, timestamp_ms)
 
 
 def require_topics(producer: KafkaProducer, settings: WorkerSettings) -> None:

@@ -1,0 +1,44 @@
+"""The dead-letter breaker: a bad deploy upstream must not drain the topic into the dead letters.
+
+Owns the rule. Asked before a batch is published, so what opened it stays in the input topic. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from worker.records import Rejected, Settled
+
+_LEAST_RECORDS = 100  # a share of fewer says nothing
+
+
+class Breaker:
+    """Counts rejections among the last records.
+
+    Args:
+        share: opens when more than this share of the window is rejected; 1 never does.
+        window_records: how many of the last records count.
+        consecutive: opens when so many in a row are rejected; 0 never does.
+    """
+
+    def __init__(self, *, share: float, window_records: int, consecutive: int) -> None:
+        self._share = share
+        self._consecutive = consecutive
+        self._window: deque[bool] = deque(maxlen=window_records)
+        self._row = 0
+
+    def opens(self, settled: Sequence[Settled]) -> str | None:
+        """Count a batch that is about to be published; return why it must not be, or None."""
+        longest = 0
+        for each in settled:
+            rejected = isinstance(each, Rejected)
+            self._window.append(rejected)
+            self._row = self._row + 1 if rejected else 0
+            longest = max(longest, self._row)
+        if self._consecutive and longest >= self._consecutive:
+            return f"{longest} records in a row can not be rated (WORKER_BREAKER_CONSECUTIVE={self._consecutive})"
+        seen, wrong = len(self._window), sum(self._window)
+        if seen >= min(_LEAST_RECORDS, self._window.maxlen or _LEAST_RECORDS) and wrong > self._share * seen:
+            return f"{wrong} of the last {seen} records can not be rated (WORKER_BREAKER_SHARE={self._share})"
+        return None
