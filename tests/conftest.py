@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from deploy.kafka import LocalKafka
 from deploy.process import ServiceUnavailable
 from deploy.redis import LocalRedis
+from tests import KAFKA_WARNING
 from tests.doubles import ManualClock, MemoryLog
 from worker.metrics import Metrics
 
@@ -29,6 +30,10 @@ TOY_VERSION = "20260101T000000Z-70700000"
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("filterwarnings", f"ignore:{KAFKA_WARNING}:DeprecationWarning")
 
 
 def missing(reason: str) -> NoReturn:

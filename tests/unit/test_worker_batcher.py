@@ -1,0 +1,250 @@
+"""The batcher's promises: nothing lost, nothing doubled, order kept, linger kept, and no busy loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tests.doubles import ManualClock, MemoryRecord, by_partition, make_record
+from worker.batcher import Batcher
+from worker.records import Batch, Partition, Record, partition_of
+
+LINGER_S = 0.010
+IDLE_S = 0.002
+OVERHEAD_BYTES = 100
+
+
+def make_batcher(
+    *,
+    max_records: int = 4,
+    max_bytes: int = 1_000_000,
+    linger_s: float = LINGER_S,
+    idle_s: float = IDLE_S,
+    patience_s: float = 0.5,
+) -> Batcher:
+    return Batcher(
+        max_records=max_records, max_bytes=max_bytes, linger_s=linger_s, idle_s=idle_s, patience_s=patience_s
+    )
+
+
+def records(count: int, *, partition: int = 0, start: int = 0, value: str = "x") -> list[MemoryRecord]:
+    return [make_record(value, partition=partition, offset=start + number) for number in range(count)]
+
+
+@dataclass
+class Stream:
+    """Numbers the records of each partition as a topic would."""
+
+    next_offset: dict[int, int] = field(default_factory=dict)
+
+    def take(self, sizes: Sequence[tuple[int, int]]) -> list[MemoryRecord]:
+        taken = []
+        for partition, size in sizes:
+            offset = self.next_offset.get(partition, 0)
+            self.next_offset[partition] = offset + 1
+            taken.append(make_record("x" * size, partition=partition, offset=offset))
+        return taken
+
+
+class Limits(NamedTuple):
+    """What a batcher is made with; times in tenths of milliseconds, so that rounding is met and shrinks well."""
+
+    max_records: int
+    max_bytes: int
+    linger: int
+    idle: int
+
+    @property
+    def linger_s(self) -> float:
+        return self.linger / 10_000
+
+    @property
+    def idle_s(self) -> float:
+        return min(self.idle, self.linger) / 10_000
+
+    def batcher(self) -> Batcher:
+        return make_batcher(
+            max_records=self.max_records, max_bytes=self.max_bytes, linger_s=self.linger_s, idle_s=self.idle_s
+        )
+
+
+Arrivals = list[tuple[int, int]]  # partition and size of each record
+Steps = list[tuple[Arrivals, int]]  # what arrives, and how long it takes, in tenths of milliseconds
+
+arrivals = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 600)), max_size=6)
+steps = st.lists(st.tuples(arrivals, st.integers(0, 200)), max_size=12)
+limits = st.builds(Limits, st.integers(1, 9), st.integers(1, 3000), st.integers(0, 200), st.integers(0, 200))
+
+
+@given(limits, steps)
+def test_batcher_releases_every_record_once_and_in_order(limit: Limits, steps: Steps) -> None:
+    batcher, clock, stream = limit.batcher(), ManualClock(), Stream()
+    added: list[Record] = []
+    batches: list[Batch] = []
+    for sizes, wait in steps:
+        taken = stream.take(sizes)
+        added.extend(taken)
+        batcher.add(taken, clock.monotonic())
+        while (batch := batcher.release(clock.monotonic())) is not None:
+            batches.append(batch)
+        clock.advance(wait / 10_000)
+    while (batch := batcher.drain()) is not None:
+        batches.append(batch)
+    released = [record for batch in batches for record in batch.records]
+    assert released == added
+    assert batcher.release(clock.monotonic()) is None
+    assert batcher.clear() == []
+
+
+@given(limits, steps)
+def test_batch_keeps_both_limits_and_is_never_empty(limit: Limits, steps: Steps) -> None:
+    batcher, clock, stream = limit.batcher(), ManualClock(), Stream()
+    for sizes, wait in steps:
+        batcher.add(stream.take(sizes), clock.monotonic())
+        while (batch := batcher.release(clock.monotonic())) is not None:
+            sizes_bytes = [len(record.value or b"") + OVERHEAD_BYTES for record in batch.records]
+            assert 1 <= len(sizes_bytes) <= limit.max_records
+            assert len(sizes_bytes) == 1 or sum(sizes_bytes) <= limit.max_bytes
+        clock.advance(wait / 10_000)
+
+
+@given(limits, steps)
+def test_no_record_waits_past_linger_once_asked(limit: Limits, steps: Steps) -> None:
+    batcher, clock, stream = limit.batcher(), ManualClock(), Stream()
+    waiting: dict[tuple[Partition, int], float] = {}
+    for sizes, wait in steps:
+        taken = stream.take(sizes)
+        batcher.add(taken, clock.monotonic())
+        waiting |= {(partition_of(record), record.offset): clock.monotonic() for record in taken}
+        while (batch := batcher.release(clock.monotonic())) is not None:
+            for record in batch.records:
+                del waiting[partition_of(record), record.offset]
+        assert all(clock.monotonic() - since < limit.linger_s + 1e-9 for since in waiting.values())
+        clock.advance(wait / 10_000)
+
+
+@given(limits, steps)
+def test_loop_that_waits_as_told_neither_spins_nor_holds_a_record_too_long(limit: Limits, steps: Steps) -> None:
+    """The pipeline's own way round: block as told, or less when records come, then ask."""
+    batcher, clock, stream = limit.batcher(), ManualClock(), Stream()
+    since: dict[tuple[Partition, int], float] = {}
+    for sizes, arrives_in in steps:
+        told = batcher.wait_s(clock.monotonic())
+        assert told > 0, "nothing is due, so the loop must block"
+        clock.advance(min(told, arrives_in / 10_000) if sizes else told)
+        taken = stream.take(sizes)
+        batcher.add(taken, clock.monotonic())
+        since |= {(partition_of(record), record.offset): clock.monotonic() for record in taken}
+        while (batch := batcher.release(clock.monotonic())) is not None:
+            for record in batch.records:
+                waited = clock.monotonic() - since.pop((partition_of(record), record.offset))
+                assert waited <= limit.linger_s + 1e-9
+
+
+@given(limits, arrivals, st.sets(st.integers(0, 2)))
+def test_drop_forgets_only_the_partitions_given(limit: Limits, sizes: Arrivals, gone: set[int]) -> None:
+    batcher, taken = limit.batcher(), Stream().take(sizes)
+    batcher.add(taken, 0.0)
+    batcher.drop({Partition("reviews", number) for number in gone} | {Partition("other", 0)})
+    left: list[Record] = []
+    while (batch := batcher.drain()) is not None:
+        left.extend(batch.records)
+    assert left == [record for record in taken if record.partition not in gone]
+
+
+@given(limits, arrivals, st.sets(st.integers(0, 2)))
+def test_bytes_are_forgotten_with_the_records(limit: Limits, sizes: Arrivals, gone: set[int]) -> None:
+    assume(limit.max_bytes > 200)
+    batcher = limit.batcher()
+    batcher.add(Stream().take(sizes), 0.0)
+    batcher.drop({Partition("reviews", number) for number in gone})
+    batcher.clear()
+    batcher.add(records(1), 5.0)
+    assert batcher.wait_s(5.0) == pytest.approx(0.0 if limit.max_records == 1 else limit.idle_s)
+
+
+def test_a_full_batch_is_released_at_once() -> None:
+    batcher = make_batcher(max_records=4)
+    batcher.add(records(9), 0.0)
+    assert batcher.wait_s(0.0) == 0.0
+    first, second = batcher.release(0.0), batcher.release(0.0)
+    assert first is not None
+    assert second is not None
+    assert (first.reason, len(first.records)) == ("full", 4)
+    assert (second.reason, [record.offset for record in second.records]) == ("full", [4, 5, 6, 7])
+    assert batcher.release(0.0) is None
+
+
+def test_a_batch_is_full_by_bytes_too() -> None:
+    batcher = make_batcher(max_records=100, max_bytes=1000)
+    batcher.add([make_record("x" * 400, offset=offset) for offset in range(3)], 0.0)
+    batch = batcher.release(0.0)
+    assert batch is not None
+    assert (batch.reason, len(batch.records)) == ("full", 2)
+
+
+def test_a_record_larger_than_a_batch_is_a_batch_by_itself() -> None:
+    batcher = make_batcher(max_bytes=1000)
+    batcher.add([make_record("x" * 5000), make_record("y", offset=1)], 0.0)
+    batch = batcher.release(0.0)
+    assert batch is not None
+    assert [record.offset for record in batch.records] == [0]
+
+
+def test_a_quiet_stream_is_released_as_idle() -> None:
+    batcher = make_batcher()
+    batcher.add(records(1), 0.0)
+    assert batcher.release(0.0) is None
+    assert batcher.wait_s(0.0) == pytest.approx(IDLE_S)
+    batch = batcher.release(IDLE_S)
+    assert batch is not None
+    assert batch.reason == "idle"
+
+
+def test_a_trickle_is_released_when_its_first_record_has_lingered() -> None:
+    batcher = make_batcher(max_records=1000)
+    at = 0.0
+    while (batch := batcher.release(at)) is None:
+        batcher.add(records(1, start=round(at * 1000)), at)
+        at += IDLE_S / 2
+    assert batch.reason == "linger"
+    assert at == pytest.approx(LINGER_S, abs=IDLE_S)
+    assert len(batch.records) == 10
+
+
+def test_what_waits_at_the_end_is_drained() -> None:
+    batcher = make_batcher()
+    batcher.add(records(6), 0.0)
+    reasons = []
+    while (batch := batcher.drain()) is not None:
+        reasons.append((batch.reason, len(batch.records)))
+    assert reasons == [("drain", 4), ("drain", 2)]
+
+
+def test_an_empty_batcher_lets_the_loop_block_for_its_patience() -> None:
+    batcher = make_batcher(patience_s=0.5)
+    assert batcher.wait_s(7.0) == 0.5
+    assert batcher.release(7.0) is None
+    assert batcher.drain() is None
+
+
+def test_clear_returns_what_waited_in_order() -> None:
+    batcher = make_batcher(max_records=100)
+    taken = [*records(3, partition=1), *records(2, partition=0)]
+    batcher.add(taken, 0.0)
+    assert batcher.clear() == taken
+    assert by_partition(taken) == {Partition("reviews", 1): [0, 1, 2], Partition("reviews", 0): [0, 1]}
+    assert batcher.room == 100
+
+
+def test_room_shrinks_with_what_waits_and_is_never_negative() -> None:
+    batcher = make_batcher(max_records=4)
+    batcher.add(records(3), 0.0)
+    assert batcher.room == 1
+    batcher.add(records(3, start=3), 0.0)
+    assert batcher.room == 0
