@@ -1,0 +1,88 @@
+"""A stand-in for Kafka where there is no Java: librdkafka's mock cluster, in a process of its own.
+
+Owns that process and its address. It is not Kafka: README.md lists what was tried and what does not work. For
+`make demo` only, at-least-once only; nothing about delivery may be concluded from it.
+
+`python -m deploy.kafka.embedded` prints `{"bootstrap": ..., "api_version": ...}` as its first line of output and serves
+until its standard input closes or SIGTERM comes. It needs the extra `embedded` (confluent-kafka).
+"""
+
+import importlib.util
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from deploy.kafka.errors import KafkaUnavailable
+from deploy.process import LocalService, Tie
+
+_API_VERSION = (2, 3)
+_MISSING = (
+    "confluent-kafka is not installed: pip install 'starstream[embedded]', "
+    "or install Java 17 and Maven for the real broker"
+)
+
+
+class EmbeddedKafka(LocalService):
+    """The mock cluster, started and stopped like `LocalKafka`; everything in it is lost when it stops.
+
+    Topics appear at their first use. One consumer per group: a second member never gets partitions.
+
+    Attributes:
+        api_version: what every kafka-python client must be given; it cannot ask, and times out trying.
+        group_options: what a kafka-python consumer should be given, so that a group forms again within 5 s.
+        partitions: every topic's number of them.
+    """
+
+    name = "embedded-kafka"
+    api_version: ClassVar[tuple[int, int]] = _API_VERSION
+    group_options: ClassVar[Mapping[str, int]] = {"session_timeout_ms": 6000, "heartbeat_interval_ms": 500}
+    partitions: ClassVar[int] = 4
+    _cwd = Path(__file__).parents[2]  # where `-m deploy...` resolves
+
+    def __init__(self, *, data_dir: Path | None = None, start_timeout_s: float = 30.0) -> None:
+        super().__init__(data_dir=data_dir, start_timeout_s=start_timeout_s, tie=Tie.STDIN)
+        self._bootstrap = ""
+
+    @property
+    def bootstrap(self) -> str:
+        """Address for clients; another one after every start, and empty before the first."""
+        return self._bootstrap
+
+    def _prepare(self) -> list[str]:
+        if importlib.util.find_spec("confluent_kafka") is None:
+            raise KafkaUnavailable(_MISSING)
+        return [sys.executable, "-m", "deploy.kafka.embedded"]
+
+    def _answers(self) -> bool:
+        # librdkafka's warnings go to the same log, before and after the line.
+        for line in self.child.log_output.splitlines(keepends=True):
+            if line.startswith("{") and line.endswith("\n"):
+                self._bootstrap = json.loads(line)["bootstrap"]
+                return True
+        return False
+
+
+def main() -> int:
+    """Serve the mock cluster; return the exit code."""
+    try:
+        from confluent_kafka import Producer
+    except ImportError:
+        print(_MISSING, file=sys.stderr)
+        return 69  # EX_UNAVAILABLE of sysexits.h
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # The cluster lives as long as the client it was configured on.
+    host = Producer({"test.mock.num.brokers": 1})
+    (broker,) = host.list_topics(timeout=10).brokers.values()
+    print(json.dumps({"bootstrap": f"{broker.host}:{broker.port}", "api_version": _API_VERSION}), flush=True)
+    try:
+        sys.stdin.read()
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
