@@ -371,3 +371,27 @@ def test_stand_in_needs_its_extra() -> None:
         cwd=ROOT, env={}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, "starstream[embedded]" in done.stderr) == (69, True)
+
+
+def test_stand_in_proves_nothing_about_transactions(embedded: EmbeddedKafka) -> None:
+    """README says so; when librdkafka learns them, say so there."""
+    client = {"bootstrap_servers": embedded.bootstrap, "api_version": embedded.api_version}
+    producer = KafkaProducer(**client, transactional_id="t1")
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send("ratings", b"aborted", partition=0).get(timeout=20)
+    producer.abort_transaction()
+    producer.close(5)
+    consumer = KafkaConsumer(
+        "ratings", **client, group_id=None, auto_offset_reset="earliest", isolation_level="read_committed"
+    )
+    values: list[bytes] = []
+
+    def seen() -> bool:
+        for records in consumer.poll(200).values():
+            values.extend(record.value for record in records)
+        return bool(values)
+
+    wait_until(seen, 20, "the aborted record")
+    consumer.close()
+    assert values == [b"aborted"]
