@@ -5,7 +5,8 @@ real things, so a unit test on them proves something. Time moves only with the c
 
     MemoryCluster ── MemorySource     topics, groups with cooperative assignment, committed offsets
                   └─ MemoryDelivery   publishes and commits in one step, or not at all
-    MemoryStore                       ratings, deletion markers and summaries behind the fence of `write.lua`
+    MemoryStore                       ratings, deletion markers and summaries behind the fence of `write.lua`,
+                                      and the notes of attempts
     Faults                            the errors a double raises at its next calls
 """
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from schemas.rating import Rating, SourcePosition
+from worker.attempts import Attempt
 from worker.clock import Clock
 from worker.errors import ServiceError, TransientError
 from worker.parse import rejected
@@ -362,6 +364,7 @@ class MemoryStore:
     summaries: dict[str, Counter[str]] = field(default_factory=dict)
     _rows: dict[str, _Row] = field(default_factory=dict)
     _markers: dict[str, tuple[_Place, float]] = field(default_factory=dict)
+    _attempts: dict[Partition, Attempt] = field(default_factory=dict)
 
     def write(self, settled: Sequence[Settled]) -> None:
         rows = [each for each in settled if not isinstance(each, Rejected)]
@@ -374,6 +377,12 @@ class MemoryStore:
 
     def ping(self) -> None:
         self.ping_faults.strike()
+
+    def load_attempts(self, partitions: Sequence[Partition]) -> Mapping[Partition, Attempt]:
+        return {each: self._attempts[each] for each in partitions if each in self._attempts}
+
+    def save_attempts(self, attempts: Mapping[Partition, Attempt]) -> None:
+        self._attempts |= attempts
 
     @property
     def ratings(self) -> dict[str, Rating]:

@@ -1,0 +1,201 @@
+"""The loop when a service is away, or gone for good, and when it is told to stop meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.doubles import REFUSED, TOPIC, MemorySource
+from tests.fixtures.world import GONE, KAFKA_GONE, World
+from worker.errors import FencedError, PermanentError, ServiceError
+from worker.records import Record
+
+
+@pytest.mark.parametrize("part", ["store", "delivery", "source"])
+def test_an_outage_loses_nothing_and_doubles_nothing(part: str) -> None:
+    world = World()
+    error = GONE if part == "store" else KAFKA_GONE
+    world.faults[part].then(None, error)
+    world.store.ping_faults.then(*[GONE] * (3 if part == "store" else 0))
+    world.delivery.ping_faults.then(*[KAFKA_GONE] * (0 if part == "store" else 3))
+    for partition in (0, 1):
+        world.produce(*["love it", "bad"] * 10, partition=partition)
+    world.steps()
+    world.assert_settled_once()
+    assert world.source.held_s > 0
+    assert world.health.reasons == {}
+    assert world.log.names.count("outage") == 1, "said once, not once a try"
+    assert world.log.names[-1] == "recovered"
+
+
+def test_an_outage_says_why_it_is_not_ready_and_holds_the_partitions() -> None:
+    world = World()
+    world.produce("love it")
+    world.store.faults.then(GONE)
+    seen: list[dict[str, str]] = []
+
+    class Curious(MemorySource):
+        def hold(self, timeout_s: float) -> None:
+            seen.append(dict(world.health.reasons))
+            assert world.sample("starstream_ready") == 0
+            super().hold(timeout_s)
+
+    world.join(Curious(world.cluster))
+    world.steps()
+    assert seen
+    assert all(reasons == {"redis": "redis: connection refused"} for reasons in seen)
+    world.pipeline.step()
+    assert world.sample("starstream_ready") == 1
+
+
+def test_a_long_outage_backs_off_and_keeps_beating() -> None:
+    world = World()
+    world.produce("love it")
+    world.store.faults.then(GONE)
+    world.store.ping_faults.then(*[GONE] * 30)
+    started = world.clock.monotonic()
+    world.steps()
+    waited = world.clock.monotonic() - started
+    assert 30 < waited < 30 * 10.0 + 1
+    assert world.health.silent_s < 1
+    world.assert_settled_once()
+
+
+def test_a_recovered_loop_starts_its_backoff_over() -> None:
+    world = World()
+    for _ in range(3):
+        world.produce("love it")
+        world.store.faults.then(GONE)
+        world.steps()
+        assert world.pipeline.backoff.attempts == 0
+
+
+def test_hold_that_fails_too_does_not_spin() -> None:
+    world = World()
+    world.produce("love it")
+    world.store.faults.then(GONE)
+
+    class Broken(MemorySource):
+        holds = 0
+
+        def hold(self, timeout_s: float) -> None:
+            del timeout_s
+            self.holds += 1
+            raise KAFKA_GONE
+
+    source = Broken(world.cluster)
+    world.join(source)
+    world.steps()
+    assert 0 < source.holds < 20
+
+
+def test_stop_drains_what_was_gathered() -> None:
+    world = World(batch=100)
+    world.produce(*["love"] * 10)
+
+    class Last(MemorySource):
+        def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+            world.pipeline.stop()
+            return super().poll(max_records, timeout_s)
+
+    world.join(Last(world.cluster))
+    world.pipeline.run()
+    assert world.lag == 0
+    assert world.sample("starstream_batches_released_total", reason="drain") == 1
+    world.assert_settled_once()
+
+
+def test_stop_during_an_outage_ends_the_loop_and_commits_nothing() -> None:
+    world = World()
+    world.produce("love")
+    world.store.faults.then(GONE)
+
+    class Stopping(MemorySource):
+        def hold(self, timeout_s: float) -> None:
+            super().hold(timeout_s)
+            world.pipeline.stop()
+
+    world.join(Stopping(world.cluster))
+    world.store.ping_faults.then(*[GONE] * 1000)
+    world.pipeline.run()
+    assert world.cluster.committed == {}
+    assert world.source.held_s <= 0.5
+    assert world.log.names[-1] == "outage", "nothing has recovered"
+
+
+def test_outage_while_draining_leaves_the_rest_to_the_next_owner() -> None:
+    world = World(batch=100)
+    world.produce(*["love"] * 10)
+    world.store.faults.then(GONE)
+    world.pipeline.batcher.add(world.source.poll(100, 0.0), world.clock.monotonic())
+    world.pipeline.stop()
+    world.pipeline.run()
+    assert world.cluster.committed == {}
+    heir = world.beside()
+    world.source.close(0)
+    heir.steps()
+    assert [each.record.offset for each in heir.delivery.settled] == list(range(10))
+
+
+@pytest.mark.parametrize("error", [PermanentError("redis", "WRONGTYPE"), FencedError("kafka", "fenced")])
+@pytest.mark.parametrize("part", ["store", "delivery", "source"])
+def test_permanent_errors_end_the_loop_with_nothing_committed(part: str, error: ServiceError) -> None:
+    world = World()
+    world.faults[part].then(error)
+    world.produce("love")
+    with pytest.raises(type(error)):
+        world.steps()
+    assert world.cluster.committed == {}
+
+
+def test_missing_input_topic_is_said_and_heals() -> None:
+    world = World()
+    world.cluster.delete(TOPIC)
+    world.pipeline.step()
+    assert world.health.reasons["kafka"] == (
+        "kafka: WORKER_INPUT_TOPICS: reviews: no such topic on the brokers; create it"
+    )
+    world.cluster.create(TOPIC, 1)
+    world.produce("love")
+    world.steps()
+    assert world.health.reasons == {}
+    assert world.log.names.count("outage") == 1
+
+
+def test_a_failed_checkpoint_is_counted_as_such_and_settles_nothing() -> None:
+    world = World()
+    world.produce("love it")
+    world.delivery.faults.then(KAFKA_GONE)
+    world.pipeline.step()
+    world.clock.advance(1)
+    world.pipeline.step()
+    assert world.sample("starstream_checkpoints_total", result="failed") == 1
+    assert world.sample("starstream_sink_errors_total", sink="topic", kind="transient") == 1
+    assert world.sample("starstream_reviews_settled_total", outcome="rated") == 0
+
+
+failures = st.lists(st.sampled_from([None, None, GONE]), max_size=6)
+kafka_failures = st.lists(st.sampled_from([None, None, KAFKA_GONE]), max_size=6)
+texts = st.sampled_from(["love it", "bad", "so so", REFUSED, "", "{", None])
+produced = st.lists(st.tuples(st.integers(0, 2), texts, st.integers(0, 30)), max_size=40)
+
+
+@given(produced, failures, kafka_failures, kafka_failures, st.integers(1, 7))
+def test_whatever_fails_every_record_is_settled_once(
+    produced: list[tuple[int, str | None, int]],
+    store_fails: list[ServiceError | None],
+    delivery_fails: list[ServiceError | None],
+    poll_fails: list[ServiceError | None],
+    batch: int,
+) -> None:
+    world = World(batch=batch, partitions=3)
+    world.store.faults.then(*store_fails)
+    world.delivery.faults.then(*delivery_fails)
+    world.source.faults.then(*poll_fails)
+    for partition, text, in_ms in produced:
+        world.produce(text, partition=partition, in_s=in_ms / 1000)
+    world.steps()
+    world.assert_settled_once()

@@ -1,0 +1,139 @@
+"""The loop on doubles: what is settled, in which order, when, and what is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from schemas.rating import Rating
+from tests.doubles import TOPIC, make_record
+from tests.fixtures.world import SETTINGS, World
+from worker.records import Partition, Settled
+
+
+class Ordered:
+    """Notes the order of calls of the store and the delivery, which do their work as before."""
+
+    def __init__(self, world: World) -> None:
+        self.calls: list[str] = []
+        self._store, self._delivery = world.store, world.delivery
+        world.pipeline.store = self
+        world.pipeline.delivery = self
+
+    def write(self, settled: Sequence[Settled]) -> None:
+        self.calls.append("redis")
+        self._store.write(settled)
+
+    def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
+        self.calls.append("topic")
+        self._delivery.commit(settled, offsets)
+
+    def ping(self) -> None:
+        self.calls.append("ping")
+
+    def close(self, timeout_s: float) -> None:
+        self._delivery.close(timeout_s)
+
+
+def test_every_review_is_rated_and_its_offset_committed() -> None:
+    world = World()
+    world.produce("love it", "bad", "so so", partition=0)
+    world.produce("love", partition=1)
+    world.steps()
+    assert {key: rating.rating for key, rating in world.store.ratings.items()} == {
+        "0-0": 5,
+        "0-1": 1,
+        "0-2": 3,
+        "1-0": 5,
+    }
+    assert world.cluster.committed == {("starstream", Partition(TOPIC, 0)): 3, ("starstream", Partition(TOPIC, 1)): 1}
+    published = world.cluster.all_records(SETTINGS.output_topic)
+    assert {Rating.model_validate_json(each.value or b"").review_id for each in published} == set(world.store.ratings)
+    world.assert_settled_once()
+
+
+def test_redis_is_written_before_the_topic() -> None:
+    world = World()
+    ordered = Ordered(world)
+    world.produce(*["love"] * 20)
+    world.steps()
+    assert ordered.calls == ["redis", "topic"] * 3
+
+
+def test_tombstone_removes_the_rating_and_is_published() -> None:
+    world = World()
+    world.produce("love it")
+    world.steps()
+    world.cluster.produce(make_record(None, key=b"0-0"))
+    world.steps()
+    assert world.store.ratings == {}
+    last = world.cluster.all_records(SETTINGS.output_topic)[-1]
+    assert (last.key, last.value) == (b"0-0", None)
+
+
+def test_traceparent_passes_to_the_rating() -> None:
+    world = World()
+    headers = [("traceparent", b"00-aa-bb-01"), ("tracestate", b"x=1"), ("other", b"no")]
+    world.cluster.produce(make_record("love", headers=headers))
+    world.steps()
+    (rating,) = world.cluster.all_records(SETTINGS.output_topic)
+    assert dict(rating.headers) == {
+        "content-type": b"application/json",
+        "traceparent": b"00-aa-bb-01",
+        "tracestate": b"x=1",
+    }
+
+
+def test_a_review_alone_waits_no_longer_than_idle() -> None:
+    world = World(batch=100)
+    world.produce("love", in_s=3.0)
+    asked = world.clock.monotonic()
+    world.steps()
+    assert world.clock.monotonic() - asked == pytest.approx(3.001, abs=1e-6)
+    assert world.sample("starstream_batches_released_total", reason="idle") == 1
+
+
+def test_a_trickle_waits_no_longer_than_linger() -> None:
+    world = World(batch=100)
+    for number in range(40):
+        world.produce("love", in_s=1 + number * 0.0009)
+    while world.sample("starstream_batches_released_total", reason="linger") == 0:
+        world.pipeline.step()
+    first = world.delivery.commits[0][Partition(TOPIC, 0)]
+    assert first in {12, 13}
+    world.steps()
+    world.assert_settled_once()
+
+
+def test_backlog_is_taken_in_full_batches_without_waiting() -> None:
+    world = World(batch=8)
+    world.produce(*["love"] * 64)
+    before = world.clock.monotonic()
+    world.steps()
+    assert world.clock.monotonic() == before
+    assert world.sample("starstream_batches_released_total", reason="full") == 8
+
+
+def test_an_idle_loop_blocks_in_poll_and_does_not_spin() -> None:
+    world = World()
+    started = world.clock.monotonic()
+    for _ in range(10):
+        world.pipeline.step()
+    assert world.clock.monotonic() - started == pytest.approx(5.0)
+
+
+def test_metrics_add_up() -> None:
+    world = World(batch=5)
+    world.produce("love it", "bad", b"\xff", "{", "love")
+    world.cluster.produce(make_record(None, key=b"0-0"))
+    world.steps()
+    assert world.sample("starstream_reviews_consumed_total") == 6
+    assert world.sample("starstream_reviews_settled_total", outcome="rated") == 3
+    assert world.sample("starstream_reviews_settled_total", outcome="rejected") == 2
+    assert world.sample("starstream_reviews_settled_total", outcome="deleted") == 1
+    assert world.sample("starstream_reviews_rejected_total", reason="not_utf8") == 1
+    assert world.sample("starstream_ratings_total", rating="5", model_version="stub-1") == 2
+    assert world.sample("starstream_review_latency_seconds_count") == 6
+    assert world.sample("starstream_checkpoints_total", result="committed") == 2
+    assert world.sample("starstream_batch_reviews_count") == 2

@@ -1,0 +1,121 @@
+"""The loop on records that cannot be rated: alone, in numbers, and one that kills the process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import pytest
+
+from tests.doubles import REFUSED, MemorySource, StubClassifier
+from tests.fixtures.world import GONE, KAFKA_GONE, SETTINGS, World
+from worker.breaker import Breaker
+from worker.errors import StreamRejectedError
+from worker.records import Pending, Rated, Rejected
+
+
+def test_poison_spoils_no_neighbour() -> None:
+    world = World()
+    poison: list[str | bytes] = [
+        b"\xff",
+        b"{broken",
+        '{"text": 5}',
+        '{"text": " "}',
+        "x" * 1001,
+        "a\0b",
+        REFUSED,
+        '{"review_id": "r"}',
+    ]
+    for each in poison:
+        world.produce("love it", each)
+    world.steps()
+    outcomes = [type(each) for each in world.delivery.settled]
+    assert outcomes == [Rated, Rejected] * len(poison)
+    letters = [each.letter for each in world.delivery.settled if isinstance(each, Rejected)]
+    assert [letter.reason for letter in letters] == [
+        "not_utf8", "not_json", "wrong_type", "no_text", "text_too_long", "null_byte", "unratable", "no_text",
+    ]  # fmt: skip
+    dead = world.cluster.all_records(SETTINGS.dead_letter_topic)
+    assert [each.value for each in dead] == [each if isinstance(each, bytes) else each.encode() for each in poison]
+    world.assert_settled_once()
+
+
+class Died(BaseException):
+    """What a segmentation fault looks like from here: nothing after it runs."""
+
+
+class Deadly(StubClassifier):
+    """Takes the process with it when it meets the word."""
+
+    def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
+        if any("deadly" in each.review.text for each in pending):
+            raise Died
+        return super().rate(pending, rated_at)
+
+
+def test_a_record_that_kills_the_process_is_found_and_its_neighbours_are_rated() -> None:
+    world = World(batch=16)
+    world.produce("love", "bad", "deadly", "love", "bad", partition=0)
+    world.produce("love", "bad", partition=1)
+    lives = 1
+    while world.lag:
+        assert lives < 12, "found within a few lives"
+        try:
+            world.pipeline.classifier = Deadly()
+            world.steps()
+        except Died:
+            lives += 1
+            world.restart()
+    assert lives == 7  # three deaths in company, three alone, and the life that rejects it
+    letters = [each.letter for each in world.settled if isinstance(each, Rejected)]
+    assert [(letter.partition, letter.offset, letter.reason) for letter in letters] == [(0, 2, "unratable")]
+    assert len(world.store.ratings) == 6
+    assert "record_condemned" in world.log.names
+
+
+def test_an_outage_is_not_held_against_the_records() -> None:
+    world = World(batch=4)
+    world.produce(*["love"] * 4)
+    for _ in range(10):
+        world.store.faults.then(GONE)
+        while "recovered" not in world.log.names or world.log.names[-1] != "recovered":
+            world.pipeline.step()
+        world.log.events.clear()
+        world.restart()
+    world.steps()
+    assert len(world.store.ratings) == 4
+    assert "record_condemned" not in world.log.names
+
+
+def test_too_many_dead_letters_hold_the_stream_until_stopped() -> None:
+    world = World(batch=50)
+    world.pipeline.breaker = Breaker(share=0.5, window_records=100, consecutive=0)
+    world.produce(*["love", "{"] * 50)
+    world.steps()
+    world.produce(*["{"] * 500)
+
+    class Stopping(MemorySource):
+        def hold(self, timeout_s: float) -> None:
+            assert world.sample("starstream_breaker_open") == 1
+            assert world.health.reasons["breaker"].startswith("dead-letter breaker: ")
+            super().hold(timeout_s)
+            if self.held_s > 60:
+                world.pipeline.stop()
+
+    world.join(Stopping(world.cluster))
+    with pytest.raises(StreamRejectedError, match="WORKER_BREAKER_SHARE"):
+        world.pipeline.run()
+    assert len(world.cluster.all_records(SETTINGS.dead_letter_topic)) == 50, "the rest is still in the input topic"
+    assert world.source.held_s > 60
+
+
+def test_the_log_never_holds_a_review() -> None:
+    world = World()
+    secret = "unspeakable"
+    world.produce(f"love {secret}", f'{{"text": 5, "content": "{secret}"}}', f"{{{secret}", f"{secret} {REFUSED}")
+    world.store.faults.then(GONE)
+    world.delivery.faults.then(None, KAFKA_GONE)
+    world.steps()
+    assert world.log.events
+    assert all(event.level >= logging.INFO for event in world.log.events)
+    assert secret not in repr(world.log.events)
