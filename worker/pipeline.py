@@ -184,6 +184,8 @@ class Pipeline:
                 error = still
             else:
                 break
+        else:
+            return  # stopped meanwhile: nothing has recovered
         for part in ("kafka", "redis"):
             if self.health.up(part):
                 self.log(logging.INFO, "recovered", part=part)
