@@ -1,0 +1,118 @@
+"""The files of a deployment as data: what these tests, and the end-to-end test, ask of them.
+
+Owns reading them the way their programs do (variables filled in, queries as Prometheus would get them). Checks
+nothing itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "docker-compose.yml"
+DOCKERFILE = ROOT / "deploy/docker/Dockerfile"
+PROMETHEUS = ROOT / "deploy/prometheus/prometheus.yml"
+RULES = ROOT / "deploy/prometheus/rules/starstream.yml"
+RULE_TESTS = sorted((ROOT / "deploy/prometheus/tests").glob("*.yml"))
+DASHBOARD = ROOT / "deploy/grafana/dashboards/starstream.json"
+KUBERNETES = ROOT / "deploy/kubernetes"
+README = ROOT / "deploy/README.md"
+WORKER_JOB = "starstream-worker"
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_OURS = re.compile(r"starstream_|process_|^up$|^ALERTS$")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A PromQL expression and where it stands."""
+
+    where: str
+    expr: str
+
+
+def compose(**variables: str) -> dict[str, Any]:
+    """Return docker-compose.yml with `${NAME:-default}` filled in from `variables` alone."""
+
+    def fill(match: re.Match[str]) -> str:
+        return variables.get(match["name"]) or match["default"] or ""
+
+    filled = re.sub(r"(?<!\$)\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}", fill, COMPOSE.read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = yaml.safe_load(filled.replace("$$", "$"))
+    return loaded
+
+
+def seconds(duration: str) -> float:
+    """Return the seconds of a compose duration such as `1m30s`."""
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)(ms|s|m|h)", duration))
+
+
+def rules() -> list[dict[str, Any]]:
+    """Return every rule, recorded expressions first as they stand in the file."""
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def recorded() -> list[Query]:
+    """Return the recorded expressions by the name each is recorded as."""
+    return [Query(rule["record"], rule["expr"]) for rule in rules() if "record" in rule]
+
+
+def alerts() -> list[Query]:
+    """Return the alerts' expressions by name."""
+    return [Query(rule["alert"], rule["expr"]) for rule in rules() if "alert" in rule]
+
+
+def dashboard() -> dict[str, Any]:
+    """Return the dashboard as Grafana stores it."""
+    loaded: dict[str, Any] = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    return loaded
+
+
+def panels() -> list[dict[str, Any]]:
+    """Return every panel that draws something, those of collapsed rows included."""
+    found: list[dict[str, Any]] = []
+    for panel in dashboard()["panels"]:
+        found.extend(panel.get("panels", []) if panel["type"] == "row" else [panel])
+    return found
+
+
+def dashboard_queries(job: str = WORKER_JOB, interval: str = "1m") -> list[Query]:
+    """Return every query of every panel, its variables filled in as Grafana does."""
+    values = {"$job": job, "$__rate_interval": interval, "$__interval": interval, "$__range": interval}
+    found = []
+    for panel in panels():
+        for target in panel["targets"]:
+            expr = target["expr"]
+            for name, value in values.items():
+                expr = expr.replace(name, value)
+            found.append(Query(f"{panel['title']} / {target['refId']}", expr))
+    return found
+
+
+def metric_names(expr: str) -> set[str]:
+    """Return the metrics an expression reads: ours, the process's own, and what rules record."""
+    return {word for word in _WORD.findall(_STRING.sub("", expr)) if _OURS.search(word)}
+
+
+def selectors(expr: str) -> set[str]:
+    """Return each metric of an expression with its label matchers, without range and offset."""
+    found = re.finditer(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^}]*\})?", _hide_braces(expr))
+    return {_show_braces(each[0]) for each in found if _OURS.search(each[1])}
+
+
+def _hide_braces(expr: str) -> str:
+    # A brace or a word inside a quoted label value is neither a matcher's end nor a metric.
+    return _STRING.sub(lambda each: each[0].replace("{", "\x01").replace("}", "\x02"), expr)
+
+
+def _show_braces(expr: str) -> str:
+    return expr.replace("\x01", "{").replace("\x02", "}")

@@ -1,0 +1,199 @@
+"""The images' recipe: what goes in, by hash, as whom it runs, and the two scripts it carries. Nothing is built here."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from deploy.process import free_port
+from tests.deploy.assets import DOCKERFILE, ROOT, compose
+from worker.pages import serve_pages
+
+HEALTHCHECK = ROOT / "deploy/docker/healthcheck.py"
+TRAINER = ROOT / "deploy/docker/trainer.sh"
+
+
+def stages() -> dict[str, list[tuple[str, str]]]:
+    """Each stage's instructions, as (word, rest) with continued lines joined."""
+    text = re.sub(r"^#.*\n", "", DOCKERFILE.read_text(encoding="utf-8"), flags=re.MULTILINE).replace("\\\n", " ")
+    found: dict[str, list[tuple[str, str]]] = {}
+    stage = ""
+    for line in text.splitlines():
+        if line.strip():
+            word, _, rest = line.strip().partition(" ")
+            if word == "FROM":
+                stage = rest.split(" AS ")[1]
+                found[stage] = []
+            found.setdefault(stage, []).append((word, re.sub(r"\s+", " ", rest.strip())))
+    return found
+
+
+STAGES = stages()
+
+
+def copied() -> list[str]:
+    return [
+        source
+        for instructions in STAGES.values()
+        for word, rest in instructions
+        if word == "COPY" and not rest.startswith("--from")
+        for source in rest.split()[:-1]
+    ]
+
+
+def test_every_copied_path_exists_and_passes_dockerignore() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert lines[1] == "*", "everything is left out unless it is named"
+    allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    assert set(copied()) == allowed
+    assert all((ROOT / source).exists() for source in copied())
+
+
+@pytest.mark.parametrize("stage", ["worker", "trainer"])
+def test_image_runs_as_a_number_that_is_not_root(stage: str) -> None:
+    words = [word for word, _ in STAGES[stage]]
+    user = dict(STAGES[stage])["USER"]
+    assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", user), "Kubernetes' runAsNonRoot asks for a number"
+    assert words.index("USER") < words.index("ENTRYPOINT")
+    assert not {"ADD", "VOLUME"} & set(words)
+
+
+def test_every_package_is_installed_by_hash_or_is_the_project_itself() -> None:
+    installs = [
+        command
+        for instructions in STAGES.values()
+        for word, rest in instructions
+        if word == "RUN"
+        for command in rest.split("&&")
+        if re.search(r"pip (--python \S+ )?install", command)
+    ]
+    assert len(installs) == 5
+    for command in installs:
+        assert "--require-hashes -r" in command or "--no-deps --no-index" in command, command
+
+
+def test_base_image_is_pinned_to_a_python_the_project_supports() -> None:
+    image = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert image is not None
+    assert re.fullmatch(r"python:3\.(11|12|13)-slim(-[a-z]+)?", image[1])
+
+
+def test_worker_image_holds_nothing_of_the_trainers() -> None:
+    assert dict(STAGES["worker-packages"])["COPY"]
+    assert all("trainer" not in rest for _, rest in STAGES["worker-packages"] + STAGES["worker"])
+    names = re.findall(r"^([a-z0-9-]+)==", (ROOT / "lock/worker.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert not {"tensorflow", "tensorflow-cpu", "keras", "nltk", "scikit-learn", "matplotlib"} & set(names)
+
+
+def test_build_backend_comes_out_of_the_lock_with_its_hashes() -> None:
+    sed = next(rest for word, rest in STAGES["project"] if word == "RUN" and rest.startswith("sed")).split(" > ")[0]
+    made = subprocess.run(["sh", "-c", sed], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert made[0].startswith("setuptools==")
+    assert made[1:], "hashes"
+    assert all(line.strip().startswith("--hash=sha256:") for line in made[1:])
+    assert not made[-1].endswith("\\")
+
+
+def test_health_check_is_the_same_in_image_and_compose() -> None:
+    rest = dict(STAGES["worker"])["HEALTHCHECK"]
+    command = re.findall(r'"([^"]+)"', rest.partition("CMD")[2])
+    assert ["CMD", *command] == compose()["services"]["worker"]["healthcheck"]["test"]
+    copies = [rest for word, rest in STAGES["worker"] if word == "COPY"]
+    assert f"{HEALTHCHECK.relative_to(ROOT)} {command[1]}" in copies
+
+
+def test_worker_starts_run_and_the_page_is_exposed() -> None:
+    worker = dict(STAGES["worker"])
+    assert worker["ENTRYPOINT"] == '["python", "-m", "worker"]'
+    assert worker["CMD"] == '["run"]'
+    assert worker["EXPOSE"] == "9464"
+    assert list(STAGES)[-1] == "worker", "a build without --target makes the worker"
+
+
+class _Health:
+    alive = True
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        self.reasons = reasons
+
+
+def _check(port: int) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "WORKER_HTTP_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}
+    command = [sys.executable, str(HEALTHCHECK)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
+
+
+def test_health_check_passes_on_a_ready_worker() -> None:
+    port = serve_pages("127.0.0.1", 0, CollectorRegistry(), _Health({}))
+    assert _check(port).returncode == 0
+
+
+def test_health_check_fails_on_a_worker_that_is_not_ready_and_says_why() -> None:
+    done = _check(serve_pages("127.0.0.1", 0, CollectorRegistry(), _Health({"redis": "connection refused"})))
+    assert done.returncode == 1
+    assert "connection refused" in done.stdout
+
+
+def test_health_check_fails_without_a_page() -> None:
+    done = _check(free_port())
+    assert done.returncode == 1
+    assert "no page" in done.stdout
+
+
+class _Silent(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.wfile.write(b"not HTTP\r\n\r\n")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        del format, args
+
+
+@contextmanager
+def _broken_page() -> Iterator[int]:
+    with http.server.HTTPServer(("127.0.0.1", 0), _Silent) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_health_check_fails_on_a_page_that_is_not_http() -> None:
+    with _broken_page() as port:
+        done = _check(port)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def _train(folder: Path, *arguments: str, fails: str = "") -> tuple[int, list[str]]:
+    """Run the trainer's entry point with a `python` that only notes how it was called."""
+    stub = folder / "python"
+    stub.write_text(f'#!/bin/sh\necho "$*" >> "{folder}/calls"\ncase "$*" in *"{fails or "never"}"*) exit 3;; esac\n')
+    stub.chmod(0o755)
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", "XDG_CACHE_HOME": "/cache"}
+    done = subprocess.run(["sh", str(TRAINER), *arguments], env=environment, check=False, timeout=30)
+    return done.returncode, (folder / "calls").read_text(encoding="utf-8").splitlines()
+
+
+def test_trainer_image_trains_on_the_sample_set_when_told_nothing(tmp_path: Path) -> None:
+    code, calls = _train(tmp_path)
+    assert code == 0
+    assert calls == ["-m trainer sample --out /cache/sample.csv", "-m trainer train --data /cache/sample.csv"]
+
+
+def test_trainer_image_does_what_it_is_told(tmp_path: Path) -> None:
+    assert _train(tmp_path, "train", "--data", "a b.csv") == (0, ["-m trainer train --data a b.csv"])
+
+
+def test_trainer_image_does_not_train_without_a_sample_set(tmp_path: Path) -> None:
+    code, calls = _train(tmp_path, fails="trainer sample")
+    assert code == 3
+    assert len(calls) == 1
