@@ -1,0 +1,124 @@
+"""The dashboard as a file: sound, readable, and drawn where it says. Its queries run in tests/integration."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.assets import ROOT, compose, dashboard, dashboard_queries, panels
+
+PANELS = panels()
+PROVISIONING = ROOT / "deploy/grafana/provisioning"
+each_panel = pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
+
+
+def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
+    at = panel["gridPos"]
+    return set(itertools.product(range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"])))
+
+
+def test_dashboard_identity_and_schema() -> None:
+    board = dashboard()
+    assert board["uid"] == "starstream"
+    assert "id" not in board, "an id belongs to one Grafana's database"
+    assert board["schemaVersion"] == 42  # of @grafana/schema 13
+    assert not {"__inputs", "__requires"} & set(board), "exported for sharing, not for provisioning"
+
+
+def test_dashboard_variables_are_the_data_source_and_the_job() -> None:
+    variables = {variable["name"]: variable for variable in dashboard()["templating"]["list"]}
+    assert set(variables) == {"datasource", "job"}
+    assert variables["datasource"]["query"] == "prometheus"
+    assert variables["job"]["query"]["query"] == variables["job"]["definition"]
+
+
+def test_panel_ids_are_unique() -> None:
+    ids = [panel["id"] for panel in dashboard()["panels"]] + [panel["id"] for panel in PANELS]
+    assert len({*ids}) == len(dashboard()["panels"])
+
+
+def test_panels_do_not_overlap_and_fit_the_grid() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard()["panels"]:
+        assert not taken & cells(panel), panel["title"]
+        assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24, panel["title"]
+        taken |= cells(panel)
+
+
+def test_panels_leave_no_hole() -> None:
+    taken = set().union(*(cells(panel) for panel in dashboard()["panels"]))
+    height = max(y for _, y in taken) + 1
+    assert taken == set(itertools.product(range(24), range(height)))
+
+
+@each_panel
+def test_panel_explains_itself(panel: dict[str, Any]) -> None:
+    assert len(panel["description"]) > 20
+    assert panel["title"]
+
+
+@each_panel
+def test_panel_queries_are_complete(panel: dict[str, Any]) -> None:
+    assert panel["targets"]
+    assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+    for target in panel["targets"]:
+        assert target["expr"].strip()
+        assert target["datasource"] == panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+
+
+@each_panel
+def test_panel_values_have_a_unit(panel: dict[str, Any]) -> None:
+    if panel["type"] == "heatmap":
+        assert panel["options"]["yAxis"]["unit"] == "s"
+    elif panel["type"] != "state-timeline":
+        assert panel["fieldConfig"]["defaults"]["unit"]
+
+
+@pytest.mark.parametrize("query", dashboard_queries(), ids=lambda query: query.where)
+def test_query_is_narrowed_to_the_job_and_has_no_variable_left(query: Any) -> None:
+    assert "$" not in query.expr
+    ours = re.findall(r"(?:starstream|process)_\w+(\{[^}]*\})?", query.expr.replace('=~"Starstream', ""))
+    assert all(matchers and 'job=~"' in matchers for matchers in ours if matchers != "") or "ALERTS" in query.expr
+
+
+def test_rates_use_the_interval_grafana_picks() -> None:
+    for panel in PANELS:
+        for target in panel["targets"]:
+            assert set(re.findall(r"\[([^\]]+)\]", target["expr"])) <= {"$__rate_interval"}, panel["title"]
+
+
+def test_stars_go_from_red_to_green() -> None:
+    mix = next(panel for panel in PANELS if panel["title"] == "Star mix")
+    colours = {
+        override["matcher"]["options"]: override["properties"][0]["value"]["fixedColor"]
+        for override in mix["fieldConfig"]["overrides"]
+    }
+    assert [colours[f"{star} ★"] for star in range(1, 6)] == [
+        "dark-red",
+        "orange",
+        "yellow",
+        "light-green",
+        "dark-green",
+    ]
+
+
+def test_provisioned_paths_are_those_compose_mounts() -> None:
+    (provider,) = yaml.safe_load((PROVISIONING / "dashboards/starstream.yml").read_text(encoding="utf-8"))["providers"]
+    grafana = compose()["services"]["grafana"]
+    mounted = dict(volume.split(":")[:2] for volume in grafana["volumes"])
+    assert mounted["./deploy/grafana/dashboards"] == provider["options"]["path"]
+    assert mounted["./deploy/grafana/provisioning"] == "/etc/grafana/provisioning"
+    home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home == f"{provider['options']['path']}/starstream.json"
+
+
+def test_provisioned_data_source_is_compose_s_prometheus_at_its_own_pace() -> None:
+    (source,) = yaml.safe_load((PROVISIONING / "datasources/prometheus.yml").read_text(encoding="utf-8"))["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    assert "prometheus" in compose()["services"]
+    scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
+    assert source["jsonData"]["timeInterval"] == scraped["global"]["scrape_interval"]

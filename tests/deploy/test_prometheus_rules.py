@@ -1,0 +1,144 @@
+"""Prometheus' configuration and rules: accepted by promtool, tested alert by alert, and in step with the code."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import PROCESS_COLLECTOR, CollectorRegistry
+
+from tests.conftest import missing
+from tests.deploy.assets import (
+    PROMETHEUS,
+    README,
+    ROOT,
+    RULE_TESTS,
+    RULES,
+    WORKER_JOB,
+    Query,
+    alerts,
+    compose,
+    dashboard_queries,
+    metric_names,
+    recorded,
+    rules,
+    selectors,
+)
+from worker.metrics import Metrics
+from worker.settings import WorkerSettings
+
+ALERTS = [rule for rule in rules() if "alert" in rule]
+# Prometheus makes these itself.
+SYNTHETIC = {"up", "ALERTS"}
+
+each_alert = pytest.mark.parametrize("rule", ALERTS, ids=[rule["alert"] for rule in ALERTS])
+
+
+def promtool(*arguments: str | Path) -> None:
+    found = shutil.which("promtool")
+    if found is None:
+        missing("promtool is not installed (Debian: prometheus)")
+    command: Sequence[str] = [found, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def exported() -> set[str]:
+    """The names a worker's page has, from the registry itself."""
+    registry = CollectorRegistry()
+    Metrics(registry).serve_model([1, 2, 3, 4, 5], "v1", {"cell": "gru", "variant": "float32", "runtime": "litert"})
+    registry.register(PROCESS_COLLECTOR)
+    found = {sample.name for family in registry.collect() for sample in family.samples}
+    families = {family.name for family in registry.collect()}
+    # Label sets that appear with the first event: the family stands for its samples.
+    return found | {f"{name}{suffix}" for name in families for suffix in ("", "_total", "_bucket", "_sum", "_count")}
+
+
+def test_promtool_accepts_the_configuration() -> None:
+    promtool("check", "config", PROMETHEUS)
+
+
+def test_promtool_accepts_the_rules() -> None:
+    promtool("check", "rules", "--lint=all", "--lint-fatal", RULES)
+
+
+@pytest.mark.parametrize("file", RULE_TESTS, ids=[path.stem for path in RULE_TESTS])
+def test_promtool_alerts_fire_and_stay_quiet_as_written(file: Path) -> None:
+    promtool("test", "rules", file)
+
+
+def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
+    cases: list[dict[str, Any]] = [
+        case
+        for file in RULE_TESTS
+        for test in yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]
+        for case in test.get("alert_rule_test", [])
+    ]
+    names = {rule["alert"] for rule in ALERTS}
+    assert {case["alertname"] for case in cases if case["exp_alerts"]} == names
+    quiet = {case["alertname"] for case in cases if not case["exp_alerts"]}
+    # The first case of a firing WorkerNotReady is its quiet one too: the other instance is named in no expectation.
+    assert quiet | {"StarstreamWorkerNotReady"} == names
+
+
+@each_alert
+def test_alert_says_how_bad_what_and_what_to_do(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in {"warning", "critical"}
+    assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+    assert rule["annotations"]["summary"].endswith(".")
+    file, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    headings = re.findall(r"^#+ (.+)$", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+    assert anchor == rule["alert"].lower()
+    assert rule["alert"] in headings
+
+
+def test_runbook_names_no_alert_that_is_gone() -> None:
+    named = set(re.findall(r"^#+ (Starstream\w+)$", README.read_text(encoding="utf-8"), re.MULTILINE))
+    assert named == {rule["alert"] for rule in ALERTS}
+
+
+@pytest.mark.parametrize("query", [*recorded(), *alerts(), *dashboard_queries()], ids=lambda query: query.where)
+def test_query_reads_only_metrics_that_exist(query: Query) -> None:
+    known = exported() | SYNTHETIC | {each.where for each in recorded()}
+    names = metric_names(query.expr)
+    assert names, "reads nothing of ours"
+    assert names <= known
+
+
+def test_every_recorded_expression_is_used() -> None:
+    used = {name for query in [*recorded(), *alerts(), *dashboard_queries()] for name in metric_names(query.expr)}
+    assert {query.where for query in recorded()} <= used
+
+
+def test_every_metric_of_the_worker_is_shown_somewhere() -> None:
+    """A metric nobody looks at is a cost without a use."""
+    shown = {name for query in [*recorded(), *alerts(), *dashboard_queries()] for name in metric_names(query.expr)}
+    families = {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in shown}
+    registry = CollectorRegistry()
+    Metrics(registry)
+    assert {family.name for family in registry.collect()} <= families
+
+
+def test_scraped_port_and_service_are_those_of_compose() -> None:
+    jobs = {job["job_name"]: job for job in yaml.safe_load(PROMETHEUS.read_text(encoding="utf-8"))["scrape_configs"]}
+    (found,) = jobs[WORKER_JOB]["dns_sd_configs"]
+    assert found["type"] == "A"
+    assert found["port"] == WorkerSettings.model_fields["http_port"].default
+    assert set(found["names"]) <= set(compose()["services"])
+
+
+def test_alerts_ask_for_the_job_that_is_scraped() -> None:
+    jobs = {name for query in alerts() for name in re.findall(r'job="([^"]+)"', query.expr)}
+    assert jobs == {WORKER_JOB}
+
+
+def test_selectors_are_found_with_their_matchers() -> None:
+    expr = 'sum by (job) (rate(starstream_x_total{a="}",b=~"c|d"}[5m])) / on (job) job:starstream_y:sum offset 1h > up'
+    assert selectors(expr) == {'starstream_x_total{a="}",b=~"c|d"}', "job:starstream_y:sum", "up"}
+    assert metric_names(expr) == {"starstream_x_total", "job:starstream_y:sum", "up"}

@@ -1,0 +1,176 @@
+"""One real Prometheus on loopback, as a child process, with the deployment's own configuration and rules.
+
+Owns the way from deploy/prometheus to a server that scrapes one page every second. What it changes of the
+configuration is where the workers are found and how often; the job's name and the rules are the deployment's.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import yaml
+
+from deploy.process import LOOPBACK, LocalService, LocalServiceError, ServiceUnavailable, free_port, wait_until
+from tests.deploy.assets import PROMETHEUS, RULES, WORKER_JOB
+
+_PACE = "1s"
+_TIMEOUT_S = 10.0
+
+
+class PrometheusUnavailable(ServiceUnavailable):
+    """There is no `prometheus` on PATH."""
+
+
+class QueryError(LocalServiceError):
+    """Prometheus refused a query; the message holds the query and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One series of an instant query's answer."""
+
+    labels: dict[str, str]
+    value: float
+
+
+class LocalPrometheus(LocalService):
+    """A Prometheus that scrapes `target` and evaluates `rules`, both every second.
+
+    Args:
+        target: host:port of a worker's page, scraped as the deployment's job `starstream-worker`.
+        rules: rule file; the deployment's by default.
+        port: a free one by default.
+        data_dir: see `LocalService`.
+        start_timeout_s: how long `start` waits until it is ready.
+    """
+
+    name = "prometheus"
+
+    def __init__(
+        self,
+        target: str,
+        rules: Path = RULES,
+        *,
+        port: int | None = None,
+        data_dir: Path | None = None,
+        start_timeout_s: float = 60.0,
+    ) -> None:
+        super().__init__(data_dir=data_dir, start_timeout_s=start_timeout_s)
+        self.port = port if port is not None else free_port()
+        self._target = target
+        self._rules = rules
+
+    def _prepare(self) -> list[str]:
+        found = shutil.which("prometheus")
+        if found is None:
+            raise PrometheusUnavailable("no `prometheus` on PATH: install it (Debian: prometheus)")
+        self._require_free(self.port)
+        rules = self.data_dir / "rules.yml"
+        rules.write_text(yaml.safe_dump(_hurried(self._rules)), encoding="utf-8")
+        config = self.data_dir / "prometheus.yml"
+        config.write_text(yaml.safe_dump(_aimed(self._target, rules)), encoding="utf-8")
+        return [
+            found,
+            f"--config.file={config}",
+            f"--storage.tsdb.path={self.data_dir / 'tsdb'}",
+            f"--web.listen-address={LOOPBACK}:{self.port}",
+            "--log.level=warn",
+        ]
+
+    def _answers(self) -> bool:
+        try:
+            return self._ask("GET", "/-/ready")[0] == http.HTTPStatus.OK
+        except OSError:
+            return False
+
+    @property
+    def url(self) -> str:
+        """Address of its page and its API."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def query(self, expr: str) -> list[Sample]:
+        """Return the series an expression gives now; empty when there are none. A scalar is one series.
+
+        Raises:
+            QueryError: Prometheus does not understand it, or cannot answer it.
+        """
+        status, body = self._ask("POST", "/api/v1/query", {"query": expr})
+        answer = json.loads(body)
+        if status != http.HTTPStatus.OK or answer["status"] != "success":
+            raise QueryError(f"{expr}: {answer.get('error', status)}")
+        data = answer["data"]
+        if data["resultType"] == "scalar":
+            return [Sample({}, float(data["result"][1]))]
+        return [Sample(each["metric"], float(each["value"][1])) for each in data["result"]]
+
+    def wait_scraped(self, times: int = 2, timeout_s: float = 30.0) -> None:
+        """Block until the page was scraped `times` more times from now; a rate needs two.
+
+        Raises:
+            TimeoutError: it was not; the message holds what Prometheus says of the target.
+        """
+        before = self._scrapes()
+        try:
+            wait_until(lambda: self._scrapes() >= before + times, timeout_s, f"{times} scrapes of {self._target}")
+        except TimeoutError as late:
+            raise TimeoutError(f"{late}; last error: {self.last_scrape_error() or 'none'}") from None
+
+    def last_scrape_error(self) -> str:
+        """Return why the last scrape failed; empty when it did not."""
+        targets = json.loads(self._ask("GET", "/api/v1/targets")[1])["data"]["activeTargets"]
+        return "; ".join(target["lastError"] for target in targets if target["lastError"])
+
+    def _scrapes(self) -> int:
+        found = self.query(f'sum(sum_over_time(up{{job="{WORKER_JOB}"}}[1h]))')
+        return int(found[0].value) if found else 0
+
+    def _ask(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=_TIMEOUT_S)
+        try:
+            headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
+            connection.request(method, path, body=urlencode(form) if form else None, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+
+def wait_for_data(prometheus: LocalPrometheus, expr: str, timeout_s: float = 30.0) -> list[Sample]:
+    """Return an expression's series once at least one has a number (NaN is none).
+
+    Raises:
+        TimeoutError: none had, naming the expression.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while not (found := [each for each in prometheus.query(expr) if each.value == each.value]):
+        if time.monotonic() >= deadline_s:
+            raise TimeoutError(f"no data within {timeout_s:g} s: {expr}")
+        time.sleep(0.2)
+    return found
+
+
+def _aimed(target: str, rules: Path) -> dict[str, Any]:
+    """The deployment's configuration with one fixed target, scraped every second."""
+    config: dict[str, Any] = yaml.safe_load(PROMETHEUS.read_text(encoding="utf-8"))
+    config["global"] = {"scrape_interval": _PACE, "scrape_timeout": _PACE, "evaluation_interval": _PACE}
+    config["rule_files"] = [str(rules)]
+    (job,) = (each for each in config["scrape_configs"] if each["job_name"] == WORKER_JOB)
+    del job["dns_sd_configs"]
+    job["static_configs"] = [{"targets": [target]}]
+    config["scrape_configs"] = [job]
+    return config
+
+
+def _hurried(rules: Path) -> dict[str, Any]:
+    """The rules as they are, evaluated every second."""
+    loaded: dict[str, Any] = yaml.safe_load(rules.read_text(encoding="utf-8"))
+    for group in loaded["groups"]:
+        group.pop("interval", None)
+    return loaded
