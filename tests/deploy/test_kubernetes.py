@@ -1,0 +1,238 @@
+"""The Kubernetes manifests as kustomize renders them: valid, restricted, and in step with the code."""
+
+from __future__ import annotations
+
+import http.client
+import importlib
+import importlib.util
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from tests.conftest import missing
+from tests.deploy.assets import KUBERNETES, ROOT, WORKER_JOB, compose
+from tests.deploy.test_compose import known_variables
+from worker.pages import serve_pages
+from worker.settings import WorkerSettings, read_settings
+
+OVERLAYS = ("base", "overlays/example")
+# The API versions of every release the schemas are checked against.
+RELEASES = ("1.31", "1.34", "1.37")
+CUSTOM = {"ServiceMonitor", "ScaledObject", "TriggerAuthentication"}
+each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
+
+
+@cache
+def rendered(overlay: str) -> list[dict[str, Any]]:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        missing("kubectl is not installed; it renders kustomizations")
+    done = subprocess.run(
+        [kubectl, "kustomize", str(KUBERNETES / overlay)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "kustomize warns of deprecated fields"
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def resource(overlay: str, kind: str) -> dict[str, Any]:
+    (found,) = (each for each in rendered(overlay) if each["kind"] == kind)
+    return found
+
+
+def pod(overlay: str) -> dict[str, Any]:
+    found: dict[str, Any] = resource(overlay, "StatefulSet")["spec"]["template"]["spec"]
+    return found
+
+
+def container(overlay: str) -> dict[str, Any]:
+    (found,) = pod(overlay)["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+def variables(overlay: str) -> dict[str, str]:
+    """What the container is given, the pod's own name as `worker-0`."""
+    given = dict(resource(overlay, "ConfigMap")["data"])
+    for each in container(overlay)["env"]:
+        given[each["name"]] = each.get("value", "worker-0")
+    return given
+
+
+@each_overlay
+@pytest.mark.parametrize("release", RELEASES)
+def test_manifests_are_valid_by_the_schemas_of_kubernetes(overlay: str, release: str) -> None:
+    if importlib.util.find_spec("kubernetes_validate") is None:
+        missing("kubernetes-validate is not installed: pip install kubernetes-validate")
+    kubernetes_validate = importlib.import_module("kubernetes_validate")
+    for each in rendered(overlay):
+        if each["kind"] not in CUSTOM:
+            kubernetes_validate.validate(each, release, strict=True)
+
+
+@each_overlay
+def test_worker_variables_exist_in_the_settings(overlay: str) -> None:
+    assert set(variables(overlay)) <= known_variables()
+
+
+@each_overlay
+def test_worker_variables_are_valid(overlay: str, clean_environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    secrets = {"redis-url": "rediss://worker:word@redis:6380/0", "kafka-sasl-password": "word"}
+    for name, value in secrets.items():
+        (tmp_path / name).write_text(f"{value}\n", encoding="utf-8")
+    for name, value in variables(overlay).items():
+        clean_environment.setenv(name, value.replace("/run/secrets/starstream", str(tmp_path)))
+    settings = read_settings(None)
+    assert settings.redis_url.get_secret_value() == secrets["redis-url"]
+    assert settings.instance_id == "worker-0"
+    if overlay != "base":
+        assert settings.kafka_sasl_password is not None
+        assert settings.kafka_sasl_password.get_secret_value() == "word"
+    assert pod(overlay)["terminationGracePeriodSeconds"] > settings.drain_deadline_s + 5.0  # the supervisor's share
+
+
+@each_overlay
+def test_each_worker_has_the_name_of_its_pod(overlay: str) -> None:
+    given = {each["name"]: each for each in container(overlay)["env"]}
+    assert given["WORKER_INSTANCE_ID"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+
+
+@each_overlay
+def test_secrets_come_as_files_from_a_secret_that_is_not_here(overlay: str) -> None:
+    assert "Secret" not in {each["kind"] for each in rendered(overlay)}
+    mounts = {each["name"]: each for each in container(overlay)["volumeMounts"]}
+    for name, value in variables(overlay).items():
+        assert not re.search("PASSWORD|TOKEN|URL", name) or name.endswith("_FILE"), name
+        if name.endswith("_FILE"):
+            assert value.startswith(f"{mounts['secrets']['mountPath']}/")
+
+
+class _Health:
+    alive = True
+    reasons: Mapping[str, str] = {}
+
+
+@each_overlay
+def test_probes_ask_pages_that_the_worker_serves(overlay: str) -> None:
+    (port,) = container(overlay)["ports"]
+    assert port == {"name": "http", "containerPort": WorkerSettings.model_fields["http_port"].default}
+    assert variables(overlay)["WORKER_HTTP_PORT"] == str(port["containerPort"])
+    paths = {}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        get = container(overlay)[probe]["httpGet"]
+        assert get["port"] == "http"
+        paths[probe] = get["path"]
+    assert paths == {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+    page = http.client.HTTPConnection(
+        "127.0.0.1", serve_pages("127.0.0.1", 0, CollectorRegistry(), _Health()), timeout=5
+    )
+    for path in [*paths.values(), "/metrics"]:
+        page.request("GET", path)
+        answer = page.getresponse()
+        answer.read()
+        assert answer.status == 200, path
+    page.close()
+
+
+@each_overlay
+def test_every_pod_is_restricted(overlay: str) -> None:
+    pods = [pod(overlay)]
+    pods += [
+        each["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        for each in rendered(overlay)
+        if each["kind"] == "CronJob"
+    ]
+    for each in pods:
+        assert each["securityContext"]["runAsNonRoot"] is True
+        assert each["securityContext"]["runAsUser"] == 10001  # the image's USER
+        assert each["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert each["automountServiceAccountToken"] is False
+        for one in each["containers"]:
+            assert one["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert {"cpu", "memory"} <= set(one["resources"]["requests"])
+            assert "memory" in one["resources"]["limits"]
+            assert "/tmp" in {mount["mountPath"] for mount in one["volumeMounts"]}  # noqa: S108 - the bundle's copy
+
+
+def test_user_is_the_images_own() -> None:
+    dockerfile = (ROOT / "deploy/docker/Dockerfile").read_text(encoding="utf-8")
+    assert set(re.findall(r"^USER (\d+):\d+$", dockerfile, re.MULTILINE)) == {
+        str(pod("base")["securityContext"]["runAsUser"])
+    }
+
+
+@each_overlay
+def test_images_are_pinned_to_the_projects_version(overlay: str) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    images = re.findall(r"'image': '([^']+)'", str(rendered(overlay)))
+    assert images
+    assert all(image.endswith(f":{version}") for image in images)
+
+
+@each_overlay
+def test_models_are_only_read_by_workers(overlay: str) -> None:
+    mounts = {each["name"]: each for each in container(overlay)["volumeMounts"]}
+    assert mounts["models"] == {
+        "name": "models",
+        "mountPath": variables(overlay)["WORKER_REGISTRY"],
+        "readOnly": True,
+    }
+    claim = resource(overlay, "PersistentVolumeClaim")
+    (volume,) = (each for each in pod(overlay)["volumes"] if each["name"] == "models")
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+
+
+@each_overlay
+def test_service_is_headless_and_names_workers_that_are_not_ready(overlay: str) -> None:
+    service = resource(overlay, "Service")
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["publishNotReadyAddresses"] is True
+    stateful = resource(overlay, "StatefulSet")
+    assert stateful["spec"]["serviceName"] == service["metadata"]["name"]
+    labels = stateful["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert resource(overlay, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    for spread in pod(overlay)["topologySpreadConstraints"]:
+        assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_workers_are_scraped_once_and_as_the_job_the_alerts_ask_for() -> None:
+    def annotated(overlay: str) -> str:
+        found: str = resource(overlay, "StatefulSet")["spec"]["template"]["metadata"]["annotations"][
+            "prometheus.io/scrape"
+        ]
+        return found
+
+    assert (annotated("base"), annotated("overlays/example")) == ("true", "false")
+    monitor = resource("overlays/example", "ServiceMonitor")["spec"]
+    service = resource("overlays/example", "Service")
+    assert service["metadata"]["labels"][monitor["jobLabel"]] == WORKER_JOB
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
+
+
+def test_scaling_follows_the_groups_lag_up_to_its_partitions() -> None:
+    scaled = resource("overlays/example", "ScaledObject")["spec"]
+    stateful = resource("overlays/example", "StatefulSet")
+    assert "replicas" not in stateful["spec"], "KEDA owns the number"
+    assert scaled["scaleTargetRef"]["name"] == stateful["metadata"]["name"]
+    given = variables("overlays/example")
+    (trigger,) = scaled["triggers"]
+    assert trigger["metadata"]["consumerGroup"] == given["WORKER_GROUP_ID"]
+    assert trigger["metadata"]["topic"] == given["WORKER_INPUT_TOPICS"]
+    assert trigger["metadata"]["bootstrapServers"] == given["WORKER_KAFKA_BOOTSTRAP_SERVERS"]
+    partitions = int(str(re.search(r"create reviews (\d+)", compose()["services"]["topics"]["command"][0])[1]))  # type: ignore[index]
+    assert scaled["maxReplicaCount"] * int(given["WORKER_PROCESSES"]) <= partitions
