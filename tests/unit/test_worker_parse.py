@@ -1,0 +1,205 @@
+"""A record becomes a review, a deletion or a rejection: identity, the reasons, and what a message may say."""
+
+from __future__ import annotations
+
+import json
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.dead_letter import REJECT_REASONS, RejectReason
+from schemas.review import MAX_ID_BYTES
+from tests.doubles import REFUSED, StubClassifier, make_record
+from worker.parse import Parser
+from worker.records import Deleted, Pending, Record, Rejected
+
+PARSER = Parser("auto", 1000)
+VERSION = "v1"
+
+
+def parse(record: Record, parser: Parser = PARSER) -> Pending | Deleted | Rejected:
+    return parser.parse(record, VERSION)
+
+
+def reason_of(record: Record, parser: Parser = PARSER) -> RejectReason:
+    outcome = parse(record, parser)
+    assert isinstance(outcome, Rejected)
+    return outcome.letter.reason
+
+
+def identity_of(record: Record) -> str:
+    outcome = parse(record)
+    assert isinstance(outcome, Pending | Deleted)
+    return outcome.review_id
+
+
+WRONG: dict[str, tuple[Record, RejectReason]] = {
+    "byte": (make_record(b"\xff\xfe"), "not_utf8"),
+    "broken object": (make_record('{"text": "a"'), "not_json"),
+    "object, then more": (make_record('{"text": "a"} x'), "not_json"),
+    "lone surrogate": (make_record(rb'{"text": "\ud800"}'), "not_json"),
+    "deep nesting": (make_record('{"text": ' + "[" * 5000), "not_json"),
+    "number for text": (make_record('{"text": 5}'), "wrong_type"),
+    "null for text": (make_record('{"text": null}'), "wrong_type"),
+    "number for id": (make_record('{"text": "a", "review_id": 5}'), "wrong_type"),
+    "words for score": (make_record('{"text": "a", "score": "five"}'), "wrong_type"),
+    "list for created_at": (make_record('{"text": "a", "at": [1]}'), "wrong_type"),
+    "no text": (make_record('{"review_id": "r"}'), "no_text"),
+    "empty value": (make_record(""), "no_text"),
+    "blank": (make_record(" \n\t "), "no_text"),
+    "blank in json": (make_record('{"content": " "}'), "no_text"),
+    "long": (make_record("x" * 1001), "text_too_long"),
+    "null byte": (make_record("a\0b"), "null_byte"),
+    "null byte in json": (make_record(r'{"text": "a\u0000b"}'), "null_byte"),
+    "empty id": (make_record('{"text": "a", "review_id": ""}'), "bad_identifier"),
+    "empty app": (make_record('{"text": "a", "app_id": ""}'), "bad_identifier"),
+    "long id": (make_record(json.dumps({"text": "a", "review_id": "x" * 257})), "bad_identifier"),
+    "long app": (make_record(json.dumps({"text": "a", "app_id": "\u20ac" * 86})), "bad_identifier"),
+    "null byte in id": (make_record(r'{"text": "a", "review_id": "r\u0000"}'), "bad_identifier"),
+    "key is no text": (make_record("a", key=b"\xff"), "bad_identifier"),
+    "long key": (make_record("a", key=b"k" * 257), "bad_identifier"),
+    "long key of a tombstone": (make_record(None, key=b"k" * 257), "bad_identifier"),
+    "tombstone without a key": (make_record(None), "no_identity"),
+    "tombstone with an empty key": (make_record(None, key=b""), "no_identity"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_no_review_is_rejected_with_its_reason(case: str) -> None:
+    record, reason = WRONG[case]
+    assert reason_of(record) == reason
+
+
+def test_every_reason_is_reachable() -> None:
+    reached = {reason for _, reason in WRONG.values()}
+    pending = parse(make_record(REFUSED))
+    assert isinstance(pending, Pending)
+    (unratable,) = StubClassifier().rate([pending], "now")
+    assert isinstance(unratable, Rejected)
+    assert reached | {unratable.letter.reason} == set(REJECT_REASONS)
+    assert get_args(RejectReason) == REJECT_REASONS
+
+
+def test_a_rejection_says_where_the_record_was() -> None:
+    record = make_record(b"\xff", partition=3, offset=77, timestamp=123, key=b"k")
+    outcome = parse(record)
+    assert isinstance(outcome, Rejected)
+    letter = outcome.letter
+    assert (letter.topic, letter.partition, letter.offset, letter.timestamp_ms) == ("reviews", 3, 77, 123)
+    assert (letter.stage, letter.model_version, letter.attempts) == ("parse", VERSION, 1)
+    assert letter.message == "value: not UTF-8 at byte 0; send UTF-8"
+    assert outcome.record is record
+
+
+def test_identity_is_the_review_id_else_the_key_else_the_position() -> None:
+    assert identity_of(make_record('{"text": "a", "review_id": "r"}', key=b"k")) == "r"
+    assert identity_of(make_record('{"text": "a", "reviewId": "r"}', key=b"k")) == "r"
+    assert identity_of(make_record('{"text": "a"}', key=b"k")) == "k"
+    assert identity_of(make_record('{"text": "a", "review_id": null}', key=b"k")) == "k"
+    assert identity_of(make_record("plain", key="ключ".encode())) == "ключ"
+    assert identity_of(make_record("plain", partition=2, offset=9)) == "reviews-2-9"
+    assert identity_of(make_record("plain", key=b"", partition=2, offset=9)) == "reviews-2-9"
+
+
+def test_a_review_id_needs_no_readable_key() -> None:
+    assert identity_of(make_record('{"text": "a", "review_id": "r"}', key=b"\xff")) == "r"
+
+
+def test_a_null_value_deletes_the_review_its_key_names() -> None:
+    outcome = parse(make_record(None, key=b"r1"))
+    assert isinstance(outcome, Deleted)
+    assert outcome.review_id == "r1"
+
+
+@pytest.mark.parametrize("length", [MAX_ID_BYTES // 4, MAX_ID_BYTES])
+def test_an_id_of_the_longest_length_passes(length: int) -> None:
+    assert identity_of(make_record("a", key=b"k" * length)) == "k" * length
+
+
+def test_an_id_is_measured_in_bytes() -> None:
+    assert identity_of(make_record("a", key="é".encode() * 128)) == "é" * 128
+    assert reason_of(make_record("a", key="é".encode() * 129)) == "bad_identifier"
+
+
+def test_the_longest_text_passes_and_one_character_more_does_not() -> None:
+    assert isinstance(parse(make_record("🙂" * 1000)), Pending)
+    assert reason_of(make_record("🙂" * 1001)) == "text_too_long"
+
+
+@pytest.mark.parametrize(
+    ("input_format", "value", "text"),
+    [
+        ("auto", "plain words", "plain words"),
+        ("auto", '["a list is words"]', '["a list is words"]'),
+        ("auto", '"quoted"', '"quoted"'),
+        ("auto", ' \n{"text": "in json"}', "in json"),
+        ("json", '{"text": "in json"}', "in json"),
+        ("text", '{"text": "as it is"}', '{"text": "as it is"}'),
+        ("text", "{smile", "{smile"),
+    ],
+)
+def test_formats(input_format: str, value: str, text: str) -> None:
+    outcome = parse(make_record(value), Parser(input_format, 1000))  # type: ignore[arg-type]  # the cases' own words
+    assert isinstance(outcome, Pending)
+    assert outcome.review.text == text
+
+
+@pytest.mark.parametrize("value", ["plain words", '"quoted"', "[]"])
+def test_the_json_format_takes_objects_only(value: str) -> None:
+    assert reason_of(make_record(value), Parser("json", 1000)) in {"not_json", "wrong_type"}
+
+
+def test_aliases_and_unknown_fields() -> None:
+    value = {"content": "a", "reviewId": "r", "appId": "app", "at": "2026-01-01", "score": 4, "userName": "ignored"}
+    outcome = parse(make_record(json.dumps(value)))
+    assert isinstance(outcome, Pending)
+    review = outcome.review
+    assert (review.text, review.review_id, review.app_id, review.created_at, review.score) == (
+        "a",
+        "r",
+        "app",
+        "2026-01-01",
+        4,
+    )
+    assert "userName" not in review.model_dump()
+
+
+secrets = st.text(st.characters(codec="utf-8", categories=("L", "N", "S")), min_size=6, max_size=40)
+fields = st.dictionaries(
+    st.sampled_from(["text", "content", "review_id", "app_id", "created_at", "score"]),
+    st.sampled_from(["secret", "number", "list", "object", "null", "empty", "blank", "nul"]),
+)
+
+
+@given(secrets, fields, st.sampled_from(["", "{", '{"text": "', "\0", "\x7f{"]), st.booleans())
+def test_a_message_never_holds_the_text(secret: str, fields: dict[str, str], prefix: str, cut: bool) -> None:
+    secret = f"~{secret}~"  # in no message of ours or pydantic's
+    values: dict[str, object] = {
+        "secret": secret,
+        "number": 7,
+        "list": [secret],
+        "object": {secret: secret},
+        "null": None,
+        "empty": "",
+        "blank": " ",
+        "nul": secret + "\0",
+    }
+    body = json.dumps({name: values[kind] for name, kind in fields.items()} | {secret: secret}, ensure_ascii=False)
+    value = prefix + (body[: len(body) // 2] if cut else body) + secret * (30 if cut else 0)
+    for parser in (PARSER, Parser("json", 20), Parser("text", 20)):
+        outcome = parse(make_record(value.encode(), key=secret.encode() * 60), parser)
+        if isinstance(outcome, Rejected):
+            header_values = b"".join(header for _, header in outcome.letter.headers([]))
+            assert secret not in outcome.letter.message
+            assert secret.encode() not in header_values
+
+
+@given(st.binary(max_size=300), st.one_of(st.none(), st.binary(max_size=300)))
+def test_whatever_comes_has_exactly_one_outcome(value: bytes, key: bytes | None) -> None:
+    outcome = parse(make_record(value, key=key))
+    assert isinstance(outcome, Pending | Rejected)
+    if isinstance(outcome, Pending):
+        assert outcome.review.text.strip()
+        assert len(outcome.review_id.encode()) > 0
