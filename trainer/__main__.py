@@ -22,6 +22,7 @@ from schemas.bundle import BundleError, read_bundle
 from schemas.manifest import Manifest
 from trainer.errors import DataError, Exit, TrainerError
 from trainer.registry import LocalFolder, Registry, local_path
+from trainer.rows import require_files
 from trainer.settings import (
     EvaluateSettings,
     ListSettings,
@@ -76,8 +77,14 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return super()._fill_text(inspect.cleandoc(text), width, indent)
 
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if isinstance(action.metavar, str):  # pydantic-settings names the type: list[Path] is a repeated PATH
+            name = action.metavar.removeprefix("list[").removesuffix("]")
+            action.metavar = name if name.startswith("{") else name.upper()
+        return super()._format_action_invocation(action)
+
     def _get_help_string(self, action: argparse.Action) -> str:
-        return (action.help or "").replace("(default: None)", "").replace("(default: [])", "").strip()
+        return (action.help or "").removesuffix("(default: null)").strip()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -89,7 +96,8 @@ def main(argv: list[str] | None = None) -> int:
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_input=False):
             flag = "-".join(str(part) for part in fault["loc"][1:]).replace("_", "-")
-            _complain(f"--{flag}: {fault['msg']}" if flag else fault["msg"])
+            message = fault["msg"].removeprefix("Value error, ")
+            _complain(f"--{flag}: {message}" if flag else message)
         return Exit.USAGE
     try:
         return _COMMANDS[type(command)](command)
@@ -118,6 +126,10 @@ def _complain(line: str) -> None:
 
 
 def _train(settings: TrainSettings) -> int:
+    from trainer.vocabulary import linguistics
+
+    linguistics(settings)  # a missing word list or file is found before TensorFlow has loaded
+    require_files([*settings.data, *settings.test_data])
     quiet_libraries()
     from trainer.console import Screen
     from trainer.train import show_run, train
@@ -153,26 +165,33 @@ def _evaluate(settings: EvaluateSettings) -> int:
 
 
 def _list(settings: ListSettings) -> int:
-    from rich.console import Console
+    from trainer.console import Screen
 
     registry = Registry(LocalFolder(local_path(settings.registry)))
     channels = registry.channels()
-    table = Table("version", "channels", "cell", "variant", "accuracy", "macro_f1", "mae", "qwk", "reviews")
+    table = Table()
+    for column in ("version", "channels", "cell", "variant", "accuracy", "macro_f1", "mae", "qwk", "reviews"):
+        table.add_column(column, no_wrap=True)
+    damaged = []
     for version in reversed(registry.versions()):
         pointing = ", ".join(sorted(name for name, to in channels.items() if to == version))
         try:
             manifest = read_bundle(_folder(settings.registry, version)).manifest
         except BundleError as error:
-            table.add_row(version, pointing, str(error).removeprefix(f"{settings.registry}/"))
+            damaged.append(str(error))
+            table.add_row(version, pointing, "damaged")
             continue
         figures = [f"{manifest.metrics[name]:.3f}" for name in ("accuracy", "macro_f1", "mae", "qwk")]
         table.add_row(version, pointing, manifest.cell, manifest.variant, *figures, str(manifest.data.rows))
-    Console(highlight=False).print(table if table.row_count else "no version yet; publish one with `train`")
+    screen = Screen()
+    screen.result(table if table.row_count else "no version yet; publish one with `train`")
+    for line in damaged:
+        screen.result(line)
     return Exit.OK
 
 
 def _show(settings: ShowSettings) -> int:
-    from rich.console import Console
+    from trainer.console import Screen
 
     manifest = read_bundle(_folder(settings.registry, settings.version)).manifest
     if settings.raw:
@@ -181,7 +200,7 @@ def _show(settings: ShowSettings) -> int:
     table = Table("of", "what", title=manifest.version)
     for name, value in _summary(manifest).items():
         table.add_row(name, value)
-    Console(highlight=False).print(table)
+    Screen().result(table)
     return Exit.OK
 
 

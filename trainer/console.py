@@ -28,8 +28,8 @@ class Screen:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._progress = Console(stderr=True, highlight=False)
-        self._result = Console(highlight=False)
+        self._progress = _console(stderr=True)
+        self._result = _console(stderr=False)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -94,13 +94,21 @@ class Screen:
             self.say(f"interrupted; going on with epoch {kept.number} (Ctrl-C again to stop)")
 
 
+def _console(*, stderr: bool) -> Console:
+    """Return a console; a pipe has no width, and rich's guess of 80 breaks tables."""
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    return console
+
+
 def figures_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
     """Return the figures of several models side by side, the best of each column in bold."""
     table = Table(title=title)
-    table.add_column("model")
+    table.add_column("model", no_wrap=True)
     best = {}
     for name in FIGURES:
-        table.add_column(f"{name} {'v' if name in LOWER_IS_BETTER else '^'}", justify="right")
+        table.add_column(f"{name} {'↓' if name in LOWER_IS_BETTER else '↑'}", justify="right", no_wrap=True)
         values = [figures[name] for figures in rows.values()]
         best[name] = min(values) if name in LOWER_IS_BETTER else max(values)
     for model, figures in rows.items():

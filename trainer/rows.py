@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,17 @@ def read_rows(path: Path, rules: RowRules = RowRules()) -> Iterator[Row | BadRow
         raise DataError(f"{path}: the gzip file ends too early; copy it again") from error
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
+
+
+def require_files(paths: Iterable[Path]) -> None:
+    """Refuse paths that are no files, before anything slow begins.
+
+    Raises:
+        DataError: naming the first.
+    """
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"{path}: {'not a file' if path.exists() else 'No such file'}")
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -102,7 +102,7 @@ class FitSettings(_Settings):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="Of the split, the weights and the order.")] = 0
 
 
-class TrainSettings(DataSettings, TextSettings, ModelSettings, FitSettings):
+class TrainSettings(FitSettings, ModelSettings, TextSettings, DataSettings):
     """Learn from labelled reviews, judge the TFLite file on held-out text, publish it.
 
     Examples:

@@ -32,7 +32,7 @@ from trainer.registry import LocalFolder, Registry, check_channel, local_path
 from trainer.report import render
 from trainer.runtime import open_interpreter
 from trainer.settings import TrainSettings, Variant
-from trainer.vocabulary import learn, linguistics
+from trainer.vocabulary import learn
 
 NO_CHANNEL = "none"
 VARIANTS: tuple[Variant, ...] = ("float32", "float16", "int8")
@@ -65,7 +65,6 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
     registry = Registry(LocalFolder(local_path(settings.registry)))
     if settings.channel != NO_CHANNEL:
         check_channel(settings.channel)
-    linguistics(settings)  # a missing word list is found before minutes of reading
     seed_everything(settings.seed)
     with screen.phase("read"):
         dataset = load(settings, settings.seed)

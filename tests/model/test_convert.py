@@ -1,0 +1,127 @@
+"""The TFLite file is the Keras network: every cell, direction and variant, any batch, any length."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from schemas.decision import Decision, zero_one_costs
+from schemas.inference import Graph, pad
+from trainer.convert import convert
+from trainer.fit import predictor, seed_everything
+from trainer.model import Weights, build, weights_of
+from trainer.parity import TOLERANCES, compare, logits_of, random_rows, require
+from trainer.runtime import open_interpreter
+from trainer.settings import Cell, ModelSettings, Variant
+
+SIZE, CLASSES = 500, 5
+NETWORKS = list(itertools.product(("gru", "lstm"), (True, False)))
+VARIANTS: tuple[Variant, ...] = ("float32", "float16", "int8")
+Floats = npt.NDArray[np.float32]
+
+
+class Trained(NamedTuple):
+    weights: Weights
+    logits: Floats
+    rows: list[npt.NDArray[np.int32]]
+
+
+@cache
+def _trained(cell: Cell, bidirectional: bool) -> Trained:
+    """A network with weights as spread as a trained one's, biases included, and its logits of random rows."""
+    seed_everything(1)
+    settings = ModelSettings(cell=cell, bidirectional=bidirectional, units=24, embedding=16)
+    network = build(settings, SIZE, np.full(CLASSES, 1 / CLASSES, dtype=np.float32), seed=1)
+    random = np.random.default_rng(1)
+    network.set_weights([random.normal(scale=0.4, size=array.shape) for array in network.get_weights()])
+    rows = random_rows(SIZE, 2, rows=40, longest=50)
+    return Trained(weights_of(network, settings), predictor(network)(rows), rows)
+
+
+@cache
+def _converted(cell: Cell, bidirectional: bool, variant: Variant) -> bytes:
+    return convert(_trained(cell, bidirectional).weights, variant)
+
+
+def _shares(logits: Floats) -> Floats:
+    return Decision(labels=list(range(CLASSES)), costs=zero_one_costs(CLASSES)).probabilities(logits)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("cell", "bidirectional"), NETWORKS)
+def test_tflite_equals_keras(cell: Cell, bidirectional: bool, variant: Variant) -> None:
+    trained = _trained(cell, bidirectional)
+    graph = Graph(open_interpreter(_converted(cell, bidirectional, variant)))
+    found = logits_of(graph, trained.rows, CLASSES)
+    assert np.abs(_shares(found) - _shares(trained.logits)).max() <= TOLERANCES[variant]
+    assert np.ptp(trained.logits, axis=0).min() > 0.5, "logits that hardly differ would prove nothing"
+
+
+@pytest.mark.parametrize(("cell", "bidirectional"), NETWORKS)
+def test_neighbours_and_padding_do_not_matter(cell: Cell, bidirectional: bool) -> None:
+    trained = _trained(cell, bidirectional)
+    graph = Graph(open_interpreter(_converted(cell, bidirectional, "float32")))
+    lengths = np.array([len(row) for row in trained.rows])
+    together = graph.logits(pad(trained.rows, lengths))
+    for at, row in enumerate(trained.rows):
+        assert np.abs(graph.logits(row[None]) - together[at]).max() <= 1e-5
+        wide = np.zeros((1, len(row) + 37), dtype=np.int32)
+        wide[0, : len(row)] = row
+        assert np.abs(graph.logits(wide) - together[at]).max() <= 1e-5
+
+
+def test_one_interpreter_takes_every_shape() -> None:
+    graph = Graph(open_interpreter(_converted("gru", True, "int8")))
+    for rows, steps in ((1, 1), (64, 3), (2, 400), (1, 1), (33, 17)):
+        assert graph.logits(np.ones((rows, steps), dtype=np.int32)).shape == (rows, CLASSES)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_same_weights_give_the_same_bytes(variant: Variant) -> None:
+    again = convert(_trained("gru", True).weights, variant)
+    assert hashlib.sha256(again).digest() == hashlib.sha256(_converted("gru", True, variant)).digest()
+
+
+def test_smaller_variants_are_smaller() -> None:
+    sizes = [len(_converted("gru", True, variant)) for variant in VARIANTS]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[2] < sizes[0] / 2
+
+
+@pytest.mark.parametrize("change", ["recurrent_bias", "input_bias", "kernel", "recurrent"])
+def test_gate_refuses_a_graph_of_other_weights(change: str) -> None:
+    from trainer.errors import ParityError
+
+    trained = _trained("gru", True)
+    forward, backward = trained.weights.directions
+    values: dict[str, Any] = {
+        name: getattr(backward, name) for name in ("kernel", "recurrent", "input_bias", "recurrent_bias")
+    }
+    values[change] = values[change] + np.float32(0.05)
+    wrong = Weights(
+        "gru",
+        trained.weights.embedding,
+        (forward, type(backward)(**values)),
+        trained.weights.kernel,
+        trained.weights.bias,
+    )
+    graph = convert(wrong, "float32")
+    judged = (trained.rows, trained.logits)
+    with pytest.raises(ParityError, match="nothing was published"):
+        require(compare("float32", graph, Graph(open_interpreter(graph)), judged, judged))
+
+
+def test_gate_passes_the_right_graph_and_counts_no_changed_rating() -> None:
+    trained = _trained("lstm", False)
+    content = _converted("lstm", False, "float32")
+    judged = (trained.rows, trained.logits)
+    found = compare("float32", content, Graph(open_interpreter(content)), judged, judged)
+    require(found)
+    assert found.changed == 0
+    assert found.size_bytes == len(content)

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.model.reviews import synthetic
+from trainer.fit import Epoch, Examples, batches, fit, predictor, seed_everything
+from trainer.model import build
+from trainer.settings import FitSettings, ModelSettings, TextSettings
+from trainer.vocabulary import learn
+
+SMALL = ModelSettings(units=8, embedding=8)
+QUICK = FitSettings(epochs=8, batch_rows=32, learning_rate=0.02)
+
+
+class Watch:
+    """Remembers what it hears, and presses Ctrl-C when told to."""
+
+    def __init__(self, stop_at: tuple[int, int] | None = None) -> None:
+        self.stop_at = stop_at
+        self.epochs: list[Epoch] = []
+        self.kept: list[Epoch | None] = []
+
+    def on_batch(self, epoch: int, batch: int, batches: int, loss: float) -> None:
+        assert 1 <= batch <= batches
+        assert np.isfinite(loss)
+        if (epoch, batch) == self.stop_at:
+            raise KeyboardInterrupt
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        self.epochs.append(epoch)
+
+    def on_interrupt(self, kept: Epoch | None) -> None:
+        self.kept.append(kept)
+
+
+def _examples() -> tuple[int, Examples, Examples]:
+    rows = synthetic(300)
+    encoder = learn((text for text, _ in rows), TextSettings()).encoder()
+    ids = encoder.encode_all([text for text, _ in rows])
+    targets = np.array([label - 1 for _, label in rows])
+    return encoder.size, Examples(ids[:240], targets[:240]), Examples(ids[240:], targets[240:])
+
+
+def _run(settings: FitSettings, watch: Watch) -> tuple[list[Epoch], npt.NDArray[np.float32]]:
+    size, train, validation = _examples()
+    seed_everything(settings.seed)
+    network = build(SMALL, size, np.full(5, 0.2, dtype=np.float32), settings.seed)
+    epochs = fit(network, train, validation, settings, watch)
+    return epochs, predictor(network)(validation.rows)
+
+
+def _accuracy(logits: npt.NDArray[np.float32]) -> float:
+    return float((logits.argmax(axis=1) == _examples()[2].targets).mean())
+
+
+@given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=300), size=st.integers(1, 40), seed=st.integers(0, 99))
+def test_batches_hold_every_row_once(lengths: list[int], size: int, seed: int) -> None:
+    found = batches(np.arange(len(lengths)), np.array(lengths), size, np.random.default_rng(seed))
+    assert sorted(row for batch in found for row in batch.tolist()) == list(range(len(lengths)))
+    assert max(map(len, found)) <= size
+
+
+def test_batches_are_of_like_length() -> None:
+    lengths = np.random.default_rng(0).integers(1, 100, 3200)
+    found = batches(np.arange(3200), lengths, 64, np.random.default_rng(0))
+    padded = sum(len(batch) * int(lengths[batch].max()) for batch in found)
+    assert padded / lengths.sum() < 1.05
+
+
+def test_network_learns_and_ends_with_its_best_epoch() -> None:
+    watch = Watch()
+    epochs, logits = _run(QUICK, watch)
+    assert epochs == watch.epochs
+    assert epochs[-1].train_loss < epochs[0].train_loss / 2
+    best = [epoch for epoch in epochs if epoch.best][-1]
+    assert best.validation_loss == min(epoch.validation_loss for epoch in epochs)
+    assert _accuracy(logits) == pytest.approx(best.validation_accuracy)
+    assert best.validation_accuracy > 0.9
+
+
+def test_learning_stops_when_validation_no_longer_gains() -> None:
+    epochs, _ = _run(FitSettings(epochs=30, patience=1, batch_rows=32, learning_rate=0.3, averaging=0.0), Watch())
+    assert len(epochs) < 30
+    assert not epochs[-1].best
+
+
+def test_same_seed_gives_the_same_network() -> None:
+    settings = QUICK.model_copy(update={"epochs": 1})
+    first, second = (_run(settings, Watch())[1] for _ in range(2))
+    assert (first == second).all()
+    assert (_run(settings.model_copy(update={"seed": 1}), Watch())[1] != first).any()
+
+
+def test_interrupt_keeps_the_best_epoch_so_far() -> None:
+    watch = Watch(stop_at=(3, 2))
+    epochs, logits = _run(QUICK, watch)
+    assert [epoch.number for epoch in epochs] == [1, 2]
+    best = [epoch for epoch in epochs if epoch.best][-1]
+    assert watch.kept == [best]
+    assert _accuracy(logits) == pytest.approx(best.validation_accuracy)
+
+
+def test_interrupt_before_the_first_epoch_keeps_nothing() -> None:
+    watch = Watch(stop_at=(1, 2))
+    with pytest.raises(KeyboardInterrupt):
+        _run(QUICK, watch)
+    assert watch.kept == [None]
+
+
+@pytest.mark.parametrize(("loss", "imbalance"), [("cross-entropy", "weights"), ("ordinal", "resample")])
+def test_every_strategy_learns(loss: str, imbalance: str) -> None:
+    settings = FitSettings.model_validate({**QUICK.model_dump(), "loss": loss, "imbalance": imbalance, "epochs": 2})
+    epochs, _ = _run(settings, Watch())
+    assert epochs[-1].train_loss < epochs[0].train_loss

@@ -1,0 +1,168 @@
+"""`train` end to end on synthetic reviews, through the command, and what its bundle does afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemas.bundle import BundleError, read_bundle
+from schemas.manifest import Manifest
+from tests.model.reviews import synthetic, write_csv
+from trainer.__main__ import main
+from trainer.errors import Exit
+from trainer.golden import GOLDEN_TEXTS
+from trainer.runtime import open_interpreter
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["--units", "8", "--embedding", "8", "--batch-rows", "32", "--learning-rate", "0.02", "--epochs", "8"]
+
+
+def _train(folder: Path, registry: Path, *flags: str, rows: int = 300) -> int:
+    data = write_csv(folder / "reviews.csv", synthetic(rows))
+    return main(["train", "--data", str(data), "--registry", str(registry), *SMALL, *flags])
+
+
+def _stable(registry: Path) -> Path:
+    return registry / str(json.loads((registry / "channels.json").read_bytes())["stable"])
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("train")
+    assert _train(folder, folder / "models", "--test-out", str(folder / "held_out.csv")) == Exit.OK
+    return folder
+
+
+def _manifest(folder: Path) -> Manifest:
+    return read_bundle(_stable(folder / "models")).manifest
+
+
+def test_published_bundle_reads_loads_and_replays_its_golden_set(published: Path) -> None:
+    bundle = read_bundle(_stable(published / "models"))
+    model = bundle.load(open_interpreter)
+    assert [review.text for review in bundle.manifest.golden] == list(GOLDEN_TEXTS)
+    scores = model.score(["love perfect best app", "terrible broken worst app"])
+    assert [bundle.manifest.decision.labels[at] for at in scores.choices] == [5, 1]
+
+
+def test_bundle_says_what_it_is(published: Path) -> None:
+    manifest = _manifest(published)
+    assert manifest.decision.labels == [1, 2, 3, 4, 5]
+    assert set(manifest.files) == {"model.tflite", "encoder.tsv", "report.html"}
+    assert manifest.metrics["accuracy"] > 0.9
+    assert set(manifest.floors) == {"majority", "tfidf_logistic", "tfidf_logistic_balanced"}
+    assert manifest.floors["majority"]["accuracy"] < 0.5
+    assert manifest.data.rows == 300
+    assert manifest.data.train_rows + manifest.data.validation_rows + manifest.data.test_rows == 300
+    assert sum(manifest.baseline.rating_shares) == pytest.approx(1, abs=1e-5)
+    assert set(manifest.toolchain) >= {"tensorflow", "keras", "ai-edge-litert"}
+    assert str(published) not in manifest.model_dump_json(), "paths of this machine stay here"
+
+
+def test_report_is_one_page_without_a_review_or_a_request(published: Path) -> None:
+    page = (_stable(published / "models") / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 3
+    assert "tfidf_logistic_balanced" in page
+    assert "<script" not in page
+    assert "<link" not in page
+    assert 'src="http' not in page
+    assert synthetic(1)[0][0] not in page
+
+
+def test_evaluate_gives_the_figures_of_the_manifest(published: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = _manifest(published)
+    registry = str(published / "models")
+    for flags in (
+        ["--data", str(published / "held_out.csv")],
+        ["--data", str(published / "reviews.csv"), "--part", "test"],
+    ):
+        capsys.readouterr()
+        assert main(["evaluate", "--registry", registry, *flags, "--json", "-"]) == Exit.OK
+        found = json.loads(capsys.readouterr().out)
+        assert found["reviews"] == manifest.data.test_rows
+        assert found["version"] == manifest.version
+        assert found["metrics"] == pytest.approx(manifest.metrics, abs=1e-5)
+
+
+def test_list_and_show_name_the_version(published: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    version = _manifest(published).version
+    for argv in (["list"], ["show"], ["show", "--raw"], ["show", "--version", version]):
+        assert main([*argv, "--registry", str(published / "models")]) == Exit.OK
+        assert version in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "encoder.tsv", "report.html"])
+def test_tampered_file_is_refused(published: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(_stable(published / "models"), folder)
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(bytes(content))
+    with pytest.raises(BundleError, match=f"{name}: sha256 differs"):
+        read_bundle(folder)
+
+
+def test_same_seed_and_data_give_the_same_hash_and_the_channel_moves(published: Path, tmp_path: Path) -> None:
+    registry = tmp_path / "models"
+    assert _train(tmp_path, registry, "--no-floors") == Exit.OK
+    first, again = _manifest(published), _manifest(tmp_path)
+    assert again.version.split("-")[1] == first.version.split("-")[1]
+    assert again.floors == {}
+    assert _train(tmp_path, registry, "--no-floors", "--seed", "1", "--channel", "none") == Exit.OK
+    versions = sorted(path.name for path in registry.iterdir() if path.is_dir())
+    assert len(versions) == 2
+    assert _stable(registry).name == versions[0]
+    assert versions[1].split("-")[1] != versions[0].split("-")[1]
+
+
+def test_lstm_one_way_and_two_labels_train_too(tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "imdb.csv", synthetic(200, labels=(1, 5)))
+    data.write_text(data.read_text().replace(",1\n", ",0\n").replace(",5\n", ",1\n"))
+    flags = ["--cell", "lstm", "--no-bidirectional", "--variant", "int8", "--no-floors", "--decide", "likeliest"]
+    assert main(["train", "--data", str(data), "--registry", str(tmp_path / "models"), *SMALL, *flags]) == Exit.OK
+    manifest = _manifest(tmp_path)
+    assert (manifest.cell, manifest.variant, manifest.decision.labels) == ("lstm", "int8", [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (["--data", "missing.csv"], Exit.BAD_DATA, "missing.csv: No such file"),
+        (["--text-column", "body"], Exit.BAD_DATA, "there are: content, score"),
+        (["--registry", "s3://bucket/models"], Exit.REGISTRY, "local folders only"),
+        (["--channel", "Not a channel"], Exit.REGISTRY, "lower-case"),
+    ],
+)
+def test_refusals_leave_the_registry_untouched(
+    tmp_path: Path, flags: list[str], code: Exit, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _train(tmp_path, tmp_path / "models", *flags) == code
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "models").exists()
+
+
+def test_ctrl_c_before_the_first_epoch_exits_130_and_publishes_nothing(tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "reviews.csv", synthetic(3000))
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "trainer", "train", "--data", str(data), "--registry", str(tmp_path / "models")],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    ) as process:
+        assert process.stderr is not None
+        said = ""
+        for line in process.stderr:
+            said += line
+            if line.startswith("vocabulary"):  # the next phase is the learning, minutes long at this batch size
+                process.send_signal(signal.SIGINT)
+        assert process.wait() == Exit.INTERRUPTED, said
+    assert "Traceback" not in said
+    assert not (tmp_path / "models").exists()

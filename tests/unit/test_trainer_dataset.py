@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.model.reviews import synthetic, write_csv
+from trainer.dataset import assign, fold, group, load, read
+from trainer.errors import DataError
+from trainer.settings import DataSettings
+
+
+def _settings(*paths: Path, **more: object) -> DataSettings:
+    return DataSettings.model_validate({"data": list(paths), **more})
+
+
+def test_sides_cover_every_row_once_and_labels_are_data(tmp_path: Path) -> None:
+    rows = synthetic(200, labels=(1, 5))
+    dataset = load(_settings(write_csv(tmp_path / "a.csv", rows)), seed=3)
+    assert dataset.labels == [1, 5]
+    found = dataset.part("all")
+    assert sorted(zip(found.texts, (dataset.labels[at] for at in found.targets), strict=True)) == sorted(rows)
+    sizes = dataset.fingerprint
+    assert (sizes.train_rows, sizes.validation_rows, sizes.test_rows) == tuple(
+        len(dataset.part(side)) for side in ("train", "validation", "test")
+    )
+    assert sizes.label_counts == {"1": 100, "5": 100}
+
+
+# Texts that differ in case, punctuation, spaces or the dress of an emoji only are the same review.
+_dressed = st.sampled_from(["{}", "{}!", "  {} ", "{}...", "¡{}?!", "«{}»"])
+
+
+@given(
+    words=st.lists(st.text("abcdeéß你👍", min_size=1, max_size=6), min_size=1, max_size=40),
+    dress=st.lists(_dressed, min_size=1, max_size=5),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_no_text_is_on_two_sides(words: list[str], dress: list[str], seed: int) -> None:
+    texts = [form.format(word) for word in words for form in dress] + [word.upper() for word in words]
+    groups = np.array([group(text) for text in texts], dtype=np.uint64)
+    sides = assign(groups, seed, 0.2, 0.2)
+    side_of: dict[str, int] = {}
+    for text, side in zip(texts, sides.tolist(), strict=True):
+        assert side_of.setdefault(fold(text), side) == side
+
+
+def test_fold_ignores_case_and_punctuation_but_not_words_or_signs() -> None:
+    assert fold("Great App!!!") == fold("great, app") == "great app"
+    assert fold("great app") != fold("great apps")
+    assert fold("👍🏽") == fold("👍") != fold("👎")
+
+
+@given(seed=st.integers(0, 2**31 - 1))
+def test_split_is_a_function_of_text_and_seed_alone(seed: int) -> None:
+    groups = np.arange(500, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    whole = assign(groups, seed, 0.1, 0.1)
+    assert (assign(groups[::-1], seed, 0.1, 0.1) == whole[::-1]).all()
+    assert (assign(groups[:100], seed, 0.1, 0.1) == whole[:100]).all()
+
+
+def test_split_has_the_shares_asked_for_and_another_seed_gives_another() -> None:
+    groups = np.array([group(f"text {number}") for number in range(20_000)], dtype=np.uint64)
+    sides = assign(groups, 0, 0.1, 0.2)
+    assert np.bincount(sides) / len(sides) == pytest.approx([0.7, 0.1, 0.2], abs=0.01)
+    other = assign(groups, 1, 0.1, 0.2)
+    # Unrelated splits agree on the test side as often as chance has it: 0.2 * 0.2.
+    assert float(((sides == 2) & (other == 2)).mean()) == pytest.approx(0.04, abs=0.01)
+
+
+def test_official_test_split_is_used_whole_and_its_texts_leave_training(tmp_path: Path) -> None:
+    rows = synthetic(200)
+    official = [(text.upper() + "!!", label) for text, label in rows[:20]]
+    settings = _settings(write_csv(tmp_path / "a.csv", rows), test_data=[write_csv(tmp_path / "t.csv", official)])
+    dataset = load(settings, seed=0)
+    assert sorted(dataset.test.texts) == sorted(text for text, _ in official)
+    assert dataset.dropped == 20
+    left = {fold(text) for side in ("train", "validation") for text in dataset.part(side).texts}
+    assert left.isdisjoint(map(fold, dataset.test.texts))
+    assert len(left) == 180
+
+
+def test_official_test_split_with_a_new_label_is_refused(tmp_path: Path) -> None:
+    settings = _settings(
+        write_csv(tmp_path / "a.csv", synthetic(200)), test_data=[write_csv(tmp_path / "t.csv", [("odd", 9)] * 20)]
+    )
+    with pytest.raises(DataError, match="--test-data has the score 9"):
+        load(settings, seed=0)
+
+
+def test_bad_rows_are_skipped_and_reported(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", synthetic(300))
+    with path.open("a") as file:
+        file.write(",5\ngood,nine\n")
+    dataset = load(_settings(path), seed=0)
+    assert dataset.bad_count == 2
+    assert [str(row) for row in dataset.bad] == [
+        "a.csv: row 301 (line 302): the text is empty",
+        "a.csv: row 302 (line 303): score 'nine' is not a whole number",
+    ]
+
+
+def test_bad_row_can_be_an_error(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", [*synthetic(60), ("", 5)])
+    with pytest.raises(DataError, match=r"row 61 .*the text is empty; mend it"):
+        read(_settings(path, on_bad_row="error"))
+
+
+def test_too_many_bad_rows_are_an_error(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", [*synthetic(90), *[("", 5)] * 10])
+    with pytest.raises(DataError, match=r"10 of 100 rows are bad, more than --max-bad-share 0.05.*row 91"):
+        read(_settings(path))
+    assert read(_settings(path, max_bad_share=0.1)).bad_count == 10
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([], "0 usable rows; a model needs at least 50"),
+        (synthetic(10), "10 usable rows; a model needs at least 50"),
+        (synthetic(100, labels=(5,)), "every row has the score 5; a model needs at least two classes"),
+        ([*synthetic(100), ("odd one", 11)], "score 11 is on 1 rows only.*is it out of range"),
+        ([("yes", 1), ("no", 0)] * 50, "no rows for|none of its rows is left"),
+    ],
+)
+def test_data_that_cannot_be_learned_from_is_refused(tmp_path: Path, rows: list[tuple[str, int]], reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        load(_settings(write_csv(tmp_path / "a.csv", rows)), seed=0)
+
+
+def test_duplicates_are_counted_and_kept(tmp_path: Path) -> None:
+    rows = [*synthetic(100), ("good", 5), ("Good!", 4), ("GOOD", 5)]
+    dataset = load(_settings(write_csv(tmp_path / "a.csv", rows)), seed=0)
+    assert dataset.fingerprint.rows == 103
+    assert dataset.fingerprint.duplicate_rows == 2

