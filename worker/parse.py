@@ -6,11 +6,16 @@ Never raises: a record that is wrong is an outcome, not an error. `pipeline` cal
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from schemas.dead_letter import DeadLetter, RejectReason
+from schemas.dead_letter import OWN, DeadLetter, RejectReason
 from schemas.review import InputFormat, InvalidReviewError, check_identifier, parse_review
 from worker.records import Deleted, Pending, Record, Rejected
+
+ATTEMPTS_HEADER: Final = f"{OWN}attempts"
+_ATTEMPTS_DIGITS: Final = 6  # anybody can write a header; a number longer than this is nobody's count
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,21 @@ def rejected(
             stage="rate" if reason == "unratable" else "parse",
             exception=exception,
             model_version=model_version,
-            attempts=1,
+            attempts=attempts_so_far(record.headers) + 1,
         ),
     )
+
+
+def attempts_so_far(headers: Sequence[tuple[str, bytes | None]]) -> int:
+    """Return how often a record was tried before, by its last `starstream-attempts`; 0 when it does not say.
+
+    `dlq replay` sends the count of the dead letter along, so that a record that is replayed and rejected again and
+    again is known for it.
+    """
+    for name, value in reversed(headers):
+        if name == ATTEMPTS_HEADER and value is not None and value.isdigit() and len(value) <= _ATTEMPTS_DIGITS:
+            return int(value)
+    return 0
 
 
 def _identity(record: Record) -> str:

@@ -70,6 +70,7 @@ class ExactlyOnce:
                     for out in (outgoing(each, self._settings) for each in settled)
                 ]
                 wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
+                producer.flush(timeout=self._settings.request_timeout_s)
                 producer.send_offsets_to_transaction(wanted, membership)
                 producer.commit_transaction()
                 for future in sent:  # the commit has flushed; a refused record fails it, and says why here

@@ -1,0 +1,174 @@
+"""Dead letters as values: what their headers say, which are asked for, and which may go back to their topic.
+
+Owns the reading of both header families (Connect's strings, Spring's big-endian numbers) and of our own, and the
+guards of a replay. Pure; `dlq_reader` brings the records, `dlq_show` prints them, `dlq_replay` sends them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from schemas.dead_letter import CONNECT, OWN, REJECT_REASONS, SPRING
+from worker.parse import ATTEMPTS_HEADER, attempts_so_far
+from worker.records import Record
+from worker.replay_bounds import Point
+
+FOREIGN: Final = "other"  # the reason of a letter that another program wrote
+REASONS: Final = (*REJECT_REASONS, FOREIGN)
+
+Refusal = Literal["attempts", "truncated", "no_origin", "forbidden_topic", "no_such_topic"]
+REFUSALS: Final[Mapping[Refusal, str]] = {
+    "attempts": "tried as often as --max-attempts allows",
+    "truncated": "the value was cut to fit the dead-letter topic; the whole one is where the headers say",
+    "no_origin": "no header says where it came from; name a topic with --to-topic",
+    "forbidden_topic": "it would go to the dead-letter topic or the output topic",
+    "no_such_topic": "the topic it came from is gone",
+}
+
+_NUMBER_FORMATS: Final = {4: ">i", 8: ">q"}
+_SPRING_NUMBERS: Final = (f"{SPRING}original-partition", f"{SPRING}original-offset", f"{SPRING}original-timestamp")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record of the dead-letter topic, with what its headers say; None where they do not."""
+
+    record: Record
+    reason: str
+    topic: str | None
+    partition: int | None
+    offset: int | None
+    timestamp_ms: int | None
+    attempts: int
+    model_version: str | None
+    truncated: bool
+
+    @property
+    def place(self) -> str:
+        """Where it lies, as `dlq show` takes it."""
+        return f"{self.record.partition}:{self.record.offset}"
+
+
+def read_letter(record: Record) -> Letter:
+    """Return a record of the dead-letter topic as a letter; one that another program wrote was tried at least once."""
+    headers = {name: value or b"" for name, value in record.headers}  # the last of a name counts, as in Kafka's API
+    reason = _text(headers.get(f"{OWN}reason"))
+    return Letter(
+        record=record,
+        reason=reason if reason in REJECT_REASONS else FOREIGN,
+        topic=_text(headers.get(f"{SPRING}original-topic")) or _text(headers.get(f"{CONNECT}topic")),
+        partition=_number(headers, "partition"),
+        offset=_number(headers, "offset"),
+        timestamp_ms=_big_endian(headers.get(f"{SPRING}original-timestamp")),
+        attempts=max(1, attempts_so_far(record.headers)),
+        model_version=_text(headers.get(f"{OWN}model-version")),
+        truncated=f"{OWN}truncated-from-bytes" in headers,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which letters are asked for; what is None or empty does not narrow.
+
+    Attributes:
+        start: first letter, by offset or time.
+        end: where to end, itself not included.
+        reasons: of `REASONS`.
+        topic: where they came from.
+        partition: of the dead-letter topic.
+    """
+
+    start: Point
+    end: Point
+    reasons: Collection[str] = ()
+    topic: str | None = None
+    partition: int | None = None
+
+    def holds(self, letter: Letter) -> bool:
+        """Whether a letter within the offsets asked for is wanted.
+
+        Letters carry the times of their originals, which are in no order here, so each is looked at.
+        """
+        stamp = letter.record.timestamp
+        return (
+            (not self.reasons or letter.reason in self.reasons)
+            and (self.topic is None or letter.topic == self.topic)
+            and (self.start.kind != "time" or stamp >= self.start.value)
+            and (self.end.kind != "time" or stamp < self.end.value)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What keeps a replay from going round in circles.
+
+    Attributes:
+        to_topic: where all letters go; None sends each where it came from.
+        forbidden: the dead-letter topic and the output topic.
+        max_attempts: a letter tried so often stays.
+    """
+
+    to_topic: str | None
+    forbidden: Collection[str]
+    max_attempts: int
+
+    def target(self, letter: Letter) -> str | None:
+        """Return the topic a letter goes to, if it may."""
+        return self.to_topic or letter.topic
+
+    def refusal(self, letter: Letter, topics: Collection[str]) -> Refusal | None:
+        """Return why a letter must stay, None when it may go; `topics` are those there are."""
+        target = self.target(letter)
+        if target is None:
+            return "no_origin"
+        if target in self.forbidden:
+            return "forbidden_topic"
+        if letter.attempts >= self.max_attempts:
+            return "attempts"
+        if letter.truncated:
+            return "truncated"
+        return None if target in topics else "no_such_topic"
+
+
+def replay_headers(letter: Letter) -> list[tuple[str, bytes]]:
+    """Return the original's headers and the count of attempts, which the worker goes on from.
+
+    The dead-letter families are left out: they say what happened to the letter, not what was sent.
+    """
+    kept = [(name, value or b"") for name, value in letter.record.headers if not is_dead_letter_header(name)]
+    return [*kept, (ATTEMPTS_HEADER, str(letter.attempts).encode())]
+
+
+def is_dead_letter_header(name: str) -> bool:
+    """Whether a header was added when the record was dead-lettered."""
+    return name.startswith((CONNECT, SPRING, OWN))
+
+
+def header_text(name: str, value: bytes) -> str:
+    """Return a header's value for people: Spring's numbers as numbers, text as text, other bytes in hexadecimal."""
+    if name in _SPRING_NUMBERS and (number := _big_endian(value)) is not None:
+        return str(number)
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return f"0x{value.hex()}"
+
+
+def _number(headers: Mapping[str, bytes], name: str) -> int | None:
+    number = _big_endian(headers.get(f"{SPRING}original-{name}"))
+    text = headers.get(f"{CONNECT}{name}", b"")
+    return int(text) if number is None and text.isdigit() else number
+
+
+def _big_endian(value: bytes | None) -> int | None:
+    if value is None or len(value) not in _NUMBER_FORMATS:
+        return None
+    number: int = struct.unpack(_NUMBER_FORMATS[len(value)], value)[0]
+    return number
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")

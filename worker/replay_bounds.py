@@ -1,0 +1,78 @@
+"""Where a range of a topic begins and ends: an offset, a time, or an end of the log.
+
+Owns the words of `--from` and `--to` and what they come to in each partition. Beginnings are inclusive, ends
+exclusive. Pure; `replay_offsets` asks the brokers. Used by `dlq` and `replay`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal, NamedTuple
+
+from worker.clock import iso_utc
+from worker.errors import SettingsError
+
+HOW: Final = "an ISO 8601 time (UTC when it names no zone), an offset, earliest or latest"
+
+
+class Span(NamedTuple):
+    """Offsets of one partition, the end exclusive."""
+
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """How many offsets; compaction and transaction markers leave fewer records."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A place in every partition of a topic: `value` is an offset, or milliseconds since the epoch."""
+
+    kind: Literal["earliest", "offset", "time", "latest"]
+    value: int = 0
+
+    def __str__(self) -> str:
+        if self.kind == "time":
+            return iso_utc(self.value / 1000)
+        return str(self.value) if self.kind == "offset" else self.kind
+
+    def among(self, log: Span, first_at: int | None) -> int:
+        """Return the offset this comes to in a partition that holds `log`, within it.
+
+        Args:
+            log: the first offset there is, and the end.
+            first_at: for a time, the first offset at or after it, None when there is none.
+        """
+        if self.kind == "earliest":
+            return log.start
+        if self.kind == "latest":
+            return log.end
+        wanted = self.value if self.kind == "offset" else first_at
+        return log.end if wanted is None else min(max(wanted, log.start), log.end)
+
+
+EARLIEST: Final = Point("earliest")
+LATEST: Final = Point("latest")
+
+
+def parse_point(flag: str, text: str) -> Point:
+    """Read what `--from` or `--to` say.
+
+    Raises:
+        SettingsError: it is none of `HOW`.
+    """
+    if text in {"earliest", "latest"}:
+        return EARLIEST if text == "earliest" else LATEST
+    if text.isascii() and text.isdigit():
+        return Point("offset", int(text))
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SettingsError(f"{flag} {text}: not {HOW}") from error
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    return Point("time", max(0, round(time.timestamp() * 1000)))
