@@ -1,0 +1,153 @@
+"""The error tree: exit codes, and that no class of the clients' escapes translation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+from kafka import errors as kafka_errors
+from redis import exceptions as redis_errors
+
+from worker import __main__ as command_line
+from worker import errors, kafka_client
+from worker.errors import ExitCode, FencedError, PermanentError, ServiceError, TransientError, exit_code_of
+from worker.sinks import redis as redis_sink
+
+Translate = Callable[[Exception, str], ServiceError]
+
+
+def classes(module: ModuleType) -> dict[str, type[Exception]]:
+    """Return the exceptions a client's module defines."""
+    return {
+        name: kind
+        for name, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, Exception) and kind.__module__ == module.__name__
+    }
+
+
+def made(kind: type[Exception]) -> Exception:
+    error = kind.__new__(kind)  # some want arguments; what matters is the class
+    error.args = ("said the server",)
+    return error
+
+
+def kinds(module: ModuleType, translate: Translate) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, kind in classes(module).items():
+        translated = translate(made(kind), "doing")
+        assert str(translated).startswith(f"{translated.service}: doing: ")
+        found.setdefault(type(translated).__name__, set()).add(name)
+    return found
+
+
+def test_kafka_errors_are_all_translated() -> None:
+    found = kinds(kafka_errors, kafka_client.translate)
+    assert all(issubclass(kind, kafka_errors.KafkaError) for kind in classes(kafka_errors).values())
+    assert found.pop("FencedError") == {"FencedInstanceIdError"}
+    # On purpose: waiting does not heal these. What a new release adds is transient until somebody decides.
+    assert found.pop("PermanentError") == {
+        "IllegalArgumentError",
+        "IllegalSaslStateError",
+        "InconsistentGroupProtocolError",
+        "InvalidGroupIdError",
+        "InvalidSessionTimeoutError",
+        "InvalidTopicError",
+        "KafkaConfigurationError",
+        "SaslAuthenticationFailedError",
+        "UnrecognizedBrokerVersion",
+        "UnsupportedCodecError",
+        "UnsupportedSaslMechanismError",
+    }
+    assert len(found.pop("TransientError")) > 100
+    assert found == {}
+
+
+# Never raised by a command of ours: programming errors of the client, or of parts we do not use.
+NOT_OURS = {"ChildDeadlockedError", "IncorrectPolicyType", "CrossSlotTransactionError", "InvalidPipelineStack"}
+
+
+def test_redis_errors_are_all_translated() -> None:
+    caught: dict[str, type[ServiceError]] = {}
+    for name, kind in classes(redis_errors).items():
+        if name in NOT_OURS:
+            continue
+        with pytest.raises(ServiceError) as translated, redis_sink.translated("doing"):
+            raise made(kind)
+        assert translated.value.service == "redis"
+        caught[name] = type(translated.value)
+    transient = {name for name, kind in caught.items() if kind is TransientError}
+    assert transient == {
+        "AskError",
+        "BusyLoadingError",
+        "ClusterDownError",
+        "ClusterError",
+        "ConnectionError",
+        "ExternalAuthProviderError",
+        "MasterDownError",
+        "MaxConnectionsError",
+        "MovedError",
+        "OutOfMemoryError",
+        "ReadOnlyError",
+        "RedisClusterException",
+        "SlotNotCoveredError",
+        "TimeoutError",
+        "TryAgainError",
+    }
+    assert {kind for name, kind in caught.items() if name not in transient} == {PermanentError}
+
+
+@pytest.mark.parametrize("word", ["MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY", "LOADING"])
+def test_what_redis_says_of_later_is_transient(word: str) -> None:
+    with pytest.raises(TransientError), redis_sink.translated("doing"):
+        raise redis_errors.ResponseError(f"{word} try later")
+
+
+@pytest.mark.parametrize("word", ["WRONGTYPE", "NOPERM", "ERR"])
+def test_what_redis_says_of_never_is_permanent(word: str) -> None:
+    with pytest.raises(PermanentError), redis_sink.translated("doing"):
+        raise redis_errors.ResponseError(f"{word} never")
+
+
+def test_the_cause_is_kept() -> None:
+    cause = kafka_errors.KafkaTimeoutError("late")
+    with pytest.raises(TransientError) as caught, kafka_client.translated("poll"):
+        raise cause
+    assert caught.value.__cause__ is cause
+
+
+def test_other_exceptions_are_not_ours_to_hide() -> None:
+    for translated in (kafka_client.translated, redis_sink.translated):
+        with pytest.raises(ZeroDivisionError), translated("doing"):
+            raise ZeroDivisionError
+
+
+def test_a_long_server_message_is_cut() -> None:
+    error = kafka_client.translate(kafka_errors.UnknownError("x" * 10_000), "poll")
+    assert len(str(error)) < 400
+
+
+def test_exit_codes_are_unique_and_documented() -> None:
+    codes = [code.value for code in ExitCode.__members__.values()]
+    assert len(codes) == len(set(codes))
+    for code in ExitCode:
+        assert f"{code.value} " in command_line._EPILOG, f"--help does not say what {code.value} means"
+
+
+def test_every_error_of_ours_has_an_exit_code_that_says_what_failed() -> None:
+    tree = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.WorkerError)]
+    assert all(kind.__name__ in (errors.__doc__ or "") for kind in tree), "the tree in the docstring is the tree"
+    assert exit_code_of(errors.SettingsError("x")) == ExitCode.USAGE
+    assert exit_code_of(errors.ModelError("x")) == ExitCode.MODEL
+    assert exit_code_of(PermanentError("kafka", "x")) == ExitCode.KAFKA
+    assert exit_code_of(PermanentError("redis", "x")) == ExitCode.REDIS
+    assert exit_code_of(FencedError("kafka", "x")) == ExitCode.FENCED
+    assert exit_code_of(FencedError("redis", "x")) == ExitCode.FENCED
+    assert exit_code_of(errors.StreamRejectedError("x")) == ExitCode.BREAKER
+
+
+def test_kinds_of_errors_are_the_labels_of_the_metric() -> None:
+    from worker.metrics import ERROR_KINDS
+
+    assert {TransientError.kind, PermanentError.kind, FencedError.kind} == set(ERROR_KINDS)

@@ -1,0 +1,194 @@
+"""The settings: every fault names its variable, secrets stay secret, and what wins over what."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+
+import pytest
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+from worker.errors import ExitCode, SettingsError, exit_code_of
+from worker.settings import PREFIX, WorkerSettings, read_settings
+
+FIELDS = WorkerSettings.model_fields
+SECRETS = [name for name, field in FIELDS.items() if "SecretStr" in str(field.annotation)]
+
+pytestmark = pytest.mark.usefixtures("clean_environment")
+
+
+def variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"
+
+
+def outside(field: FieldInfo) -> list[str]:
+    """Return words a field must refuse: just past each limit, or of the wrong kind."""
+    wrong: list[str] = []
+    for limit in field.metadata:
+        match limit:
+            case Ge(ge):
+                wrong.append(str(typing.cast("float", ge) - 1))
+            case Gt(gt):
+                wrong.append(str(gt))
+            case Le(le):
+                wrong.append(str(typing.cast("float", le) + 1))
+            case Lt(lt):
+                wrong.append(str(lt))
+            case MaxLen(length):
+                wrong.append("x" * (length + 1))
+            case MinLen() | _:
+                pass
+    if field.annotation in {int, float}:
+        wrong.append("many")
+    if field.annotation is bool:
+        wrong.append("perhaps")
+    if typing.get_origin(field.annotation) is typing.Literal:
+        wrong.append("nonsense")
+    return wrong
+
+
+WRONG = [(name, value) for name, field in FIELDS.items() for value in outside(field)]
+
+
+def test_defaults_are_valid() -> None:
+    assert read_settings().input_topics == ["reviews"]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=[f"{name}={value[:12]}" for name, value in WRONG])
+def test_a_value_outside_its_limits_names_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable(name), value)
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert f"{variable(name)}: " in str(caught.value)
+    assert exit_code_of(caught.value) == ExitCode.USAGE
+
+
+def test_several_faults_are_several_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_LINGER_S", "-1")
+    monkeypatch.setenv("WORKER_HTTP_PORT", "99999")
+    monkeypatch.setenv("WORKER_OUTPUT_TOPIC", "no spaces")
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    named = [line.split(":")[0] for line in str(caught.value).splitlines()]
+    assert named == ["WORKER_OUTPUT_TOPIC", "WORKER_LINGER_S", "WORKER_HTTP_PORT"]
+
+
+CROSS: dict[str, tuple[dict[str, str], str]] = {
+    "idle over linger": ({"IDLE_S": "0.5", "LINGER_S": "0.1"}, "WORKER_IDLE_S"),
+    "linger over the poll interval": (
+        {"LINGER_S": "10", "MAX_POLL_INTERVAL_S": "19", "TRANSACTION_TIMEOUT_S": "1", "REQUEST_TIMEOUT_S": "1",
+         "DRAIN_DEADLINE_S": "1"},
+        "WORKER_LINGER_S",
+    ),
+    "drain over the poll interval": ({"DRAIN_DEADLINE_S": "120"}, "WORKER_DRAIN_DEADLINE_S"),
+    "transaction over the poll interval": ({"TRANSACTION_TIMEOUT_S": "110"}, "WORKER_TRANSACTION_TIMEOUT_S"),
+    "output is input": ({"OUTPUT_TOPIC": "reviews"}, "WORKER_OUTPUT_TOPIC"),
+    "dead letters are input": ({"DEAD_LETTER_TOPIC": "reviews"}, "WORKER_DEAD_LETTER_TOPIC"),
+    "output is dead letters": ({"OUTPUT_TOPIC": "reviews.dlq"}, "WORKER_DEAD_LETTER_TOPIC"),
+    "one of several inputs": ({"INPUT_TOPICS": "a, ratings"}, "WORKER_INPUT_TOPICS"),
+    "summaries in a cluster": ({"REDIS_CLUSTER": "true"}, "WORKER_REDIS_SUMMARY"),
+    "SASL without a mechanism": ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "WORKER_KAFKA_SASL_MECHANISM"),
+    "SCRAM without a password": (
+        {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512", "KAFKA_SASL_USERNAME": "u"},
+        "WORKER_KAFKA_SASL_PASSWORD",
+    ),
+    "OAUTHBEARER without a token": (
+        {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "OAUTHBEARER"},
+        "WORKER_KAFKA_OAUTH_TOKEN",
+    ),
+    "certificate without a key": ({"KAFKA_SSL_CERTFILE": "client.pem"}, "WORKER_KAFKA_SSL_KEYFILE"),
+    "no topic": ({"INPUT_TOPICS": ","}, "WORKER_INPUT_TOPICS"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CROSS)
+def test_settings_that_contradict_one_another_are_refused(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, named = CROSS[case]
+    for name, value in given.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(SettingsError, match=named):
+        read_settings()
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("WORKER_GROUP_ID=file\nWORKER_CHANNEL=file\nWORKER_REGISTRY=file\n")
+    monkeypatch.setenv("WORKER_GROUP_ID", "environment")
+    monkeypatch.setenv("WORKER_CHANNEL", "environment")
+    settings = read_settings(["--group-id", "flag"])
+    assert (settings.group_id, settings.channel, settings.registry) == ("flag", "environment", "file")
+
+
+def test_an_empty_variable_is_one_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_HTTP_PORT", "")
+    assert read_settings().http_port == FIELDS["http_port"].default
+
+
+def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_KAFKA_BOOTSTRAP_SERVERS", "a:1, b:2,")
+    assert read_settings().kafka_bootstrap_servers == ["a:1", "b:2"]
+    assert read_settings(["--input-topics", "x,y"]).input_topics == ["x", "y"]
+
+
+def test_the_last_of_a_repeated_flag_wins() -> None:
+    """The supervisor appends its children's own flags to the command line it was given."""
+    flags = ["--processes", "4", "--slot", "0", "--processes", "1", "--slot", "3"]
+    settings = read_settings(flags)
+    assert (settings.processes, settings.slot) == (1, 3)
+
+
+def test_switches_take_yes_and_no() -> None:
+    assert read_settings(["--no-redis-summary"]).redis_summary is False
+    assert read_settings(["--redis-summary"]).redis_summary is True
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_secrets_are_masked_and_can_come_from_a_file(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "secret"
+    path.write_text("redis://:hunter2@localhost\n")
+    monkeypatch.setenv(f"{variable(name)}_FILE", str(path))
+    settings = read_settings()
+    secret = getattr(settings, name)
+    assert isinstance(secret, SecretStr)
+    assert secret.get_secret_value() == "redis://:hunter2@localhost"
+    assert "hunter2" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_there_are_secrets() -> None:
+    assert {"redis_url", "kafka_sasl_password", "kafka_ssl_password", "kafka_oauth_token"} == set(SECRETS)
+
+
+def test_a_secret_itself_wins_over_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("redis://file")
+    monkeypatch.setenv("WORKER_REDIS_URL_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("WORKER_REDIS_URL", "redis://environment")
+    assert read_settings().redis_url.get_secret_value() == "redis://environment"
+
+
+def test_a_secret_file_that_is_missing_names_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WORKER_REDIS_URL_FILE", str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match="WORKER_REDIS_URL_FILE: cannot read "):
+        read_settings()
+
+
+def test_an_error_never_quotes_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_LINGER_S", "hunter2")
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_settings_are_frozen() -> None:
+    settings = read_settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.linger_s = 1.0  # type: ignore[misc]
+
+
+def test_every_setting_says_what_it_is_and_has_no_unit_but_in_its_name() -> None:
+    assert [name for name, field in FIELDS.items() if not field.description] == []
+    assert [name for name in FIELDS if name.endswith(("_ms", "_seconds", "_sec"))] == []
