@@ -35,7 +35,8 @@ _MARKER_TTL_S: Final = 24 * 3600  # a deletion is remembered so long, against wr
 _RESULTS: Final = {"w": "written", "d": "deleted", "s": "stale", "r": "replayed"}
 
 # These come back by themselves, or once an operator has freed memory or ended a failover.
-TRANSIENT: Final[tuple[type[redis_errors.RedisError], ...]] = (
+TRANSIENT: Final[tuple[type[Exception], ...]] = (
+    redis_errors.RedisClusterException,  # no RedisError: what the cluster client says when no node answers
     redis_errors.ConnectionError,
     redis_errors.TimeoutError,
     redis_errors.ReadOnlyError,
@@ -52,7 +53,7 @@ PERMANENT: Final[tuple[type[redis_errors.RedisError], ...]] = (
 )
 
 
-def translate(error: redis_errors.RedisError, doing: str) -> ServiceError:
+def translate(error: Exception, doing: str) -> ServiceError:
     """Return our error for one of the client's."""
     transient = isinstance(error, TRANSIENT) and not isinstance(error, PERMANENT)
     # Some of a server's words for "later" have no class of their own.
@@ -70,7 +71,7 @@ def translated(doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except redis_errors.RedisError as error:
+    except (redis_errors.RedisError, redis_errors.RedisClusterException) as error:
         raise translate(error, doing) from error
 
 
