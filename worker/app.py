@@ -85,7 +85,14 @@ def load_classifier(settings: WorkerSettings, metrics: Metrics, clock: Clock) ->
     runtime, interpreter_factory = load_runtime(settings.runtime)
     version = settings.model_version or resolve_version(settings.registry, settings.channel)
     bundle = fetch_bundle(settings.registry, version)
-    return TfliteClassifier(bundle, interpreter_factory, runtime=runtime, metrics=metrics, clock=clock)
+    return TfliteClassifier(
+        bundle,
+        interpreter_factory,
+        runtime=runtime,
+        metrics=metrics,
+        clock=clock,
+        min_confidence=settings.min_confidence,
+    )
 
 
 def _start(settings: WorkerSettings) -> _Process:

@@ -22,12 +22,27 @@ from worker.records import Pending, Rated, Rejected
 class TfliteClassifier:
     """The bundle that serves. Not thread-safe: one a loop.
 
+    Args:
+        bundle: verified, of any label set.
+        interpreter_factory: the runtime's.
+        runtime: its name, for the metrics.
+        metrics: tokens, padding, seconds and the version are counted here.
+        clock: times the inference.
+        min_confidence: a rating less sure is given all the same, and marked `uncertain`.
+
     Raises:
         ModelError: the runtime refuses the bundle, or its golden set comes out otherwise.
     """
 
     def __init__(
-        self, bundle: Bundle, interpreter_factory: InterpreterFactory, *, runtime: str, metrics: Metrics, clock: Clock
+        self,
+        bundle: Bundle,
+        interpreter_factory: InterpreterFactory,
+        *,
+        runtime: str,
+        metrics: Metrics,
+        clock: Clock,
+        min_confidence: float = 0.0,
     ) -> None:
         try:
             self._model = bundle.load(interpreter_factory)
@@ -35,6 +50,7 @@ class TfliteClassifier:
             raise ModelError(f"{error} ({runtime})") from error
         self._labels = bundle.manifest.decision.labels
         self._version = bundle.version
+        self._min_confidence = min_confidence
         self._metrics = metrics
         self._clock = clock
         metrics.serve_model(
@@ -87,7 +103,7 @@ class TfliteClassifier:
             rating=self._labels[choice],
             expected_rating=round(expected, 4),
             confidence=probabilities[choice],
-            uncertain=False,
+            uncertain=probabilities[choice] < self._min_confidence,
             probabilities=probabilities,
             model_version=self._version,
             rated_at=rated_at,

@@ -116,6 +116,9 @@ class WorkerSettings(BaseSettings):
     registry: str = Field("models", min_length=1, description="folder or fsspec URL of the bundles")
     channel: str = Field(STABLE, pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="channel of the registry to serve")
     model_version: str | None = Field(None, description="serve this bundle whatever the channel says")
+    min_confidence: float = Field(
+        0.0, ge=0, le=1, description="a rating less sure is marked uncertain; the report shows what a limit keeps"
+    )
     runtime: Runtime = Field("auto", description="auto: ai-edge-litert, else tflite-runtime")
 
     # Batching
