@@ -41,7 +41,7 @@ _TOKEN = re.compile(
 _TAG = re.compile(r"<[a-zA-Z/!][^<>]{0,60}>")
 _RUN_OF_THREE = re.compile(r"(.)\1{2,}")
 _RUN = re.compile(r"(.)\1+")
-_APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc`\u00b4", "'"))  # curly, modifier, grave, acute
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4", "'"))  # curly, modifier, acute
 
 
 class EncoderSettings(BaseModel):
@@ -63,10 +63,13 @@ class EncoderSettings(BaseModel):
 def tokens(text: str) -> list[str]:
     """Split a text into case-folded tokens, in order; the rule every table is built on.
 
-    HTML tags are dropped, compatibility forms and curly apostrophes folded (NFKC), case folded.
+    HTML tags are dropped, apostrophes of every shape and compatibility forms (NFKC) folded, case folded.
     """
+    if "`" in text:
+        text = text.replace("`", "'")
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
+        # Apostrophes first: NFKC would make the acute accent a space and a combining mark, and split "don´t".
+        text = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))
     if "<" in text:
         text = _TAG.sub(" ", text)
     return _TOKEN.findall(text.casefold())

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pydantic import ValidationError
+
+from schemas.decision import Decision, zero_one_costs
+
+LABELS = [1, 2, 3, 4, 5]
+DISTANCE = [[float(abs(true - said)) for said in range(5)] for true in range(5)]
+_logits = hnp.arrays(
+    np.float32, st.tuples(st.integers(1, 30), st.just(5)), elements=st.floats(-50, 50, width=32, allow_nan=False)
+)
+
+
+def _decision(**more: object) -> Decision:
+    return Decision.model_validate({"labels": LABELS, "costs": zero_one_costs(5), **more})
+
+
+@given(logits=_logits, temperature=st.floats(0.1, 10))
+def test_probabilities_sum_to_one_and_keep_the_order(logits: np.ndarray, temperature: float) -> None:
+    before = logits.copy()
+    shares = _decision(temperature=temperature).probabilities(logits)
+    assert (logits == before).all(), "the caller's logits are not touched"
+    assert shares.dtype == np.float32
+    assert shares.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert (np.take_along_axis(shares, logits.argmax(axis=1)[:, None], 1)[:, 0] == shares.max(axis=1)).all()
+
+
+def test_temperature_softens() -> None:
+    logits = np.array([[2.0, 0.0, 0.0, 0.0, 0.0]], dtype=np.float32)
+    hot, cold = (_decision(temperature=degree).probabilities(logits).max() for degree in (2.0, 0.5))
+    assert hot < _decision().probabilities(logits).max() < cold
+    exact = np.exp(1.0) / (np.exp(1.0) + 4)
+    assert hot == pytest.approx(exact, rel=1e-6)
+
+
+@given(logits=_logits)
+def test_zero_one_costs_give_the_likeliest_and_distance_costs_the_median(logits: np.ndarray) -> None:
+    decision = _decision()
+    shares = decision.probabilities(logits)
+    expected = decision.choices(shares)
+    assert (np.take_along_axis(shares, expected[:, None], 1)[:, 0] >= shares.max(axis=1) - 1e-6).all()
+    median = _decision(costs=DISTANCE).choices(shares)
+    below = shares.cumsum(axis=1) - shares
+    rows = np.arange(len(shares))
+    assert (below[rows, median] <= 0.5 + 1e-5).all()
+    assert (below[rows, median] + shares[rows, median] >= 0.5 - 1e-5).all()
+
+
+def test_expected_rating_is_the_mean_label() -> None:
+    shares = np.array([[0.5, 0, 0, 0, 0.5], [0, 0, 0, 1, 0]], dtype=np.float32)
+    assert _decision().expected_ratings(shares).tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"labels": [1, 2, 3, 5, 4]}, "ascending and distinct"),
+        ({"labels": [1, 2, 3, 4, 4]}, "ascending and distinct"),
+        ({"labels": [1, 2, 3, 4]}, "must be 4 x 4"),
+        ({"costs": zero_one_costs(4)}, "must be 5 x 5"),
+        ({"costs": [*zero_one_costs(5)[:4], [0.0]]}, "must be 5 x 5"),
+        ({"temperature": 0}, "greater than 0"),
+        ({"labels": [1], "costs": [[0]]}, "at least 2"),
+        ({"bias": 1}, "Extra inputs"),
+    ],
+)
+def test_nonsense_is_refused(change: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        _decision(**change)

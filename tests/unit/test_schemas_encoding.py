@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+import unicodedata
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.encoding import DROPPED, FIRST_WORD_ID, UNKNOWN_ID, Encoder, EncoderSettings, squeezed, tokens
+
+GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "encoder.json").read_bytes())
+TABLE: dict[str, int] = GOLDEN["table"]
+
+_settings = st.builds(
+    EncoderSettings,
+    max_tokens=st.integers(8, 40),
+    head_share=st.floats(0, 1),
+    squeeze=st.booleans(),
+    unknown_buckets=st.integers(0, 9),
+)
+_texts = st.lists(st.sampled_from(sorted(TABLE)) | st.text(max_size=6), max_size=60).map(" ".join)
+
+
+@pytest.mark.parametrize("case", GOLDEN["texts"], ids=range(len(GOLDEN["texts"])))
+def test_golden_file_pins_tokens_and_ids(case: dict[str, Any]) -> None:
+    assert tokens(case["text"]) == case["tokens"]
+    for settings, ids in zip(GOLDEN["settings"], case["ids"], strict=True):
+        assert Encoder(EncoderSettings(**settings), TABLE).encode(case["text"]).tolist() == ids
+
+
+@given(settings=_settings, text=_texts)
+def test_every_text_gives_ids_of_the_table_within_the_limit(settings: EncoderSettings, text: str) -> None:
+    encoder = Encoder(settings, TABLE)
+    ids = encoder.encode(text)
+    assert ids.dtype == np.int32
+    assert 1 <= len(ids) <= settings.max_tokens
+    assert ids.min() >= UNKNOWN_ID
+    assert ids.max() < encoder.size
+
+
+@given(settings=_settings, texts=st.lists(_texts, max_size=8))
+def test_ids_of_a_text_do_not_depend_on_what_was_encoded_before(settings: EncoderSettings, texts: list[str]) -> None:
+    used = Encoder(settings, TABLE)
+    together = used.encode_all(texts)
+    again = used.encode_all(texts[::-1])[::-1]
+    for text, first, second in zip(texts, together, again, strict=True):
+        assert first.tolist() == second.tolist() == Encoder(settings, TABLE).encode(text).tolist()
+
+
+@given(text=st.text())
+def test_tokens_are_folded_visible_and_without_spaces(text: str) -> None:
+    for token in tokens(text):
+        assert token
+        assert not any(char.isspace() or char == "_" for char in token)
+        assert tokens(token) == [token], "a token is its own only token, so a table of tokens can be looked up"
+
+
+@given(text=st.text(st.characters(max_codepoint=0x24F)))
+def test_case_does_not_matter(text: str) -> None:
+    folded = text.casefold()
+    assert tokens(folded) == tokens(text)
+
+
+@given(text=_texts)
+def test_form_of_unicode_does_not_matter(text: str) -> None:
+    assert tokens(unicodedata.normalize("NFC", text)) == tokens(unicodedata.normalize("NFD", text))
+
+
+@pytest.mark.parametrize("apostrophe", "'\u2019\u2018\u02bc`\u00b4\uff07")
+@pytest.mark.parametrize("beside", ["", " \U0001f44d"])
+def test_apostrophes_of_every_shape_are_one(apostrophe: str, beside: str) -> None:
+    assert tokens(f"don{apostrophe}t{beside}")[0] == "don't"
+
+
+def test_longer_texts_keep_head_and_tail() -> None:
+    table = {f"w{number}": FIRST_WORD_ID + number for number in range(100)}
+    text = " ".join(table)
+    for share, head in ((0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)):
+        found = Encoder(EncoderSettings(max_tokens=8, head_share=share), table).encode(text)
+        assert found.tolist() == [2 + number for number in [*range(head), *range(100 - (8 - head), 100)]]
+
+
+def test_dropped_words_leave_no_id_and_no_room() -> None:
+    encoder = Encoder(EncoderSettings(max_tokens=8), {"the": DROPPED, "good": 2})
+    assert encoder.encode("the " * 50 + "good").tolist() == [2]
+    assert encoder.encode("the the").tolist() == [UNKNOWN_ID]
+
+
+def test_elongations_are_looked_up_shorter() -> None:
+    assert list(squeezed("sooo")) == ["soo", "so"]
+    assert list(squeezed("good")) == []
+    encoder = Encoder(EncoderSettings(), {"so": 2, "good": 3, "!": 4, "aaa": 5})
+    assert encoder.encode("sooooo gooood !!!!! aaa aaaa").tolist() == [2, 3, 4, 5, UNKNOWN_ID]
+    assert Encoder(EncoderSettings(squeeze=False), {"so": 2}).encode("sooo").tolist() == [UNKNOWN_ID]
+
+
+def test_unknown_words_share_buckets_that_no_process_disagrees_on() -> None:
+    encoder = Encoder(EncoderSettings(unknown_buckets=100), {"good": 2})
+    assert encoder.encode("zebra").tolist() == [3 + zlib.crc32(b"zebra") % 100]
+    assert encoder.size == 103
+    assert encoder.unknown_count(encoder.encode("good zebra ostrich")) == 2
+
+
+def test_many_new_words_do_not_grow_the_memory_without_bound() -> None:
+    encoder = Encoder(EncoderSettings(), {"good": 2})
+    table = encoder._look_up.__self__  # type: ignore[attr-defined]  # the bound is invisible from outside
+    for start in range(0, 120_000, 1000):
+        encoder.encode(" ".join(f"w{number}" for number in range(start, start + 1000)))
+    assert len(table) <= 100_001
+    assert encoder.encode("w119999 good").tolist() == [UNKNOWN_ID, 2]
+
+
+@pytest.mark.parametrize("wrong", [0, 1, -2])
+def test_table_of_wrong_ids_is_refused(wrong: int) -> None:
+    with pytest.raises(ValueError, match="no word id"):
+        Encoder(EncoderSettings(), {"good": wrong})

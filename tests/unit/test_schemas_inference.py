@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.decision import Decision, zero_one_costs
+from schemas.encoding import PAD_ID, Encoder, EncoderSettings
+from schemas.inference import Graph, Model, length_groups, pad
+
+TABLE = {f"w{number}": number + 2 for number in range(50)}
+LABELS = [1, 2, 3]
+_lengths = st.lists(st.integers(1, 300), max_size=200)
+
+
+class Adder:
+    """An interpreter with the runtime's shape rules; its logits are three sums over a row, so padding adds nothing."""
+
+    def __init__(self) -> None:
+        self.shape: tuple[int, ...] = (1, 1)
+        self.allocated = False
+        self.resizes = 0
+        self._ids = np.zeros((1, 1), dtype=np.int32)
+
+    def get_input_details(self) -> list[dict[str, Any]]:
+        return [{"index": 7}]
+
+    def get_output_details(self) -> list[dict[str, Any]]:
+        return [{"index": 9}]
+
+    def resize_tensor_input(self, input_index: int, tensor_size: Sequence[int], strict: bool = False) -> None:
+        assert (input_index, strict) == (7, False)
+        self.shape = tuple(tensor_size)
+        self.allocated = False
+        self.resizes += 1
+
+    def allocate_tensors(self) -> None:
+        self.allocated = True
+
+    def set_tensor(self, tensor_index: int, value: npt.NDArray[Any]) -> None:
+        if not self.allocated or value.shape != self.shape or value.dtype != np.int32:
+            raise ValueError(f"cannot set {value.dtype}{value.shape} into {tensor_index}")
+        self._ids = value
+
+    def invoke(self) -> None:
+        if self._ids.max() > 60:
+            self.allocated = False
+            raise RuntimeError("an id past the table")
+
+    def get_tensor(self, tensor_index: int) -> npt.NDArray[Any]:
+        assert tensor_index == 9
+        real = self._ids > PAD_ID
+        return np.stack([(self._ids * (self._ids % 3 == at) * real).sum(axis=1) / 50 for at in range(3)], axis=1)
+
+
+def _model(interpreter: Adder) -> Model:
+    encoder = Encoder(EncoderSettings(), TABLE)
+    return Model(encoder, Graph(interpreter), Decision(labels=LABELS, costs=zero_one_costs(3)))
+
+
+@given(lengths=_lengths, max_rows=st.integers(1, 64), max_cells=st.integers(1, 2000))
+def test_groups_cover_every_row_once_within_both_limits(lengths: list[int], max_rows: int, max_cells: int) -> None:
+    found = np.array(lengths, dtype=np.int64)
+    groups = list(length_groups(found, max_rows=max_rows, max_cells=max_cells))
+    assert sorted(row for group in groups for row in group.tolist()) == list(range(len(lengths)))
+    for group in groups:
+        assert 1 <= len(group) <= max_rows
+        assert len(group) == 1 or len(group) * int(found[group].max()) <= max_cells
+
+
+@given(lengths=_lengths)
+def test_groups_go_from_short_to_long(lengths: list[int]) -> None:
+    found = np.array(lengths, dtype=np.int64)
+    in_order = [int(found[row]) for group in length_groups(found) for row in group]
+    assert in_order == sorted(lengths)
+
+
+@given(rows=st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=30), min_size=1, max_size=40))
+def test_pad_keeps_each_row_and_fills_the_rest(rows: list[list[int]]) -> None:
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    padded = pad([np.array(row, dtype=np.int32) for row in rows], lengths)
+    assert padded.shape == (len(rows), max(lengths))
+    assert padded.dtype == np.int32
+    for row, ids in zip(padded.tolist(), rows, strict=True):
+        assert row == ids + [PAD_ID] * (padded.shape[1] - len(ids))
+
+
+@given(
+    texts=st.lists(
+        st.lists(st.sampled_from([*TABLE, "new"]), min_size=1, max_size=40).map(" ".join), min_size=1, max_size=150
+    )
+)
+def test_scores_come_in_order_and_do_not_depend_on_neighbours(texts: list[str]) -> None:
+    model = _model(Adder())
+    together = model.score(texts)
+    assert together.probabilities.shape == (len(texts), 3)
+    assert together.tokens == sum(len(text.split()) for text in texts)
+    assert together.unknown == sum(text.split().count("new") for text in texts)
+    assert together.cells >= together.tokens
+    for row, text in enumerate(texts[:5]):
+        assert model.score([text]).probabilities[0] == pytest.approx(together.probabilities[row], abs=1e-6)
+
+
+def test_nothing_scores_to_nothing() -> None:
+    scores = _model(Adder()).score([])
+    assert scores.probabilities.shape == (0, 3)
+    assert (scores.tokens, scores.unknown, scores.cells) == (0, 0, 0)
+
+
+def test_same_shape_is_not_resized_and_a_failed_group_does_not_spoil_the_next() -> None:
+    interpreter = Adder()
+    graph = Graph(interpreter)
+    good, bad = np.full((2, 3), 5, dtype=np.int32), np.full((4, 3), 99, dtype=np.int32)
+    first = graph.logits(good)
+    assert (graph.logits(good) == first).all()
+    assert interpreter.resizes == 1
+    with pytest.raises(RuntimeError, match="past the table"):
+        graph.logits(bad)
+    assert (graph.logits(good) == first).all()
