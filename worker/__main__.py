@@ -1,4 +1,4 @@
-"""The worker's command line: `run`, `predict`, `check`.
+"""The worker's command line: `run`, `predict`, `check`, `dlq`, `replay`.
 
 Owns the commands and the exit codes; every error of ours ends here as one line.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from worker import __version__
+from worker import __version__, dlq
 from worker.errors import ExitCode, WorkerError, exit_code_of
 from worker.settings import WorkerSettings, read_settings
 
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"starstream {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,predict,check}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,predict,check,dlq}")
     commands.add_parser("run", help="consume, rate, store and publish until stopped", add_help=False)
     commands.add_parser("check", help="show settings, try the bundle, Kafka and Redis", add_help=False)
     files = commands.add_parser(
@@ -47,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     files.add_argument("--input", required=True, help=".csv or .jsonl file, or - for JSON lines or plain texts")
     files.add_argument("--output", default="-", help="JSON lines, one a rated row; - is standard output")
     files.add_argument("--text-column", help="CSV column of the text; default content, text or review")
+    dlq.add_command(commands)
     known, flags = parser.parse_known_args(argv)
     try:
         settings = read_settings(flags, program=f"starstream-worker {known.command}")
@@ -68,6 +69,8 @@ def _dispatch(known: argparse.Namespace, settings: WorkerSettings, flags: list[s
         from worker.check import check
 
         return check(settings)
+    if known.command == "dlq":
+        return dlq.run(settings, known)
     if settings.processes > 1:
         from worker.supervisor import Supervisor
 

@@ -6,32 +6,28 @@ is in flight is bounded. Letters stay in the dead-letter topic; nothing here del
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final
 
-from kafka import KafkaProducer
 from rich.console import Console
-from rich.progress import Progress
 
 from worker.clock import SystemClock
-from worker.dlq_letters import REFUSALS, Guard, Letter, Refusal, Wanted, replay_headers
+from worker.dlq_letters import REFUSALS, Guard, Letter, Refusal, Wanted
 from worker.dlq_reader import LetterReader
+from worker.dlq_send import Sender, open_sender
 from worker.dlq_show import printable, reason_counts
-from worker.errors import ExitCode, ServiceError, SettingsError, TransientError
-from worker.kafka_client import translated
+from worker.errors import ExitCode, SettingsError
 from worker.records import Partition
 from worker.replay_bounds import Span
+from worker.replay_progress import LongRun
 from worker.replay_stop import StopSignals
 from worker.settings import WorkerSettings
-from worker.sinks.topic import producer_config
 
-_LOT_LETTERS: Final = 500
-_CLOSE_S: Final = 5.0
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")  # a header may say anything; the client raises at other names
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +62,7 @@ class _Tally:
             console.print(f"{count} not: {REFUSALS[refusal]}", highlight=False)
 
 
-class _Replay:
+class _Run:
     """One run: the letters of the spans taken at its start, judged in order."""
 
     def __init__(self, settings: WorkerSettings, order: ReplayOrder, reader: LetterReader) -> None:
@@ -79,9 +75,31 @@ class _Replay:
         self.spans: Mapping[Partition, Span] = reader.spans(order.wanted)
 
     def letters(self, tally: _Tally) -> Iterator[tuple[Letter, str]]:
-        """Yield the letters that may go, with their topic, counting those that may not; `limit` counts both."""
-        found = self._reader.read(self.spans, self._order.wanted)
-        for letter in islice(found, self._order.limit or None):
+        """Yield the letters that may go, with their topic, at most `limit`; count those met that may not."""
+        return islice(self._allowed(tally), self._order.limit or None)
+
+    def partitions_of(self, topic: str) -> Set[int]:
+        """Return a topic's partitions, asking once; empty when there is no such topic, or none can have that name."""
+        if topic not in self._partitions:
+            self._partitions[topic] = self._reader.partitions_of(topic) if _TOPIC.fullmatch(topic) else frozenset()
+        return self._partitions[topic]
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets are to be read."""
+        return sum(span.size for span in self.spans.values())
+
+    def passed(self, letter: Letter) -> int:
+        """Return how many offsets were read, up to a letter: the partitions before its own, and its own so far."""
+        done = 0
+        for partition, span in self.spans.items():
+            if partition.partition == letter.record.partition:
+                return done + letter.record.offset + 1 - span.start
+            done += span.size
+        return done
+
+    def _allowed(self, tally: _Tally) -> Iterator[tuple[Letter, str]]:
+        for letter in self._reader.read(self.spans, self._order.wanted):
             target = self._guard.target(letter)
             known = {target} if target is not None and self.partitions_of(target) else set()
             refusal = self._guard.refusal(letter, known)
@@ -89,12 +107,6 @@ class _Replay:
                 tally.refused[refusal] += 1
             elif target is not None:
                 yield letter, target
-
-    def partitions_of(self, topic: str) -> Set[int]:
-        """Return a topic's partitions, asking once; empty when there is no such topic, or none of that name can be."""
-        if topic not in self._partitions:
-            self._partitions[topic] = self._reader.partitions_of(topic) if _is_topic(topic) else frozenset()
-        return self._partitions[topic]
 
 
 def replay_letters(settings: WorkerSettings, order: ReplayOrder) -> ExitCode:
@@ -112,21 +124,21 @@ def replay_letters(settings: WorkerSettings, order: ReplayOrder) -> ExitCode:
     if asks and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise SettingsError("--yes: needed where nobody can be asked; --dry-run prints what would be sent")
     with LetterReader(settings, SystemClock()) as reader:
-        replay = _Replay(settings, order, reader)
-        if order.to_topic is not None and not replay.partitions_of(order.to_topic):
+        run = _Run(settings, order, reader)
+        if order.to_topic is not None and not run.partitions_of(order.to_topic):
             raise SettingsError(f"--to-topic {order.to_topic}: no such topic on the brokers; create it")
         if order.dry_run:
-            return _print_plan(replay, console)
-        if asks and not _agreed(replay, console):
+            return _print_plan(run, console)
+        if asks and not _agreed(run, console):
             console.print("nothing sent")
             return ExitCode.OK
-        with StopSignals(settings.drain_deadline_s) as stop, _producer(settings) as producer:
-            return _send_all(replay, _Lots(producer, settings.request_timeout_s), stop, console)
+        with StopSignals(settings.drain_deadline_s) as stop, open_sender(settings) as sender:
+            return _send_all(run, sender, stop, console)
 
 
-def _print_plan(replay: _Replay, console: Console) -> ExitCode:
+def _print_plan(run: _Run, console: Console) -> ExitCode:
     tally = _Tally()
-    for letter, target in replay.letters(tally):
+    for letter, target in run.letters(tally):
         tally.sent[target] += 1
         key = "-" if letter.record.key is None else letter.record.key.decode("utf-8", "backslashreplace")
         attempts = f"attempts={letter.attempts}"
@@ -135,10 +147,10 @@ def _print_plan(replay: _Replay, console: Console) -> ExitCode:
     return ExitCode.INPUT if tally.refused else ExitCode.OK
 
 
-def _agreed(replay: _Replay, console: Console) -> bool:
+def _agreed(run: _Run, console: Console) -> bool:
     tally = _Tally()
     reasons: Counter[str] = Counter()
-    for letter, target in replay.letters(tally):
+    for letter, target in run.letters(tally):
         tally.sent[target] += 1
         reasons[letter.reason] += 1
     tally.say(console, "would be sent")
@@ -148,52 +160,22 @@ def _agreed(replay: _Replay, console: Console) -> bool:
     return console.input("Send them? [y/N] ", markup=False).strip().lower() in {"y", "yes"}
 
 
-class _Lots:
-    """Sends letters and waits for each lot's acknowledgements. Timestamps stay the original's."""
-
-    def __init__(self, producer: KafkaProducer, timeout_s: float) -> None:
-        self._producer = producer
-        self._timeout_s = timeout_s
-        self._open: list[tuple[Letter, str, Any]] = []
-
-    @property
-    def full(self) -> bool:
-        """Whether it is time to wait."""
-        return len(self._open) >= _LOT_LETTERS
-
-    def send(self, letter: Letter, topic: str, partitions: Set[int]) -> None:
-        """Send a letter; the one partition that may not be chosen by its key is the one it came from."""
-        record = letter.record
-        stamp = record.timestamp if letter.timestamp_ms is None else letter.timestamp_ms
-        home = letter.partition if topic == letter.topic and letter.partition in partitions else None
-        with self._told_where(letter):
-            future = self._producer.send(
-                topic,
-                record.value,
-                record.key,
-                headers=replay_headers(letter),
-                partition=home,
-                timestamp_ms=stamp if stamp >= 0 else None,
-            )
-        self._open.append((letter, topic, future))
-
-    def settle(self, tally: _Tally) -> None:
-        """Wait until all that was sent is acknowledged, and count it.
-
-        Raises:
-            ServiceError: some of it is not; says from which letter on.
-        """
-        if not self._open:
-            return
-        with self._told_where(self._open[0][0]):
-            self._producer.flush(timeout=self._timeout_s)
-        for letter, topic, future in self._open:
-            if future.exception is not None:
-                with self._told_where(letter):
-                    raise future.exception
-            tally.sent[topic] += 1
-        self._open.clear()
-
-    def _told_where(self, letter: Letter) -> Any:
-        at = letter.record
-        return translated(f"letter {letter.place} not sent; go on with --partition {at.partition} --from {at.offset}")
+def _send_all(run: _Run, sender: Sender, stop: StopSignals, console: Console) -> ExitCode:
+    tally = _Tally()
+    stopped_at = None
+    with LongRun(console, SystemClock(), "sending", run.offsets) as progress:
+        for letter, target in run.letters(tally):
+            if stop.asked:
+                stopped_at = letter.place
+                break
+            sender.send(letter, target, run.partitions_of(target))
+            if sender.full:
+                tally.sent.update(sender.settle())
+                sent = tally.sent.total()
+                progress.update(run.passed(letter), f"{sent} letters, {progress.rate(sent):.0f}/s")
+        tally.sent.update(sender.settle())
+    tally.say(console, "sent")
+    if stopped_at is not None:
+        console.print(f"stopped: letter {stopped_at} and those after it were not looked at", highlight=False)
+        return ExitCode.INTERRUPTED
+    return ExitCode.INPUT if tally.refused else ExitCode.OK

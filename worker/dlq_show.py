@@ -44,7 +44,7 @@ def list_letters(settings: WorkerSettings, wanted: Wanted, limit: int | None, *,
                 continue
             shown += 1
             if as_json:
-                print(json.dumps(letter_fields(letter), ensure_ascii=False))
+                print(json.dumps(letter_fields(letter)))
             else:
                 table.add_row(*(Text(cell) for cell in _cells(letter)))
     if not as_json and shown:
@@ -62,11 +62,11 @@ def show_letter(settings: WorkerSettings, partition: int, offset: int, *, with_v
     with LetterReader(settings, SystemClock()) as reader:
         letter = reader.letter_at(partition, offset)
     fields = Table("field", "value", box=None, pad_edge=False)
-    for name, cell in zip(_COLUMNS, _cells(letter), strict=True):
-        fields.add_row(name, Text(cell))
+    for field, cell in zip(_COLUMNS, _cells(letter), strict=True):
+        fields.add_row(field, Text(cell))
     headers = Table("header", "value", box=None, pad_edge=False)
-    for name, value in letter.record.headers:
-        headers.add_row(Text(printable(name)), Text(printable(header_text(name, value or b""))))
+    for name, raw in letter.record.headers:
+        headers.add_row(Text(printable(name)), Text(printable(header_text(name, raw or b""))))
     console = _console()
     console.print(fields)
     console.print()
@@ -79,7 +79,7 @@ def show_letter(settings: WorkerSettings, partition: int, offset: int, *, with_v
 
 
 def letter_fields(letter: Letter) -> dict[str, str | int | None]:
-    """Return a letter as the fields of its JSON line; a key that is not UTF-8 keeps its bytes as `\\xNN`."""
+    """Return a letter as the fields of its JSON line; bytes of a key that are not UTF-8 are escaped."""
     record = letter.record
     return {
         "partition": record.partition,

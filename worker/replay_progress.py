@@ -1,0 +1,69 @@
+"""How far a long run is: a bar on a terminal, a plain line every few seconds elsewhere. On standard error.
+
+Owns the pace of the lines. Never counts; it is told.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from worker.clock import Clock
+
+_LINE_EVERY_S: Final = 5.0
+
+
+class LongRun:
+    """The progress of one run; a context manager.
+
+    Args:
+        console: where to; its being a terminal decides the form.
+        clock: paces lines, and gives the rate.
+        title: what is done.
+        total: how many offsets there are.
+        done: how many were done before this run.
+    """
+
+    def __init__(self, console: Console, clock: Clock, title: str, total: int, *, done: int = 0) -> None:
+        self._console = console
+        self._clock = clock
+        self._title = title
+        self._total = total
+        self._line_at = self._began_at = clock.monotonic()
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        self._bar = Progress(
+            *columns, TextColumn("{task.fields[note]}"), console=console, disable=not console.is_terminal
+        )
+        self._task = self._bar.add_task(title, total=total, completed=done, note="")
+
+    @property
+    def seconds(self) -> float:
+        """How long this run has lasted."""
+        return self._clock.monotonic() - self._began_at
+
+    def rate(self, count: int) -> float:
+        """Return how many a second `count` since the beginning of the run are."""
+        return count / self.seconds if self.seconds > 0 else 0.0
+
+    def update(self, done: int, note: str) -> None:
+        """Say how many offsets are done, and a few words."""
+        self._bar.update(self._task, completed=done, note=note)
+        now = self._clock.monotonic()
+        if self._console.is_terminal or now - self._line_at < _LINE_EVERY_S:
+            return
+        self._line_at = now
+        share = done / self._total if self._total else 1.0
+        # Not the console's print: a log's line is not to be wrapped at 80 columns.
+        print(f"{self._title}: {done}/{self._total} offsets ({share:.0%}), {note}", file=self._console.file, flush=True)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
