@@ -1,0 +1,135 @@
+"""The metrics: names, label sets from the start, and that a batch counts as its reviews one by one."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.samples import Sample
+
+from schemas.dead_letter import REJECT_REASONS
+from tests.doubles import TIMESTAMP_MS, WALL_S, make_rated, make_record
+from worker.metrics import (
+    CHECKPOINT_RESULTS,
+    ERROR_KINDS,
+    PHASES,
+    REBALANCE_EVENTS,
+    SINKS,
+    WRITE_RESULTS,
+    BatchHistogram,
+    Metrics,
+)
+from worker.parse import rejected
+from worker.records import OUTCOMES, RELEASE_REASONS, Deleted
+
+BOUNDS = (0.1, 0.5, 1.0, 5.0)
+
+
+def samples(metrics: Metrics) -> Iterator[Sample]:
+    for family in metrics.registry.collect():
+        yield from family.samples
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+@given(st.lists(st.lists(st.one_of(st.floats(-1, 10), st.sampled_from(BOUNDS)), max_size=30), max_size=4))
+def test_metrics_batch_histogram_equals_one_by_one(batches: list[list[float]]) -> None:
+    registry, expected = CollectorRegistry(), CollectorRegistry()
+    histogram = BatchHistogram("x", "x", buckets=BOUNDS, registry=registry)
+    one_by_one = Histogram("x", "x", buckets=BOUNDS, registry=expected)
+    for batch in batches:
+        histogram.observe_all(np.array(batch))
+        for each in batch:
+            one_by_one.observe(each)
+    for family, other in zip(registry.collect(), expected.collect(), strict=True):
+        for got, want in zip(family.samples, other.samples, strict=True):
+            assert (got.name, got.labels) == (want.name, want.labels)
+            assert got.value == pytest.approx(want.value)
+
+
+def test_known_label_sets_start_at_zero(metrics: Metrics) -> None:
+    known: dict[str, dict[str, tuple[str, ...]]] = {
+        "starstream_reviews_settled_total": {"outcome": OUTCOMES},
+        "starstream_reviews_rejected_total": {"reason": REJECT_REASONS},
+        "starstream_batches_released_total": {"reason": RELEASE_REASONS},
+        "starstream_redis_writes_total": {"result": WRITE_RESULTS},
+        "starstream_checkpoints_total": {"result": CHECKPOINT_RESULTS},
+        "starstream_rebalances_total": {"event": REBALANCE_EVENTS},
+        "starstream_loop_seconds_total": {"phase": PHASES},
+        "starstream_sink_seconds_count": {"sink": SINKS},
+        "starstream_sink_errors_total": {"sink": SINKS, "kind": ERROR_KINDS},
+        "starstream_reviews_consumed_total": {},
+        "starstream_review_latency_seconds_count": {},
+    }
+    for name, labels in known.items():
+        for values in itertools.product(*labels.values()):
+            found = metrics.registry.get_sample_value(name, dict(zip(labels, values, strict=True)))
+            assert found == 0, f"{name} {values}"
+
+
+def test_a_served_model_starts_its_label_sets_at_zero_and_retires_the_one_before(metrics: Metrics) -> None:
+    info = {"cell": "gru", "variant": "int8", "runtime": "litert"}
+    metrics.serve_model([1, 2], "v1", info)
+    metrics.serve_model([1, 2], "v2", info)
+    assert value(metrics, "starstream_model_info", model_version="v1", **info) == 0
+    assert value(metrics, "starstream_model_info", model_version="v2", **info) == 1
+    for label in ("1", "2"):
+        assert value(metrics, "starstream_ratings_total", rating=label, model_version="v2") == 0
+    assert value(metrics, "starstream_rating_confidence_count", model_version="v2") == 0
+
+
+def test_names_follow_prometheus(metrics: Metrics) -> None:
+    for family in metrics.registry.collect():
+        assert re.fullmatch(r"starstream_[a-z_]+", family.name)
+        assert family.documentation.endswith(".")
+        assert not re.search(r"_(ms|millis|kb|percent|count)$", family.name)
+        if family.type == "counter":
+            assert {each.name for each in family.samples} <= {f"{family.name}_total"}
+    assert b"_created" not in generate_latest(metrics.registry)
+
+
+def test_labels_are_bounded(metrics: Metrics) -> None:
+    """No review id, app or text can become a label."""
+    names = {name for sample in samples(metrics) for name in sample.labels}
+    assert names <= {"outcome", "reason", "result", "event", "phase", "sink", "kind", "le"}
+
+
+def test_a_settled_batch_is_counted_by_outcome(metrics: Metrics) -> None:
+    metrics.serve_model([1, 5], "stub-1", {"cell": "gru", "variant": "int8", "runtime": "litert"})
+    letter = rejected(make_record(b"\xff"), "not_utf8", "x", model_version="v1")
+    rated = [make_rated("a", 5), make_rated("b", 1), make_rated("c", 5)]
+    metrics.count_settled([*rated, Deleted(make_record(None), "d"), letter], WALL_S + 0.2)
+    assert value(metrics, "starstream_reviews_settled_total", outcome="rated") == 3
+    assert value(metrics, "starstream_reviews_settled_total", outcome="deleted") == 1
+    assert value(metrics, "starstream_reviews_settled_total", outcome="rejected") == 1
+    assert value(metrics, "starstream_reviews_rejected_total", reason="not_utf8") == 1
+    assert value(metrics, "starstream_ratings_total", rating="5", model_version="stub-1") == 2
+    assert value(metrics, "starstream_rating_confidence_count", model_version="stub-1") == 3
+    assert value(metrics, "starstream_review_latency_seconds_count") == 5
+    assert value(metrics, "starstream_review_latency_seconds_sum") == pytest.approx(5 * 0.2)
+
+
+def test_a_broker_that_is_ahead_makes_no_negative_latency(metrics: Metrics) -> None:
+    metrics.count_settled([make_rated()], WALL_S - 60)
+    assert value(metrics, "starstream_review_latency_seconds_sum") == 0
+    assert value(metrics, "starstream_review_latency_seconds_count") == 1
+
+
+def test_a_record_without_a_timestamp_has_no_latency(metrics: Metrics) -> None:
+    metrics.count_settled([make_rated(record=make_record(timestamp=-1))], WALL_S)
+    assert value(metrics, "starstream_review_latency_seconds_count") == 0
+    metrics.count_settled([make_rated(record=make_record(timestamp=TIMESTAMP_MS))], WALL_S)
+    assert value(metrics, "starstream_review_latency_seconds_count") == 1
+
+
+def test_an_empty_batch_counts_nothing(metrics: Metrics) -> None:
+    metrics.count_settled([], WALL_S)
+    assert value(metrics, "starstream_review_latency_seconds_count") == 0

@@ -1,0 +1,83 @@
+"""The page of a process, over real HTTP on loopback."""
+
+from __future__ import annotations
+
+import json
+import socket
+from http.client import HTTPConnection
+
+import pytest
+
+from deploy.process import LOOPBACK
+from tests.doubles import ManualClock
+from worker.errors import SettingsError
+from worker.health import Health
+from worker.metrics import Metrics
+from worker.pages import serve_pages
+
+
+def get(port: int, path: str, method: str = "GET") -> tuple[int, str, bytes]:
+    connection = HTTPConnection(LOOPBACK, port, timeout=5)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.headers["Content-Type"], answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def health(clock: ManualClock) -> Health:
+    return Health(clock, stall_s=120, parts=("model",))
+
+
+@pytest.fixture
+def port(health: Health, metrics: Metrics) -> int:
+    return serve_pages(LOOPBACK, 0, metrics.registry, health)
+
+
+def test_metrics_are_what_prometheus_reads(port: int, metrics: Metrics) -> None:
+    metrics.consumed.inc(3)
+    status, content_type, body = get(port, "/metrics")
+    assert status == 200
+    assert content_type.startswith("text/plain; version=")
+    assert b"\nstarstream_reviews_consumed_total 3.0\n" in body
+
+
+def test_not_ready_says_why(port: int, health: Health) -> None:
+    status, content_type, body = get(port, "/readyz")
+    assert (status, content_type) == (503, "application/json")
+    assert json.loads(body) == {"ready": False, "reasons": {"model": "starting"}}
+    health.up("model")
+    status, _, body = get(port, "/readyz")
+    assert (status, json.loads(body)) == (200, {"ready": True, "reasons": {}})
+
+
+def test_alive_until_the_loop_is_stuck(port: int, clock: ManualClock) -> None:
+    assert get(port, "/livez")[0] == 200
+    clock.advance(121)
+    status, _, body = get(port, "/livez")
+    assert (status, json.loads(body)) == (503, {"alive": False})
+
+
+def test_any_other_page_says_which_there_are(port: int) -> None:
+    assert get(port, "/")[::2] == (404, b"/metrics /livez /readyz\n")
+
+
+def test_a_slow_reader_holds_up_nobody(port: int) -> None:
+    with socket.create_connection((LOOPBACK, port)) as idle:
+        idle.sendall(b"GET /metr")
+        assert get(port, "/livez")[0] == 200
+
+
+def test_an_address_that_cannot_be_had_names_the_variables(metrics: Metrics, health: Health, port: int) -> None:
+    with pytest.raises(SettingsError, match=f"WORKER_HTTP_PORT={port}: "):
+        serve_pages(LOOPBACK, port, metrics.registry, health)
+    with pytest.raises(SettingsError, match=r"WORKER_HTTP_HOST=192\.0\.2\.1 "):
+        serve_pages("192.0.2.1", 0, metrics.registry, health)  # an address of nobody (RFC 5737)
+
+
+def test_requests_leave_no_line_on_standard_error(port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    get(port, "/livez")
+    get(port, "/nothing")
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,150 @@
+"""Batch prediction over the toy bundle: every row is rated or reported by its number."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import TOY_REGISTRY, TOY_VERSION
+from worker.errors import ExitCode, ModelError, SettingsError
+from worker.predict import PredictFiles, predict
+from worker.settings import WorkerSettings, read_settings
+
+pytestmark = pytest.mark.usefixtures("clean_environment")
+
+
+@pytest.fixture
+def settings() -> WorkerSettings:
+    return read_settings(["--registry", str(TOY_REGISTRY), "--max-text-chars", "200"])
+
+
+class Run:
+    """One prediction: its exit code, its rows by number, and what it said."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        folder: Path,
+        content: bytes | str,
+        name: str = "in.csv",
+        column: str | None = None,
+    ) -> None:
+        source = folder / name
+        source.write_bytes(content if isinstance(content, bytes) else content.encode())
+        self.code = predict(settings, PredictFiles(str(source), str(folder / "out.jsonl"), column))
+        entries = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+        self.rows: dict[int, dict[str, Any]] = {entry["row"]: entry for entry in entries}
+
+    @property
+    def stars(self) -> dict[int, int]:
+        return {number: entry["rating"] for number, entry in self.rows.items()}
+
+
+def test_csv_is_rated_row_by_row(settings: WorkerSettings, tmp_path: Path) -> None:
+    run = Run(settings, tmp_path, 'content,review_id\nlove it,a\n"bad, and\nworst",\nok,c\n')
+    assert run.code == ExitCode.OK
+    assert run.stars == {1: 5, 2: 1, 3: 3}
+    first = run.rows[1]
+    assert (first["review_id"], first["model_version"], len(first["probabilities"])) == ("a", TOY_VERSION, 5)
+    assert first["confidence"] == max(first["probabilities"])
+    assert run.rows[2]["review_id"] is None
+
+
+def test_numbers_are_written_as_short_as_they_are_meant(settings: WorkerSettings, tmp_path: Path) -> None:
+    run = Run(settings, tmp_path, "content\nlove it\n")
+    assert all(len(repr(share)) <= 8 for share in run.rows[1]["probabilities"])
+
+
+def test_broken_rows_are_reported_by_number_and_the_others_rated(
+    settings: WorkerSettings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = [b"love it,a", b"\xff\xfe,b", b" ,c", b"bad,d,more", b"worst", b"x" * 201 + b",f", b"good,g"]
+    run = Run(settings, tmp_path, b"content,review_id\n" + b"\n".join(rows))
+    assert run.code == ExitCode.INPUT
+    assert run.stars == {1: 5, 5: 1, 7: 5}
+    said = capfd.readouterr().err
+    for number, why in ((2, "content: not UTF-8"), (3, "empty or blank"), (4, "more cells"), (6, "201 characters")):
+        assert any(f"row {number}: " in line and why in line for line in said.splitlines()), said
+    assert "3 rows rated, 4 not" in said
+
+
+def test_a_row_too_short_for_the_text_is_reported(settings: WorkerSettings, tmp_path: Path) -> None:
+    run = Run(settings, tmp_path, "review_id,content\na\nb,love\n")
+    assert (run.code, run.stars) == (ExitCode.INPUT, {2: 5})
+
+
+def test_many_broken_rows_are_counted_not_listed(
+    settings: WorkerSettings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(settings, tmp_path, "content,x\n" + " ,1\n" * 50 + "love,1\n")
+    said = capfd.readouterr().err
+    assert run.stars == {51: 5}
+    assert said.count("row ") == 20
+    assert "and 30 more rows" in said
+
+
+def test_a_missing_text_column_says_which_there_are(settings: WorkerSettings, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"--text-column: none of .* columns are \['id', 'words'\]"):
+        Run(settings, tmp_path, "id,words\n1,love\n")
+    with pytest.raises(SettingsError, match="--text-column body is in"):
+        Run(settings, tmp_path, "id,words\n1,love\n", column="body")
+    assert Run(settings, tmp_path, "id,words\n1,love\n", column="words").stars == {1: 5}
+
+
+def test_an_empty_file_has_no_text_column(settings: WorkerSettings, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--text-column"):
+        Run(settings, tmp_path, "")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(settings: WorkerSettings, tmp_path: Path) -> None:
+    assert Run(settings, tmp_path, "\ufeffcontent\nlove\n").stars == {1: 5}
+
+
+def test_tabs_separate_a_tsv(settings: WorkerSettings, tmp_path: Path) -> None:
+    assert Run(settings, tmp_path, "review_id\tcontent\na\tlove it, great\n", "in.tsv").stars == {1: 5}
+
+
+def test_json_lines_and_plain_texts(settings: WorkerSettings, tmp_path: Path) -> None:
+    lines = ['{"text": "love it", "review_id": "a"}', "worst app", "{broken", '{"content": "ok"}', ""]
+    run = Run(settings, tmp_path, "\r\n".join(lines), "in.jsonl")
+    assert run.code == ExitCode.INPUT
+    assert run.stars == {1: 5, 2: 1, 4: 3}
+
+
+def test_standard_input_and_output(
+    settings: WorkerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").write_text("love it\nbad\n")
+    with (tmp_path / "in").open() as piped:
+        monkeypatch.setattr(sys, "stdin", piped)
+        assert predict(settings, PredictFiles("-", "-")) == ExitCode.OK
+    out = capsys.readouterr().out
+    assert [json.loads(line)["rating"] for line in out.splitlines()] == [5, 1]
+
+
+def test_rows_are_streamed_in_order_past_a_chunk(settings: WorkerSettings, tmp_path: Path) -> None:
+    run = Run(settings, tmp_path, "content\n" + "love\nbad\n" * 1500)
+    assert list(run.rows) == list(range(1, 3001))
+    assert run.stars == {number: 5 if number % 2 else 1 for number in range(1, 3001)}
+
+
+def test_a_row_the_model_refuses_is_reported_like_any_other(settings: WorkerSettings, tmp_path: Path) -> None:
+    run = Run(settings, tmp_path, "content\nlove\nkaboom\nbad\n")
+    assert (run.code, run.stars) == (ExitCode.INPUT, {1: 5, 3: 1})
+
+
+def test_a_file_that_is_not_there_and_one_that_cannot_be_written(settings: WorkerSettings, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"--input .*none.csv: No such file"):
+        predict(settings, PredictFiles(str(tmp_path / "none.csv"), "-"))
+    (tmp_path / "in.csv").write_text("content\nlove\n")
+    with pytest.raises(SettingsError, match="--output "):
+        predict(settings, PredictFiles(str(tmp_path / "in.csv"), str(tmp_path / "no" / "out.jsonl")))
+
+
+def test_no_bundle_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"WORKER_REGISTRY=.*no bundle there.*trainer train"):
+        predict(read_settings(["--registry", str(tmp_path)]), PredictFiles("x.csv", "-"))
