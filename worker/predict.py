@@ -83,12 +83,13 @@ def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
         progress = opened.enter_context(Progress(console=console, disable=not console.is_terminal))
         task = progress.add_task("rating", total=None)
         while chunk := list(islice(rows, _CHUNK_ROWS)):
-            for row in chunk:
-                if row.review is None:
-                    wrong += 1
-                    if wrong <= _SHOWN_FAULTS:
-                        console.print(f"{files.source}: row {row.number}: {row.fault}", markup=False, highlight=False)
-            rated += _write(model, version, [row for row in chunk if row.review is not None], output)
+            refused = _write(model, version, [row for row in chunk if row.review is not None], output)
+            faults = sorted([*(row for row in chunk if row.review is None), *refused], key=lambda row: row.number)
+            for row in faults[: max(0, _SHOWN_FAULTS - wrong)]:
+                line = f"{files.source}: row {row.number}: {row.fault}"
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+            wrong += len(faults)
+            rated += len(chunk) - len(faults)
             progress.update(task, advance=len(chunk))
     if wrong > _SHOWN_FAULTS:
         console.print(f"... and {wrong - _SHOWN_FAULTS} more rows")
@@ -103,10 +104,17 @@ def _target(path: str) -> TextIO:
         raise SettingsError(f"--output {path}: {error.strerror}") from error
 
 
-def _write(model: Model, version: str, rows: list[Row], output: TextIO) -> int:
+def _write(model: Model, version: str, rows: list[Row], output: TextIO) -> list[Row]:
+    """Write the ratings of valid rows, and return those that the runtime refuses: halved until they stand alone."""
     if not rows:
-        return 0
-    scores = model.score([row.review.text for row in rows if row.review is not None])
+        return []
+    try:
+        scores = model.score([row.review.text for row in rows if row.review is not None])
+    except (RuntimeError, ValueError, MemoryError):
+        if len(rows) == 1:
+            return [Row(rows[0].number, None, "text: the model refused it")]
+        half = len(rows) // 2
+        return _write(model, version, rows[:half], output) + _write(model, version, rows[half:], output)
     labels = model.decision.labels
     for row, choice, expected, probabilities in zip(
         rows,
@@ -125,7 +133,7 @@ def _write(model: Model, version: str, rows: list[Row], output: TextIO) -> int:
             "model_version": version,
         }
         output.write(json.dumps(entry) + "\n")
-    return len(rows)
+    return []
 
 
 def _opened(source: str) -> TextIO:
@@ -149,7 +157,7 @@ def _json_rows(lines: Iterable[str], settings: WorkerSettings) -> Iterator[Row]:
 
 def _csv_rows(lines: Iterable[str], source: str, text_column: str | None, settings: WorkerSettings) -> Iterator[Row]:
     csv.field_size_limit(10 * settings.max_text_chars + 131_072)
-    reader = csv.DictReader(lines, strict=True)
+    reader = csv.DictReader(lines, delimiter="\t" if source.endswith(".tsv") else ",", strict=True)
     names = list(reader.fieldnames or [])
     column = text_column or next((name for name in _TEXT_COLUMNS if name in names), "")
     if column not in names:
