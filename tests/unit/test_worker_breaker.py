@@ -1,0 +1,55 @@
+"""The dead-letter breaker: opens at too large a share, or too long a row; never for a few."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.doubles import make_rated, make_record
+from worker.breaker import Breaker
+from worker.parse import rejected
+from worker.records import Settled
+
+GOOD: Settled = make_rated()
+BAD: Settled = rejected(make_record(b"\xff"), "not_utf8", "x", model_version="v1")
+
+
+def test_half_of_the_window_is_not_more_than_half() -> None:
+    breaker = Breaker(share=0.5, window_records=1000, consecutive=0)
+    assert breaker.opens([GOOD, BAD] * 100) is None
+    assert "101 of the last 201 records" in str(breaker.opens([BAD]))
+
+
+def test_a_few_records_say_nothing_about_the_share() -> None:
+    breaker = Breaker(share=0.5, window_records=1000, consecutive=0)
+    assert breaker.opens([BAD] * 99) is None
+    assert breaker.opens([BAD]) is not None
+
+
+def test_old_records_leave_the_window() -> None:
+    breaker = Breaker(share=0.5, window_records=100, consecutive=0)
+    assert breaker.opens([BAD] * 49 + [GOOD] * 51) is None
+    assert breaker.opens([GOOD] * 100) is None
+    assert breaker.opens([BAD] * 50) is None
+
+
+def test_a_long_row_opens_it_whatever_the_share() -> None:
+    breaker = Breaker(share=1.0, window_records=100_000, consecutive=5)
+    assert breaker.opens([GOOD] * 1000 + [BAD] * 4) is None
+    assert "5 records in a row" in str(breaker.opens([BAD]))
+
+
+def test_a_good_record_ends_the_row() -> None:
+    breaker = Breaker(share=1.0, window_records=10, consecutive=5)
+    assert breaker.opens(([BAD] * 4 + [GOOD]) * 10) is None
+
+
+def test_a_row_in_the_middle_of_a_batch_counts() -> None:
+    breaker = Breaker(share=1.0, window_records=10, consecutive=5)
+    assert breaker.opens([GOOD, *[BAD] * 5, GOOD]) is not None
+
+
+@given(st.lists(st.lists(st.booleans(), max_size=50), max_size=20))
+def test_turned_off_it_never_opens(batches: list[list[bool]]) -> None:
+    breaker = Breaker(share=1.0, window_records=100, consecutive=0)
+    assert all(breaker.opens([GOOD if good else BAD for good in batch]) is None for batch in batches)

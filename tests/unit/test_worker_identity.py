@@ -1,0 +1,76 @@
+"""The name of a process: free ones are claimed, given ones are kept."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from worker.errors import SettingsError
+from worker.identity import Identity
+from worker.settings import WorkerSettings, read_settings
+
+pytestmark = pytest.mark.usefixtures("clean_environment")
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def settings(*flags: str) -> WorkerSettings:
+    return read_settings(["--group-id", "a/group", *flags])
+
+
+Claim = Callable[..., Identity]
+
+
+@pytest.fixture
+def claim() -> Iterator[Claim]:
+    """Claims names as processes would, and gives them back as the kernel does."""
+    claimed: list[Identity] = []
+
+    def claims(*flags: str) -> Identity:
+        claimed.append(Identity(settings(*flags)))
+        return claimed[-1]
+
+    yield claims
+    for each in claimed:
+        end(each)
+
+
+def end(identity: Identity) -> None:
+    if identity._lock is not None:
+        identity._lock.close()
+
+
+def number(identity: Identity) -> int:
+    return int(identity.name.rpartition("-")[2])
+
+
+def test_no_two_processes_have_one_name(claim: Claim) -> None:
+    assert [number(claim()) for _ in range(3)] == [0, 1, 2]
+
+
+def test_a_name_is_free_again_when_its_process_is_gone(claim: Claim) -> None:
+    first, second = claim(), claim()
+    end(first)
+    assert claim().name == first.name
+    assert number(second) == 1
+
+
+def test_groups_do_not_share_names(claim: Claim) -> None:
+    assert (number(claim()), number(claim("--group-id", "another"))) == (0, 0)
+
+
+def test_a_given_name_is_kept_with_its_slot() -> None:
+    given = settings("--instance-id", "pod-7", "--slot", "2")
+    assert Identity(given).name == "pod-7-2"
+
+
+def test_a_folder_that_cannot_be_written_names_the_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match="WORKER_INSTANCE_ID: set it"):
+        Identity(settings())
