@@ -1,0 +1,177 @@
+"""The broker and the Redis of docker-compose.yml, started for real from its own variables and commands, without Docker.
+
+Kafka's image turns `KAFKA_*` into server.properties with `kafka.docker.KafkaDockerWrapper`, which is in the broker's
+jars: the same class does it here. What is replaced is what only a container has: host names, ports and folders.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import KafkaAdminClient
+
+from deploy.kafka.broker import JVM_FLAGS
+from deploy.kafka.jars import cache_dir, ensure_jars, find_java
+from deploy.kafka.probe import broker_answers
+from deploy.kafka.topics import create_topics
+from deploy.process import LOOPBACK, LocalService, ServiceUnavailable, StartFailed, free_port
+from deploy.redis import LocalRedis
+from tests.conftest import missing
+from tests.deploy.assets import compose
+
+SERVICES: dict[str, dict[str, Any]] = compose()["services"]
+WRAPPER = "kafka.docker.KafkaDockerWrapper"
+TOPIC_TOOL = "/opt/kafka/bin/kafka-topics.sh"
+
+
+class ComposeKafka(LocalService):
+    """The broker of docker-compose.yml: its variables, through its image's own wrapper."""
+
+    name = "compose-kafka"
+
+    def __init__(self) -> None:
+        super().__init__(data_dir=None, start_timeout_s=90.0)
+        self.internal_port, self.host_port, self._controller_port = free_port(), free_port(), free_port()
+
+    @property
+    def java(self) -> list[str]:
+        """The Java that runs the broker's classes."""
+        return [str(find_java(os.environ)), "-cp", f"{ensure_jars(cache_dir(os.environ), os.environ)}/*"]
+
+    def _prepare(self) -> list[str]:
+        folders = {name: self.data_dir / name for name in ("default", "mounted", "final")}
+        for folder in folders.values():
+            folder.mkdir()
+        for file in ("server.properties", "log4j2.yaml", "tools-log4j2.yaml"):
+            (folders["default"] / file).touch()  # the image's defaults are a sample, and given variables replace it
+        options = [f"--{name}-configs-dir={folder}" for name, folder in folders.items()]
+        done = subprocess.run(
+            [*self.java, WRAPPER, "setup", *options],
+            env={"PATH": os.environ["PATH"], **self._variables()},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        if done.returncode != 0:
+            raise StartFailed(f"{WRAPPER} refused the variables:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        heap = SERVICES["kafka"]["environment"]["KAFKA_HEAP_OPTS"].split()
+        light = [flag for flag in JVM_FLAGS if not flag.startswith("-Xm")]
+        return [*self.java, *heap, *light, "kafka.Kafka", str(folders["final"] / "server.properties")]
+
+    def _answers(self) -> bool:
+        return broker_answers(self.host_port)
+
+    def _variables(self) -> dict[str, str]:
+        found = {name: str(value) for name, value in SERVICES["kafka"]["environment"].items()}
+        found["KAFKA_LOG_DIRS"] = str(self.data_dir / "partitions")
+        replaced = {
+            "INTERNAL://kafka:9092": f"INTERNAL://{LOOPBACK}:{self.internal_port}",
+            "INTERNAL://:9092": f"INTERNAL://{LOOPBACK}:{self.internal_port}",
+            "HOST://localhost:9092": f"HOST://{LOOPBACK}:{self.host_port}",
+            "HOST://:19092": f"HOST://{LOOPBACK}:{self.host_port}",
+            "localhost:9093": f"{LOOPBACK}:{self._controller_port}",
+        }
+        for name in ("KAFKA_LISTENERS", "KAFKA_ADVERTISED_LISTENERS", "KAFKA_CONTROLLER_QUORUM_VOTERS"):
+            for old, new in replaced.items():
+                found[name] = found[name].replace(old, new)
+        return found
+
+
+def topics_asked_for(folder: Path) -> dict[str, int]:
+    """Run the `topics` service's script with a tool that only notes how it was called; return name to partitions."""
+    service = SERVICES["topics"]
+    (script,) = service["command"]
+    stub, notes = folder / "kafka-topics.sh", folder / "calls"
+    stub.write_text(f'#!/bin/sh\necho "$*" >> "{notes}"\n', encoding="utf-8")
+    stub.chmod(0o755)
+    subprocess.run([*service["entrypoint"], script.replace(TOPIC_TOOL, str(stub))], check=True, timeout=30)
+    found = {}
+    for call in notes.read_text(encoding="utf-8").splitlines():
+        assert call.startswith("--bootstrap-server kafka:9092 --create --if-not-exists ")
+        words = call.split()
+        options = dict(itertools.pairwise(words))
+        assert options["--replication-factor"] == "1"
+        found[options["--topic"]] = int(options["--partitions"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[ComposeKafka]:
+    server = ComposeKafka()
+    try:
+        server.start()
+    except ServiceUnavailable as unavailable:
+        missing(str(unavailable))
+    with server:
+        yield server
+
+
+def test_compose_broker_takes_the_topics_that_its_one_shot_service_makes(broker: ComposeKafka, tmp_path: Path) -> None:
+    topics = topics_asked_for(tmp_path)
+    create_topics(f"{LOOPBACK}:{broker.host_port}", topics)
+    with KafkaAdminClient(bootstrap_servers=f"{LOOPBACK}:{broker.host_port}") as admin:
+        found = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics()}
+    assert {name: count for name, count in found.items() if not name.startswith("__")} == topics
+    assert topics == {"reviews": 6, "ratings": 6, "reviews.dlq": 1}
+
+
+def test_compose_broker_serves_clients_on_the_host_in_transactions(broker: ComposeKafka) -> None:
+    bootstrap = f"{LOOPBACK}:{broker.host_port}"
+    create_topics(bootstrap, {"reviews": 6})
+    with KafkaProducer(bootstrap_servers=bootstrap, transactional_id="compose") as producer:
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer.send("reviews", key=b"my-id", value="love it ♥".encode())
+        producer.commit_transaction()
+    with KafkaConsumer(
+        "reviews",
+        bootstrap_servers=bootstrap,
+        group_id="compose",
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    ) as consumer:
+        deadline_s = time.monotonic() + 30
+        read: list[bytes] = []
+        while not read and time.monotonic() < deadline_s:
+            read = [record.value for batch in consumer.poll(timeout_ms=500).values() for record in batch]
+    assert read == ["love it ♥".encode()]
+
+
+def test_compose_broker_makes_no_topic_by_itself(broker: ComposeKafka) -> None:
+    bootstrap = f"{LOOPBACK}:{broker.host_port}"
+    with KafkaConsumer("misspelt", bootstrap_servers=bootstrap) as consumer:
+        consumer.poll(timeout_ms=1000)
+    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+        assert "misspelt" not in {topic["name"] for topic in admin.describe_topics()}
+
+
+def fill(client: redis.Redis, ratings: int) -> None:
+    for number in range(ratings):
+        client.set(f"rating:{{{number}}}", "x" * 1_000)
+
+
+def test_compose_redis_starts_with_its_command_and_refuses_rather_than_forgets(tmp_path: Path) -> None:
+    program, *arguments = SERVICES["redis"]["command"]
+    assert program == "redis-server"
+    server = LocalRedis(data_dir=tmp_path, extra_args=[*arguments, "--maxmemory", "3mb"])
+    try:
+        server.start()
+    except ServiceUnavailable as unavailable:
+        missing(str(unavailable))
+    with server, redis.Redis.from_url(server.url, decode_responses=True) as client:
+        settings = client.config_get("appendonly", "appendfsync", "maxmemory-policy")
+        assert settings == {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+        client.set("rating:{first}", "5")
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            fill(client, 10_000)
+        assert client.get("rating:{first}") == "5"
