@@ -41,7 +41,7 @@ _TOKEN = re.compile(
 _TAG = re.compile(r"<[a-zA-Z/!][^<>]{0,60}>")
 _RUN_OF_THREE = re.compile(r"(.)\1{2,}")
 _RUN = re.compile(r"(.)\1+")
-_APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc", "'"))  # curly, modifier
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc`", "'"))  # curly, modifier, grave
 
 
 class EncoderSettings(BaseModel):
@@ -69,8 +69,8 @@ def tokens(text: str) -> list[str]:
         text = text.replace("`", "'")
     text = text.casefold()
     if not text.isascii():
-        # The acute accent first: NFKC would make it a space and a combining mark, and split a word.
-        text = unicodedata.normalize("NFKC", text.replace("\u00b4", "'")).translate(_APOSTROPHES)
+        # The acute accent first: NFKC would make it a space and a combining mark. Case again: NFKC makes new capitals.
+        text = unicodedata.normalize("NFKC", text.replace("\u00b4", "'")).casefold().translate(_APOSTROPHES)
     if "<" in text:
         text = _TAG.sub(" ", text)
     return _TOKEN.findall(text)

@@ -119,3 +119,15 @@ def test_many_new_words_do_not_grow_the_memory_without_bound() -> None:
 def test_table_of_wrong_ids_is_refused(wrong: int) -> None:
     with pytest.raises(ValueError, match="no word id"):
         Encoder(EncoderSettings(), {"good": wrong})
+
+
+def test_every_character_folds_the_same_in_either_case_and_composition() -> None:
+    """Every code point, so that no rare letter is two words: fancy capitals (NFKC makes new ones) among them."""
+    for code in (*range(0xD800), *range(0xE000, 0x110000)):
+        char = chr(code)
+        found = tokens(char)
+        assert found == tokens(char.casefold()), hex(code)
+        if code != 0x1FFD:  # Greek's own acute accent, canonically the other one: an apostrophe when decomposed
+            assert found == tokens(unicodedata.normalize("NFD", char)), hex(code)
+        assert all(tokens(token) == [token] for token in found), hex(code)
+    assert tokens("\U0001d407\U0001d41e\U0001d425\U0001d425\U0001d428") == ["hello"]
