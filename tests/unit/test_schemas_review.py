@@ -1,0 +1,127 @@
+"""The input contract, and that the exported JSON Schemas say the same as the code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from schemas.__main__ import EXPORTED, FOLDER, export, main, schema_text, stale
+from schemas.review import InvalidReviewError, Review, parse_review
+
+
+def accepts(name: str, value: object) -> bool:
+    schema = json.loads((FOLDER / f"{name}.schema.json").read_text(encoding="utf-8"))
+    return bool(Draft202012Validator(schema).is_valid(value))
+
+
+def refusal(value: bytes) -> str | None:
+    try:
+        parse_review(value)
+    except InvalidReviewError as error:
+        return error.reason
+    return None
+
+
+def test_exported_schemas_are_up_to_date() -> None:
+    assert stale() == [], "the contract changed; if on purpose: python -m schemas export, and say so in CHANGELOG.md"
+
+
+def test_export_check_finds_drift_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(tmp_path)
+    assert stale(tmp_path) == []
+    (tmp_path / "rating.schema.json").write_text("{}")
+    (tmp_path / "manifest.schema.json").unlink()
+    (tmp_path / "foreign.json").write_text("{}")
+    wrong = ["foreign.json", "manifest.schema.json", "rating.schema.json"]
+    assert stale(tmp_path) == wrong
+    monkeypatch.setattr("schemas.__main__.stale", lambda: wrong)
+    assert main(["export", "--check"]) == 1
+    assert "rating.schema.json: out of date; run: python -m schemas export" in capsys.readouterr().err
+    assert (tmp_path / "rating.schema.json").read_text() == "{}"
+    export(tmp_path)
+    assert stale(tmp_path) == []
+
+
+def test_export_check_passes_when_nothing_drifted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--check"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_exported_schemas_are_valid_schemas(name: str) -> None:
+    Draft202012Validator.check_schema(json.loads(schema_text(name)))
+
+
+scalars: st.SearchStrategy[Any] = st.one_of(
+    st.none(), st.booleans(), st.integers(-5, 5), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=5)
+)
+NAMES = {
+    "text": ("text", "content"),
+    "review_id": ("review_id", "reviewId"),
+    "app_id": ("app_id", "appId"),
+    "created_at": ("created_at", "at"),
+    "score": ("score",),
+    "unknown": ("userName",),
+}
+values = st.one_of(scalars, st.lists(scalars, max_size=2))
+objects = st.fixed_dictionaries(
+    {}, optional={field: st.tuples(st.sampled_from(names), values) for field, names in NAMES.items()}
+).map(lambda fields: dict(fields.values()))
+
+
+@given(objects)
+def test_review_schema_accepts_what_the_worker_accepts_and_refuses_wrong_types(value: dict[str, Any]) -> None:
+    reason = refusal(json.dumps(value).encode())
+    if reason is None:
+        assert accepts("review", value)
+    elif reason in {"wrong_type", "bad_identifier"}:
+        assert not accepts("review", value)
+
+
+@pytest.mark.parametrize(
+    "value", [{}, {"text": 5}, {"content": None}, {"text": "a", "review_id": ""}, {"text": "a", "score": "5"}, [], "a"]
+)
+def test_review_schema_refuses_what_the_worker_refuses(value: object) -> None:
+    assert not accepts("review", value)
+
+
+def test_text_is_never_trimmed_or_changed() -> None:
+    text = "  Grüße 🙂\n\tall of it  "
+    assert parse_review(text.encode()).text == text
+    assert parse_review(json.dumps({"text": text}).encode()).text == text
+
+
+def test_what_the_producer_sent_is_kept_as_sent() -> None:
+    review = parse_review(b'{"text": "a", "at": 1767225600, "score": 4.5}')
+    assert (review.created_at, review.score) == (1767225600, 4.5)
+
+
+def test_the_author_s_own_stars_need_not_be_there() -> None:
+    assert parse_review(b'{"text": "a"}') == Review(text="a")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "message"),
+    [
+        (b"\xc3(", "not_utf8", "value: not UTF-8 at byte 0; send UTF-8"),
+        (b"{", "not_json", "value: Invalid JSON: EOF while parsing an object at line 1 column 1"),
+        (b'{"text": 1}', "wrong_type", "text: Input should be a valid string"),
+        (b"{}", "no_text", "text: Field required"),
+        (b" ", "no_text", "text: empty or blank; a review needs words"),
+        (b"12345", "text_too_long", "text: 5 characters, over the limit of 4 (WORKER_MAX_TEXT_CHARS)"),
+        (b"a\0", "null_byte", "text: contains a null byte; remove it"),
+    ],
+)
+def test_a_refusal_names_the_field_and_the_limit(value: bytes, reason: str, message: str) -> None:
+    with pytest.raises(InvalidReviewError) as caught:
+        parse_review(value, max_text_chars=4)
+    assert (caught.value.reason, str(caught.value)) == (reason, message)
+    assert caught.value.__cause__ is None or isinstance(caught.value.__cause__, UnicodeDecodeError)
