@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from worker import __version__, dlq
+from worker import __version__, dlq, replay
 from worker.errors import ExitCode, WorkerError, exit_code_of
 from worker.settings import WorkerSettings, read_settings
 
@@ -17,13 +17,16 @@ examples:
   starstream-worker check                                      what is set, and does it answer?
   WORKER_REGISTRY=models starstream-worker run --processes 2   rate the stream
   starstream-worker predict --input reviews.csv --output rated.jsonl
+  starstream-worker dlq list                                   what could not be rated, and why
+  starstream-worker replay --help                              rate history again with another model
   starstream-worker run --help                                 every setting, its limits and default
 
 exit codes:
   0 stopped as asked, all settled    1 unforeseen error (traceback in the log)    2 wrong flag or variable
   3 no bundle that can serve         4 Kafka refused for good     5 Redis refused for good
   6 drain deadline passed            7 fenced by another worker   8 dead-letter breaker opened
-  9 predict: some rows were not rated    10 a process kept crashing    130 second signal
+  9 predict: some rows were not rated; dlq replay: some letters were not sent
+  10 a process kept crashing         130 second signal; replay, dlq replay: stopped before the end
 """
 
 
@@ -36,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"starstream {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,predict,check,dlq}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,predict,check,dlq,replay}")
     commands.add_parser("run", help="consume, rate, store and publish until stopped", add_help=False)
     commands.add_parser("check", help="show settings, try the bundle, Kafka and Redis", add_help=False)
     files = commands.add_parser(
@@ -48,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     files.add_argument("--output", default="-", help="JSON lines, one a rated row; - is standard output")
     files.add_argument("--text-column", help="CSV column of the text; default content, text or review")
     dlq.add_command(commands)
+    replay.add_command(commands)
     known, flags = parser.parse_known_args(argv)
     try:
         settings = read_settings(flags, program=f"starstream-worker {known.command}")
@@ -71,6 +75,8 @@ def _dispatch(known: argparse.Namespace, settings: WorkerSettings, flags: list[s
         return check(settings)
     if known.command == "dlq":
         return dlq.run(settings, known)
+    if known.command == "replay":
+        return replay.run(settings, known)
     if settings.processes > 1:
         from worker.supervisor import Supervisor
 

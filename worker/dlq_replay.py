@@ -57,9 +57,11 @@ class _Tally:
 
     def say(self, console: Console, verb: str) -> None:
         topics = ", ".join(f"{printable(topic)} {count}" for topic, count in sorted(self.sent.items()))
-        console.print(f"{self.sent.total()} letters {verb}" + (f": {topics}" if topics else ""), highlight=False)
+        console.print(
+            f"{self.sent.total()} letters {verb}" + (f": {topics}" if topics else ""), highlight=False, soft_wrap=True
+        )
         for refusal, count in self.refused.items():
-            console.print(f"{count} not: {REFUSALS[refusal]}", highlight=False)
+            console.print(f"{count} not: {REFUSALS[refusal]}", highlight=False, soft_wrap=True)
 
 
 class _Run:
@@ -156,7 +158,7 @@ def _agreed(run: _Run, console: Console) -> bool:
     tally.say(console, "would be sent")
     if not reasons:
         return False
-    console.print(reason_counts(reasons), highlight=False)
+    console.print(reason_counts(reasons), highlight=False, soft_wrap=True)
     return console.input("Send them? [y/N] ", markup=False).strip().lower() in {"y", "yes"}
 
 
@@ -176,6 +178,8 @@ def _send_all(run: _Run, sender: Sender, stop: StopSignals, console: Console) ->
         tally.sent.update(sender.settle())
     tally.say(console, "sent")
     if stopped_at is not None:
-        console.print(f"stopped: letter {stopped_at} and those after it were not looked at", highlight=False)
+        console.print(
+            f"stopped: letter {stopped_at} and those after it were not looked at", highlight=False, soft_wrap=True
+        )
         return ExitCode.INTERRUPTED
     return ExitCode.INPUT if tally.refused else ExitCode.OK

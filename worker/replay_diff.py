@@ -1,0 +1,143 @@
+"""How two models' ratings of the same reviews differ: agreement, confusion, mean difference of expected stars.
+
+Owns the arithmetic. Pure; `replay_store` reads the pairs from Redis, `replay_report` prints.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+FIELDS = (
+    "model_version",
+    "rating",
+    "expected_rating",
+    "source_topic",
+    "source_topic_id",
+    "source_partition",
+    "source_offset",
+)
+
+
+class Side(NamedTuple):
+    """One rating of a pair. `position` tells which record was rated: a review may have been sent again since."""
+
+    version: str
+    rating: int
+    expected: float
+    position: tuple[str, ...]
+
+
+def side_of(values: list[bytes | None]) -> Side | None:
+    """Read the values of `FIELDS` of a rating's hash; None when there is no whole rating."""
+    texts = [value.decode("utf-8", "replace") for value in values if value is not None]
+    if len(texts) < len(FIELDS):
+        return None
+    version, rating, expected, *position = texts
+    try:
+        return Side(version, int(rating), float(expected), tuple(position))
+    except ValueError:
+        return None
+
+
+@dataclass(slots=True)
+class VersionDiff:
+    """Ratings of one live model against the replay's. Differences are new minus old."""
+
+    compared: int = 0
+    agreed: int = 0
+    difference_sum: float = 0.0
+    distance_sum: float = 0.0
+    confusion: Counter[tuple[int, int]] = field(default_factory=Counter)  # (old, new)
+
+    def add(self, old: Side, new: Side) -> None:
+        """Count a pair."""
+        self.compared += 1
+        self.agreed += old.rating == new.rating
+        self.difference_sum += new.expected - old.expected
+        self.distance_sum += abs(new.expected - old.expected)
+        self.confusion[old.rating, new.rating] += 1
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of pairs with the same stars; None without pairs."""
+        return self.agreed / self.compared if self.compared else None
+
+    @property
+    def mean_difference(self) -> float | None:
+        """Mean of new minus old expected stars; None without pairs."""
+        return self.difference_sum / self.compared if self.compared else None
+
+    @property
+    def mean_distance(self) -> float | None:
+        """Mean of how far the expected stars are apart; None without pairs."""
+        return self.distance_sum / self.compared if self.compared else None
+
+    @property
+    def labels(self) -> list[int]:
+        """Every label that either model gave, ascending."""
+        return sorted({label for pair in self.confusion for label in pair})
+
+    def to_fields(self) -> dict[str, object]:
+        """Return the figures for JSON; the confusion as `{old: {new: count}}`."""
+        rows = {
+            str(old): {str(new): self.confusion[old, new] for new in self.labels if self.confusion[old, new]}
+            for old in self.labels
+        }
+        return {
+            "compared": self.compared,
+            "agreement": self.agreement,
+            "mean_expected_difference": self.mean_difference,
+            "mean_expected_distance": self.mean_distance,
+            "confusion": {old: row for old, row in rows.items() if row},
+        }
+
+
+@dataclass(slots=True)
+class Diff:
+    """The replay's ratings against the live ones.
+
+    Attributes:
+        by_version: pairs that rate the same record, by the live rating's model.
+        not_live: reviews without a live rating (expired, or deleted since).
+        moved_on: reviews that were sent again since, so that the live rating is of another record.
+        others: ratings under the prefix that are of another model; left out.
+    """
+
+    by_version: dict[str, VersionDiff] = field(default_factory=dict)
+    not_live: int = 0
+    moved_on: int = 0
+    others: int = 0
+
+    def add(self, new: Side, live: Side | None) -> None:
+        """Count a rating of the replay's model and the live rating of the same review."""
+        if live is None:
+            self.not_live += 1
+        elif live.position != new.position:
+            self.moved_on += 1
+        else:
+            self.by_version.setdefault(live.version, VersionDiff()).add(live, new)
+
+    @property
+    def total(self) -> VersionDiff:
+        """All live models together."""
+        total = VersionDiff()
+        for each in self.by_version.values():
+            total.compared += each.compared
+            total.agreed += each.agreed
+            total.difference_sum += each.difference_sum
+            total.distance_sum += each.distance_sum
+            total.confusion += each.confusion
+        return total
+
+    def to_fields(self) -> Mapping[str, object]:
+        """Return the figures for JSON."""
+        return {
+            **self.total.to_fields(),
+            "not_live": self.not_live,
+            "moved_on": self.moved_on,
+            "other_models": self.others,
+            "by_live_version": {version: each.to_fields() for version, each in sorted(self.by_version.items())},
+        }

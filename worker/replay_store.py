@@ -1,0 +1,91 @@
+"""The replay's side of Redis: a RedisStore under the replay's prefix that also keeps the plan and compares ratings.
+
+Owns the plan's key and the walk over the ratings of a prefix. Writes nothing under the live prefix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Final
+
+from worker.errors import PermanentError
+from worker.replay_diff import FIELDS, Diff, side_of
+from worker.replay_plan import Plan, plan_from_json
+from worker.sinks.redis import RedisStore, translated
+
+_READ_RATINGS: Final = 500  # per round trip, and per step of the walk
+
+
+class ReplayStore(RedisStore):
+    """The Store port of a replay. One thread only."""
+
+    def load_plan(self) -> Plan | None:
+        """Return what a replay under this prefix set out to do, None when there was none.
+
+        Raises:
+            ServiceError: Redis is away, or the key holds something else.
+        """
+        with translated("read the replay's plan"):
+            found = self._any().get(self._plan_key)
+        try:
+            return None if found is None else plan_from_json(found)
+        except ValueError as error:
+            raise PermanentError("redis", f"{self._plan_key}: {error}; choose another --redis-prefix") from error
+
+    def save_plan(self, plan: Plan) -> None:
+        """Keep the plan for as long as the ratings it leads to.
+
+        Raises:
+            ServiceError: Redis is away.
+        """
+        with translated("keep the replay's plan"):
+            self._any().set(self._plan_key, plan.to_json(), ex=self._ttl_s or None)
+
+    def forget_attempts(self) -> None:
+        """Drop the notes on records that kill the process: a replay that begins again meets them for the first time.
+
+        Raises:
+            ServiceError: Redis is away.
+        """
+        with translated("forget attempts"):
+            self._any().delete(self._attempts_key)
+
+    def compare(self, version: str, live_prefix: str) -> Diff:
+        """Compare the ratings of a version under this prefix with those under another, in round trips of 500.
+
+        Walks all keys of the server (SCAN), and holds about 100 bytes a rating: the walk may name a key twice.
+
+        Raises:
+            ServiceError: Redis is away.
+        """
+        diff = Diff()
+        mine = len(self._prefix.encode())
+        with translated("compare ratings"):
+            keys = self._rating_keys()
+            while chunk := list(islice(keys, _READ_RATINGS)):
+                asked = [*chunk, *(live_prefix.encode() + key[mine:] for key in chunk)]
+                pipeline = self._any().pipeline(transaction=False)
+                for key in asked:
+                    pipeline.hmget(key, FIELDS)
+                found = [side_of(values) for values in pipeline.execute()]
+                for new, live in zip(found[: len(chunk)], found[len(chunk) :], strict=True):
+                    if new is not None and new.version == version:
+                        diff.add(new, live)
+                    elif new is not None:
+                        diff.others += 1
+        return diff
+
+    @property
+    def _plan_key(self) -> str:
+        return f"{self._prefix}replay"
+
+    def _rating_keys(self) -> Iterator[Any]:
+        """Yield the keys of the ratings under the prefix, each once."""
+        pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", self._prefix) + "rating:{*"
+        seen: set[int] = set()
+        for key in self._any().scan_iter(match=pattern, count=_READ_RATINGS):
+            if (fingerprint := hash(key)) not in seen:  # 64 bits: two of a million keys meet once in 10^7 replays
+                seen.add(fingerprint)
+                yield key
