@@ -15,7 +15,7 @@ from rich.table import Table
 from worker.app import load_classifier
 from worker.clock import SystemClock
 from worker.errors import ExitCode, PermanentError, WorkerError, exit_code_of
-from worker.kafka_client import client_config, translated
+from worker.kafka_client import client_config, connecting, translated
 from worker.metrics import Metrics
 from worker.settings import PREFIX, WorkerSettings
 from worker.sinks.redis import RedisStore
@@ -53,7 +53,7 @@ def _model(settings: WorkerSettings) -> str:
 
 
 def _kafka(settings: WorkerSettings) -> str:
-    with translated(f"WORKER_KAFKA_BOOTSTRAP_SERVERS={','.join(settings.kafka_bootstrap_servers)}"):
+    with translated(connecting(settings)):
         admin = KafkaAdminClient(**client_config(settings))
         try:
             known = set(admin.list_topics())

@@ -59,6 +59,15 @@ def translated(doing: str) -> Iterator[None]:
         raise translate(error, doing) from error
 
 
+def connecting(settings: WorkerSettings) -> str:
+    """Return what connecting is called in an error: the client reports a wrong password as a time-out, too."""
+    servers = ",".join(settings.kafka_bootstrap_servers)
+    return (
+        f"WORKER_KAFKA_BOOTSTRAP_SERVERS={servers}: is a broker up there, and are "
+        f"WORKER_KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} and the credentials right?"
+    )
+
+
 def client_config(settings: WorkerSettings) -> dict[str, Any]:
     """Return the options that consumer, producer and admin client share."""
     return {

@@ -83,14 +83,19 @@ class Pipeline:
             self._start_over([], error)
             return
         self._report(self.source.trouble())
-        if revoked := self.source.take_revoked():
-            self.batcher.drop(revoked)
-            self.attempts.forget(revoked)
+        self._let_go()
         self.batcher.add(records, self.clock.monotonic())
         self.metrics.consumed.inc(len(records))
         while (batch := self.batcher.release(self.clock.monotonic())) is not None:
             if not self._settle(batch):
                 return
+
+    def _let_go(self) -> frozenset[Partition]:
+        """Forget what is gathered and known of partitions that went to another worker; return them."""
+        if revoked := self.source.take_revoked():
+            self.batcher.drop(revoked)
+            self.attempts.forget(revoked)
+        return revoked
 
     def _settle(self, batch: Batch) -> bool:
         """Settle a batch whole; False when a service is away and everything unsettled has been rewound."""
@@ -161,7 +166,7 @@ class Pipeline:
 
     def _stand_still(self, unsettled: Sequence[Record], error: StreamRejectedError) -> None:
         """Hold the stream, loudly, until stopped: going on, or starting again and again, would drain the topic."""
-        self.source.rewind(_first_offsets([*unsettled, *self.batcher.clear()]))
+        self._rewind(unsettled)
         self.metrics.breaker_open.set(1)
         self.metrics.ready.set(0)
         self.health.down("breaker", str(error))
@@ -173,7 +178,7 @@ class Pipeline:
         """Forget all that is unsettled, go back to where it was read, and wait until the services answer."""
         with suppress(TransientError):  # best effort: with the ledger away nothing was noted either
             self.attempts.forgive(unsettled)
-        self.source.rewind(_first_offsets([*unsettled, *self.batcher.clear()]))
+        self._rewind(unsettled)
         while not self.stopping:
             self._say_down(error)
             self._hold(self.backoff.next_s())
@@ -196,6 +201,15 @@ class Pipeline:
         elif self.health.up("kafka"):
             self.log(logging.INFO, "recovered", part="kafka")
         self.metrics.ready.set(0.0 if self.health.reasons else 1.0)
+
+    def _rewind(self, unsettled: Sequence[Record]) -> None:
+        """Read all that is unsettled again, but for partitions that are, or were meanwhile, another worker's.
+
+        Such a one may have come back, with a position past what was gathered before: going back would rate twice.
+        """
+        positions = _first_offsets([*unsettled, *self.batcher.clear()])
+        gone = self._let_go()
+        self.source.rewind({at: offset for at, offset in positions.items() if at not in gone})
 
     def _say_down(self, error: ServiceError) -> None:
         self.metrics.ready.set(0.0)

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -66,9 +66,9 @@ class WorkerSettings(BaseSettings):
     kafka_sasl_username: str | None = Field(None, description="with PLAIN and SCRAM")
     kafka_sasl_password: SecretStr | None = Field(None, description="with PLAIN and SCRAM; or ..._FILE")
     kafka_oauth_token: SecretStr | None = Field(None, description="with OAUTHBEARER: the token; or ..._FILE")
-    kafka_ssl_cafile: Path | None = Field(None, description="PEM of the authority that signed the brokers")
-    kafka_ssl_certfile: Path | None = Field(None, description="PEM of the client, for mutual TLS")
-    kafka_ssl_keyfile: Path | None = Field(None, description="PEM of the client's key")
+    kafka_ssl_cafile: FilePath | None = Field(None, description="PEM of the authority that signed the brokers")
+    kafka_ssl_certfile: FilePath | None = Field(None, description="PEM of the client, for mutual TLS")
+    kafka_ssl_keyfile: FilePath | None = Field(None, description="PEM of the client's key")
     kafka_ssl_password: SecretStr | None = Field(None, description="password of the key; or ..._FILE")
     kafka_ssl_check_hostname: bool = Field(True, description="the broker's certificate must name its host")
     kafka_api_version: str | None = Field(

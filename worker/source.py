@@ -15,7 +15,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from worker.clock import Clock
 from worker.errors import TransientError
-from worker.kafka_client import client_config, translated
+from worker.kafka_client import client_config, connecting, translated
 from worker.metrics import Metrics
 from worker.records import Partition, Record
 from worker.settings import WorkerSettings
@@ -43,10 +43,11 @@ class KafkaSource:
         self._metrics = metrics
         self._clock = clock
         self._observed_at = 0.0
+        self._connected = True
         self._membership: Any = None
         self._progress: dict[Partition, tuple[int, float]] = {}  # position, and since when it stands there
         self._ownership = _Ownership(metrics)
-        with translated("connect"):
+        with translated(connecting(settings)):
             self._consumer = KafkaConsumer(
                 **client_config(settings),
                 group_id=settings.group_id,
@@ -97,6 +98,8 @@ class KafkaSource:
 
     def trouble(self) -> str | None:
         """Return why no record can come now; None when they can."""
+        if not self._connected:
+            return f"none of {','.join(self._settings.kafka_bootstrap_servers)} answers; trying again"
         if self._ownership.joined:
             return self._stalled()
         missing = [topic for topic in self._settings.input_topics if not self._consumer.partitions_for_topic(topic)]
@@ -166,6 +169,7 @@ class KafkaSource:
         if now - self._observed_at < _OBSERVE_EVERY_S:
             return
         self._observed_at = now
+        self._connected = self._connections() > 0
         for each in self._consumer.assignment():
             end = self._consumer.highwater(each)
             position = self._consumer.position(each, timeout_ms=0) if end is not None else None
@@ -174,6 +178,10 @@ class KafkaSource:
                 before = self._progress.get(Partition(*each))
                 if before is None or before[0] != position or end <= position:
                     self._progress[Partition(*each)] = (position, now)
+
+    def _connections(self) -> float:
+        """Return how many connections are open; a poll without one comes back empty, as if nothing were there."""
+        return sum(group.get("connection-count", 0.0) for group in self._consumer.metrics().values())
 
     def _stalled(self) -> str | None:
         """Return which partitions have records that do not come (a fetcher that lost one did so in 3.0.7)."""

@@ -27,6 +27,24 @@ def test_records_of_revoked_partitions_are_dropped_and_rated_by_their_new_owner(
     assert len(world.settled) == 5
 
 
+def test_a_partition_that_left_and_came_back_is_not_rewound_past_what_its_other_owner_settled() -> None:
+    world = World(batch=100)
+    world.produce(*["love"] * 5, partition=0)
+    world.produce(*["bad"] * 5, partition=1)
+    world.pipeline.batcher.add(world.source.poll(100, 0.0), world.clock.monotonic())  # gathered, not settled
+    other = world.beside()
+    world.source.hold(0.0)  # the partition goes ...
+    other.steps()
+    other.source.close(1.0)
+    world.source.hold(0.0)  # ... and comes back, before the loop looks
+    world.source.faults.then(KAFKA_GONE)
+    world.pipeline.step()
+    world.steps()
+    assert len(other.settled) == 5
+    assert {each.record.partition for each in world.settled} == {0}
+    assert len(world.settled) == 5
+
+
 class Crew:
     """Workers of one group that come, go and fail."""
 

@@ -98,7 +98,8 @@ CROSS: dict[str, tuple[dict[str, str], str]] = {
         {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "OAUTHBEARER"},
         "WORKER_KAFKA_OAUTH_TOKEN",
     ),
-    "certificate without a key": ({"KAFKA_SSL_CERTFILE": "client.pem"}, "WORKER_KAFKA_SSL_KEYFILE"),
+    "certificate without a key": ({"KAFKA_SSL_CERTFILE": __file__}, "WORKER_KAFKA_SSL_KEYFILE"),
+    "a certificate that is not there": ({"KAFKA_SSL_CAFILE": "/no/ca.pem"}, "WORKER_KAFKA_SSL_CAFILE"),
     "no topic": ({"INPUT_TOPICS": ","}, "WORKER_INPUT_TOPICS"),
 }  # fmt: skip
 

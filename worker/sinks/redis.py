@@ -102,7 +102,7 @@ class RedisStore:
             "client_name": settings.kafka_client_id,
         }
         url = settings.redis_url.get_secret_value()
-        with translated("connect"):
+        with translated("WORKER_REDIS_URL"):
             self._cluster = redis.RedisCluster.from_url(url, **options) if settings.redis_cluster else None
             # One retry at once: a connection the server closed while idle is not an outage.
             self._client = (
@@ -167,7 +167,7 @@ class RedisStore:
         Raises:
             ServiceError: it does not.
         """
-        with translated("ping"):
+        with translated("WORKER_REDIS_URL"):
             self._any().ping()
 
     def close(self) -> None:

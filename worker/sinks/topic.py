@@ -12,7 +12,7 @@ from kafka import KafkaProducer
 
 from schemas.dead_letter import OWN
 from schemas.rating import CONTENT_TYPE
-from worker.kafka_client import client_config, translated
+from worker.kafka_client import client_config, connecting, translated
 from worker.records import Deleted, Partition, Rated, Record, Settled
 from worker.settings import WorkerSettings
 
@@ -43,7 +43,7 @@ class AtLeastOnce:
     def __init__(self, settings: WorkerSettings, consumer: Commits) -> None:
         self._settings = settings
         self._consumer = consumer
-        with translated("connect"):
+        with translated(connecting(settings)):
             self._producer = KafkaProducer(**producer_config(settings))
 
     def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:

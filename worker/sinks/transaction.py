@@ -15,7 +15,7 @@ from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
 from worker.errors import ServiceError
-from worker.kafka_client import translated
+from worker.kafka_client import connecting, translated
 from worker.logs import Log
 from worker.records import Partition, Settled
 from worker.settings import WorkerSettings
@@ -98,7 +98,7 @@ class ExactlyOnce:
     def _ready(self) -> KafkaProducer:
         """Return the producer, making one when there is none; its start aborts and fences its predecessor's."""
         if self._producer is None:
-            with translated("begin transactions"):
+            with translated(connecting(self._settings)):
                 producer = KafkaProducer(
                     **producer_config(self._settings),
                     transactional_id=self._transactional_id,
