@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.assets import ROOT, compose, dashboard, dashboard_queries, panels
+from tests.deploy.assets import ROOT, Query, compose, dashboard, dashboard_queries, panels, selectors
 
 PANELS = panels()
 PROVISIONING = ROOT / "deploy/grafana/provisioning"
@@ -79,10 +79,10 @@ def test_panel_values_have_a_unit(panel: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("query", dashboard_queries(), ids=lambda query: query.where)
-def test_query_is_narrowed_to_the_job_and_has_no_variable_left(query: Any) -> None:
+def test_query_is_narrowed_to_the_job_and_has_no_variable_left(query: Query) -> None:
     assert "$" not in query.expr
-    ours = re.findall(r"(?:starstream|process)_\w+(\{[^}]*\})?", query.expr.replace('=~"Starstream', ""))
-    assert all(matchers and 'job=~"' in matchers for matchers in ours if matchers != "") or "ALERTS" in query.expr
+    for selector in selectors(query.expr):
+        assert 'job=~"starstream-worker"' in selector or selector.startswith("ALERTS{"), selector
 
 
 def test_rates_use_the_interval_grafana_picks() -> None:
