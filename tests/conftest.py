@@ -70,7 +70,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[LocalKafka]:
     """One broker for the session; whoever stops it starts it again."""
-    broker = LocalKafka()
+    # Sessions shorter than a broker allows by default, so that a rebalance takes a moment.
+    broker = LocalKafka(extra_properties={"group.min.session.timeout.ms": "1000"})
     try:
         broker.start()
     except ServiceUnavailable as unavailable:

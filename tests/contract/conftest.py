@@ -1,0 +1,57 @@
+"""Worlds by kind; a real one asks for its service only when its turn comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.worlds import (
+    KafkaStreamWorld,
+    MemoryStoreWorld,
+    MemoryStreamWorld,
+    RedisStoreWorld,
+    StoreWorld,
+    StreamWorld,
+)
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store_world(request: pytest.FixtureRequest) -> Iterator[StoreWorld]:
+    world: StoreWorld
+    if request.param == "memory":
+        world = MemoryStoreWorld()
+    else:
+        world = RedisStoreWorld(request.getfixturevalue("redis_server"))
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def redis_world(request: pytest.FixtureRequest) -> Iterator[RedisStoreWorld]:
+    world = RedisStoreWorld(request.getfixturevalue("redis_server"))
+    yield world
+    world.close()
+
+
+def _stream_world(kind: str, request: pytest.FixtureRequest) -> StreamWorld:
+    world: StreamWorld
+    world = MemoryStreamWorld() if kind == "memory" else KafkaStreamWorld(request.getfixturevalue("kafka"), kind)
+    world.create(world.topic, world.output_topic, world.dead_letter_topic)
+    return world
+
+
+@pytest.fixture(params=["memory", "at_least_once"], ids=["memory", "kafka"])
+def stream_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
+    """For the Source suite."""
+    world = _stream_world(request.param, request)
+    yield world
+    world.close()
+
+
+@pytest.fixture(params=["memory", "at_least_once", "exactly_once"])
+def delivery_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
+    """For the Delivery suite."""
+    world = _stream_world(request.param, request)
+    yield world
+    world.close()

@@ -1,0 +1,205 @@
+"""The Store port: what a write leaves behind, whatever came before it, in memory and in Redis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deploy.redis import LocalRedis
+from tests.contract.worlds import MemoryStoreWorld, RedisStoreWorld, StoreWorld
+from tests.doubles import make_rated, make_record
+from worker.attempts import Attempt
+from worker.parse import rejected
+from worker.records import Deleted, Partition, Settled
+
+
+@dataclass(frozen=True)
+class Write:
+    """One outcome of the review `r1`: a rating with so many stars, or a deletion (None), read at a position."""
+
+    star: int | None
+    offset: int
+    partition: int = 0
+    topic: str = "reviews"
+    at: int = 1000
+    app: str | None = "app"
+    review_id: str = "r1"
+
+    def settled(self) -> Settled:
+        record = make_record(partition=self.partition, offset=self.offset, topic=self.topic, timestamp=self.at)
+        if self.star is None:
+            return Deleted(record, self.review_id)
+        return make_rated(self.review_id, self.star, app_id=self.app, record=record)
+
+
+# What was written before, what comes now, what that is, and the stars that stay (None: no rating).
+TRUTH: dict[str, tuple[list[Write], Write, str, int | None]] = {
+    "nothing before": ([], Write(5, 10), "written", 5),
+    "later offset": ([Write(5, 10)], Write(1, 11), "written", 1),
+    "same position again": ([Write(5, 10)], Write(5, 10), "replayed", 5),
+    "older offset": ([Write(5, 10)], Write(1, 9), "stale", 5),
+    "older offset, later time": ([Write(5, 10, at=1000)], Write(1, 9, at=2000), "stale", 5),
+    "later offset, older time": ([Write(5, 10, at=2000)], Write(1, 11, at=1000), "written", 1),
+    "other partition, later time": ([Write(5, 10, at=1000)], Write(1, 3, partition=1, at=1001), "written", 1),
+    "other partition, older time": ([Write(5, 10, at=1000)], Write(1, 99, partition=1, at=999), "stale", 5),
+    "other topic, later time": ([Write(5, 10, at=1000)], Write(1, 3, topic="more", at=1001), "written", 1),
+    "other topic, older time": ([Write(5, 10, at=1000)], Write(1, 99, topic="more", at=999), "stale", 5),
+    "other partition, same time, higher offset": ([Write(5, 10)], Write(1, 11, partition=1), "written", 1),
+    "other partition, same time, lower offset": ([Write(5, 10)], Write(1, 9, partition=1), "stale", 5),
+    "deletion": ([Write(5, 10)], Write(None, 11), "deleted", None),
+    "deletion of nothing": ([], Write(None, 11), "deleted", None),
+    "deletion again": ([Write(5, 10), Write(None, 11)], Write(None, 11), "replayed", None),
+    "older deletion": ([Write(5, 10)], Write(None, 9), "stale", 5),
+    "late write after a deletion": ([Write(5, 10), Write(None, 11)], Write(5, 10), "stale", None),
+    "late write after a deletion of nothing": ([Write(None, 11)], Write(5, 10), "stale", None),
+    "new write after a deletion": ([Write(5, 10), Write(None, 11)], Write(4, 12), "written", 4),
+    "replay of the write after a deletion": (
+        [Write(5, 10), Write(None, 11), Write(4, 12)], Write(4, 12), "replayed", 4,
+    ),
+    "replay of the deletion after a new write": (
+        [Write(5, 10), Write(None, 11), Write(4, 12)], Write(None, 11), "stale", 4,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TRUTH)
+def test_fence(case: str, store_world: StoreWorld) -> None:
+    before, now, result, star = TRUTH[case]
+    store = store_world.store()
+    for write in before:
+        store.write([write.settled()])
+    earlier = store_world.results()
+    store.write([now.settled()])
+    gained = {name: count - earlier[name] for name, count in store_world.results().items() if count != earlier[name]}
+    assert gained == {result: 1}
+    rating = store_world.rating("r1")
+    assert (rating.rating if rating else None) == star
+    assert store_world.summary("app") == ({} if star is None else {"count": 1, "sum": star, f"count:{star}": 1})
+
+
+@pytest.mark.parametrize("case", TRUTH)
+def test_fence_holds_within_one_batch_too(case: str, store_world: StoreWorld) -> None:
+    before, now, _, star = TRUTH[case]
+    store_world.store().write([write.settled() for write in (*before, now)])
+    rating = store_world.rating("r1")
+    assert (rating.rating if rating else None) == star
+
+
+def test_a_recreated_topic_is_not_locked_out_by_its_old_offsets(store_world: StoreWorld) -> None:
+    store = store_world.store()
+    store_world.topic_ids["reviews"] = "old"
+    store.write([Write(5, 1000, at=1000).settled()])
+    store_world.topic_ids["reviews"] = "new"
+    store.write([Write(1, 3, at=2000).settled()])
+    rating = store_world.rating("r1")
+    assert rating is not None
+    assert rating.rating == 1
+    store.write([Write(2, 2, at=3000).settled()])
+    assert store_world.results()["stale"] == 1
+
+
+def test_every_field_reads_back(store_world: StoreWorld) -> None:
+    rated = make_rated("r/ü 🙂", 4, app_id="com.example", record=make_record(partition=3, offset=2**40))
+    store_world.store().write([rated])
+    assert store_world.rating("r/ü 🙂") == rated.rating
+
+
+def test_an_uncertain_rating_without_an_app_reads_back(store_world: StoreWorld) -> None:
+    rated = make_rated("r1", 4)
+    uncertain = type(rated)(rated.record, rated.rating.model_copy(update={"uncertain": True}))
+    store_world.store().write([uncertain])
+    assert store_world.rating("r1") == uncertain.rating
+
+
+def test_a_dead_letter_leaves_nothing(store_world: StoreWorld) -> None:
+    store = store_world.store()
+    store.write([rejected(make_record(b"\xff", key=b"r1"), "not_utf8", "x", model_version="v")])
+    store.write([])
+    assert store_world.rating("r1") is None
+    assert sum(store_world.results().values()) == 0
+
+
+def test_a_rating_lives_as_long_as_set(store_world: StoreWorld) -> None:
+    store_world.store(ttl_s=100).write([Write(5, 1).settled()])
+    assert 95 < store_world.life_s("r1") <= 100
+    store_world.store(ttl_s=0).write([Write(5, 2).settled()])
+    assert store_world.life_s("r1") == float("inf")
+
+
+def test_summary_counts_each_review_once_whatever_is_replayed(store_world: StoreWorld) -> None:
+    store = store_world.store()
+    batch = [Write(star, offset, review_id=f"r{offset}").settled() for offset, star in enumerate([5, 5, 1, 4])]
+    for _ in range(3):
+        store.write(batch)
+    assert store_world.summary("app") == {"count": 4, "sum": 15, "count:5": 2, "count:1": 1, "count:4": 1}
+
+
+def test_summary_follows_a_new_rating_and_a_deletion(store_world: StoreWorld) -> None:
+    store = store_world.store()
+    store.write([Write(5, 1).settled(), Write(3, 2, review_id="r2").settled()])
+    store.write([Write(1, 3).settled()])
+    assert store_world.summary("app") == {"count": 2, "sum": 4, "count:1": 1, "count:3": 1}
+    store.write([Write(None, 4).settled()])
+    assert store_world.summary("app") == {"count": 1, "sum": 3, "count:3": 1}
+
+
+def test_summary_follows_a_review_that_moves_to_another_app(store_world: StoreWorld) -> None:
+    store = store_world.store()
+    store.write([Write(5, 1, app="old").settled()])
+    store.write([Write(4, 2, app="new").settled()])
+    assert (store_world.summary("old"), store_world.summary("new")) == ({}, {"count": 1, "sum": 4, "count:4": 1})
+    store.write([Write(4, 3, app=None).settled()])
+    assert store_world.summary("new") == {}
+
+
+def test_a_large_batch_is_stored_whole(store_world: StoreWorld) -> None:
+    writes = [Write(1 + offset % 5, offset, review_id=f"r{offset}", app=f"app{offset % 7}") for offset in range(2000)]
+    store_world.store().write([write.settled() for write in writes])
+    assert store_world.results()["written"] == 2000
+    assert sum(store_world.summary(f"app{number}")["count"] for number in range(7)) == 2000
+    rating = store_world.rating("r1999")
+    assert rating is not None
+    assert rating.source.offset == 1999
+
+
+def test_a_store_that_answers_pings(store_world: StoreWorld) -> None:
+    store_world.store().ping()
+
+
+def test_notes_of_attempts_outlive_the_store_object(store_world: StoreWorld) -> None:
+    here, there = Partition("re-views.x", 0), Partition("re-views.x", 11)
+    note = Attempt(first=5, last=900, lives=3, life="abc")
+    store_world.store().save_attempts({here: note, there: Attempt(0, 0, 1, "z")})
+    store_world.store().save_attempts({there: Attempt(1, 1, 2, "z")})
+    found = store_world.store().load_attempts([here, there, Partition("re-views.x", 1)])
+    assert found == {here: note, there: Attempt(1, 1, 2, "z")}
+
+
+writes = st.builds(
+    Write,
+    star=st.sampled_from([None, 1, 3, 5]),
+    offset=st.integers(0, 4),
+    partition=st.integers(0, 1),
+    at=st.integers(1, 3),
+    app=st.sampled_from(["app", "other", None]),
+    review_id=st.sampled_from(["r1", "r2"]),
+)
+
+
+@given(st.lists(st.lists(writes, max_size=4), max_size=6))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_memory_and_redis_agree_on_every_history(redis_server: LocalRedis, batches: list[list[Write]]) -> None:
+    memory, real = MemoryStoreWorld(), RedisStoreWorld(redis_server)
+    stores = (memory.store(), real.store())
+    for batch in batches:
+        for store in stores:
+            store.write([write.settled() for write in batch])
+    assert real.results() == memory.results()
+    for review_id in ("r1", "r2"):
+        assert real.rating(review_id) == memory.rating(review_id)
+    for app in ("app", "other"):
+        assert real.summary(app) == memory.summary(app)
+    real.close()

@@ -1,0 +1,248 @@
+"""What only a real Redis can show: forgotten scripts, wrong keys, refusals, outages, one round trip, a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from prometheus_client import CollectorRegistry
+
+from deploy.process import ServiceUnavailable, wait_until
+from deploy.redis import LocalRedis
+from schemas.rating import rating_from_hash, rating_key
+from tests.conftest import missing
+from tests.contract.worlds import RedisStoreWorld
+from tests.doubles import make_rated, make_record
+from worker.attempts import Attempt
+from worker.clock import SystemClock
+from worker.errors import PermanentError, TransientError
+from worker.metrics import Metrics
+from worker.records import Deleted, Partition, Settled
+from worker.settings import WorkerSettings
+from worker.sinks.redis import RedisStore
+
+
+def ratings(count: int) -> list[Settled]:
+    return [make_rated(f"r{offset}", app_id="app", record=make_record(offset=offset)) for offset in range(count)]
+
+
+@pytest.fixture
+def own_server() -> Iterator[LocalRedis]:
+    """A Redis that a test may stop, fill or lock."""
+    server = LocalRedis(appendonly=True)
+    try:
+        server.start()
+    except ServiceUnavailable as unavailable:
+        missing(str(unavailable))
+    with server:
+        yield server
+
+
+@pytest.fixture
+def own_world(own_server: LocalRedis) -> Iterator[RedisStoreWorld]:
+    world = RedisStoreWorld(own_server)
+    yield world
+    world.close()
+
+
+def test_a_forgotten_script_is_loaded_again(redis_world: RedisStoreWorld) -> None:
+    store = redis_world.store()
+    store.write(ratings(3))
+    redis_world.client.script_flush()
+    store.write(ratings(1000))
+    assert redis_world.results() == {"written": 1000, "replayed": 3, "stale": 0, "deleted": 0}
+
+
+def test_a_key_of_another_type_is_a_permanent_error_that_says_so(redis_world: RedisStoreWorld) -> None:
+    redis_world.client.set(rating_key("r1", prefix=redis_world.prefix), "mine")
+    with pytest.raises(PermanentError, match="WRONGTYPE"):
+        redis_world.store().write(ratings(3))
+    errors = {"sink": "redis", "kind": "permanent"}
+    assert redis_world.registry.get_sample_value("starstream_sink_errors_total", errors) == 1
+
+
+def test_a_batch_is_one_call_for_each_256_reviews(redis_world: RedisStoreWorld) -> None:
+    def calls() -> int:
+        stats: Any = redis_world.client.info("commandstats")
+        return int(stats.get("cmdstat_evalsha", {}).get("calls", 0))
+
+    store = redis_world.store()
+    store.write(ratings(1))
+    before = calls()
+    store.write(ratings(1000))
+    assert calls() - before == 4
+
+
+def test_a_deletion_is_remembered_for_a_day(redis_world: RedisStoreWorld) -> None:
+    redis_world.store().write([Deleted(make_record(None, offset=5), "r1")])
+    life_s: Any = redis_world.client.ttl(f"{redis_world.prefix}deleted:{{r1}}")
+    assert 24 * 3600 - 5 <= life_s <= 24 * 3600
+
+
+def test_prefixes_keep_deployments_apart(redis_world: RedisStoreWorld) -> None:
+    redis_world.store().write(ratings(2))
+    keys: Any = redis_world.client.keys("*{r0}*")
+    assert {key for key in keys if key.startswith(redis_world.prefix)} == {f"{redis_world.prefix}rating:{{r0}}"}
+
+
+def test_hash_holds_its_fields_flat(redis_world: RedisStoreWorld) -> None:
+    """What an operator sees with HGETALL."""
+    redis_world.topic_ids["reviews"] = "id-1"
+    redis_world.store().write(ratings(1))
+    fields: Any = redis_world.client.hgetall(rating_key("r0", prefix=redis_world.prefix))
+    assert fields["rating"] == "5"
+    assert fields["probabilities"] == "0.025,0.025,0.025,0.025,0.9"
+    assert (fields["source_topic"], fields["source_topic_id"], fields["source_offset"]) == ("reviews", "id-1", "0")
+    assert fields["source_timestamp_ms"] == "1767225600000"
+    assert fields["summary"] == f"{redis_world.prefix}summary:{{app}}"
+
+
+def test_without_summaries_nothing_is_counted(redis_world: RedisStoreWorld) -> None:
+    redis_world.store(redis_summary=False).write(ratings(2))
+    assert redis_world.summary("app") == {}
+    assert redis_world.rating("r1") is not None
+
+
+def test_an_outage_is_transient_and_ends_by_itself(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
+    store = own_world.store()
+    store.write(ratings(2))
+    own_server.stop()
+    note = {Partition("reviews", 0): Attempt(0, 0, 1, "x")}
+    calls: list[Callable[[], object]] = [
+        lambda: store.write(ratings(4)),
+        lambda: store.load_attempts(list(note)),
+        lambda: store.save_attempts(note),
+        store.ping,
+    ]
+    for call in calls:
+        with pytest.raises(TransientError, match="redis: "):
+            call()
+    own_server.start()
+    store.ping()
+    store.write(ratings(4))
+    assert own_world.rating("r3") is not None
+    assert own_world.results()["written"] == 4
+
+
+def test_a_redis_that_hangs_is_transient_within_its_time_out(
+    own_server: LocalRedis, own_world: RedisStoreWorld
+) -> None:
+    store = RedisStore(
+        own_world.settings().model_copy(update={"redis_timeout_s": 0.2}),
+        metrics=Metrics(CollectorRegistry()),
+        clock=SystemClock(),
+        topic_id=lambda _topic: "",
+    )
+    store.ping()
+    own_server.suspend()
+    try:
+        with pytest.raises(TransientError, match="Timeout"):
+            store.write(ratings(2))
+    finally:
+        own_server.resume()
+    wait_until(lambda: bool(own_world.client.ping()), 5, "Redis after its pause")
+    store.write(ratings(2))
+    store.close()
+
+
+def test_a_redis_that_restarted_between_two_writes_is_no_outage(
+    own_server: LocalRedis, own_world: RedisStoreWorld
+) -> None:
+    store = own_world.store()
+    store.write(ratings(1))
+    own_server.restart()
+    store.write(ratings(2))
+    assert own_world.results() == {"written": 2, "replayed": 1, "stale": 0, "deleted": 0}
+
+
+def test_a_redis_that_is_full_is_transient(own_world: RedisStoreWorld) -> None:
+    store = own_world.store()
+    store.write(ratings(1))
+    own_world.client.config_set("maxmemory", "1mb")
+    with pytest.raises(TransientError, match="OutOfMemory"):
+        store.write(ratings(600))
+    own_world.client.config_set("maxmemory", "0")
+    store.write(ratings(600))
+    assert sum(own_world.results().values()) == 601
+
+
+def test_a_wrong_password_is_permanent_and_never_shown(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
+    own_world.client.config_set("requirepass", "right")
+    for password in ("wrong", ""):
+        url = f"redis://:{password}@127.0.0.1:{own_server.port}/0"
+        settings = WorkerSettings(_env_file=None, redis_url=url)
+        store = RedisStore(
+            settings, metrics=Metrics(CollectorRegistry()), clock=SystemClock(), topic_id=lambda _topic: ""
+        )
+        with pytest.raises(PermanentError) as caught:
+            store.ping()
+        assert "wrong" not in str(caught.value).replace("wrong number", "").replace("WRONGPASS", "")
+        store.close()
+    own_world.client.config_set("requirepass", "")
+
+
+def test_a_command_the_user_may_not_run_is_permanent(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
+    own_world.client.acl_setuser(
+        "reader", enabled=True, passwords=["+x"], keys="*", commands=["+ping", "+client|setname"]
+    )
+    settings = WorkerSettings(_env_file=None, redis_url=f"redis://reader:x@127.0.0.1:{own_server.port}/0")
+    store = RedisStore(settings, metrics=Metrics(CollectorRegistry()), clock=SystemClock(), topic_id=lambda _topic: "")
+    store.ping()
+    with pytest.raises(PermanentError, match="NoPermission"):
+        store.write(ratings(1))
+    store.close()
+
+
+@pytest.fixture
+def cluster() -> Iterator[LocalRedis]:
+    """A cluster of one node that serves every slot."""
+    server = LocalRedis(extra_args=("--cluster-enabled", "yes"))
+    try:
+        server.start()
+    except ServiceUnavailable as unavailable:
+        missing(str(unavailable))
+    with server, redis.Redis.from_url(server.url, decode_responses=True) as client:
+        client.execute_command("CLUSTER ADDSLOTS", *range(16384))
+        wait_until(lambda: bool(client.cluster("INFO")["cluster_state"] == "ok"), 10, "the cluster")
+        yield server
+
+
+def cluster_store(server: LocalRedis) -> RedisStore:
+    settings = WorkerSettings(
+        _env_file=None, redis_url=server.url, redis_cluster=True, redis_summary=False, redis_timeout_s=2.0
+    )
+    return RedisStore(settings, metrics=Metrics(CollectorRegistry()), clock=SystemClock(), topic_id=lambda _topic: "")
+
+
+def test_a_cluster_stores_each_review_in_its_slot(cluster: LocalRedis) -> None:
+    store = cluster_store(cluster)
+    store.ping()
+    odd = ["{", "{}", "a}b{c", "ü 🙂"]  # braces inside the braces of the hash tag
+    reviews = [make_rated(name, record=make_record(offset=number)) for number, name in enumerate(odd)]
+    store.write([*reviews, *ratings(50)])
+    store.write([Deleted(make_record(None, offset=99), "r7")])
+    with redis.Redis.from_url(cluster.url, decode_responses=True) as client:
+        for review in reviews:
+            fields: Any = client.hgetall(rating_key(review.rating.review_id))
+            assert rating_from_hash(fields) == review.rating
+        assert not client.exists(rating_key("r7"))
+        assert client.exists(rating_key("r8"))
+    store.close()
+
+
+@pytest.mark.xfail(strict=True, raises=PermanentError, reason="rating:{}x} has an empty hash tag: CROSSSLOT")
+def test_a_cluster_stores_an_id_that_begins_with_a_closing_brace(cluster: LocalRedis) -> None:
+    store = cluster_store(cluster)
+    try:
+        store.write([make_rated("}x")])
+    finally:
+        store.close()
+
+
+def test_a_cluster_that_is_away_is_transient() -> None:
+    with LocalRedis(extra_args=("--cluster-enabled", "yes")) as server:
+        server.stop()
+        with pytest.raises(TransientError, match="redis: WORKER_REDIS_URL: "):
+            cluster_store(server)

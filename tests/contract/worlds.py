@@ -1,0 +1,319 @@
+"""Each port's world twice: in memory, and on the real service. The contract suites ask only what is here.
+
+Owns how a test looks behind a port: what Redis holds, what the topics hold, what is committed.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import redis
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.admin import KafkaAdminClient
+from prometheus_client import CollectorRegistry
+
+from deploy.kafka import LocalKafka
+from deploy.redis import LocalRedis
+from schemas.rating import Rating, rating_from_hash, rating_key, summary_key
+from tests.doubles import (
+    ManualClock,
+    MemoryCluster,
+    MemoryDelivery,
+    MemoryLog,
+    MemoryRecord,
+    MemorySource,
+    MemoryStore,
+)
+from worker.attempts import Ledger
+from worker.clock import SystemClock
+from worker.metrics import WRITE_RESULTS, Metrics
+from worker.ports import Delivery, Source, Store
+from worker.records import Partition, Record
+from worker.settings import WorkerSettings
+from worker.sinks.redis import RedisStore
+from worker.sinks.topic import AtLeastOnce
+from worker.sinks.transaction import ExactlyOnce
+from worker.source import KafkaSource
+
+PATIENCE_S: Final = 20.0
+
+
+class StoreAndLedger(Store, Ledger, Protocol):
+    """What the Redis adapter is to the loop."""
+
+
+class StoreWorld(ABC):
+    """A store, and what is in it."""
+
+    def __init__(self) -> None:
+        self.topic_ids: dict[str, str] = {}
+
+    @abstractmethod
+    def store(self, *, ttl_s: int = 0) -> StoreAndLedger: ...
+    @abstractmethod
+    def rating(self, review_id: str) -> Rating | None: ...
+    @abstractmethod
+    def summary(self, app_id: str) -> dict[str, int]: ...
+    @abstractmethod
+    def life_s(self, review_id: str) -> float: ...
+    @abstractmethod
+    def results(self) -> dict[str, int]: ...
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+class MemoryStoreWorld(StoreWorld):
+    def __init__(self) -> None:
+        super().__init__()
+        self._store = MemoryStore(ManualClock(), topic_id=lambda topic: self.topic_ids.get(topic, ""))
+
+    def store(self, *, ttl_s: int = 0) -> StoreAndLedger:
+        self._store.ttl_s = ttl_s
+        return self._store
+
+    def rating(self, review_id: str) -> Rating | None:
+        return self._store.ratings.get(review_id)
+
+    def summary(self, app_id: str) -> dict[str, int]:
+        return {name: count for name, count in self._store.summaries.get(app_id, Counter()).items() if count}
+
+    def life_s(self, review_id: str) -> float:
+        return self._store.life_s(review_id)
+
+    def results(self) -> dict[str, int]:
+        return {name: self._store.results[name] for name in WRITE_RESULTS}
+
+    def close(self) -> None: ...
+
+
+class RedisStoreWorld(StoreWorld):
+    def __init__(self, server: LocalRedis) -> None:
+        super().__init__()
+        self.prefix = f"{uuid.uuid4().hex[:8]}:"
+        self.url = server.url
+        self.client = redis.Redis.from_url(server.url, decode_responses=True)
+        self.registry = CollectorRegistry()
+        self._metrics = Metrics(self.registry)
+        self._stores: list[RedisStore] = []
+
+    def settings(self, **more: Any) -> WorkerSettings:
+        return WorkerSettings(_env_file=None, redis_url=self.url, redis_prefix=self.prefix, redis_timeout_s=2.0, **more)
+
+    def store(self, *, ttl_s: int = 0, **more: Any) -> RedisStore:
+        store = RedisStore(
+            self.settings(redis_ttl_s=ttl_s, **more),
+            metrics=self._metrics,
+            clock=SystemClock(),
+            topic_id=lambda topic: self.topic_ids.get(topic, ""),
+        )
+        self._stores.append(store)
+        return store
+
+    def rating(self, review_id: str) -> Rating | None:
+        fields: Any = self.client.hgetall(rating_key(review_id, prefix=self.prefix))
+        return rating_from_hash(fields) if fields else None
+
+    def summary(self, app_id: str) -> dict[str, int]:
+        fields: Any = self.client.hgetall(summary_key(app_id, prefix=self.prefix))
+        return {name: int(count) for name, count in fields.items() if int(count)}
+
+    def life_s(self, review_id: str) -> float:
+        life_ms: Any = self.client.pttl(rating_key(review_id, prefix=self.prefix))
+        return float("inf") if life_ms == -1 else life_ms / 1000
+
+    def results(self) -> dict[str, int]:
+        return {
+            name: int(self.registry.get_sample_value("starstream_redis_writes_total", {"result": name}) or 0)
+            for name in WRITE_RESULTS
+        }
+
+    def close(self) -> None:
+        self.client.close()
+        for store in self._stores:
+            store.close()
+
+
+class StreamWorld(ABC):
+    """A topic of three partitions, an output topic, a dead-letter topic and a group; members and deliveries on them."""
+
+    partitions: Final = 3
+
+    def __init__(self) -> None:
+        mark = uuid.uuid4().hex[:8]
+        self.topic, self.group = f"reviews-{mark}", f"group-{mark}"
+        self.output_topic, self.dead_letter_topic = f"ratings-{mark}", f"reviews.dlq-{mark}"
+
+    def settings(self, **more: Any) -> WorkerSettings:
+        given: dict[str, Any] = {
+            "input_topics": [self.topic],
+            "output_topic": self.output_topic,
+            "dead_letter_topic": self.dead_letter_topic,
+            "group_id": self.group,
+            "session_timeout_s": 2.0,
+            "request_timeout_s": 5.0,
+        }
+        return WorkerSettings(_env_file=None, **given | more)
+
+    @abstractmethod
+    def create(self, *topics: str) -> None: ...
+    @abstractmethod
+    def produce(self, *records: MemoryRecord) -> None: ...
+    @abstractmethod
+    def member(self, **settings: Any) -> Source: ...
+    @abstractmethod
+    def commit(self, member: Source, offsets: Mapping[Partition, int]) -> None: ...
+    @abstractmethod
+    def committed(self, partition: int) -> int: ...
+    @abstractmethod
+    def published(self, topic: str) -> list[Record]: ...
+    @abstractmethod
+    def delivery(self, member: Source, **settings: Any) -> Delivery: ...
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def at(self, partition: int) -> Partition:
+        return Partition(self.topic, partition)
+
+    def read(self, member: Source, count: int, *, most: int = 100) -> list[Record]:
+        """Poll until so many records have come."""
+        found: list[Record] = []
+        deadline = time.monotonic() + PATIENCE_S
+        while len(found) < count and time.monotonic() < deadline:
+            found.extend(member.poll(most, 0.2))
+        assert len(found) == count
+        return found
+
+    def settle_membership(self, *members: Source) -> None:
+        """Poll all until each has joined and the assignment is stable; there must be nothing to read."""
+        deadline = time.monotonic() + PATIENCE_S
+        quiet = 0
+        while quiet < 12:
+            assert time.monotonic() < deadline
+            for member in members:
+                assert not member.poll(1, 0.1)
+            quiet = quiet + 1 if all(member.trouble() is None for member in members) else 0
+
+
+class MemoryStreamWorld(StreamWorld):
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = ManualClock()
+        self.cluster = MemoryCluster(self.clock)
+
+    def create(self, *topics: str) -> None:
+        for topic in topics:
+            self.cluster.create(topic, self.partitions)
+
+    def produce(self, *records: MemoryRecord) -> None:
+        for record in records:
+            self.cluster.produce(record)
+
+    def member(self, **settings: Any) -> Source:
+        return MemorySource(self.cluster, self.settings(**settings).input_topics, self.group)
+
+    def commit(self, member: Source, offsets: Mapping[Partition, int]) -> None:
+        del member
+        self.cluster.committed |= {(self.group, each): offset for each, offset in offsets.items()}
+
+    def committed(self, partition: int) -> int:
+        return self.cluster.committed.get((self.group, self.at(partition)), 0)
+
+    def published(self, topic: str) -> list[Record]:
+        return list(self.cluster.all_records(topic))
+
+    def delivery(self, member: Source, **settings: Any) -> Delivery:
+        assert isinstance(member, MemorySource)
+        return MemoryDelivery(self.cluster, self.settings(**settings), member)
+
+    def close(self) -> None: ...
+
+
+class KafkaStreamWorld(StreamWorld):
+    def __init__(self, broker: LocalKafka, delivery: str = "at_least_once") -> None:
+        super().__init__()
+        self._broker = broker
+        self._delivery = delivery
+        self._admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        self._producer = KafkaProducer(bootstrap_servers=broker.bootstrap, max_request_size=4_000_000)
+        self._closers: list[Callable[[], None]] = [self._admin.close, self._producer.close]
+        self.log = MemoryLog()
+
+    def settings(self, **more: Any) -> WorkerSettings:
+        return super().settings(kafka_bootstrap_servers=[self._broker.bootstrap], **more)
+
+    def create(self, *topics: str) -> None:
+        self._broker.create_topics(dict.fromkeys(topics, self.partitions))
+
+    def produce(self, *records: MemoryRecord) -> None:
+        sent = [
+            self._producer.send(
+                each.topic,
+                each.value,
+                each.key,
+                list(each.headers),
+                partition=each.partition,
+                timestamp_ms=each.timestamp,
+            )
+            for each in records
+        ]
+        self._producer.flush(PATIENCE_S)
+        for future in sent:
+            future.get(PATIENCE_S)
+
+    def member(self, **settings: Any) -> KafkaSource:
+        source = KafkaSource(
+            self.settings(**settings), instance_id=None, metrics=Metrics(CollectorRegistry()), clock=SystemClock()
+        )
+        self._closers.insert(0, lambda: source.close(2.0))
+        return source
+
+    def commit(self, member: Source, offsets: Mapping[Partition, int]) -> None:
+        assert isinstance(member, KafkaSource)
+        member.commit(offsets)
+
+    def committed(self, partition: int) -> int:
+        at = TopicPartition(self.topic, partition)
+        found = self._admin.list_group_offsets({self.group: [at]})
+        offset: OffsetAndMetadata | None = found[self.group].get(at)
+        return 0 if offset is None or offset.offset < 0 else int(offset.offset)
+
+    def published(self, topic: str) -> list[Record]:
+        consumer = KafkaConsumer(bootstrap_servers=self._broker.bootstrap, isolation_level="read_committed")
+        try:
+            partitions = [TopicPartition(topic, number) for number in range(self.partitions)]
+            consumer.assign(partitions)
+            consumer.seek_to_beginning()
+            ends = consumer.end_offsets(partitions)
+            found: list[Record] = []
+            deadline = time.monotonic() + PATIENCE_S
+            while any(consumer.position(each) < ends[each] for each in partitions):
+                assert time.monotonic() < deadline
+                for records in consumer.poll(timeout_ms=200).values():
+                    found.extend(records)
+            return found
+        finally:
+            consumer.close()
+
+    def delivery(self, member: Source, **settings: Any) -> Delivery:
+        assert isinstance(member, KafkaSource)
+        made: Delivery
+        if self._delivery == "at_least_once":
+            made = AtLeastOnce(self.settings(**settings), member)
+        else:
+            made = ExactlyOnce(self.settings(**settings), member, f"{self.group}-tx", self.log)
+        self._closers.insert(0, lambda: made.close(2.0))
+        return made
+
+    def close(self) -> None:
+        for close in self._closers:
+            close()
+
+
+def as_set(records: Sequence[Record]) -> set[tuple[int, int]]:
+    """Return the positions of records."""
+    return {(record.partition, record.offset) for record in records}
