@@ -57,11 +57,9 @@ class _Tally:
 
     def say(self, console: Console, verb: str) -> None:
         topics = ", ".join(f"{printable(topic)} {count}" for topic, count in sorted(self.sent.items()))
-        console.print(
-            f"{self.sent.total()} letters {verb}" + (f": {topics}" if topics else ""), highlight=False, soft_wrap=True
-        )
+        _say(console, f"{self.sent.total()} letters {verb}" + (f": {topics}" if topics else ""))
         for refusal, count in self.refused.items():
-            console.print(f"{count} not: {REFUSALS[refusal]}", highlight=False, soft_wrap=True)
+            _say(console, f"{count} not: {REFUSALS[refusal]}")
 
 
 class _Run:
@@ -132,8 +130,8 @@ def replay_letters(settings: WorkerSettings, order: ReplayOrder) -> ExitCode:
         if order.dry_run:
             return _print_plan(run, console)
         if asks and not _agreed(run, console):
-            console.print("nothing sent")
-            return ExitCode.OK
+            _say(console, "nothing sent")
+            return ExitCode.INTERRUPTED
         with StopSignals(settings.drain_deadline_s) as stop, open_sender(settings) as sender:
             return _send_all(run, sender, stop, console)
 
@@ -157,8 +155,8 @@ def _agreed(run: _Run, console: Console) -> bool:
         reasons[letter.reason] += 1
     tally.say(console, "would be sent")
     if not reasons:
-        return False
-    console.print(reason_counts(reasons), highlight=False, soft_wrap=True)
+        return True  # nothing to ask about; the exit code says why
+    _say(console, reason_counts(reasons))
     return console.input("Send them? [y/N] ", markup=False).strip().lower() in {"y", "yes"}
 
 
@@ -178,8 +176,10 @@ def _send_all(run: _Run, sender: Sender, stop: StopSignals, console: Console) ->
         tally.sent.update(sender.settle())
     tally.say(console, "sent")
     if stopped_at is not None:
-        console.print(
-            f"stopped: letter {stopped_at} and those after it were not looked at", highlight=False, soft_wrap=True
-        )
+        _say(console, f"stopped: letter {stopped_at} and those after it were not looked at")
         return ExitCode.INTERRUPTED
     return ExitCode.INPUT if tally.refused else ExitCode.OK
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

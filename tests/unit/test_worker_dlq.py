@@ -1,0 +1,224 @@
+"""Dead letters: what their headers say, which are asked for, and that a replay can not go round in circles."""
+
+from __future__ import annotations
+
+import argparse
+import struct
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.dead_letter import CONNECT, OWN, REJECT_REASONS, SPRING
+from tests.doubles import TIMESTAMP_MS, MemoryRecord, make_record
+from worker import dlq
+from worker.__main__ import main
+from worker.dlq_letters import FOREIGN, REASONS, Guard, Wanted, header_text, read_letter, replay_headers
+from worker.dlq_show import letter_fields, printable, reason_counts
+from worker.errors import ExitCode
+from worker.parse import ATTEMPTS_HEADER, Parser, attempts_so_far, rejected
+from worker.records import Record, Rejected
+from worker.replay_bounds import EARLIEST, LATEST, Point
+from worker.settings import WorkerSettings
+from worker.sinks.topic import outgoing
+
+SETTINGS = WorkerSettings(_env_file=None)
+ALL = Wanted(EARLIEST, LATEST)
+OTHER_HEADERS = st.lists(
+    st.tuples(
+        st.text(max_size=20).filter(lambda name: not name.startswith((CONNECT, SPRING, OWN))), st.binary(max_size=20)
+    ),
+    max_size=5,
+)
+
+
+def dead(record: Record, *, offset: int = 0, partition: int = 0) -> MemoryRecord:
+    """Return what lies in the dead-letter topic once a worker could not rate the record."""
+    sent = outgoing(rejected(record, "no_text", "text: blank", model_version="v1"), SETTINGS)
+    assert sent.timestamp_ms is not None
+    return MemoryRecord(sent.topic, partition, offset, sent.timestamp_ms, sent.key, sent.value, sent.headers)
+
+
+def foreign(**headers: bytes) -> MemoryRecord:
+    """Return a dead letter of another program; `spring_topic` and `connect_topic` name its headers."""
+    families = {"spring": f"{SPRING}original-", "connect": CONNECT}
+    named = [(families[name.partition("_")[0]] + name.partition("_")[2], value) for name, value in headers.items()]
+    return make_record("x", topic="reviews.dlq", headers=named)
+
+
+def test_letter_tells_what_the_worker_wrote() -> None:
+    letter = read_letter(dead(make_record(" ", key=b"r1", partition=3, offset=2**40), offset=7, partition=1))
+    assert (letter.place, letter.reason, letter.topic, letter.partition) == ("1:7", "no_text", "reviews", 3)
+    assert (letter.offset, letter.timestamp_ms, letter.attempts) == (2**40, TIMESTAMP_MS, 1)
+    assert (letter.model_version, letter.truncated) == ("v1", False)
+
+
+def test_letter_cut_to_fit_says_so() -> None:
+    small = SETTINGS.model_copy(update={"max_message_bytes": 10})
+    sent = outgoing(rejected(make_record("x" * 50), "text_too_long", "", model_version="v1"), small)
+    assert read_letter(make_record(sent.value, headers=sent.headers)).truncated
+
+
+def test_letters_of_spring_and_of_connect_are_read() -> None:
+    spring = read_letter(
+        foreign(spring_topic=b"t", spring_partition=struct.pack(">i", 5), spring_offset=struct.pack(">q", 6))
+    )
+    connect = read_letter(foreign(connect_topic=b"t", connect_partition=b"5", connect_offset=b"6"))
+    for letter in (spring, connect):
+        assert (letter.topic, letter.partition, letter.offset) == ("t", 5, 6)
+        assert (letter.reason, letter.attempts, letter.model_version) == (FOREIGN, 1, None)
+
+
+@pytest.mark.parametrize("value", [b"", b"abc", b"\xff" * 3, b"12345678901"])
+def test_numbers_that_are_none_are_read_as_unknown(value: bytes) -> None:
+    letter = read_letter(foreign(spring_partition=value, spring_offset=value, connect_partition=b"two"))
+    assert (letter.topic, letter.partition, letter.offset) == (None, None, None)
+
+
+@given(OTHER_HEADERS, st.sampled_from([name + end for name in (CONNECT, SPRING, OWN) for end in ("x", "topic", "")]))
+def test_any_header_is_read_without_an_error(headers: list[tuple[str, bytes]], name: str) -> None:
+    for value in (b"", b"\xff", struct.pack(">q", -1)):
+        letter = read_letter(make_record(None, headers=[*headers, (name, value)]))
+        assert letter_fields(letter)["value_bytes"] is None
+        assert header_text(name, value) is not None
+
+
+def test_headers_are_shown_as_what_they_are() -> None:
+    assert header_text(f"{SPRING}original-offset", struct.pack(">q", 70_000)) == "70000"
+    assert header_text(f"{SPRING}original-partition", struct.pack(">i", 3)) == "3"
+    assert header_text(f"{SPRING}original-topic", b"abcd") == "abcd"  # four bytes, but no number
+    assert header_text("any", "é".encode()) == "é"
+    assert header_text("any", b"\xff\x00") == "0xff00"
+
+
+@given(OTHER_HEADERS)
+def test_a_replayed_record_has_the_headers_it_was_produced_with(headers: list[tuple[str, bytes]]) -> None:
+    letter = read_letter(dead(make_record(" ", headers=headers)))
+    assert replay_headers(letter) == [*headers, (ATTEMPTS_HEADER, b"1")]
+
+
+@given(st.integers(1, 6), st.integers(0, 10))
+def test_a_record_is_tried_max_attempts_times_and_no_more(max_attempts: int, rounds: int) -> None:
+    guard = Guard(None, {"reviews.dlq", "ratings"}, max_attempts)
+    record: Record = make_record(" ")
+    tried = 0
+    for _ in range(1 + rounds):
+        outcome = Parser("auto", 100).parse(record, "v1")
+        assert isinstance(outcome, Rejected)
+        tried += 1
+        letter = read_letter(dead(record))
+        assert letter.attempts == outcome.letter.attempts == tried
+        if guard.refusal(letter, {"reviews"}):
+            break
+        record = make_record(letter.record.value, headers=replay_headers(letter))
+    assert tried == min(max_attempts, 1 + rounds)
+
+
+@pytest.mark.parametrize(
+    ("headers", "attempts"),
+    [
+        ([], 0),
+        ([(ATTEMPTS_HEADER, b"2")], 2),
+        ([(ATTEMPTS_HEADER, b"2"), (ATTEMPTS_HEADER, b"4")], 4),
+        ([(ATTEMPTS_HEADER, b"many")], 0),
+        ([(ATTEMPTS_HEADER, b"-1")], 0),
+        ([(ATTEMPTS_HEADER, b"")], 0),
+        ([(ATTEMPTS_HEADER, None)], 0),
+        ([(ATTEMPTS_HEADER, b"9" * 5000)], 0),
+        ([("attempts", b"2")], 0),
+    ],
+)
+def test_attempts_are_those_the_last_header_counts(headers: list[tuple[str, bytes | None]], attempts: int) -> None:
+    assert attempts_so_far(headers) == attempts
+
+
+def test_a_rejected_record_counts_on_from_its_header() -> None:
+    fresh = rejected(make_record(" "), "no_text", "", model_version="v1")
+    again = rejected(make_record(" ", headers=[(ATTEMPTS_HEADER, b"2")]), "no_text", "", model_version="v1")
+    assert (fresh.letter.attempts, again.letter.attempts) == (1, 3)
+    assert again.letter.headers([(ATTEMPTS_HEADER, b"2")]).count((ATTEMPTS_HEADER, b"3")) == 1
+    assert (ATTEMPTS_HEADER, b"2") not in again.letter.headers([(ATTEMPTS_HEADER, b"2")])
+
+
+def test_every_reason_can_be_asked_for() -> None:
+    assert set(REJECT_REASONS) < set(REASONS)
+
+
+def test_filters_narrow_by_reason_topic_and_time() -> None:
+    letter = read_letter(dead(make_record(" ", topic="reviews")))
+    now = TIMESTAMP_MS
+    assert ALL.holds(letter)
+    for start, end, reasons, topic, holds in (
+        (EARLIEST, LATEST, ["no_text", "not_json"], None, True),
+        (EARLIEST, LATEST, ["not_json"], None, False),
+        (EARLIEST, LATEST, [], "reviews", True),
+        (EARLIEST, LATEST, [], "orders", False),
+        (Point("time", now), LATEST, [], None, True),
+        (Point("time", now + 1), LATEST, [], None, False),
+        (EARLIEST, Point("time", now + 1), [], None, True),
+        (EARLIEST, Point("time", now), [], None, False),
+        (Point("offset", 10**6), Point("offset", 0), [], None, True),  # offsets bound the reading, not the letter
+    ):
+        assert Wanted(start, end, reasons, topic).holds(letter) is holds
+
+
+def test_guard_lets_go_only_what_can_not_come_round() -> None:
+    topics = {"reviews", "repaired", "reviews.dlq", "ratings"}
+    forbidden = {"reviews.dlq", "ratings"}
+    letter = read_letter(dead(make_record(" ")))
+    tired = read_letter(dead(make_record(" ", headers=[(ATTEMPTS_HEADER, b"2")])))
+    nowhere = read_letter(make_record("x", topic="reviews.dlq"))
+    itself = read_letter(dead(make_record(" ", topic="reviews.dlq")))
+    output = read_letter(dead(make_record(" ", topic="ratings")))
+    home = Guard(None, forbidden, 3)
+    elsewhere = Guard("repaired", forbidden, 3)
+    assert home.refusal(letter, topics) is None
+    assert home.refusal(letter, topics - {"reviews"}) == "no_such_topic"
+    assert home.refusal(tired, topics) == "attempts"
+    assert elsewhere.refusal(tired, topics) == "attempts"
+    assert home.refusal(nowhere, topics) == "no_origin"
+    assert elsewhere.refusal(nowhere, topics) is None
+    assert home.refusal(itself, topics) == home.refusal(output, topics) == "forbidden_topic"
+    assert elsewhere.refusal(output, topics) is None
+    assert Guard("reviews.dlq", forbidden, 3).refusal(letter, topics) == "forbidden_topic"
+
+
+def test_nothing_printed_can_steer_a_terminal() -> None:
+    assert printable("a\x1b[2Jb\x9b\u202ec\n") == "a\\x1b[2Jb\\x9b\\u202ec\\n"
+    assert printable("a\nb", keep="\n") == "a\nb"
+    assert printable("größer 🙂") == "größer 🙂"
+
+
+def test_counts_are_told_in_the_order_of_the_reasons() -> None:
+    assert reason_counts(Counter({"unratable": 1, "not_json": 2, FOREIGN: 3})) == "not_json 2, unratable 1, other 3"
+
+
+@pytest.mark.usefixtures("clean_environment")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("list --reason typo", "--reason typo: not one of not_utf8,"),
+        ("list --from yesterday", "--from yesterday: not an ISO 8601 time"),
+        ("list --to 2026-13-01", "--to 2026-13-01: not an ISO 8601 time"),
+        ("list --from latest", "--from latest"),
+        ("show 12", "show 12: not PARTITION:OFFSET"),
+        ("show --kafka-bootstrap-servers kafka:9092 0:1", "right after `show`"),
+        ("replay --to-topic reviews.dlq --yes", "--to-topic reviews.dlq: never the dead-letter topic"),
+        ("replay --to-topic ratings --yes", "--to-topic ratings: never the dead-letter topic or the output topic"),
+        ("replay", "--yes: needed where nobody can be asked"),
+    ],
+)
+def test_wrong_flag_is_named(capsys: pytest.CaptureFixture[str], words: str, message: str) -> None:
+    assert main(["dlq", *words.split()]) == ExitCode.USAGE
+    assert message in capsys.readouterr().err
+
+
+def test_settings_flags_are_left_to_the_settings() -> None:
+    parser = argparse.ArgumentParser()
+    dlq.add_command(parser.add_subparsers())
+    known, flags = parser.parse_known_args(
+        ["dlq", "replay", "--yes", "--to-topic", "t", "--kafka-bootstrap-servers", "k:1", "--input-topics", "a"]
+    )
+    assert (known.yes, known.to_topic, known.limit, known.max_attempts) == (True, "t", 0, 3)
+    assert flags == ["--kafka-bootstrap-servers", "k:1", "--input-topics", "a"]
