@@ -8,6 +8,9 @@ What it does instead: the loop carries only the state (each direction's, and the
 projection is folded into the embedding table (`E @ W + b`, exact, one row a word), so a step gathers a row a review,
 adds one product with the state, and is done. The backward direction runs in the same loop from T-1 to 0. A padded
 step carries everything on unchanged, so neighbours in a batch do not matter.
+
+The wide part needs no order: it gathers rows for all places at once, outside the loop, and sums them. Its indices are
+sums of two numbers below 2^22 (`wide` says why), so int32 holds them.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import tensorflow as tf
 from schemas.encoding import PAD_ID
 from trainer.model import Direction, Weights
 from trainer.settings import Variant
+from trainer.wide import SMALLEST, Wide
 
 Floats = npt.NDArray[np.float32]
 States = tuple[Any, ...]
@@ -81,7 +85,20 @@ def _logits(weights: Weights, ids: Any) -> Any:
     count = tf.reduce_sum(tf.cast(tf.not_equal(ids, PAD_ID), tf.float32), axis=1, keepdims=True)
     count = tf.maximum(count, 1.0)
     pooled = [state[0] for state in each] + [state[-2] for state in each] + [state[-1] / count for state in each]
-    return tf.matmul(tf.concat(pooled, axis=1), tf.constant(weights.kernel)) + tf.constant(weights.bias)
+    deep = tf.matmul(tf.concat(pooled, axis=1), tf.constant(weights.kernel)) + tf.constant(weights.bias)
+    return deep if weights.wide is None else deep + _wide_logits(weights.wide, ids)
+
+
+def _wide_logits(wide: Wide, ids: Any) -> Any:
+    """Build the wide part, `int32[B, T]` -> `float32[B, K]`. Padded places gather rows of zeros."""
+    before = tf.fill([tf.shape(ids)[0], 1], PAD_ID)
+    previous = tf.concat([before, ids[:, :-1]], axis=1)
+    hashed = tf.gather(tf.constant(wide.first), previous) + tf.gather(tf.constant(wide.second), ids)
+    pairs = tf.where(tf.not_equal(ids, PAD_ID), tf.math.floormod(hashed, wide.buckets), wide.buckets)
+    norm = tf.gather(tf.constant(wide.word_norms), ids) + tf.gather(tf.constant(wide.pair_norms), pairs)
+    total = tf.gather(tf.constant(wide.words), ids) + tf.gather(tf.constant(wide.pairs), pairs)
+    root = tf.sqrt(tf.reduce_sum(norm, axis=1, keepdims=True) + SMALLEST)
+    return tf.reduce_sum(total, axis=1) / root + tf.constant(wide.bias)
 
 
 def direction_table(embedding: Floats, direction: Direction) -> Floats:

@@ -4,7 +4,7 @@ Owns the label set, the skipping of bad rows, and the split. Never reads a byte 
 next.
 
 Memory: every text once, its label (8 bytes) and the hash of its folded form (8 bytes): about 0.3 kB a row of app
-reviews, 0.3 GB for a million. The files themselves are streamed.
+reviews, 0.3 GB for a million. The files themselves are streamed. Unlabelled texts: as many as `unlabelled_rows`.
 """
 
 from __future__ import annotations
@@ -141,6 +141,31 @@ def read(settings: DataSettings, paths: Sequence[Path] = ()) -> Reviews:
     return Reviews(texts, labels, np.array(groups, dtype=np.uint64), bad, bad_count)
 
 
+def unlabelled(settings: DataSettings, dataset: Dataset) -> list[str]:
+    """Return the texts of `settings.unlabelled`, each folded text once, at most `unlabelled_rows`.
+
+    A text whose folded form is on the validation or the test side is left out, so nothing learned from these has
+    seen what the model is judged by. Bad rows are passed over: there is no label to lose.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    if not settings.unlabelled:
+        return []
+    seen = {group(text) for part in (dataset.validation, dataset.test) for text in part.texts}
+    rules = RowRules(settings.text_column, labelled=False)
+    found: list[str] = []
+    for path in settings.unlabelled:
+        for row in read_rows(path, rules):
+            if isinstance(row, BadRow) or (folded := group(row.text)) in seen:
+                continue
+            seen.add(folded)
+            found.append(row.text)
+            if len(found) == settings.unlabelled_rows:
+                return found
+    return found
+
+
 def fold(text: str) -> str:
     """Return the text's words, case folded, without punctuation: what makes two reviews the same one.
 
@@ -223,7 +248,7 @@ def _fingerprint(settings: DataSettings, read_in: Sequence[Reviews], sides: tupl
     rows = sum(len(reviews.texts) for reviews in read_in)
     distinct = len(np.unique(np.concatenate([reviews.groups for reviews in read_in])))
     return DataFingerprint(
-        files={path.name: _sha256(path) for path in (*settings.data, *settings.test_data)},
+        files={path.name: _sha256(path) for path in (*settings.data, *settings.test_data, *settings.unlabelled)},
         rows=rows,
         train_rows=len(sides[0]),
         validation_rows=len(sides[1]),

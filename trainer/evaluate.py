@@ -75,8 +75,11 @@ def figures(targets: Indices, choices: Indices, labels: Sequence[int]) -> dict[s
     own unit (stars); qwk, Cohen's kappa with quadratic weights over the labels' order (Cohen 1968), 0 when it is not
     defined; within_one, the share at most one unit away.
     """
-    count = len(labels)
-    table = confusion(targets, choices, count).astype(np.float64)
+    return figures_of(confusion(targets, choices, len(labels)).astype(np.float64), labels)
+
+
+def figures_of(table: npt.NDArray[np.float64], labels: Sequence[int]) -> dict[str, float]:
+    """Return `figures` from a confusion matrix, true label by row; its counts may be fractions."""
     total = table.sum()
     values = np.asarray(labels, dtype=np.float64)
     away = np.abs(values[:, None] - values[None])

@@ -1,4 +1,4 @@
-"""Learning: length-bucketed batches, Adam, averaged weights, early stopping on validation.
+"""Learning: length-bucketed batches, AdamW, averaged weights, early stopping on validation.
 
 Owns the loop and its randomness. Never reads files, never prints: a `Watcher` is told. `convert` is next.
 
@@ -7,6 +7,7 @@ Same seed, same data, same machine: same weights, bit for bit (`enable_op_determ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,14 @@ Predictor = Callable[[Sequence[Ids]], Floats]
 POOL_BATCHES = 50
 AVERAGE_EVERY = 5  # steps; averaging costs a read of every weight
 
+# A plan of its own size for small data, where 128 rows a step would leave a handful of steps to learn in.
+EPOCHS, MOST_EPOCHS, STEPS = 4, 12, 400
+BATCH_ROWS, FEWEST_BATCH_ROWS, STEPS_OF_EPOCH = 128, 16, 30
+
+WARM_UP = 0.1  # share of the steps in which the step size climbs
+LAST_SHARE = 0.02  # of the step size, where the cosine ends
+CLIP_NORM = 1.0  # of all gradients together (Pascanu et al. 2013)
+
 
 @dataclass(frozen=True, slots=True)
 class Examples:
@@ -38,6 +47,21 @@ class Examples:
 
     rows: Sequence[Ids]
     targets: Indices
+
+    def cut(self, most: int) -> Examples:
+        """Return the same with rows over `most` ids cut to their first and last halves."""
+        head = most - most // 2
+        rows = [row if len(row) <= most else np.concatenate([row[:head], row[head - most :]]) for row in self.rows]
+        return Examples(rows, self.targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is learned: passes over the data, rows in a step, steps in all when no label is drawn again."""
+
+    epochs: int
+    batch_rows: int
+    steps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +119,7 @@ def fit(
     epochs: list[Epoch] = []
     best: Epoch | None = None
     try:
-        for number in range(1, settings.epochs + 1):
+        for number in range(1, learner.plan.epochs + 1):
             started = monotonic()
             loss = learner.run_epoch(number, random, watcher)
             with learner.averaged():
@@ -115,6 +139,28 @@ def fit(
             raise
     learner.restore()
     return epochs
+
+
+def plan(settings: FitSettings, rows: int) -> Plan:
+    """Return the plan for so many training rows: the settings', or by size where they leave it open."""
+    size = settings.batch_rows or min(max(rows // STEPS_OF_EPOCH, FEWEST_BATCH_ROWS), BATCH_ROWS)
+    steps = math.ceil(rows / size)
+    epochs = settings.epochs or min(max(math.ceil(STEPS / steps), EPOCHS), MOST_EPOCHS)
+    return Plan(epochs, size, steps * epochs)
+
+
+class WarmCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # keras has no types
+    """Step size: a straight climb, then half a cosine down (Loshchilov & Hutter 2017) to a small share of the peak."""
+
+    def __init__(self, peak: float, steps: int) -> None:
+        self.peak = peak
+        self.steps = steps
+
+    def __call__(self, step: Any) -> Any:
+        """Return the step size at a step, a float32 scalar."""
+        done = keras.ops.cast(step, "float32") / self.steps
+        falling = 0.5 * (1 + keras.ops.cos(math.pi * keras.ops.minimum(done, 1.0)))
+        return self.peak * keras.ops.minimum(done / WARM_UP, keras.ops.maximum(falling, LAST_SHARE))
 
 
 def batches(rows: Indices, lengths: npt.NDArray[np.int64], size: int, random: np.random.Generator) -> list[Indices]:
@@ -161,6 +207,9 @@ class _Learner:
         self._settings = settings
         classes = int(network.output_shape[-1])
         self._one_hot = np.eye(classes, dtype=np.float32)
+        # Resampling draws more rows than there are; the schedule counts them.
+        drawn = len(drawn_rows(settings, train.targets, np.random.default_rng(0)))
+        self.plan = plan(settings, drawn)
         self._weights = class_weights(settings, train.targets, classes)
         self._lengths = np.fromiter(map(len, train.rows), dtype=np.int64, count=len(train.rows))
         self._variables = network.trainable_variables
@@ -171,7 +220,12 @@ class _Learner:
 
     def _compile(self) -> Any:
         classes = self._one_hot.shape[1]
-        optimizer = keras.optimizers.Adam(self._settings.learning_rate, global_clipnorm=1.0)
+        optimizer = keras.optimizers.AdamW(
+            WarmCosine(self._settings.learning_rate, self.plan.steps),
+            weight_decay=self._settings.weight_decay,
+            global_clipnorm=CLIP_NORM,
+        )
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
         optimizer.build(self._variables)
         loss_of = LOSSES[self._settings.loss]
 
@@ -191,17 +245,17 @@ class _Learner:
     def run_epoch(self, number: int, random: np.random.Generator, watcher: Watcher) -> float:
         """Take one pass over the data and return its mean loss."""
         drawn = drawn_rows(self._settings, self._train.targets, random)
-        plan = batches(drawn, self._lengths, self._settings.batch_rows, random)
+        cuts = batches(drawn, self._lengths, self.plan.batch_rows, random)
         total = 0.0
-        for done, rows in enumerate(plan, start=1):
+        for done, rows in enumerate(cuts, start=1):
             targets = self._train.targets[rows]
             ids = pad([self._train.rows[row] for row in rows], self._lengths[rows])
             total += float(self._step(ids, self._one_hot[targets], self._weights[targets]))
             self._steps += 1
             if self._settings.averaging and self._steps % AVERAGE_EVERY == 0:
                 self._fold_in()
-            watcher.on_batch(number, done, len(plan), total / done)
-        return total / len(plan)
+            watcher.on_batch(number, done, len(cuts), total / done)
+        return total / len(cuts)
 
     def _fold_in(self) -> None:
         """Move the average towards the weights (Polyak & Juditsky 1992), faster while there is little to average."""

@@ -7,6 +7,9 @@ each direction, and the maximum and mean over the real steps `[B, 3W]` -> dropou
 last state is Howard & Ruder 2018 ("concat pooling", ULMFiT); the cells are Cho et al. 2014 and Hochreiter &
 Schmidhuber 1997 as Keras computes them (GRU with `reset_after=True`).
 
+That is the deep part, which `fit` trains. `join` adds the wide one, fitted beforehand and frozen: the network that is
+served, and that parity compares with the file, is `deep_share * deep + wide logits`.
+
 A new layer goes between these, and its inference form into `convert`; parity will tell when the two differ.
 """
 
@@ -22,6 +25,7 @@ from keras import ops
 
 from schemas.encoding import PAD_ID, UNKNOWN_ID
 from trainer.settings import Cell, ModelSettings
+from trainer.wide import SMALLEST, Wide
 
 Floats = npt.NDArray[np.float32]
 _LOWEST = -1e9  # under every state
@@ -70,7 +74,41 @@ class Pooling(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
         return ops.concatenate([*last, top, mean], axis=-1)
 
 
-def build(settings: ModelSettings, size: int, prior: Floats, seed: int) -> keras.Model:
+class WideLogits(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
+    """The wide part's logits, from its tables; nothing in it learns. The formula is at the top of `wide`."""
+
+    def __init__(self, wide: Wide) -> None:
+        super().__init__(name="wide", trainable=False)
+        self.wide = wide
+
+    def call(self, ids: Any) -> Any:
+        """`int32[B, T]` -> `float32[B, K]`."""
+        wide = self.wide
+        previous = ops.pad(ids, [[0, 0], [1, 0]], constant_values=PAD_ID)[:, :-1]
+        pairs = ops.mod(ops.take(wide.first, previous, axis=0) + ops.take(wide.second, ids, axis=0), wide.buckets)
+        pairs = ops.where(ops.not_equal(ids, PAD_ID), pairs, wide.buckets)
+        norm = ops.sum(ops.take(wide.word_norms, ids, axis=0) + ops.take(wide.pair_norms, pairs, axis=0), axis=1)
+        total = ops.sum(ops.take(wide.words, ids, axis=0) + ops.take(wide.pairs, pairs, axis=0), axis=1)
+        return total / ops.sqrt(ops.expand_dims(norm, 1) + SMALLEST) + wide.bias
+
+
+def join(network: keras.Model, deep_share: float, wide: Wide | None) -> keras.Model:
+    """Return the network that is served: `deep_share` times the deep logits, plus the wide ones as they are.
+
+    Args:
+        network: trained; its layers are shared.
+        deep_share: by `calibrate.fit_mix`.
+        wide: scaled by its own share; None: the deep part alone.
+    """
+    logits = keras.layers.Rescaling(deep_share, name="deep_share")(network.output)
+    if wide is not None:
+        logits = keras.layers.Add(name="joined")([logits, WideLogits(wide)(network.input)])
+    return keras.Model(network.input, logits, name="served")
+
+
+def build(
+    settings: ModelSettings, size: int, prior: Floats, seed: int, *, embedding: Floats | None = None
+) -> keras.Model:
     """Return the untrained network, `int32[B, T]` -> logits `float32[B, K]`.
 
     Args:
@@ -78,6 +116,7 @@ def build(settings: ModelSettings, size: int, prior: Floats, seed: int) -> keras
         size: how many ids the encoder gives (`Encoder.size`).
         prior: `float32[K]`, share of each label; the last layer starts there, so the first steps need not learn it.
         seed: of everything random in the layers.
+        embedding: `float32[size, D]` to start from; None: random.
     """
     layers = keras.layers
     ids = keras.Input((None,), dtype="int32", name="ids")
@@ -85,7 +124,9 @@ def build(settings: ModelSettings, size: int, prior: Floats, seed: int) -> keras
     embedded = layers.Embedding(
         size,
         settings.embedding,
-        embeddings_initializer=keras.initializers.RandomNormal(stddev=0.1, seed=seed),
+        embeddings_initializer=keras.initializers.RandomNormal(stddev=0.1, seed=seed)
+        if embedding is None
+        else keras.initializers.Constant(embedding),
         name="embedding",
     )(read)
     embedded = layers.SpatialDropout1D(settings.embedding_dropout, seed=seed + 1)(embedded)
@@ -127,8 +168,9 @@ class Weights:
         cell: which cell the directions are of.
         embedding: `float32[V, D]`.
         directions: forward, then backward if there is one.
-        kernel: `float32[3W, K]` of the last layer.
-        bias: `float32[K]` of the last layer.
+        kernel: `float32[3W, K]` of the last layer, its share in it.
+        bias: `float32[K]` of the last layer, likewise.
+        wide: the wide part, its share in it; None: there is none.
     """
 
     cell: Cell
@@ -136,19 +178,23 @@ class Weights:
     directions: tuple[Direction, ...]
     kernel: Floats
     bias: Floats
+    wide: Wide | None = None
 
 
 def weights_of(network: keras.Model, settings: ModelSettings) -> Weights:
-    """Read a network's weights."""
+    """Read a network's weights, before `join` or after it."""
     recurrent = network.get_layer("recurrent")
     parts = [recurrent.forward_layer, recurrent.backward_layer] if settings.bidirectional else [recurrent]
     kernel, bias = network.get_layer("logits").get_weights()
+    layers = {layer.name: layer for layer in network.layers}
+    share = np.float32(layers["deep_share"].scale if "deep_share" in layers else 1.0)
     return Weights(
         cell=settings.cell,
         embedding=network.get_layer("embedding").get_weights()[0],
         directions=tuple(_direction(part.get_weights()) for part in parts),
-        kernel=kernel,
-        bias=bias,
+        kernel=kernel * share,
+        bias=bias * share,
+        wide=layers["wide"].wide if "wide" in layers else None,
     )
 
 

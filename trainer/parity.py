@@ -35,7 +35,7 @@ class Parity:
         size_bytes: of the file.
         probability_error: the largest difference of a probability.
         neighbour_error: the largest difference of a logit between a row alone and the same row in a padded batch.
-        changed: how many validation texts get another likeliest label, near ties (within 1e-3) left out.
+        changed: how many validation texts get another rating, near ties (expected costs within 1e-3) left out.
     """
 
     variant: Variant
@@ -63,7 +63,9 @@ def logits_of(model: Graph, rows: Sequence[Ids], classes: int) -> Floats:
 Judged = tuple[Sequence[Ids], Floats]  # encoded rows, and Keras' logits of them
 
 
-def compare(variant: Variant, model: bytes, graph: Graph, probe: Judged, texts: Judged) -> Parity:
+def compare(
+    variant: Variant, model: bytes, graph: Graph, probe: Judged, texts: Judged, decision: Decision | None = None
+) -> Parity:
     """Compare a variant with Keras.
 
     Args:
@@ -72,18 +74,24 @@ def compare(variant: Variant, model: bytes, graph: Graph, probe: Judged, texts: 
         graph: the file, opened.
         probe: rows (the golden set and random ones) and Keras' logits of them.
         texts: the validation rows and Keras' logits of them.
+        decision: how ratings are said; None: the likeliest.
     """
     rows, expected = probe
     classes = expected.shape[1]
-    decision = Decision(labels=list(range(classes)), costs=zero_one_costs(classes))
+    plain = Decision(labels=list(range(classes)), costs=zero_one_costs(classes))
     found = logits_of(graph, rows, classes)
     alone = np.concatenate([graph.logits(row[None]) for row in rows])
-    off = np.abs(decision.probabilities(found) - decision.probabilities(expected)).max()
-    before = decision.probabilities(texts[1])
-    after = decision.probabilities(logits_of(graph, texts[0], classes))
-    top = np.sort(before, axis=1)
-    changed = (before.argmax(axis=1) != after.argmax(axis=1)) & (top[:, -1] - top[:, -2] > NEAR_TIE)
-    return Parity(variant, len(model), float(off), float(np.abs(found - alone).max()), int(changed.sum()))
+    off = np.abs(plain.probabilities(found) - plain.probabilities(expected)).max()
+    changed = changed_ratings(decision or plain, texts[1], logits_of(graph, texts[0], classes))
+    return Parity(variant, len(model), float(off), float(np.abs(found - alone).max()), changed)
+
+
+def changed_ratings(decision: Decision, before: Floats, after: Floats) -> int:
+    """Count the rows of `float32[N, K]` logits whose rating differs, where `before` is no near tie."""
+    shares = decision.probabilities(before)
+    costs = np.sort(shares @ np.asarray(decision.costs, dtype=np.float32), axis=1)
+    differs = decision.choices(shares) != decision.choices(decision.probabilities(after))
+    return int((differs & (costs[:, 1] - costs[:, 0] > NEAR_TIE)).sum())
 
 
 def require(parity: Parity) -> None:

@@ -30,11 +30,13 @@ class RowRules:
         text_column: name of the column; None: the first of the usual names that the file has.
         score_column: the same for the score.
         labels: the scores allowed; empty: any whole number.
+        labelled: False: there is no score column, and every label is 0.
     """
 
     text_column: str | None = None
     score_column: str | None = None
     labels: frozenset[int] = frozenset()
+    labelled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def _read_csv(path: Path, rules: RowRules, delimiter: str) -> Iterator[Row | Bad
             if len(cells) <= max(text_at, score_at):
                 yield BadRow(where, f"has {len(cells)} columns, the header has {len(header)}")
             else:
-                yield _row(where, cells[text_at], cells[score_at], rules.labels)
+                yield _row(where, cells[text_at], cells[score_at], rules)
     except csv.Error as error:
         raise DataError(f"{path}: row {number + 1}: {error}; is a quotation mark left open?") from error
 
@@ -144,16 +146,16 @@ def _read_jsonl(path: Path, rules: RowRules) -> Iterator[Row | BadRow]:
         if missing is not None:
             yield BadRow(where, f"no {missing!r}")
         else:
-            yield _row(where, found[names[0]], found[names[1]], rules.labels)
+            yield _row(where, found[names[0]], found[names[1]], rules)
     if number == 0:
         raise DataError(f"{path}: empty; expected one JSON object a line")
 
 
 def _find(path: Path, header: Sequence[str], rules: RowRules) -> tuple[str, str]:
-    return (
-        _find_one(path, header, rules.text_column, TEXT_COLUMNS, "--text-column"),
-        _find_one(path, header, rules.score_column, SCORE_COLUMNS, "--score-column"),
-    )
+    text = _find_one(path, header, rules.text_column, TEXT_COLUMNS, "--text-column")
+    if not rules.labelled:
+        return text, text
+    return text, _find_one(path, header, rules.score_column, SCORE_COLUMNS, "--score-column")
 
 
 def _find_one(path: Path, header: Sequence[str], wanted: str | None, usual: Sequence[str], flag: str) -> str:
@@ -169,13 +171,15 @@ def _find_one(path: Path, header: Sequence[str], wanted: str | None, usual: Sequ
     return found
 
 
-def _row(where: str, text: Any, score: Any, labels: frozenset[int]) -> Row | BadRow:
+def _row(where: str, text: Any, score: Any, rules: RowRules) -> Row | BadRow:
     if not isinstance(text, str):
         return BadRow(where, f"text is {type(text).__name__}, expected a string")
     wrong = _text_fault(text)
     if wrong is not None:
         return BadRow(where, wrong)
-    label = _label(score)
+    if not rules.labelled:
+        return Row(text, 0)
+    label, labels = _label(score), rules.labels
     if label is None:
         return BadRow(where, f"score {score!r} is not a whole number")
     if labels and label not in labels:

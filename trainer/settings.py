@@ -41,6 +41,10 @@ class DataSettings(_Settings):
     )
     max_bad_share: Annotated[float, Field(ge=0, le=1, description="Stop when more of the rows are bad.")] = 0.05
     min_label_rows: Annotated[int, Field(ge=1, description="A label on fewer rows is an error.")] = 8
+    unlabelled: Annotated[
+        list[Path], Field(description="Texts without scores, for word vectors only; held-out texts never enter.")
+    ] = []
+    unlabelled_rows: Annotated[int, Field(ge=1, description="Most distinct texts read from --unlabelled.")] = 500_000
     validation_share: Annotated[float, Field(gt=0, lt=0.5, description="Share of the texts to choose by.")] = 0.1
     test_share: Annotated[float, Field(gt=0, lt=0.5, description="Share of the texts to judge by.")] = 0.1
 
@@ -56,15 +60,21 @@ class TextSettings(_Settings):
         30_000
     )
     min_count: Annotated[int, Field(ge=1, description="Words seen less often are unknown.")] = 2
-    max_tokens: Annotated[int, Field(ge=8, le=4096, description="Longer texts keep head and tail.")] = 256
+    unlabelled_min_count: Annotated[
+        int, Field(ge=1, description="Words of --unlabelled seen as often have an id too.")
+    ] = 4
+    max_tokens: Annotated[
+        int | None,
+        Field(ge=8, le=4096, description="Longer texts keep head and tail. Default: 99% fit, 64 to 1024."),
+    ] = None
     head_share: Annotated[float, Field(ge=0, le=1, description="Share of max-tokens kept from the head.")] = 0.5
     squeeze: Annotated[bool, Field(description="Look an unknown 'sooo' up as 'soo', then 'so'.")] = True
     unknown_buckets: Annotated[int, Field(ge=0, le=65_536, description="Hashed ids that unknown words share.")] = 0
 
-    def encoder(self) -> EncoderSettings:
-        """Return the part of these that the bundle carries."""
+    def encoder(self, fitting_tokens: int) -> EncoderSettings:
+        """Return the part of these that the bundle carries; `fitting_tokens` stands in for an open `max_tokens`."""
         return EncoderSettings(
-            max_tokens=self.max_tokens,
+            max_tokens=self.max_tokens or fitting_tokens,
             head_share=self.head_share,
             squeeze=self.squeeze,
             unknown_buckets=self.unknown_buckets,
@@ -79,19 +89,36 @@ class ModelSettings(_Settings):
     cell: Annotated[Cell, Field(description="Recurrent cell.")] = "gru"
     bidirectional: Annotated[bool, Field(description="Read the text both ways.")] = True
     units: Annotated[int, Field(ge=1, le=1024, description="State size of one direction.")] = 64
-    embedding: Annotated[int, Field(ge=1, le=1024, description="Embedding size.")] = 64
-    dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout before the logits.")] = 0.3
-    embedding_dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout of whole embedding channels.")] = 0.2
-    word_dropout: Annotated[float, Field(ge=0, lt=1, description="Share of words read as unknown in training.")] = 0.05
+    embedding: Annotated[int, Field(ge=1, le=1024, description="Embedding size.")] = 128
+    vectors: Annotated[bool, Field(description="Start the embedding from word vectors of the texts.")] = True
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout before the logits.")] = 0.5
+    embedding_dropout: Annotated[float, Field(ge=0, lt=1, description="Dropout of whole embedding channels.")] = 0.3
+    word_dropout: Annotated[float, Field(ge=0, lt=1, description="Share of words read as unknown in training.")] = 0.1
+    wide: Annotated[bool, Field(description="Add logistic regression on words and pairs of words to the graph.")] = True
+    wide_strength: Annotated[
+        float | None, Field(gt=0, description="Its C. Default: 3; 30 for two labels, where words are weighed by label.")
+    ] = None
+    wide_pairs: Annotated[
+        int | None,
+        Field(ge=2, le=2**22, description="Buckets that pairs of words share. Default: by the data, 2^16 to 2^19."),
+    ] = None
 
 
 class FitSettings(_Settings):
     """How the weights are found."""
 
-    epochs: Annotated[int, Field(ge=1, description="Most passes over the data.")] = 8
+    epochs: Annotated[
+        int | None, Field(ge=1, description="Most passes over the data. Default: 4, more when they are short.")
+    ] = None
     patience: Annotated[int, Field(ge=1, description="Stop after so many epochs without a better validation.")] = 2
-    batch_rows: Annotated[int, Field(ge=1, description="Reviews in a step.")] = 64
-    learning_rate: Annotated[float, Field(gt=0, le=1, description="Adam's step size.")] = 2e-3
+    batch_rows: Annotated[
+        int | None, Field(ge=1, description="Reviews in a step. Default: 128, fewer when there are few.")
+    ] = None
+    learn_tokens: Annotated[
+        int, Field(ge=8, le=4096, description="The recurrent part learns from head and tail of longer texts.")
+    ] = 320
+    learning_rate: Annotated[float, Field(gt=0, le=1, description="AdamW's step size at its peak.")] = 3e-3
+    weight_decay: Annotated[float, Field(ge=0, le=1, description="AdamW's; biases are left out.")] = 1e-2
     averaging: Annotated[float, Field(ge=0, lt=1, description="Decay of the averaged weights; 0: none.")] = 0.995
     loss: Annotated[
         Literal["ordinal", "cross-entropy"], Field(description="ordinal adds the ranked probability score.")
@@ -109,6 +136,7 @@ class TrainSettings(FitSettings, ModelSettings, TextSettings, DataSettings):
       python -m trainer sample --out sample.csv
       python -m trainer train --data sample.csv --registry models/
       python -m trainer train --data may.csv --data june.jsonl.gz --text-column body --score-column stars
+      python -m trainer train --data reviews.csv --unlabelled stream.csv.gz      # better word vectors
       python -m trainer train --data train.csv --test-data test.csv --channel none --variant float32
 
     Ctrl-C while it learns keeps the best epoch so far and goes on; a second one, or one at any other time, leaves
@@ -124,6 +152,7 @@ class TrainSettings(FitSettings, ModelSettings, TextSettings, DataSettings):
         Field(description="auto: the smallest file that keeps the ratings of the validation texts."),
     ] = "auto"
     floors: Annotated[bool, Field(description="Also fit the baselines: majority, TF-IDF + logistic regression.")] = True
+    texts: Annotated[bool, Field(description="Show the worst mistakes, with their texts, in the report.")] = True
     registry: Annotated[str, Field(description="Folder that holds the published versions.")] = "models"
     channel: Annotated[str, Field(description="Point this channel at the new version; none: publish only.")] = STABLE
     test_out: Annotated[Path | None, Field(description="Also write the held-out reviews to this CSV.")] = None
@@ -209,7 +238,7 @@ def quiet_libraries() -> None:
 
 def recorded(settings: BaseModel) -> dict[str, Any]:
     """Return the settings as the manifest records them, paths by their last part only."""
-    found: dict[str, Any] = settings.model_dump(mode="json", exclude={"registry", "test_out"})
-    for name in ("data", "test_data"):
+    found: dict[str, Any] = settings.model_dump(mode="json", exclude={"registry", "test_out", "texts"})
+    for name in ("data", "test_data", "unlabelled"):
         found[name] = [Path(path).name for path in found.get(name, [])]
     return found

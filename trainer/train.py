@@ -10,40 +10,53 @@ import csv
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import NamedTuple
+
+import keras
+import numpy as np
+import numpy.typing as npt
 
 from schemas.bundle import Bundle
 from schemas.decision import Decision, zero_one_costs
 from schemas.encoding import Encoder
 from schemas.inference import Graph, Model
-from trainer.bundle import Run, make
-from trainer.calibrate import choose_costs, fit_temperature
+from trainer.bundle import Run, Tried, make
+from trainer.calibrate import choose_costs, fit_mix, fit_temperature
 from trainer.console import Screen, classes_table, figures_table, plain_table
 from trainer.convert import convert
-from trainer.dataset import Dataset, Part, class_shares, load
+from trainer.dataset import Dataset, Part, class_shares, load, unlabelled
 from trainer.errors import DataError
 from trainer.evaluate import evaluate
-from trainer.fit import Epoch, Examples, Predictor, fit, predictor, seed_everything
+from trainer.fit import Examples, Predictor, fit, predictor, seed_everything
 from trainer.floors import floors
 from trainer.golden import GOLDEN_TEXTS
-from trainer.model import Weights, build, weights_of
-from trainer.parity import Parity, compare, logits_of, random_rows, require, smallest_faithful
+from trainer.model import Weights, build, join, weights_of
+from trainer.parity import Parity, changed_ratings, compare, logits_of, random_rows, require, smallest_faithful
 from trainer.registry import LocalFolder, Registry, check_channel, local_path
 from trainer.report import render
 from trainer.runtime import open_interpreter
 from trainer.settings import TrainSettings, Variant
-from trainer.vocabulary import learn
+from trainer.vectors import start_of_embedding
+from trainer.vocabulary import Vocabulary, learn
+from trainer.wide import Wide, fit_wide
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
 
 NO_CHANNEL = "none"
+TRIED_ROWS = 2000  # test texts on which variants are compared
+WHOLE_TOKENS = 4096  # the most an encoder may read
 VARIANTS: tuple[Variant, ...] = ("float32", "float16", "int8")
 
 
 class Learned(NamedTuple):
-    """A trained network, as far as the later phases need it."""
+    """The joined network, as far as the later phases need it; `shares` are of the deep and the wide logits."""
 
     weights: Weights
     predict: Predictor
-    epochs: list[Epoch]
+    judged: Floats
+    shares: tuple[float, float]
 
 
 class Converted(NamedTuple):
@@ -52,6 +65,7 @@ class Converted(NamedTuple):
     graph: bytes
     parity: Parity
     parities: list[Parity]
+    graphs: dict[Variant, bytes]
 
 
 def train(settings: TrainSettings, screen: Screen) -> Run:
@@ -70,19 +84,28 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
         dataset = load(settings, settings.seed)
     _say_data(dataset, screen)
     with screen.phase("vocabulary"):
-        vocabulary = learn(dataset.train.texts, settings)
+        texts = unlabelled(settings, dataset)
+        vocabulary = learn(dataset.train.texts, settings, texts)
         encoder = vocabulary.encoder()
         seen, judged = (_encoded(encoder, dataset.part(side)) for side in ("train", "validation"))
+    with screen.phase("vectors"):
+        embedding = _embedding(settings, vocabulary, [*dataset.train.texts, *texts])
+    with screen.phase("wide"):
+        classes = len(dataset.labels)
+        wide = fit_wide(seen.rows, seen.targets, encoder.size, classes, settings) if settings.wide else None
     with screen.phase("fit"), screen.learning():
-        learned = _fit(settings, encoder.size, (seen, judged), len(dataset.labels), screen)
-    with screen.phase("convert"):
-        converted = _convert(settings, encoder, learned, judged)
-    _say_variants(converted, screen)
+        network = build(settings, encoder.size, class_shares(seen.targets, classes), settings.seed, embedding=embedding)
+        epochs = fit(network, seen.cut(settings.learn_tokens), judged, settings, screen)
     with screen.phase("calibrate"):
-        graph = Graph(open_interpreter(converted.graph))
-        model = Model(encoder, graph, _decide(settings, graph, judged, dataset.labels))
+        learned = _join(settings, network, wide, judged)
+        decision = _decide(settings, learned.judged, judged.targets, dataset.labels)
+    with screen.phase("convert"):
+        converted = _convert(settings, encoder, learned, judged, decision)
+        model = Model(encoder, Graph(open_interpreter(converted.graph)), decision)
+    _say_variants(converted, screen)
     with screen.phase("evaluate"):
         evaluation = evaluate(model, dataset.test)
+        tried = _try_variants(converted, learned, model, dataset.test)
     with screen.phase("floors"):
         found_floors = floors(dataset) if settings.floors else {}
     with screen.phase("publish"):
@@ -90,9 +113,11 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
             settings=settings,
             dataset=dataset,
             vocabulary=vocabulary,
-            epochs=learned.epochs,
+            epochs=epochs,
+            shares=learned.shares,
             parities=converted.parities,
             parity=converted.parity,
+            tried=tried,
             graph=converted.graph,
             model=model,
             evaluation=evaluation,
@@ -117,16 +142,38 @@ def _encoded(encoder: Encoder, part: Part) -> Examples:
     return Examples(encoder.encode_all(part.texts), part.targets)
 
 
-def _fit(
-    settings: TrainSettings, size: int, examples: tuple[Examples, Examples], classes: int, screen: Screen
-) -> Learned:
-    seen, judged = examples
-    network = build(settings, size, class_shares(seen.targets, classes), settings.seed)
-    epochs = fit(network, seen, judged, settings, screen)
-    return Learned(weights_of(network, settings), predictor(network), epochs)
+def _embedding(settings: TrainSettings, vocabulary: Vocabulary, texts: Sequence[str]) -> Floats | None:
+    """Return what the embedding starts from: vectors of whole texts, however few tokens of one the model reads."""
+    if not settings.vectors:
+        return None
+    whole = vocabulary.settings.model_copy(update={"max_tokens": WHOLE_TOKENS})
+    encoder = Encoder(whole, vocabulary.table)
+    rows = (encoder.encode(text) for text in texts)
+    return start_of_embedding(rows, encoder.size, settings.embedding, settings.seed)
 
 
-def _convert(settings: TrainSettings, encoder: Encoder, learned: Learned, judged: Examples) -> Converted:
+def _join(settings: TrainSettings, network: keras.Model, wide: Wide | None, judged: Examples) -> Learned:
+    """Weigh the two parts by validation and make one network of them."""
+    shares = (1.0, 0.0)
+    if wide is not None:
+        shares = fit_mix(predictor(network)(judged.rows), wide.logits(judged.rows), judged.targets)
+        wide = wide.scaled(shares[1])
+    joined = join(network, shares[0], wide)
+    predict = predictor(joined)
+    return Learned(weights_of(joined, settings), predict, predict(judged.rows), shares)
+
+
+def _decide(settings: TrainSettings, logits: Floats, targets: Indices, labels: list[int]) -> Decision:
+    plain = zero_one_costs(len(labels))
+    temperature = fit_temperature(logits, targets, labels)
+    calibrated = Decision(labels=labels, temperature=temperature, costs=plain)
+    costs = choose_costs(settings.decide, calibrated.probabilities(logits), targets, labels)
+    return Decision(labels=labels, temperature=temperature, costs=costs)
+
+
+def _convert(
+    settings: TrainSettings, encoder: Encoder, learned: Learned, judged: Examples, decision: Decision
+) -> Converted:
     """Convert every variant asked for, hold each against Keras, and choose.
 
     float32 is always made: when it is not the network, the graph is wrong and nothing may be published.
@@ -134,25 +181,34 @@ def _convert(settings: TrainSettings, encoder: Encoder, learned: Learned, judged
     wanted = VARIANTS if settings.variant == "auto" else tuple({"float32": 0, settings.variant: 0})
     probe = [*encoder.encode_all(GOLDEN_TEXTS), *random_rows(encoder.size, settings.seed)]
     probes = (probe, learned.predict(probe))
-    texts = (judged.rows, learned.predict(judged.rows))
+    texts = (judged.rows, learned.judged)
     graphs: dict[Variant, bytes] = {variant: convert(learned.weights, variant) for variant in wanted}
     parities = [
-        compare(variant, content, Graph(open_interpreter(content)), probes, texts)
+        compare(variant, content, Graph(open_interpreter(content)), probes, texts, decision)
         for variant, content in graphs.items()
     ]
     require(parities[0])
     chosen = smallest_faithful(parities) if settings.variant == "auto" else parities[-1]
     require(chosen)
-    return Converted(graphs[chosen.variant], chosen, parities)
+    return Converted(graphs[chosen.variant], chosen, parities, graphs)
 
 
-def _decide(settings: TrainSettings, graph: Graph, judged: Examples, labels: list[int]) -> Decision:
-    count = len(labels)
-    logits = logits_of(graph, judged.rows, count)
-    temperature = fit_temperature(logits, judged.targets, labels)
-    calibrated = Decision(labels=labels, temperature=temperature, costs=zero_one_costs(count))
-    costs = choose_costs(settings.decide, calibrated.probabilities(logits), judged.targets, labels)
-    return Decision(labels=labels, temperature=temperature, costs=costs)
+def _try_variants(converted: Converted, learned: Learned, model: Model, test: Part) -> list[Tried]:
+    """Rate the first test texts with every variant, for the record: the choice was made on validation."""
+    rows = model.encoder.encode_all(test.texts[:TRIED_ROWS])
+    expected = learned.predict(rows)
+    decision, count = model.decision, len(model.decision.labels)
+    found = []
+    for variant, content in converted.graphs.items():
+        graph = Graph(open_interpreter(content))
+        logits_of(graph, rows, count)  # the first run sets buffers up
+        started = monotonic()
+        logits = logits_of(graph, rows, count)
+        seconds = monotonic() - started
+        right = decision.choices(decision.probabilities(logits)) == test.targets[:TRIED_ROWS]
+        changed = changed_ratings(decision, expected, logits)
+        found.append(Tried(variant, len(rows), changed, float(right.mean()), len(rows) / max(seconds, 1e-9)))
+    return found
 
 
 def _publish(run: Run, registry: Registry) -> None:

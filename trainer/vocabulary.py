@@ -6,9 +6,12 @@ once. `schemas.encoding.Encoder` is next, and `normalise.Reference` is what it m
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from schemas.encoding import DROPPED, FIRST_WORD_ID, Encoder, EncoderSettings, tokens
 from trainer.normalise import Normaliser, Reference, normaliser, stop_words
@@ -43,24 +46,50 @@ def linguistics(settings: TextSettings) -> tuple[Normaliser, frozenset[str]]:
     return normaliser(settings.normalise), stop_words() if settings.stop_words else frozenset()
 
 
-def learn(texts: Iterable[str], settings: TextSettings) -> Vocabulary:
+def learn(texts: Iterable[str], settings: TextSettings, unlabelled: Iterable[str] = ()) -> Vocabulary:
     """Count the words of the training texts and compile the table.
 
-    Base forms seen at least `min_count` times get ids by falling count, ties in alphabetical order. Every surface
-    of a base form that has an id is in the table, however rare the surface; others are left out and so unknown.
+    Base forms seen at least `min_count` times get ids by falling count, ties in alphabetical order; behind them those
+    that only the unlabelled texts bring to `unlabelled_min_count`: word vectors know them. Every surface of a base
+    form that has an id is in the table, however rare the surface; others are left out and so unknown.
+
+    Args:
+        texts: the training side.
+        settings: what to count, and how.
+        unlabelled: texts that have no score and are not held out.
 
     Raises:
         CorpusError: NLTK's lists are needed and missing.
     """
     base, dropped = linguistics(settings)
-    surfaces = Counter(token for text in texts for token in tokens(text))
-    base_of = {surface: base(surface) for surface in surfaces if surface not in dropped}
+    surfaces: Counter[str] = Counter()
+    lengths: list[int] = []
+    for text in texts:
+        found = tokens(text)
+        lengths.append(len(found))
+        surfaces.update(found)
+    unscored = Counter(token for text in unlabelled for token in tokens(text))
+    # A surface met once in a stream of anything is mostly a typing error; it is not worth a look-up with NLTK.
+    everything = {**dict.fromkeys(surfaces), **{surface: None for surface, seen in unscored.items() if seen > 1}}
+    base_of = {surface: base(surface) for surface in everything if surface not in dropped}
     counts: Counter[str] = Counter()
+    with_unscored: Counter[str] = Counter()
     for surface, form in base_of.items():
         counts[form] += surfaces[surface]
-    known = sorted((form for form, seen in counts.items() if seen >= settings.min_count), key=lambda f: (-counts[f], f))
+        with_unscored[form] += surfaces[surface] + unscored[surface]
+    known = [form for form, seen in counts.items() if seen >= settings.min_count]
+    known.sort(key=lambda form: (-counts[form], form))
+    if unscored:
+        enough = {form for form, seen in with_unscored.items() if seen >= settings.unlabelled_min_count}
+        known += sorted(enough - set(known), key=lambda form: (-with_unscored[form], form))
     ids = {form: at for at, form in enumerate(known[: settings.vocabulary_size], start=FIRST_WORD_ID)}
     table = {surface: ids[form] for surface, form in base_of.items() if form in ids}
     table.update(dict.fromkeys(dropped, DROPPED))
-    encoder = settings.encoder()
+    encoder = settings.encoder(fitting_tokens(lengths))
     return Vocabulary(encoder, table, Reference(encoder, frozenset(base_of), dropped, ids, base))
+
+
+def fitting_tokens(lengths: Sequence[int]) -> int:
+    """Return how many tokens a text may have so that 99 in 100 stay whole: a multiple of 32 in 64..1024."""
+    longest = float(np.quantile(lengths, 0.99)) if lengths else 0.0
+    return min(max(64, 32 * math.ceil(longest / 32)), 1024)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -15,10 +16,11 @@ from schemas.decision import Decision, zero_one_costs
 from schemas.inference import Graph, pad
 from trainer.convert import convert
 from trainer.fit import predictor, seed_everything
-from trainer.model import Weights, build, weights_of
+from trainer.model import Weights, build, join, weights_of
 from trainer.parity import TOLERANCES, compare, logits_of, random_rows, require
 from trainer.runtime import open_interpreter
 from trainer.settings import Cell, ModelSettings, Variant
+from trainer.wide import Wide, fit_wide
 
 SIZE, CLASSES = 500, 5
 NETWORKS = list(itertools.product(("gru", "lstm"), (True, False)))
@@ -125,3 +127,62 @@ def test_gate_passes_the_right_graph_and_counts_no_changed_rating() -> None:
     require(found)
     assert found.changed == 0
     assert found.size_bytes == len(content)
+
+
+WIDE = list(itertools.product(("gru", "lstm"), (2, 5)))
+
+
+@cache
+def _joined(cell: Cell, classes: int) -> Trained:
+    """Deep and wide together, both far from zero, weighed as after a mix."""
+    seed_everything(2)
+    settings = ModelSettings(cell=cell, units=12, embedding=8, wide_pairs=1024)
+    network = build(settings, SIZE, np.full(classes, 1 / classes, dtype=np.float32), seed=2)
+    random = np.random.default_rng(2)
+    network.set_weights([random.normal(scale=0.4, size=array.shape) for array in network.get_weights()])
+    targets = random.integers(0, classes, 300)
+    texts = [
+        random.integers(1 + 60 * target, SIZE, random.integers(1, 40), dtype=np.int32) for target in targets.tolist()
+    ]
+    wide = fit_wide(texts, targets, SIZE, classes, settings).scaled(0.8)
+    joined = join(network, 0.6, wide)
+    rows = random_rows(SIZE, 3, rows=40, longest=50)
+    return Trained(weights_of(joined, settings), predictor(joined)(rows), rows)
+
+
+def _off(weights: Weights, trained: Trained, variant: Variant = "float32") -> float:
+    classes = trained.logits.shape[1]
+    found = logits_of(Graph(open_interpreter(convert(weights, variant))), trained.rows, classes)
+    decision = Decision(labels=list(range(classes)), costs=zero_one_costs(classes))
+    return float(np.abs(decision.probabilities(found) - decision.probabilities(trained.logits)).max())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("cell", "classes"), WIDE)
+def test_tflite_equals_keras_with_the_wide_part(cell: Cell, classes: int, variant: Variant) -> None:
+    trained = _joined(cell, classes)
+    assert trained.weights.wide is not None
+    assert np.ptp(trained.weights.wide.logits(trained.rows), axis=0).min() > 0.5, "the wide part must weigh something"
+    assert _off(trained.weights, trained, variant) <= TOLERANCES[variant]
+
+
+@pytest.mark.parametrize(("cell", "classes"), WIDE)
+def test_neighbours_and_padding_do_not_matter_to_the_wide_part(cell: Cell, classes: int) -> None:
+    trained = _joined(cell, classes)
+    graph = Graph(open_interpreter(convert(trained.weights, "float32")))
+    lengths = np.array([len(row) for row in trained.rows])
+    together = graph.logits(pad(trained.rows, lengths))
+    for at, row in enumerate(trained.rows):
+        assert np.abs(graph.logits(row[None]) - together[at]).max() <= 1e-5
+
+
+@pytest.mark.parametrize("change", [field for field in Wide.__dataclass_fields__ if field != "word_norms"])
+def test_parity_sees_a_change_of_any_wide_table(change: str) -> None:
+    trained = _joined("gru", 5)
+    wide = trained.weights.wide
+    assert wide is not None
+    before = getattr(wide, change)
+    after = before + np.float32(0.3) if change == "pair_norms" else np.roll(before, 2, axis=0)
+    weights = replace(trained.weights, wide=replace(wide, **{change: after}))
+    assert _off(weights, trained) > TOLERANCES["float32"]
+    assert _off(replace(trained.weights, wide=None), trained) > TOLERANCES["float32"]

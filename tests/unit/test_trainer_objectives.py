@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from schemas.decision import Decision, zero_one_costs
-from trainer.calibrate import choose_costs, costs_of, fit_temperature, median_costs
+from trainer.calibrate import choose_costs, costs_of, fit_mix, fit_temperature, median_costs
 from trainer.objectives import class_weights, cross_entropy, drawn_rows, ranked_probability
 from trainer.settings import FitSettings
 
@@ -78,3 +78,23 @@ def test_rule_is_chosen_for_what_it_gains() -> None:
         return found["accuracy"] + found["macro_f1"] + found["qwk"] - found["mae"]
 
     assert gain("auto") > max(gain("likeliest"), gain("median")) + 0.01
+
+
+def test_mix_finds_the_shares_that_made_the_labels() -> None:
+    random = np.random.default_rng(0)
+    deep, wide = (random.normal(size=(40_000, 5)).astype(np.float32) * 2 for _ in range(2))
+    shares = np.exp(0.7 * deep + 0.3 * wide)
+    shares /= shares.sum(axis=1, keepdims=True)
+    targets = (shares.cumsum(axis=1) < random.uniform(size=(40_000, 1))).sum(axis=1)
+    assert fit_mix(deep, wide, targets) == pytest.approx((0.7, 0.3), abs=0.03)
+    assert fit_mix(deep, -wide, targets)[1] == 0, "a part that misleads is left out, never turned around"
+
+
+def test_two_even_labels_are_told_by_the_likeliest() -> None:
+    random = np.random.default_rng(0)
+    targets = np.arange(2000) % 2
+    logits = np.eye(2)[targets] * 2 + random.normal(size=(2000, 2))
+    probabilities = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+    costs = choose_costs("auto", probabilities, targets, [0, 1])
+    choices = Decision(labels=[0, 1], costs=costs).choices(probabilities)
+    assert (choices == probabilities.argmax(axis=1)).all()

@@ -1,0 +1,118 @@
+"""The table, as Markdown: mean and spread over the seeds, the floors of the same runs above each default.
+
+Owns the layout. Says which seeds a row is of; what was not run is not there.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from tests.benchmarks.model_quality.cases import Case
+from tests.benchmarks.model_quality.runs import Found
+
+FIGURES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "mae": "MAE",
+    "qwk": "kappa",
+    "within_one": "within 1",
+    "ece": "ECE",
+}
+FLOORS = {"majority": "always the commonest", "tfidf_logistic": "TF-IDF + LR", "tfidf_logistic_balanced": "balanced"}
+BEGIN, END = "<!-- model-quality: begin -->", "<!-- model-quality: end -->"
+
+
+def page(found: Mapping[Case, Found]) -> str:
+    """Return everything that was measured, one part a question."""
+    parts = []
+    for question in dict.fromkeys(case.question for case in found):
+        mine = {case: result for case, result in found.items() if case.question == question}
+        parts.append(f"#### {question}\n\n" + "\n".join(_rows(mine, found)))
+    parts.append("#### variants\n\n" + "\n".join(_variants(found)))
+    return "\n\n".join(parts) + "\n"
+
+
+def between(text: str, table: str) -> str:
+    """Return a document with the table between its two markers.
+
+    Raises:
+        ValueError: the markers are not there, once each and in order.
+    """
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end or BEGIN in tail:
+        raise ValueError(f"the document needs {BEGIN} and {END}, once each")
+    return f"{head}{BEGIN}\n\n{table}\n{END}{tail}"
+
+
+def _rows(mine: Mapping[Case, Found], everything: Mapping[Case, Found]) -> list[str]:
+    lines = [
+        "| set | model | " + " | ".join(FIGURES.values()) + " | seeds | seconds |",
+        "|---|---|" + "---:|" * (len(FIGURES) + 2),
+    ]
+    for reviews, name in dict.fromkeys((case.reviews, case.name) for case in mine):
+        cases = [case for case in mine if (case.reviews, case.name) == (reviews, name)]
+        results = [mine[case] for case in cases]
+        if results[0]["floors"]:
+            for key, title in FLOORS.items():
+                lines.append(_row(reviews, title, [result["floors"][key] for result in results], cases, None))
+        else:
+            lines += _beside(reviews, cases, everything)
+        seconds = [sum(result["seconds"].values()) for result in results]
+        lines.append(_row(reviews, f"**{name}**", [result["metrics"] for result in results], cases, seconds))
+    return lines
+
+
+def _beside(reviews: str, cases: Sequence[Case], everything: Mapping[Case, Found]) -> list[str]:
+    """Return the default's row on the same set and seeds, where it was run; once a set."""
+    seeds = {case.seed for case in cases}
+    defaults = {c: r for c, r in everything.items() if (c.question, c.reviews) == ("default", reviews)}
+    same = {case: result for case, result in defaults.items() if case.seed in seeds}
+    if not same or cases[0].name != _first_name(cases[0], everything):
+        return []
+    return [_row(reviews, "default", [result["metrics"] for result in same.values()], list(same), None)]
+
+
+def _first_name(case: Case, everything: Mapping[Case, Found]) -> str:
+    return next(c.name for c in everything if (c.question, c.reviews) == (case.question, case.reviews))
+
+
+def _row(
+    reviews: str,
+    name: str,
+    figures: Sequence[Mapping[str, float]],
+    cases: Sequence[Case],
+    seconds: Sequence[float] | None,
+) -> str:
+    cells = [_spread([found[figure] for found in figures]) for figure in FIGURES]
+    seeds = " ".join(str(case.seed) for case in cases)
+    took = f"{statistics.mean(seconds):.0f}" if seconds else ""
+    return f"| {reviews} | {name} | {' | '.join(cells)} | {seeds} | {took} |"
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = f"{statistics.mean(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.3f}"
+
+
+def _variants(found: Mapping[Case, Found]) -> list[str]:
+    columns = (
+        *("set", "seed", "variant", "published", "MB", "off from Keras", "ratings changed, validation"),
+        *("ratings changed, test", "of", "test accuracy", "reviews/s"),
+    )
+    lines = [f"| {' | '.join(columns)} |", "|---|---:|---|---|---:|---:|---:|---:|---:|---:|---:|"]
+    for case, result in found.items():
+        if case.question == "default":
+            lines += [_variant(case, variant, result["variant"]) for variant in result["variants"]]
+    return lines
+
+
+def _variant(case: Case, found: Found, published: str) -> str:
+    cells = (
+        *(case.reviews, str(case.seed), found["variant"], "yes" if found["variant"] == published else ""),
+        *(f"{found['size_bytes'] / 1e6:.2f}", f"{found['probability_error']:.1e}", str(found["changed"])),
+        *(str(found["test_changed"]), str(found["test_rows"]), f"{found['test_accuracy']:.4f}"),
+        f"{found['reviews_per_s']:.0f}",
+    )
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,115 @@
+"""The wide part's tables say what scikit-learn says, and no index can overflow."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+
+from trainer import wide as room
+from trainer.settings import ModelSettings
+from trainer.wide import fit_wide, hash_tables, hashed_pairs, pairs_for, weighed
+
+SIZE, BUCKETS = 60, 64
+SETTINGS = ModelSettings(wide_pairs=BUCKETS)
+
+
+def _texts(classes: int, rows: int = 200) -> tuple[list[npt.NDArray[np.int32]], npt.NDArray[np.intp]]:
+    random = np.random.default_rng(classes)
+    targets = random.integers(0, classes, rows)
+    own = [random.integers(1, SIZE, 12) for _ in range(classes)]
+    return [
+        np.concatenate([random.choice(own[t], 3), random.integers(1, SIZE, random.integers(1, 30))]).astype(np.int32)
+        for t in targets
+    ], targets
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_tables_equal_decision_function(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[tuple[LogisticRegression, npt.NDArray[np.float64]]] = []
+    original = room._regression
+
+    def remember(features: object, targets: npt.NDArray[np.intp], strength: float) -> LogisticRegression:
+        model = original(features, targets, strength)
+        fitted.append((model, np.asarray(model.decision_function(features))))
+        return model
+
+    monkeypatch.setattr(room, "_regression", remember)
+    rows, targets = _texts(classes)
+    wide = fit_wide(rows, targets, SIZE, classes, SETTINGS)
+    expected = fitted[0][1]
+    if classes == 2:
+        expected = np.stack([-expected, expected], axis=1) / 2
+    found = wide.logits(rows)
+    assert np.abs(found - expected).max() < 1e-4
+    assert np.ptp(expected, axis=0).min() > 0.5, "logits that hardly differ would prove nothing"
+    assert (found.argmax(axis=1) == targets).mean() > 0.8
+
+
+def test_unseen_texts_follow_the_same_formula() -> None:
+    rows, targets = _texts(5)
+    wide = fit_wide(rows[:150], targets[:150], SIZE, 5, SETTINGS)
+    counts = room._counts(rows[150:], (wide.first, wide.second), BUCKETS)
+    weights = np.sqrt(np.concatenate([wide.word_norms, wide.pair_norms[:-1]]).astype(np.float64))
+    tables = np.concatenate([wide.words, wide.pairs[:-1]])
+    kernel = np.divide(tables, weights[:, None], out=np.zeros_like(tables), where=weights[:, None] > 0)
+    expected = weighed(counts, weights) @ kernel + wide.bias
+    assert np.abs(wide.logits(rows[150:]) - expected).max() < 1e-4
+
+
+def test_same_texts_give_the_same_tables() -> None:
+    rows, targets = _texts(3)
+    first, again = (fit_wide(rows, targets, SIZE, 3, SETTINGS) for _ in range(2))
+    assert (first.words == again.words).all()
+    assert (first.pairs == again.pairs).all()
+
+
+def test_padding_and_places_behind_it_weigh_nothing() -> None:
+    for classes in (2, 5):
+        wide = fit_wide(*_texts(classes), SIZE, classes, SETTINGS)
+        assert not wide.words[0].any()
+        assert not wide.pairs[-1].any()
+        assert wide.word_norms[0] == wide.pair_norms[-1] == 0
+
+
+def test_order_counts_through_pairs() -> None:
+    rows, targets = _texts(5)
+    wide = fit_wide(rows, targets, SIZE, 5, SETTINGS)
+    assert np.abs(wide.logits([rows[0]]) - wide.logits([rows[0][::-1].copy()])).max() > 1e-4
+
+
+def test_scaled_logits_are_a_share_of_them() -> None:
+    rows, targets = _texts(5)
+    wide = fit_wide(rows, targets, SIZE, 5, SETTINGS)
+    assert wide.scaled(0.25).logits(rows) == pytest.approx(wide.logits(rows) * 0.25, abs=1e-5)
+
+
+@given(
+    row=st.lists(st.integers(1, 99_999), min_size=1, max_size=20),
+    buckets=st.sampled_from([2, 1000, 2**16, 2**22]),
+)
+def test_buckets_are_in_range_and_never_overflow(row: list[int], buckets: int) -> None:
+    first, second = hash_tables(100_000, buckets)
+    ids = np.array(row, dtype=np.int32)
+    found = hashed_pairs(ids, first, second, buckets)
+    exact = [(int(first[before]) + int(second[now])) % buckets for before, now in zip([0, *row[:-1]], row, strict=True)]
+    assert found.tolist() == exact
+    assert 2 * (2**22 - 1) < 2**31
+
+
+def test_pairs_spread_over_the_buckets() -> None:
+    buckets = 2**16
+    first, second = hash_tables(5000, buckets)
+    ids = np.random.default_rng(0).integers(1, 5000, 60_000, dtype=np.int32)
+    distinct = len(set(hashed_pairs(ids, first, second, buckets).tolist()))
+    expected = buckets * (1 - np.exp(-60_000 / buckets))
+    assert distinct == pytest.approx(expected, rel=0.02)
+
+
+def test_more_text_has_more_buckets_within_bounds() -> None:
+    assert pairs_for(0) == pairs_for(190_000) == 2**16
+    assert pairs_for(1_200_000) == 2**17
+    assert pairs_for(6_000_000) == pairs_for(10**9) == 2**19

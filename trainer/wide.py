@@ -1,0 +1,182 @@
+"""The wide part: logistic regression on words and pairs of words, as tables that the served graph adds up.
+
+Owns its fitting and its tables. `model.WideLogits` computes it in Keras and `convert` in TFLite; `calibrate.fit_mix`
+weighs it against the recurrent part. Wide beside deep is Cheng et al. 2016: the linear part remembers rare pairs ("not
+worth"), the recurrent one generalises, and their errors differ.
+
+For a text with tokens t, features f (each word, and each pair of neighbours hashed into a bucket):
+
+    logits = sum_f words[f] / sqrt(sum_f norms[f] + 1e-6) + bias
+
+which is what scikit-learn's `decision_function` gives on counts weighed by `weights` and divided by that root, with
+`words = weights * coefficient` and `norms = weights ** 2`. Sums over tokens only, so the graph needs no counting.
+
+Weights are the inverse document frequency; with two labels the log count ratio of naive Bayes (Wang & Manning 2012,
+"Baselines and Bigrams"), which is stronger there.
+
+Pairs are hashed by tabulation (Carter & Wegman 1979): two tables of random numbers below M, one for each place, and
+`(first[previous] + second[word]) mod M`. Both terms are below M <= 2^22, so no sum comes near the end of int32 whatever
+the vocabulary's size; a product of ids would.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from schemas.encoding import PAD_ID, Ids
+from trainer.settings import ModelSettings
+
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
+
+SMALLEST = 1e-6  # under the root, so that a text of unweighed words divides by something
+FEWEST_PAIRS, MOST_PAIRS, TOKENS_PER_PAIR = 2**16, 2**19, 12
+STRENGTH, STRENGTH_OF_TWO = 3.0, 30.0  # C, by validation on app and clothing reviews, and on films
+MIN_TEXTS = 2  # a feature of one text is that text's name
+ADDED = 0.5  # to the counts of naive Bayes
+
+
+@dataclass(frozen=True, slots=True)
+class Wide:
+    """A fitted wide part, V ids, M buckets, K labels.
+
+    Attributes:
+        first: `int32[V]`, of the previous id; a text begins behind the padding.
+        second: `int32[V]`, of the id.
+        words: `float32[V, K]`, the padding's row zero.
+        pairs: `float32[M + 1, K]`, the last row zero: where a padded place points.
+        word_norms: `float32[V]`, as `words`.
+        pair_norms: `float32[M + 1]`, as `pairs`.
+        bias: `float32[K]`.
+    """
+
+    first: npt.NDArray[np.int32]
+    second: npt.NDArray[np.int32]
+    words: Floats
+    pairs: Floats
+    word_norms: Floats
+    pair_norms: Floats
+    bias: Floats
+
+    @property
+    def buckets(self) -> int:
+        """M: what pairs are hashed into."""
+        return len(self.pair_norms) - 1
+
+    def scaled(self, share: float) -> Wide:
+        """Return the wide part whose logits are `share` times these."""
+        by = np.float32(share)
+        tables = (self.words * by, self.pairs * by, self.word_norms, self.pair_norms, self.bias * by)
+        return Wide(self.first, self.second, *tables)
+
+    def logits(self, rows: Sequence[Ids]) -> Floats:
+        """Return the logits of encoded texts, `float32[N, K]`, from the tables."""
+        found = np.empty((len(rows), len(self.bias)), dtype=np.float32)
+        for at, row in enumerate(rows):
+            pairs = hashed_pairs(row, self.first, self.second, self.buckets)
+            norm = self.word_norms[row].sum() + self.pair_norms[pairs].sum()
+            total = self.words[row].sum(axis=0) + self.pairs[pairs].sum(axis=0)
+            found[at] = total / np.sqrt(norm + np.float32(SMALLEST)) + self.bias
+        return found
+
+
+def fit_wide(rows: Sequence[Ids], targets: Indices, size: int, classes: int, settings: ModelSettings) -> Wide:
+    """Fit on encoded training texts.
+
+    Args:
+        rows: `int32[n]` each, as the served graph will read them.
+        targets: `intp[N]`, every class among them.
+        size: how many ids the encoder gives.
+        classes: how many labels there are.
+        settings: strength and buckets.
+    """
+    buckets = settings.wide_pairs or pairs_for(sum(map(len, rows)))
+    first, second = hash_tables(size, buckets)
+    counts = _counts(rows, (first, second), buckets)
+    weights = _naive_bayes(counts, targets) if classes == 2 else _inverse_frequency(counts)
+    strength = settings.wide_strength or (STRENGTH_OF_TWO if classes == 2 else STRENGTH)
+    model = _regression(weighed(counts, weights), targets, strength)
+    kernel, bias = np.asarray(model.coef_.T), np.asarray(model.intercept_)
+    if classes == 2:  # one column of log odds; half of it for, half against
+        kernel, bias = np.concatenate([-kernel, kernel], axis=1) / 2, np.concatenate([-bias, bias]) / 2
+    tables = (kernel * weights[:, None]).astype(np.float32)
+    norms = (weights**2).astype(np.float32)
+    tables[PAD_ID] = norms[PAD_ID] = 0  # no text has the padding, but naive Bayes weighs what it never saw
+    return Wide(
+        first,
+        second,
+        words=tables[:size],
+        pairs=np.concatenate([tables[size:], np.zeros((1, classes), dtype=np.float32)]),
+        word_norms=norms[:size],
+        pair_norms=np.append(norms[size:], np.float32(0)),
+        bias=bias.astype(np.float32),
+    )
+
+
+def pairs_for(tokens: int) -> int:
+    """Return how many buckets a text body of so many tokens needs: a power of two, tokens/12, in 2^16..2^19."""
+    return min(max(FEWEST_PAIRS, 1 << int(np.ceil(np.log2(max(tokens / TOKENS_PER_PAIR, 1))))), MOST_PAIRS)
+
+
+def hash_tables(size: int, buckets: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return the two tables of the pairs' hash, `int32[V]` each, values in [0, buckets)."""
+    first, second = np.random.default_rng(0).integers(0, buckets, (2, size), dtype=np.int32)
+    return first, second
+
+
+def hashed_pairs(
+    row: Ids, first: npt.NDArray[np.int32], second: npt.NDArray[np.int32], buckets: int
+) -> npt.NDArray[np.int32]:
+    """Return the bucket of each token with the one before it, `int32[n]`."""
+    previous = np.concatenate([np.array([PAD_ID], dtype=np.int32), row[:-1]])
+    found: npt.NDArray[np.int32] = (first[previous] + second[row]) % np.int32(buckets)
+    return found
+
+
+def _counts(rows: Sequence[Ids], hashes: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]], buckets: int) -> Any:
+    """Return the counts of words and buckets, sparse `float32[N, V + M]`."""
+    size = len(hashes[0])
+    features = [np.concatenate([row, size + hashed_pairs(row, *hashes, buckets)]) for row in rows]
+    starts = np.concatenate([[0], np.cumsum([len(found) for found in features])])
+    columns = np.concatenate(features)
+    counts = sp.csr_matrix((np.ones(len(columns), np.float32), columns, starts), shape=(len(rows), size + buckets))
+    counts.sum_duplicates()
+    return counts
+
+
+def weighed(counts: Any, weights: npt.NDArray[np.float64]) -> Any:
+    """Return the counts times the weights, each text divided by `sqrt(sum_f count * weight^2 + 1e-6)`, sparse."""
+    root = np.sqrt(counts @ weights**2 + SMALLEST)
+    return (sp.diags(1 / root) @ counts @ sp.diags(weights)).tocsr()
+
+
+def _inverse_frequency(counts: Any) -> npt.NDArray[np.float64]:
+    texts = np.asarray((counts > 0).sum(axis=0)).ravel()
+    found: npt.NDArray[np.float64] = np.where(
+        texts >= MIN_TEXTS, np.log((1 + counts.shape[0]) / (1.0 + texts)) + 1, 0.0
+    )
+    return found
+
+
+def _naive_bayes(counts: Any, targets: Indices) -> npt.NDArray[np.float64]:
+    present = (counts > 0).astype(np.float64)
+    against, favour = (np.asarray(present[targets == label].sum(axis=0)).ravel() + ADDED for label in (0, 1))
+    found: npt.NDArray[np.float64] = np.log((favour / favour.sum()) / (against / against.sum()))
+    return found
+
+
+def _regression(features: Any, targets: Indices, strength: float) -> Any:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        # A hundred steps are enough: the last digits of the coefficients decide no rating.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(C=strength, max_iter=100).fit(features, targets)
