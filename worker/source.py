@@ -181,7 +181,7 @@ class KafkaSource:
 
     def _connections(self) -> float:
         """Return how many connections are open; a poll without one comes back empty, as if nothing were there."""
-        return sum(group.get("connection-count", 0.0) for group in self._consumer.metrics().values())
+        return sum(float(group.get("connection-count", 0.0)) for group in self._consumer.metrics().values())
 
     def _stalled(self) -> str | None:
         """Return which partitions have records that do not come (a fetcher that lost one did so in 3.0.7)."""

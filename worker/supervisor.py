@@ -8,7 +8,9 @@ probes see one target: prometheus-client's multi-process mode adds the children'
 from __future__ import annotations
 
 import ctypes
+import functools
 import logging
+import operator
 import os
 import signal
 import subprocess
@@ -17,13 +19,16 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from worker.backoff import Backoff
 from worker.errors import ExitCode
@@ -74,6 +79,7 @@ class Supervisor:
         """
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(self._folder))  # type: ignore[no-untyped-call]
+        registry.register(ChildrenCollector(self._pids))
         health = SupervisedHealth({child.slot: child.status_file for child in self._children})
         port = serve_pages(self._settings.http_host, self._settings.http_port, registry, health)
         self._log(logging.INFO, "page_serving", url=f"http://{self._settings.http_host}:{port}/metrics")
@@ -84,6 +90,9 @@ class Supervisor:
             code = self._look_after_children()
             self._changed.wait(_LOOK_EVERY_S)
         return self._stop_children(code)
+
+    def _pids(self) -> list[int]:
+        return [child.process.pid for child in self._children if child.process is not None]
 
     def _told(self, number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -154,6 +163,29 @@ class Supervisor:
             file.unlink()
         self._folder.rmdir()
         return worst
+
+
+class ChildrenCollector(Collector):
+    """The `process_*` metrics of the children as one: sums, and the youngest's start time, so a restart shows.
+
+    Args:
+        pids: the children that live now.
+    """
+
+    def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
+        self._pids = pids
+
+    def collect(self) -> Iterable[Metric]:
+        """Return prometheus-client's own process metrics, added up."""
+        found: dict[str, Metric] = {}
+        for pid in self._pids():
+            for metric in ProcessCollector(pid=functools.partial(int, pid), registry=None).collect():
+                total = found.setdefault(metric.name, metric)
+                if total is not metric:
+                    add = max if metric.name == "process_start_time_seconds" else operator.add
+                    value = add(total.samples[0].value, metric.samples[0].value)
+                    total.samples[0] = total.samples[0]._replace(value=value)
+        return found.values()
 
 
 def follow_parent() -> None:

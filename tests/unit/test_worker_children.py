@@ -1,0 +1,50 @@
+"""The supervisor's process metrics: the children's, as one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from worker.supervisor import ChildrenCollector
+
+
+@pytest.fixture
+def children() -> Iterator[list[int]]:
+    waits = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
+    started = [subprocess.Popen(waits, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
+    for child in started:
+        assert child.stdout is not None
+        child.stdout.readline()  # it is up
+    yield [child.pid for child in started]
+    for child in started:
+        child.communicate()
+
+
+def _value(registry: CollectorRegistry, name: str) -> float:
+    value = registry.get_sample_value(name)
+    assert value is not None
+    return value
+
+
+def test_children_collector_adds_memory_up_and_shows_the_youngest_start(children: list[int]) -> None:
+    together = CollectorRegistry()
+    together.register(ChildrenCollector(lambda: children))
+    alone = []
+    for pid in children:
+        registry = CollectorRegistry()
+        ProcessCollector(pid=lambda pid=pid: pid, registry=registry)
+        alone.append(registry)
+    for name in ("process_resident_memory_bytes", "process_open_fds"):
+        assert _value(together, name) == sum(_value(each, name) for each in alone)
+    started = "process_start_time_seconds"
+    assert _value(together, started) == max(_value(each, started) for each in alone)
+
+
+def test_children_collector_gives_nothing_when_there_are_none() -> None:
+    registry = CollectorRegistry()
+    registry.register(ChildrenCollector(lambda: [2**22 + 1]))  # no such process
+    assert registry.get_sample_value("process_resident_memory_bytes") is None
