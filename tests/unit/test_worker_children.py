@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def test_children_collector_adds_memory_up_and_shows_the_youngest_start(children
     alone = []
     for pid in children:
         registry = CollectorRegistry()
-        ProcessCollector(pid=lambda pid=pid: pid, registry=registry)
+        ProcessCollector(pid=functools.partial(int, pid), registry=registry)
         alone.append(registry)
     for name in ("process_resident_memory_bytes", "process_open_fds"):
         assert _value(together, name) == sum(_value(each, name) for each in alone)
