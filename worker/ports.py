@@ -32,7 +32,10 @@ class Source(Protocol):
         ...
 
     def rewind(self, positions: Mapping[Partition, int]) -> None:
-        """Read each partition that is still owned from the offset given, so that nothing unsettled is skipped."""
+        """Read each partition that is still owned from the offset given, so that nothing unsettled is skipped.
+
+        The next poll skips what a failed commit has settled all the same, its answer lost.
+        """
         ...
 
     def hold(self, timeout_s: float) -> None:

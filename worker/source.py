@@ -46,6 +46,7 @@ class KafkaSource:
         self._connected = True
         self._membership: Any = None
         self._progress: dict[Partition, tuple[int, float]] = {}  # position, and since when it stands there
+        self._doubtful: set[Partition] = set()  # rewound after a failure that may have committed all the same
         self._ownership = _Ownership(metrics)
         with translated(connecting(settings)):
             self._consumer = KafkaConsumer(
@@ -70,6 +71,7 @@ class KafkaSource:
         Raises:
             ServiceError: the client gave up.
         """
+        self._skip_committed()
         with translated("poll"):
             fetched: dict[TopicPartition, list[Record]] = self._consumer.poll(
                 timeout_ms=round(timeout_s * 1000), max_records=max_records
@@ -116,11 +118,27 @@ class KafkaSource:
         return "" if found is None else str(found)
 
     def rewind(self, positions: Mapping[Partition, int]) -> None:
-        """Read each partition that is still owned from the offset given."""
+        """Read each partition that is still owned from the offset given.
+
+        A commit that failed may have been carried out, its answer lost with the broker; so the next poll looks, and
+        reads from what is committed if that is further. By then the delivery has ended such a transaction.
+        """
         owned = self._owned()
         for partition, offset in positions.items():
             if partition in owned:
                 self._consumer.seek(TopicPartition(*partition), offset)
+                self._doubtful.add(partition)
+
+    def _skip_committed(self) -> None:
+        timeout_ms = round(self._settings.request_timeout_s * 1000)
+        for partition in self._doubtful & self._owned():
+            at = TopicPartition(*partition)
+            with translated("read committed offsets"):
+                committed = self._consumer.committed(at, timeout_ms=timeout_ms)
+                position = self._consumer.position(at, timeout_ms=timeout_ms)
+            if committed is not None and position is not None and committed > position:
+                self._consumer.seek(at, committed)
+        self._doubtful.clear()
 
     def hold(self, timeout_s: float) -> None:
         """Block for so long, keeping membership and taking no records.
