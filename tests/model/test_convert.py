@@ -96,6 +96,18 @@ def test_smaller_variants_are_smaller() -> None:
     assert sizes[2] < sizes[0] / 2
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_int8_needs_no_operator_newer_than_the_first_runtime(cell: Cell) -> None:
+    """tflite-runtime 2.14 knows FULLY_CONNECTED up to version 11; per-channel weights would need 12."""
+    from tensorflow.lite.python import schema_py_generated as flatbuffer
+
+    model = flatbuffer.Model.GetRootAs(_converted(cell, True, "int8"), 0)
+    codes = [model.OperatorCodes(at) for at in range(model.OperatorCodesLength())]
+    versions = [code.Version() for code in codes if code.BuiltinCode() == flatbuffer.BuiltinOperator.FULLY_CONNECTED]
+    assert versions
+    assert max(versions) <= 11
+
+
 @pytest.mark.parametrize("change", ["recurrent_bias", "input_bias", "kernel", "recurrent"])
 def test_gate_refuses_a_graph_of_other_weights(change: str) -> None:
     from trainer.errors import ParityError

@@ -122,8 +122,8 @@ def test_table_of_wrong_ids_is_refused(wrong: int) -> None:
 
 
 def test_every_character_folds_the_same_in_either_case_and_composition() -> None:
-    """Every code point, so that no rare letter is two words: fancy capitals (NFKC makes new ones) among them."""
-    for code in (*range(0xD800), *range(0xE000, 0x110000)):
+    """Every letter and sign, so that no rare letter is two words: fancy capitals (NFKC makes new ones) among them."""
+    for code in (*range(0xD800), *range(0xE000, 0x20000)):  # beyond: ideographs and tags
         char = chr(code)
         found = tokens(char)
         assert found == tokens(char.casefold()), hex(code)

@@ -40,6 +40,8 @@ class Adder:
         self.resizes += 1
 
     def allocate_tensors(self) -> None:
+        if self.shape[0] * self.shape[1] > 10_000:
+            raise RuntimeError("out of memory")
         self.allocated = True
 
     def set_tensor(self, tensor_index: int, value: npt.NDArray[Any]) -> None:
@@ -119,6 +121,9 @@ def test_same_shape_is_not_resized_and_a_failed_group_does_not_spoil_the_next() 
     first = graph.logits(good)
     assert (graph.logits(good) == first).all()
     assert interpreter.resizes == 1
+    with pytest.raises(RuntimeError, match="out of memory"):
+        graph.logits(np.full((200, 100), 5, dtype=np.int32))
+    assert (graph.logits(good) == first).all(), "the runtime is still at the shape that failed"
     with pytest.raises(RuntimeError, match="past the table"):
         graph.logits(bad)
     assert (graph.logits(good) == first).all()

@@ -61,6 +61,14 @@ def test_costs_of_nothing_are_zero_one_and_of_distance_alone_the_median() -> Non
     assert costs_of(0.0, 0.0, shares) == zero_one_costs(5)
 
 
+def test_tilt_makes_missing_a_rare_label_dear() -> None:
+    shares = np.array([0.64, 0.04, 0.32])
+    costs = np.array(costs_of(0.0, 0.5, shares))
+    assert costs.max() == 1.0
+    assert costs[1, 0] / costs[0, 1] == pytest.approx((0.64 / 0.04) ** 0.5, rel=1e-5)
+    assert (np.diag(costs) == 0).all()
+
+
 def test_rule_is_chosen_for_what_it_gains() -> None:
     """Where the rare label hides behind a common one, the chosen costs must find it."""
     random = np.random.default_rng(0)

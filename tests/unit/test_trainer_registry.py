@@ -99,19 +99,32 @@ def test_channel_file_is_never_seen_half_written(tmp_path: Path) -> None:
     move = (
         "import sys; from pathlib import Path; from trainer.registry import LocalFolder, Registry\n"
         "registry = Registry(LocalFolder(Path(sys.argv[1])))\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
         "for number in range(60): registry.point(f'{sys.argv[2]}{number}', sys.argv[3])\n"
     )
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", move, str(tmp_path), name, version], cwd=Path(__file__).resolve().parents[2]
+            [sys.executable, "-c", move, str(tmp_path), name, version],
+            cwd=Path(__file__).resolve().parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         for name, version in (("a", OLD), ("b", NEW))
     ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write(b"go\n")
+        writer.stdin.flush()
     reads = 0
     while any(writer.poll() is None for writer in writers):
         assert set(registry.channels().values()) <= {OLD, NEW}
         reads += 1
-    assert [writer.wait() for writer in writers] == [0, 0]
+    for writer in writers:
+        writer.communicate()
+    assert [writer.returncode for writer in writers] == [0, 0]
     assert reads > 10
     assert len(registry.channels()) == 120
 
