@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from schemas.bundle import MANIFEST_FILE, MODEL_FILE, REPORT_FILE, TABLE_FILE, table_bytes
 from schemas.decision import Decision
-from schemas.encoding import EncoderSettings
+from schemas.encoding import EncoderSettings, Ids
 from schemas.inference import Model, Scores
 from schemas.manifest import DriftBaseline, FileDigest, GoldenReview, Manifest
 from trainer.dataset import Dataset
@@ -47,6 +47,21 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """What the channel pointed at before, on the same test texts.
+
+    Attributes:
+        version: its name.
+        figures: on this run's test side.
+        held_out: whether those texts were held out of its training too: the same data, split alike.
+    """
+
+    version: str
+    figures: dict[str, float]
+    held_out: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """What a training run found: everything the manifest and the report speak of.
 
@@ -61,8 +76,10 @@ class Run:
         tried: every variant on the test side.
         graph: the TFLite file.
         model: the same, served.
+        rows: the test side encoded, `int32[n]` each.
         evaluation: of the served model on the test side.
         floors: figures of the baselines on the same.
+        published: the version that served until now, on the same; None: there is none with these labels.
         seconds: of each phase so far.
         now: when the version is named.
     """
@@ -77,8 +94,10 @@ class Run:
     tried: Sequence[Tried]
     graph: bytes
     model: Model
+    rows: Sequence[Ids]
     evaluation: Evaluation
     floors: dict[str, dict[str, float]]
+    published: Published | None
     seconds: dict[str, float]
     now: datetime
 
@@ -97,8 +116,7 @@ class Run:
 def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
     """Return the manifest and all files of the bundle, the manifest last: it vouches for the others."""
     files = {**run.deciding, REPORT_FILE: report.encode()}
-    encoder = run.model.encoder
-    lengths = np.array([len(ids) for ids in encoder.encode_all(run.dataset.test.texts)], dtype=np.int64)
+    lengths = np.array([len(ids) for ids in run.rows], dtype=np.int64)
     manifest = Manifest(
         version=run.version,
         created_at=run.now.astimezone(UTC).isoformat(timespec="seconds"),

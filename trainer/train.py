@@ -17,11 +17,11 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from schemas.bundle import Bundle
+from schemas.bundle import Bundle, BundleError, read_bundle
 from schemas.decision import Decision, zero_one_costs
 from schemas.encoding import Encoder
 from schemas.inference import Graph, Model
-from trainer.bundle import Run, Tried, make
+from trainer.bundle import Published, Run, Tried, make
 from trainer.calibrate import choose_costs, fit_mix, fit_temperature
 from trainer.console import Screen, classes_table, figures_table, plain_table
 from trainer.convert import convert
@@ -105,7 +105,9 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
     _say_variants(converted, screen)
     with screen.phase("evaluate"):
         evaluation = evaluate(model, dataset.test)
-        tried = _try_variants(converted, learned, model, dataset.test)
+        rows = encoder.encode_all(dataset.test.texts)
+        tried = _try_variants(converted, learned, model, Examples(rows, dataset.test.targets))
+        published = _published(settings, registry, dataset)
     with screen.phase("floors"):
         found_floors = floors(dataset) if settings.floors else {}
     with screen.phase("publish"):
@@ -120,8 +122,10 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
             tried=tried,
             graph=converted.graph,
             model=model,
+            rows=rows,
             evaluation=evaluation,
             floors=found_floors,
+            published=published,
             seconds=screen.seconds,
             now=datetime.now(UTC),
         )
@@ -132,6 +136,10 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
 def show_run(run: Run, screen: Screen) -> None:
     """Print what a run came to: the model beside the floors, each label, and the version."""
     rows = {f"{run.settings.cell} ({run.parity.variant}, TFLite)": run.evaluation.figures, **run.floors}
+    if run.published is not None:
+        rows[f"{run.published.version}{'' if run.published.held_out else ' (saw some of these)'}"] = (
+            run.published.figures
+        )
     screen.result(figures_table(f"{len(run.dataset.test)} held-out reviews", rows))
     screen.result(classes_table(run.evaluation))
     channel = "" if run.settings.channel == NO_CHANNEL else f", and {run.settings.channel} points at it"
@@ -193,9 +201,9 @@ def _convert(
     return Converted(graphs[chosen.variant], chosen, parities, graphs)
 
 
-def _try_variants(converted: Converted, learned: Learned, model: Model, test: Part) -> list[Tried]:
+def _try_variants(converted: Converted, learned: Learned, model: Model, test: Examples) -> list[Tried]:
     """Rate the first test texts with every variant, for the record: the choice was made on validation."""
-    rows = model.encoder.encode_all(test.texts[:TRIED_ROWS])
+    rows = test.rows[:TRIED_ROWS]
     expected = learned.predict(rows)
     decision, count = model.decision, len(model.decision.labels)
     found = []
@@ -209,6 +217,24 @@ def _try_variants(converted: Converted, learned: Learned, model: Model, test: Pa
         changed = changed_ratings(decision, expected, logits)
         found.append(Tried(variant, len(rows), changed, float(right.mean()), len(rows) / max(seconds, 1e-9)))
     return found
+
+
+def _published(settings: TrainSettings, registry: Registry, dataset: Dataset) -> Published | None:
+    """Judge what the channel points at on this run's test texts, when it can read them."""
+    version = registry.channels().get(settings.channel)
+    if version is None:
+        return None
+    try:
+        bundle = read_bundle(local_path(settings.registry) / version)
+        model = bundle.load(open_interpreter)
+    except BundleError:
+        return None  # a damaged version must not keep a sound one from replacing it; `list` names it
+    if model.decision.labels != dataset.labels:
+        return None
+    before, now = bundle.manifest, dataset.fingerprint
+    names = ("seed", "validation_share", "test_share")
+    alike = all(before.training.get("settings", {}).get(name) == getattr(settings, name) for name in names)
+    return Published(version, evaluate(model, dataset.test).figures, alike and before.data.files == now.files)
 
 
 def _publish(run: Run, registry: Registry) -> None:

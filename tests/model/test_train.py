@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from trainer.runtime import open_interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--units", "8", "--embedding", "8", "--batch-rows", "32", "--learning-rate", "0.02", "--epochs", "8"]
+SMALL += ["--wide-pairs", "1024"]
 
 
 def _train(folder: Path, registry: Path, *flags: str, rows: int = 300) -> int:
@@ -66,14 +68,29 @@ def test_bundle_says_what_it_is(published: Path) -> None:
     assert str(published) not in manifest.model_dump_json(), "paths of this machine stay here"
 
 
-def test_report_is_one_page_without_a_review_or_a_request(published: Path) -> None:
+def test_report_is_one_page_without_a_request(published: Path) -> None:
     page = (_stable(published / "models") / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 8
     assert "tfidf_logistic_balanced" in page
     assert "<script" not in page
     assert "<link" not in page
     assert 'src="http' not in page
-    assert synthetic(1)[0][0] not in page
+    assert "nan" not in page.lower().replace("ukrainian", "")
+
+
+def test_report_quotes_test_texts_alone_and_none_when_told(published: Path, tmp_path: Path) -> None:
+    everything = {text for text, _ in synthetic(300)}
+    with (published / "held_out.csv").open(encoding="utf-8", newline="") as file:
+        held_out = {row["content"] for row in csv.DictReader(file)}
+    noisy = [(text, 1 + at * at // 7 % 5) for at, (text, _) in enumerate(synthetic(300))]  # no model can learn that
+    data = write_csv(tmp_path / "reviews.csv", noisy)
+    quick = ["--registry", str(tmp_path / "models"), *SMALL, "--epochs", "1", "--no-floors", "--variant", "float32"]
+    for flags, quoted in (([], True), (["--no-texts"], False)):
+        assert main(["train", "--data", str(data), *quick, *flags]) == Exit.OK
+        page = (_stable(tmp_path / "models") / "report.html").read_text(encoding="utf-8")
+        assert any(text in page for text in held_out) is quoted
+        assert not any(text in page for text in everything - held_out)
+    assert "serving until now" in page, "the version the first run published is judged beside the second"
 
 
 def test_evaluate_gives_the_figures_of_the_manifest(published: Path, capsys: pytest.CaptureFixture[str]) -> None:

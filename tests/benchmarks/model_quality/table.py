@@ -48,8 +48,8 @@ def between(text: str, table: str) -> str:
 
 def _rows(mine: Mapping[Case, Found], everything: Mapping[Case, Found]) -> list[str]:
     lines = [
-        "| set | model | " + " | ".join(FIGURES.values()) + " | seeds | seconds |",
-        "|---|---|" + "---:|" * (len(FIGURES) + 2),
+        "| set | model | " + " | ".join(FIGURES.values()) + " | seeds | seconds | CPU s |",
+        "|---|---|" + "---:|" * (len(FIGURES) + 3),
     ]
     for reviews, name in dict.fromkeys((case.reviews, case.name) for case in mine):
         cases = [case for case in mine if (case.reviews, case.name) == (reviews, name)]
@@ -59,8 +59,7 @@ def _rows(mine: Mapping[Case, Found], everything: Mapping[Case, Found]) -> list[
                 lines.append(_row(reviews, title, [result["floors"][key] for result in results], cases, None))
         else:
             lines += _beside(reviews, cases, everything)
-        seconds = [sum(result["seconds"].values()) for result in results]
-        lines.append(_row(reviews, f"**{name}**", [result["metrics"] for result in results], cases, seconds))
+        lines.append(_row(reviews, f"**{name}**", [result["metrics"] for result in results], cases, results))
     return lines
 
 
@@ -83,12 +82,15 @@ def _row(
     name: str,
     figures: Sequence[Mapping[str, float]],
     cases: Sequence[Case],
-    seconds: Sequence[float] | None,
+    runs: Sequence[Found] | None,
 ) -> str:
     cells = [_spread([found[figure] for found in figures]) for figure in FIGURES]
     seeds = " ".join(str(case.seed) for case in cases)
-    took = f"{statistics.mean(seconds):.0f}" if seconds else ""
-    return f"| {reviews} | {name} | {' | '.join(cells)} | {seeds} | {took} |"
+    took = ["", ""]
+    if runs:
+        wall = statistics.mean(sum(run["seconds"].values()) for run in runs)
+        took = [f"{wall:.0f}", f"{statistics.mean(run['cpu_seconds'] for run in runs):.0f}"]
+    return f"| {reviews} | {name} | {' | '.join([*cells, seeds, *took])} |"
 
 
 def _spread(values: Sequence[float]) -> str:
