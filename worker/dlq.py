@@ -42,8 +42,11 @@ Loops: a letter carries how often its record was tried (starstream-attempts). A 
 that rejects the record again adds one, and a letter that was tried --max-attempts times is refused. Letters that
 arrive while it runs are not read. Nothing is ever sent to the dead-letter topic or to the output topic.
 
-A review may have been sent again, mended, since it was rejected. The replayed one is then the later of the two, and
-its rating wins: filter by --from and --to, or --limit, when that matters.
+A review may have been sent again, mended, since it was rejected. In the same partition the replayed one is then the
+later of the two, and its rating wins: filter by --reason, --from and --to when that matters.
+
+Time: letters keep the time of their originals, and brokers delete by it. One that its topic would soon delete is
+refused; --time now sends it as of now, which makes it the newest of its review everywhere.
 
 examples:
   starstream-worker dlq replay --dry-run
@@ -78,6 +81,9 @@ def add_command(commands: Any) -> None:
     replay.add_argument("--to-topic", metavar="T", help="instead of the topic each came from")
     replay.add_argument(
         "--max-attempts", type=_count, default=3, metavar="N", help="refuse letters tried so often (default 3)"
+    )
+    replay.add_argument(
+        "--time", choices=("original", "now"), default="original", help="the time they are sent with (default original)"
     )
     replay.add_argument("--dry-run", action="store_true", help="print what would be sent, send nothing")
     replay.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal")
@@ -114,6 +120,7 @@ def _run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
         wanted=_wanted(known),
         to_topic=known.to_topic,
         max_attempts=known.max_attempts,
+        as_of_now=known.time == "now",
         limit=known.limit,
         dry_run=known.dry_run,
         sure=known.yes,
@@ -128,7 +135,7 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
         dest="start",
         default="earliest",
         metavar="WHEN",
-        help=f"first letter: {HOW}; times are the originals', an offset counts in each partition",
+        help=f"first letter: {HOW}; times are those `list` shows, an offset counts in each partition",
     )
     parser.add_argument("--to", dest="end", default="latest", metavar="WHEN", help="where to end, itself not included")
     parser.add_argument("--topic", metavar="T", help="only what came from this topic")

@@ -19,13 +19,14 @@ from worker.replay_bounds import Point
 FOREIGN: Final = "other"  # the reason of a letter that another program wrote
 REASONS: Final = (*REJECT_REASONS, FOREIGN)
 
-Refusal = Literal["attempts", "truncated", "no_origin", "forbidden_topic", "no_such_topic"]
+Refusal = Literal["attempts", "truncated", "no_origin", "forbidden_topic", "no_such_topic", "too_old"]
 REFUSALS: Final[Mapping[Refusal, str]] = {
     "attempts": "tried as often as --max-attempts allows",
     "truncated": "the value was cut to fit the dead-letter topic; the whole one is where the headers say",
     "no_origin": "no header says where it came from; name a topic with --to-topic",
     "forbidden_topic": "it would go to the dead-letter topic or the output topic",
     "no_such_topic": "the topic it came from is gone",
+    "too_old": "its topic keeps records of that time hardly longer (retention.ms); --time now sends it as of now",
 }
 
 _NUMBER_FORMATS: Final = {4: ">i", 8: ">q"}
@@ -45,6 +46,11 @@ class Letter:
     attempts: int
     model_version: str | None
     truncated: bool
+
+    @property
+    def time_ms(self) -> int:
+        """The original's time in milliseconds since the epoch, -1 when nobody knows."""
+        return self.record.timestamp if self.timestamp_ms is None else self.timestamp_ms
 
     @property
     def place(self) -> str:
@@ -119,8 +125,13 @@ class Guard:
         """Return the topic a letter goes to, if it may."""
         return self.to_topic or letter.topic
 
-    def refusal(self, letter: Letter, topics: Collection[str]) -> Refusal | None:
-        """Return why a letter must stay, None when it may go; `topics` are those there are."""
+    def refusal(self, letter: Letter, oldest_ms: int | None) -> Refusal | None:
+        """Return why a letter must stay, None when it may go.
+
+        Args:
+            letter: what may go.
+            oldest_ms: what is older than this time would be deleted on arrival; None when there is no such topic.
+        """
         target = self.target(letter)
         if target is None:
             return "no_origin"
@@ -130,7 +141,9 @@ class Guard:
             return "attempts"
         if letter.truncated:
             return "truncated"
-        return None if target in topics else "no_such_topic"
+        if oldest_ms is None:
+            return "no_such_topic"
+        return "too_old" if 0 <= letter.time_ms < oldest_ms else None
 
 
 def replay_headers(letter: Letter) -> list[tuple[str, bytes]]:

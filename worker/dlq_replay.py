@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Final
 
 from rich.console import Console
 
 from worker.clock import SystemClock
 from worker.dlq_letters import REFUSALS, Guard, Letter, Refusal, Wanted
 from worker.dlq_reader import LetterReader
+from worker.dlq_retention import retention_ms
 from worker.dlq_send import Sender, open_sender
 from worker.dlq_show import printable, reason_counts
 from worker.errors import ExitCode, SettingsError
@@ -27,7 +29,9 @@ from worker.replay_progress import LongRun
 from worker.replay_stop import StopSignals
 from worker.settings import WorkerSettings
 
-_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")  # a header may say anything; the client raises at other names
+# Older than this share of its topic's retention, a letter may be deleted before it is read.
+_RETENTION_SHARE: Final = 0.9
+_TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")  # a header may say anything; the client raises at other names
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class ReplayOrder:
     """What to send back, and how.
 
     Attributes:
+        as_of_now: send them with the present time instead of the original's.
         limit: most letters to send; 0 for all.
         dry_run: only print.
         sure: do not ask.
@@ -43,6 +48,7 @@ class ReplayOrder:
     wanted: Wanted
     to_topic: str | None
     max_attempts: int
+    as_of_now: bool = False
     limit: int = 0
     dry_run: bool = False
     sure: bool = False
@@ -71,7 +77,10 @@ class _Run:
         self._guard = Guard(
             order.to_topic, {settings.dead_letter_topic, settings.output_topic}, max_attempts=order.max_attempts
         )
+        self._settings = settings
+        self._now_ms = round(SystemClock().wall() * 1000)
         self._partitions: dict[str, Set[int]] = {}
+        self._oldest_ms: dict[str, int | None] = {}
         self.spans: Mapping[Partition, Span] = reader.spans(order.wanted)
 
     def letters(self, tally: _Tally) -> Iterator[tuple[Letter, str]]:
@@ -98,11 +107,20 @@ class _Run:
             done += span.size
         return done
 
+    def _oldest_of(self, topic: str) -> int | None:
+        """Return the oldest time a letter to this topic may have, asking once; None when there is no such topic."""
+        if topic not in self._oldest_ms:
+            if not self.partitions_of(topic):
+                self._oldest_ms[topic] = None
+            else:
+                kept_ms = None if self._order.as_of_now else retention_ms(self._settings, topic)
+                self._oldest_ms[topic] = 0 if kept_ms is None else self._now_ms - round(kept_ms * _RETENTION_SHARE)
+        return self._oldest_ms[topic]
+
     def _allowed(self, tally: _Tally) -> Iterator[tuple[Letter, str]]:
         for letter in self._reader.read(self.spans, self._order.wanted):
             target = self._guard.target(letter)
-            known = {target} if target is not None and self.partitions_of(target) else set()
-            refusal = self._guard.refusal(letter, known)
+            refusal = self._guard.refusal(letter, None if target is None else self._oldest_of(target))
             if refusal is not None:
                 tally.refused[refusal] += 1
             elif target is not None:
@@ -132,7 +150,7 @@ def replay_letters(settings: WorkerSettings, order: ReplayOrder) -> ExitCode:
         if asks and not _agreed(run, console):
             _say(console, "nothing sent")
             return ExitCode.INTERRUPTED
-        with StopSignals(settings.drain_deadline_s) as stop, open_sender(settings) as sender:
+        with StopSignals(settings.drain_deadline_s) as stop, open_sender(settings, as_of_now=order.as_of_now) as sender:
             return _send_all(run, sender, stop, console)
 
 

@@ -23,7 +23,7 @@ _CLOSE_S: Final = 5.0
 
 
 @contextmanager
-def open_sender(settings: WorkerSettings) -> Iterator[Sender]:
+def open_sender(settings: WorkerSettings, *, as_of_now: bool) -> Iterator[Sender]:
     """Make a sender, and give its client back at the end.
 
     Raises:
@@ -32,17 +32,24 @@ def open_sender(settings: WorkerSettings) -> Iterator[Sender]:
     with translated("connect"):
         producer = KafkaProducer(**producer_config(settings))
     try:
-        yield Sender(producer, settings.request_timeout_s)
+        yield Sender(producer, settings.request_timeout_s, as_of_now=as_of_now)
     finally:
         with translated("close"):
             producer.close(timeout=_CLOSE_S)
 
 
 class Sender:
-    """Sends letters and waits for each lot's acknowledgements. Timestamps stay the original's."""
+    """Sends letters and waits for each lot's acknowledgements.
 
-    def __init__(self, producer: KafkaProducer, timeout_s: float) -> None:
+    Args:
+        producer: of `sinks.topic.producer_config`.
+        timeout_s: longest wait for a lot.
+        as_of_now: send them with the present time instead of the original's.
+    """
+
+    def __init__(self, producer: KafkaProducer, timeout_s: float, *, as_of_now: bool) -> None:
         self._producer = producer
+        self._as_of_now = as_of_now
         self._timeout_s = timeout_s
         self._open: list[tuple[Letter, str, Any]] = []
 
@@ -54,7 +61,6 @@ class Sender:
     def send(self, letter: Letter, topic: str, partitions: Set[int]) -> None:
         """Send a letter; the one partition that may not be chosen by its key is the one it came from."""
         record = letter.record
-        stamp = record.timestamp if letter.timestamp_ms is None else letter.timestamp_ms
         home = letter.partition if topic == letter.topic and letter.partition in partitions else None
         with self._told_where(letter):
             future = self._producer.send(
@@ -63,7 +69,7 @@ class Sender:
                 record.key,
                 headers=replay_headers(letter),
                 partition=home,
-                timestamp_ms=stamp if stamp >= 0 else None,
+                timestamp_ms=letter.time_ms if letter.time_ms >= 0 and not self._as_of_now else None,
             )
         self._open.append((letter, topic, future))
 

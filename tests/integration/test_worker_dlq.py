@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -71,9 +72,8 @@ def send(bootstrap: str, records: Iterable[Outgoing], partition: int | None = No
 class Stream:
     """Topics of a test's own, and the commands on them."""
 
-    def __init__(self, bootstrap: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, bootstrap: str, name: str) -> None:
         self.bootstrap = bootstrap
-        name = uuid.uuid4().hex[:8]
         self.reviews, self.ratings, self.letters = f"reviews-{name}", f"ratings-{name}", f"dlq-{name}"
         self.repaired = f"repaired-{name}"
         self.settings = WorkerSettings(
@@ -83,7 +83,7 @@ class Stream:
             output_topic=self.ratings,
             dead_letter_topic=self.letters,
         )
-        self._capsys = capsys
+        self.capsys: pytest.CaptureFixture[str] | None = None
 
     @property
     def flags(self) -> list[str]:
@@ -96,9 +96,10 @@ class Stream:
 
     def dlq(self, *words: str) -> tuple[int, str, str]:
         """Run a verb; return its exit code, standard output and standard error."""
-        self._capsys.readouterr()
+        assert self.capsys is not None
+        self.capsys.readouterr()
         code = main(["dlq", *words, *self.flags])
-        said = self._capsys.readouterr()
+        said = self.capsys.readouterr()
         return code, said.out, said.err
 
     def listed(self, *words: str) -> list[dict[str, Any]]:
@@ -123,19 +124,16 @@ class Stream:
         return outgoing(rejected(record, reason, "value: broken", model_version="v1"), self.settings)
 
 
-@pytest.fixture
-def stream(
-    kafka: LocalKafka, clean_environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Stream:
-    del clean_environment
-    made = Stream(kafka.bootstrap, capsys)
-    kafka.create_topics({made.reviews: PARTITIONS, made.ratings: 2, made.letters: 2, made.repaired: 2})
+def new_stream(kafka: LocalKafka) -> Stream:
+    made = Stream(kafka.bootstrap, uuid.uuid4().hex[:8])
+    # The letters' times are long past, and brokers delete by them.
+    topics = {made.reviews: PARTITIONS, made.ratings: 2, made.letters: 2, made.repaired: 2}
+    kafka.create_topics(topics, {"retention.ms": "-1"})
     return made
 
 
-@pytest.fixture
-def full(stream: Stream) -> Stream:
-    """Thirty letters over two partitions, odd ones of another reason, and an aborted transaction behind them."""
+def fill(stream: Stream) -> None:
+    """Send thirty letters over two partitions, odd ones of another reason, and an aborted transaction behind them."""
     for partition in (0, 1):
         chosen = [number for number in range(LETTERS) if number % 2 == partition]
         letters = [stream.letter(number, reason="not_json" if number % 2 else "no_text") for number in chosen]
@@ -148,7 +146,30 @@ def full(stream: Stream) -> Stream:
     producer.flush()
     producer.abort_transaction()
     producer.close(5)
-    return stream
+
+
+@pytest.fixture(scope="module")
+def filled(kafka: LocalKafka) -> Stream:
+    made = new_stream(kafka)
+    fill(made)
+    return made
+
+
+@pytest.fixture
+def full(filled: Stream, clean_environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Stream:
+    """The module's letters, which a test may read and send elsewhere, but not add to."""
+    del clean_environment
+    filled.capsys = capsys
+    return filled
+
+
+@pytest.fixture
+def stream(kafka: LocalKafka, clean_environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Stream:
+    """Topics of the test's own, empty."""
+    del clean_environment
+    made = new_stream(kafka)
+    made.capsys = capsys
+    return made
 
 
 def numbers(listed: Sequence[dict[str, Any]]) -> list[int]:
@@ -233,32 +254,34 @@ def test_show_decodes_headers_and_keeps_the_text_back(full: Stream) -> None:
         (["replay", "--yes", "--to-topic", "nowhere"], "--to-topic nowhere: no such topic"),
     ],
 )
-def test_what_is_not_there_is_named(full: Stream, words: list[str], message: str) -> None:
+def test_what_is_not_there_is_named(
+    full: Stream, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
     flags = [flag for flag in full.flags if flag.partition("=")[0] not in {word.partition("=")[0] for word in words}]
     assert main(["dlq", *words, *flags]) == ExitCode.USAGE
-    assert message in full._capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_dry_run_names_the_letters_and_sends_nothing(full: Stream) -> None:
     code, out, err = full.dlq("replay", "--dry-run", "--reason", "no_text", "--limit", "2")
-    print(code, out, err)
     assert code == ExitCode.OK
     assert out.splitlines() == [f"0:{n} -> {full.reviews} key=r{2 * n} no_text attempts=1" for n in (0, 1)]
     assert "2 letters would be sent" in err
     assert read_topic(full.bootstrap, full.reviews) == []
 
 
-def test_replay_sends_letters_home_as_they_were_produced(full: Stream) -> None:
-    code, _, err = full.dlq("replay", "--yes")
-    assert (code, f"30 letters sent: {full.reviews} 30" in err) == (ExitCode.OK, True)
-    found = read_topic(full.bootstrap, full.reviews)
+def test_replay_sends_letters_home_as_they_were_produced(stream: Stream) -> None:
+    fill(stream)
+    code, _, err = stream.dlq("replay", "--yes")
+    assert (code, f"30 letters sent: {stream.reviews} 30" in err) == (ExitCode.OK, True)
+    found = read_topic(stream.bootstrap, stream.reviews)
     assert sorted(record.key for record in found) == sorted(f"r{number}".encode() for number in range(LETTERS))
     for record in found:
         number = int(record.key[1:])
         assert (record.value, record.partition) == (f'{{"number": {number}'.encode(), number % PARTITIONS)
         assert record.timestamp == TIMESTAMP_MS + number * 1000
         assert list(record.headers) == [("traceparent", b"00-1"), ("traceparent", b"00-2"), (ATTEMPTS_HEADER, b"1")]
-    assert len(full.listed()) == LETTERS  # they stay where they are
+    assert len(stream.listed()) == LETTERS  # they stay where they are
 
 
 def test_replay_to_another_topic_and_with_filters(full: Stream) -> None:
@@ -297,14 +320,39 @@ def test_letters_that_must_stay_are_counted_by_why(stream: Stream) -> None:
     assert (code, "1 letters sent" in err) == (ExitCode.OK, True)
 
 
-def test_a_replay_does_not_read_what_comes_back_meanwhile(full: Stream) -> None:
+def test_letters_that_would_be_deleted_on_arrival_stay(stream: Stream, kafka: LocalKafka) -> None:
+    now_ms = round(time.time() * 1000)
+    topics = {f"{kind}-{stream.reviews}": kind for kind in ("day", "compact", "appended")}
+    kafka.create_topics({f"day-{stream.reviews}": 1}, {"retention.ms": "86400000"})
+    kafka.create_topics({f"compact-{stream.reviews}": 1}, {"retention.ms": "86400000", "cleanup.policy": "compact"})
+    kafka.create_topics(
+        {f"appended-{stream.reviews}": 1}, {"retention.ms": "86400000", "message.timestamp.type": "LogAppendTime"}
+    )
+    for number, age_h in enumerate((1, 25)):
+        record = make_record(" ", key=b"k", topic=stream.reviews, offset=number, timestamp=now_ms - age_h * 3600_000)
+        send(stream.bootstrap, [outgoing(rejected(record, "no_text", "", model_version="v1"), stream.settings)], 0)
+    for topic, kind in topics.items():
+        code, _, err = stream.dlq("replay", "--yes", "--to-topic", topic)
+        assert code == (ExitCode.INPUT if kind == "day" else ExitCode.OK)
+        assert f"{1 if kind == 'day' else 2} letters sent: {topic}" in err
+    assert (
+        "1 not: its topic keeps records of that time hardly longer"
+        in stream.dlq("replay", "--dry-run", "--to-topic", f"day-{stream.reviews}")[2]
+    )
+    code, _, _ = stream.dlq("replay", "--yes", "--to-topic", f"day-{stream.reviews}", "--from", "1", "--time", "now")
+    assert code == ExitCode.OK
+    assert read_topic(stream.bootstrap, f"day-{stream.reviews}")[-1].timestamp >= now_ms
+
+
+def test_a_replay_does_not_read_what_comes_back_meanwhile(stream: Stream) -> None:
+    fill(stream)
     wanted = Wanted(EARLIEST, LATEST)
-    with LetterReader(full.settings, ManualClock()) as reader:
+    with LetterReader(stream.settings, ManualClock()) as reader:
         spans = reader.spans(wanted)
         seen = []
         for letter in reader.read(spans, wanted):
             seen.append(letter.place)
-            send(full.bootstrap, [full.letter(100 + len(seen))], letter.record.partition)
+            send(stream.bootstrap, [stream.letter(100 + len(seen))], letter.record.partition)
             if len(seen) > LETTERS:
                 break
     assert len(seen) == LETTERS

@@ -109,7 +109,7 @@ def test_a_record_is_tried_max_attempts_times_and_no_more(max_attempts: int, rou
         tried += 1
         letter = read_letter(dead(record))
         assert letter.attempts == outcome.letter.attempts == tried
-        if guard.refusal(letter, {"reviews"}):
+        if guard.refusal(letter, 0):
             break
         record = make_record(letter.record.value, headers=replay_headers(letter))
     assert tried == min(max_attempts, 1 + rounds)
@@ -164,7 +164,6 @@ def test_filters_narrow_by_reason_topic_and_time() -> None:
 
 
 def test_guard_lets_go_only_what_can_not_come_round() -> None:
-    topics = {"reviews", "repaired", "reviews.dlq", "ratings"}
     forbidden = {"reviews.dlq", "ratings"}
     letter = read_letter(dead(make_record(" ")))
     tired = read_letter(dead(make_record(" ", headers=[(ATTEMPTS_HEADER, b"2")])))
@@ -173,15 +172,24 @@ def test_guard_lets_go_only_what_can_not_come_round() -> None:
     output = read_letter(dead(make_record(" ", topic="ratings")))
     home = Guard(None, forbidden, 3)
     elsewhere = Guard("repaired", forbidden, 3)
-    assert home.refusal(letter, topics) is None
-    assert home.refusal(letter, topics - {"reviews"}) == "no_such_topic"
-    assert home.refusal(tired, topics) == "attempts"
-    assert elsewhere.refusal(tired, topics) == "attempts"
-    assert home.refusal(nowhere, topics) == "no_origin"
-    assert elsewhere.refusal(nowhere, topics) is None
-    assert home.refusal(itself, topics) == home.refusal(output, topics) == "forbidden_topic"
-    assert elsewhere.refusal(output, topics) is None
-    assert Guard("reviews.dlq", forbidden, 3).refusal(letter, topics) == "forbidden_topic"
+    assert home.refusal(letter, 0) is None
+    assert home.refusal(letter, None) == "no_such_topic"
+    assert home.refusal(tired, 0) == "attempts"
+    assert elsewhere.refusal(tired, 0) == "attempts"
+    assert home.refusal(nowhere, 0) == "no_origin"
+    assert elsewhere.refusal(nowhere, 0) is None
+    assert home.refusal(itself, 0) == home.refusal(output, 0) == "forbidden_topic"
+    assert elsewhere.refusal(output, 0) is None
+    assert Guard("reviews.dlq", forbidden, 3).refusal(letter, 0) == "forbidden_topic"
+
+
+def test_letter_older_than_its_topic_keeps_records_stays() -> None:
+    guard = Guard(None, (), 3)
+    letter = read_letter(dead(make_record(" ")))
+    assert guard.refusal(letter, TIMESTAMP_MS) is None
+    assert guard.refusal(letter, TIMESTAMP_MS + 1) == "too_old"
+    timeless = read_letter(make_record("x", timestamp=-1, headers=[(f"{SPRING}original-topic", b"t")]))
+    assert guard.refusal(timeless, TIMESTAMP_MS) is None
 
 
 def test_nothing_printed_can_steer_a_terminal() -> None:
