@@ -1,9 +1,11 @@
 -- Writes a batch of ratings and deletions, each fenced by its source position: an older position never overwrites a
--- newer one, the same position twice is once. Atomic, one call a batch; worker/sinks/redis.py is the only caller.
+-- newer one, the same position twice counts once, and the later decision on it stays: a crash between Redis and the
+-- commit leaves a rating that nobody published, perhaps another bundle's. Atomic, one call a batch;
+-- worker/sinks/redis.py is the only caller.
 --
 -- KEYS     per operation: rating key, deletion marker; then one summary key per app (standalone only)
--- ARGV[1]  JSON: [{"fields": [name, value, ...] or null for a deletion, "position": [topic, topic id, partition,
---          offset, timestamp ms], "app": app id, "star": label, "summary": index into KEYS or 0}, ...]
+-- ARGV[1]  JSON: [{"fields": [name, value, ...] or null for a deletion, "rated_at": UTC or null, "position": [topic,
+--          topic id, partition, offset, timestamp ms], "star": label, "summary": index into KEYS or 0}, ...]
 -- ARGV[2]  life of a rating in seconds, 0 for ever
 -- ARGV[3]  life of a deletion marker in seconds
 -- Returns  one string: per operation 'w' written, 'd' deleted, 's' stale, 'r' replay (the same position again)
@@ -32,10 +34,12 @@ local rating_ttl, marker_ttl = tonumber(ARGV[2]), tonumber(ARGV[3])
 local results = {}
 for number, operation in ipairs(operations) do
   local key, marker = KEYS[number * 2 - 1], KEYS[number * 2]
-  local stored = redis.call('HMGET', key, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5], 'summary', 'rating')
+  local stored = redis.call('HMGET', key, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5], 'summary', 'rating',
+    'rated_at')
   local fence = stored[4] and stored or redis.call('HMGET', marker, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5])
   local order = fence[4] and compare(fence, operation.position) or 1
-  if order < 1 then
+  local again = order == 0 and stored[8] and operation.rated_at ~= cjson.null and operation.rated_at > stored[8]
+  if order < 1 and not again then
     results[number] = order == 0 and 'r' or 's'
   else
     -- What this review counted for until now is taken back, in the summary that it was counted in.
@@ -60,7 +64,7 @@ for number, operation in ipairs(operations) do
       end
       if rating_ttl > 0 then redis.call('EXPIRE', key, rating_ttl) else redis.call('PERSIST', key) end
       if not stored[4] then redis.call('DEL', marker) end
-      results[number] = 'w'
+      results[number] = again and 'r' or 'w'
     end
   end
 end
