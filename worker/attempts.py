@@ -65,6 +65,7 @@ class Attempts:
         self._limit = limit
         self._notes: dict[Partition, Attempt] = {}
         self._alone_until: dict[Partition, int] = {}
+        self._condemned: dict[Partition, int] = {}
 
     def split(self, records: Sequence[Record]) -> list[Sequence[Record]]:
         """Cut a batch into what may be tried together, each partition's order kept: as a rule, the batch itself.
@@ -103,7 +104,9 @@ class Attempts:
             if before is not None and before.first == first and before.alone == (first == last):
                 lives = before.lives + (before.life != self._life)
                 if before.alone and before.lives >= self._limit and before.life != self._life:
-                    condemned.add((partition, first))
+                    self._condemned[partition] = first
+            if self._condemned.get(partition) == first == last:
+                condemned.add((partition, first))  # also when its rejection must be tried again in this life
             notes[partition] = Attempt(first, last, lives, self._life)
         self._ledger.save_attempts(notes)
         self._notes |= notes
@@ -133,6 +136,7 @@ class Attempts:
         for partition in partitions:
             self._notes.pop(partition, None)
             self._alone_until.pop(partition, None)
+            self._condemned.pop(partition, None)
 
     def _learn(self, records: Sequence[Record]) -> None:
         """Read the notes that former lives left for partitions seen for the first time."""

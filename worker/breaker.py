@@ -27,9 +27,11 @@ class Breaker:
         self._consecutive = consecutive
         self._window: deque[bool] = deque(maxlen=window_records)
         self._row = 0
+        self._before = (self._window, self._row)
 
     def opens(self, settled: Sequence[Settled]) -> str | None:
         """Count a batch that is about to be published; return why it must not be, or None."""
+        self._before = (self._window.copy(), self._row)
         longest = 0
         for each in settled:
             rejected = isinstance(each, Rejected)
@@ -42,3 +44,7 @@ class Breaker:
         if seen >= min(_LEAST_RECORDS, self._window.maxlen or _LEAST_RECORDS) and wrong > self._share * seen:
             return f"{wrong} of the last {seen} records can not be rated (WORKER_BREAKER_SHARE={self._share})"
         return None
+
+    def take_back(self) -> None:
+        """Forget the last batch: a service failed, its records come again and would count again."""
+        self._window, self._row = self._before

@@ -124,10 +124,14 @@ class Pipeline:
         reason = self.breaker.opens(settled)
         if reason is not None:
             raise StreamRejectedError(f"dead-letter breaker: {reason}; look at the dead letters, then restart")
-        with self._timed("redis"):
-            self.store.write(settled)
-        with self._timed("topic"):
-            self._deliver(settled, next_offsets(records))
+        try:
+            with self._timed("redis"):
+                self.store.write(settled)
+            with self._timed("topic"):
+                self._deliver(settled, next_offsets(records))
+        except TransientError:
+            self.breaker.take_back()
+            raise
         self.backoff.reset()
         self.metrics.checkpoints.labels("committed").inc()
         self.metrics.count_settled(settled, self.clock.wall())

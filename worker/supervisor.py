@@ -37,7 +37,7 @@ from worker.pages import serve_pages
 from worker.settings import WorkerSettings
 from worker.status import SupervisedHealth
 
-_CRASHES: Final = 5  # so many within the window, and the supervisor gives up
+_CRASHES: Final = 5  # so many within the window, at least, and the supervisor gives up
 _WINDOW_S: Final = 300.0
 _LOOK_EVERY_S: Final = 0.2
 # Starting such a child again would end the same way.
@@ -50,7 +50,7 @@ class _Child:
     status_file: Path
     process: subprocess.Popen[bytes] | None = None
     start_at: float = 0.0
-    crashes: deque[float] = field(default_factory=lambda: deque(maxlen=_CRASHES))
+    crashes: deque[float] = field(default_factory=deque)
     backoff: Backoff = field(default_factory=lambda: Backoff(base_s=0.5, cap_s=30.0))
 
 
@@ -132,13 +132,18 @@ class Supervisor:
         child.status_file.unlink(missing_ok=True)
         now = time.monotonic()
         child.crashes.append(now)
+        while now - child.crashes[0] > _WINDOW_S:
+            child.crashes.popleft()
         wait_s = child.backoff.next_s()
         child.start_at = now + wait_s
         self._log(logging.ERROR, "process_ended", slot=child.slot, exit_code=returned, restart_in_s=round(wait_s, 2))
         if returned in _FINAL:
             return ExitCode(returned)
-        if len(child.crashes) == _CRASHES and now - child.crashes[0] < _WINDOW_S:
-            self._log(logging.ERROR, "process_given_up", slot=child.slot, crashes=_CRASHES, window_s=_WINDOW_S)
+        # A record that kills takes 2 x max_attempts lives until it is dead-lettered; giving up before would leave it
+        # there for ever. So two such records in a row must fit.
+        if len(child.crashes) >= max(_CRASHES, 4 * self._settings.max_attempts + 1):
+            crashes = len(child.crashes)
+            self._log(logging.ERROR, "process_given_up", slot=child.slot, crashes=crashes, window_s=_WINDOW_S)
             return ExitCode.CHILDREN
         return None
 
