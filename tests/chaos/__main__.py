@@ -1,0 +1,51 @@
+"""`python -m tests.chaos`: plays the cases and prints the table; exits with 1 when a row is bad.
+
+Owns the command line. `make chaos` runs it; `--plant` shows that the suite can turn red.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from deploy.process import ServiceUnavailable
+from tests.chaos import planted, table
+from tests.chaos.cases import CASES
+from tests.chaos.scene import open_stage
+from tests.chaos.soak import soak_case
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Play what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__.partition(":")[2].strip())
+    parser.add_argument("--case", action="append", choices=sorted(CASES), help="only this one; may be repeated")
+    parser.add_argument("--list", action="store_true", help="say what each case does, and end")
+    parser.add_argument("--full", action="store_true", help="the full counts: 50 kills in 50,000 reviews, and so on")
+    parser.add_argument("--plant", action="append", default=[], choices=sorted(planted.FAULTS), help="a fault to find")
+    parser.add_argument("--soak", type=int, metavar="N", help="instead: N reviews, kills all along; by hand")
+    parser.add_argument("--data", type=Path, help="with --soak: CSV.gz of real reviews (column content)")
+    chosen = parser.parse_args(arguments)
+    if chosen.list:
+        for case in CASES.values():
+            print(f"{case.name}\n    {case.story}")
+        return 0
+    cases = [CASES[name] for name in chosen.case or CASES]
+    if chosen.soak:
+        cases = [soak_case(chosen.soak, chosen.data)]
+    rows = []
+    try:
+        with open_stage(plants=chosen.plant, full=chosen.full) as stage:
+            print(table.HEAD, flush=True)
+            for case in cases:
+                rows.append(case.play(stage))
+                print(table.line(rows[-1]), flush=True)
+    except ServiceUnavailable as unavailable:
+        print(unavailable, file=sys.stderr)
+        return 69  # EX_UNAVAILABLE of sysexits.h, as `python -m deploy.kafka`
+    print(table.total(rows))
+    return 0 if all(row.good for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

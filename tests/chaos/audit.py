@@ -1,0 +1,189 @@
+"""The auditor: an independent client (librdkafka, read_committed) that reads everything and counts.
+
+Owns the definition of lost and duplicated. Never knows what was done to the workers. Every input record must be
+settled exactly once, as its header `expect` says; Redis must say what the output topic says last of each review.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import redis
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+
+from tests.chaos.reviews import EXPECT
+
+_READ_S: Final = 60.0
+_EXAMPLES: Final = 3
+
+Outcome = tuple[Any, ...]  # ("rated", partition, offset, id, star), ("rejected", partition, offset, reason), ("deleted", id)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the auditor found; `wrong` is empty when all is well."""
+
+    reviews: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    dead_lettered: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What was produced: how often each outcome is due, and where the newest record of each review is."""
+
+    due: Counter[Outcome] = field(default_factory=Counter)
+    newest: dict[str, tuple[int, int] | None] = field(default_factory=dict)  # None: it was deleted
+
+    def read(self, bootstrap: str, topic: str) -> None:
+        """Add what a topic holds now; call it before a topic is deleted, too."""
+        for message in read_topic(bootstrap, topic):
+            at = (message.partition(), message.offset())
+            expect = dict(message.headers())[EXPECT].decode()
+            kind, _, detail = expect.partition(":")
+            key = message.key().decode()
+            if kind == "rated":
+                self.due["rated", *at, key, int(detail or 0)] += 1
+            elif kind == "rejected":
+                self.due["rejected", *at, detail] += 1
+            else:
+                self.due["deleted", key] += 1
+            if kind != "rejected":
+                self.newest[key] = at if kind == "rated" else None
+
+
+def audit(ledger: Ledger, bootstrap: str, topics: tuple[str, str], store: redis.Redis, prefix: str) -> Verdict:
+    """Hold the output topics and Redis against the ledger.
+
+    Args:
+        ledger: what was produced.
+        bootstrap: the brokers.
+        topics: of ratings and of dead letters.
+        store: where the ratings are, by id.
+        prefix: of their keys.
+    """
+    verdict = Verdict(reviews=ledger.due.total())
+    found: Counter[Outcome] = Counter()
+    last: dict[str, Mapping[str, Any] | None] = {}
+    blind = all(outcome[-1] == 0 for outcome in ledger.due if outcome[0] == "rated")
+    for message in read_topic(bootstrap, topics[0]):
+        key, value = message.key().decode(), message.value()
+        rating = None if value is None else json.loads(value)
+        last[key] = rating
+        if rating is None:
+            found["deleted", key] += 1
+        else:
+            source = rating["source"]
+            found["rated", source["partition"], source["offset"], key, 0 if blind else rating["rating"]] += 1
+    for message in read_topic(bootstrap, topics[1]):
+        headers = dict(message.headers())
+        at = (int(headers["__connect.errors.partition"]), int(headers["__connect.errors.offset"]))
+        found["rejected", *at, headers["starstream-reason"].decode()] += 1
+        verdict.dead_lettered += 1
+    lost, extra = ledger.due - found, found - ledger.due
+    verdict.lost, verdict.duplicated = lost.total(), extra.total()
+    verdict.wrong += _examples("lost", lost) + _examples("duplicated or unexpected", extra)
+    verdict.wrong += _stale(ledger, last)
+    verdict.wrong += _redis_differs(last, store, prefix)
+    return verdict
+
+
+def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") -> Iterator[Any]:
+    """Yield every record of a topic, each partition in order, up to its end as of now.
+
+    An open transaction holds the end back; it is waited for.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "auditor",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": isolation,
+        }
+    )
+    try:
+        partitions = sorted(consumer.list_topics(topic, timeout=_READ_S).topics[topic].partitions)
+        ends = {each: consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=_READ_S)[1] for each in partitions}
+        waiting = {each for each, end in ends.items() if end > 0}
+        consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in waiting])
+        while waiting:
+            message = consumer.poll(_READ_S)
+            assert message is not None, f"{topic}: nothing for {_READ_S} s, partitions {waiting} not read to {ends}"
+            error = message.error()
+            if error is None:
+                if message.offset() < ends[message.partition()]:
+                    yield message
+                at = message.offset() + 1
+            elif error.code() == KafkaError._PARTITION_EOF:
+                at = message.offset()
+            else:
+                raise AssertionError(f"{topic}: {error}")
+            if at >= ends[message.partition()]:
+                waiting.discard(message.partition())
+    finally:
+        consumer.close()
+
+
+def _stale(ledger: Ledger, last: Mapping[str, Mapping[str, Any] | None]) -> list[str]:
+    """Return reviews whose last word in the topic is not that of their newest record."""
+    stale: Counter[Outcome] = Counter()
+    for key, rating in last.items():
+        at = None if rating is None else (rating["source"]["partition"], rating["source"]["offset"])
+        stale[key, at, ledger.newest.get(key)] += at != ledger.newest.get(key)
+    return _examples("last word is of an older record", +stale)
+
+
+def _redis_differs(last: Mapping[str, Mapping[str, Any] | None], store: redis.Redis, prefix: str) -> list[str]:
+    differs: Counter[Outcome] = Counter()
+    summaries: dict[str, Counter[str]] = {}
+    stored = _hashes(store, f"{prefix}rating:")
+    for key, rating in last.items():
+        fields = stored.pop(f"{{{key}}}", None)
+        if rating is None or fields is None:
+            differs[key, "in Redis" if fields else "not in Redis"] += (rating is None) != (fields is None)
+            continue
+        said = {
+            "rating": str(rating["rating"]),
+            "model_version": rating["model_version"],
+            "source_partition": str(rating["source"]["partition"]),
+            "source_offset": str(rating["source"]["offset"]),
+        }
+        for name, value in said.items():
+            differs[key, name, f"Redis {fields[name]}", f"topic {value}"] += fields[name] != value
+        if rating["app_id"]:
+            _count(summaries.setdefault(rating["app_id"], Counter()), rating["rating"])
+    for key in stored:
+        differs[key, "only in Redis"] += 1
+    kept = _hashes(store, f"{prefix}summary:")
+    for app, summary in summaries.items():
+        fields = kept.pop(f"{{{app}}}", {})
+        differs["summary", app] += {name: int(value) for name, value in fields.items() if int(value)} != dict(summary)
+    return _examples("Redis differs from the topic", +differs)
+
+
+def _count(summary: Counter[str], star: int) -> None:
+    summary["count"] += 1
+    summary["sum"] += star
+    summary[f"count:{star}"] += 1
+
+
+def _hashes(store: redis.Redis, prefix: str) -> dict[str, dict[str, str]]:
+    keys = [str(key) for key in store.scan_iter(f"{prefix}*", count=5000)]
+    pipeline = store.pipeline(transaction=False)
+    for key in keys:
+        pipeline.hgetall(key)
+    return {key.removeprefix(prefix): fields for key, fields in zip(keys, pipeline.execute(), strict=True)}
+
+
+def _examples(what: str, found: Counter[Outcome]) -> list[str]:
+    if not found:
+        return []
+    first: Iterable[Outcome] = list(found)[:_EXAMPLES]
+    return [f"{what}: {found.total()}, such as " + "; ".join(map(str, first))]

@@ -1,0 +1,15 @@
+"""What is done to the workers: one function a case, its docstring saying what it kills and when.
+
+Owns the list. `crash` kills processes, `away` takes services away, `poison` feeds what can not be rated, `group`
+moves partitions and topics.
+"""
+
+from __future__ import annotations
+
+from tests.chaos.cases.away import AWAY
+from tests.chaos.cases.crash import CRASH
+from tests.chaos.cases.group import GROUP
+from tests.chaos.cases.play import Case
+from tests.chaos.cases.poison import POISON
+
+CASES: dict[str, Case] = {case.name: case for case in (*CRASH, *GROUP, *AWAY, *POISON)}

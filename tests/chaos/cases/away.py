@@ -1,0 +1,175 @@
+"""Cases that take services away: the broker, Redis, the network to it, the dead-letter topic, the broker's disk."""
+
+from __future__ import annotations
+
+import resource
+from typing import Final
+
+from tests.chaos.audit import Verdict
+from tests.chaos.cases.play import Case
+from tests.chaos.proxy import Proxy
+from tests.chaos.reviews import garbage, mixed
+from tests.chaos.scene import SESSION_S, Scene
+from tests.chaos.workers import Worker
+
+
+def broker_crash(scene: Scene) -> Verdict:
+    """kill -9 the broker while a worker's transaction is open and again under plain load, and restart it; the worker
+    stays.
+    """
+    held = scene.worker("held", "--fail=before_end:hold:2", ready=False)
+    scene.worker("other")
+    held.wait_ready()
+    scene.produce(mixed(scene.sent, 4_000, scene.random))
+    held.wait_reached("before_end")
+    _crash_broker(scene)
+    held.release("before_end")
+    scene.settle()
+    scene.produce(mixed(scene.sent, 4_000, scene.random))
+    _crash_broker(scene)
+    return scene.finish()
+
+
+def answer_lost(scene: Scene) -> Verdict:
+    """The broker carries out a transaction's commit and its answer is lost (three times): the worker cannot know
+    whether it was, and must rate nothing twice.
+    """
+    lossy = [f"--fail=answer:lose:{call}" for call in (2, 5, 6)]
+    scene.worker("one", *lossy)
+    for _ in range(4):
+        scene.produce(mixed(scene.sent, 1_000, scene.random))
+        scene.settle()
+    scene.kills = len(lossy)
+    return scene.finish()
+
+
+def _crash_broker(scene: Scene) -> None:
+    scene.stage.kafka.kill()
+    scene.hurt()
+    scene.stage.kafka.start()
+    scene.healed()
+
+
+def redis_restart(scene: Scene) -> Verdict:
+    """kill -9 Redis (append-only file on) three times under load, and start it again at once."""
+    scene.worker("one")
+    for _ in range(3):
+        before = scene.published()
+        scene.produce(mixed(scene.sent, 2_000, scene.random))
+        scene.wait("some output", lambda before=before: scene.published() > before)
+        scene.stage.redis.kill()
+        scene.hurt()
+        scene.stage.redis.start()
+        scene.healed()
+    return scene.finish()
+
+
+def redis_away(scene: Scene) -> Verdict:
+    """Redis is away for longer than the session's time-out, under load: the worker says why it is not ready, keeps
+    its partitions, and goes on when Redis is back.
+    """
+    worker = scene.worker("patient")
+    scene.produce(mixed(scene.sent, 1_000, scene.random))
+    scene.settle()
+    lost = 'starstream_rebalances_total{event="lost"}'
+    scene.stage.redis.kill()
+    scene.hurt()
+    scene.produce(mixed(scene.sent, scene.stage.scaled(8_000, 40_000), scene.random))
+    worker.wait_reason("redis", "refused")
+    published = scene.published()
+    _watch(worker, 2 * SESSION_S)
+    assert scene.published() == published, "something was published while Redis was away"
+    scene.stage.redis.start()
+    scene.healed()
+    scene.settle()
+    assert worker.metric(lost) == 0, "the worker lost its partitions while it waited"
+    return scene.finish()
+
+
+def _watch(worker: Worker, seconds: float) -> None:
+    """Let time pass: the outage's length is the case. The worker must stay alive, not ready, and say why."""
+    import time
+
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        reasons = worker.reasons
+        assert reasons, f"{worker.name} says that it is ready"
+        worker.weigh()
+        time.sleep(0.2)
+
+
+def redis_slow(scene: Scene) -> Verdict:
+    """Through a proxy, Redis answers late, later than the time-out, not at all, and its connections are cut in the
+    middle of writes, five times.
+    """
+    with Proxy(scene.stage.redis.port) as proxy:
+        worker = scene.worker("one", redis_url=f"redis://127.0.0.1:{proxy.port}/0", redis_timeout_s=1)
+        proxy.slow(0.2)
+        scene.hurt()
+        scene.produce(mixed(scene.sent, 1_000, scene.random))
+        scene.settle()
+        proxy.slow(3.0)
+        scene.hurt()
+        scene.produce(mixed(scene.sent, 1_000, scene.random))
+        worker.wait_reason("redis", "Timeout")
+        proxy.heal()
+        scene.healed()
+        scene.settle()
+        proxy.silence()
+        scene.hurt()
+        scene.produce(mixed(scene.sent, 1_000, scene.random))
+        worker.wait_reason("redis", "Timeout")
+        proxy.heal()
+        scene.healed()
+        scene.settle()
+        for _ in range(5):
+            before = scene.published()
+            scene.produce(mixed(scene.sent, 1_000, scene.random))
+            scene.wait("some output", lambda before=before: scene.published() > before)
+            proxy.cut()
+            scene.hurt()
+        return scene.finish()
+
+
+def dlq_missing(scene: Scene) -> Verdict:
+    """The dead-letter topic does not exist when the first invalid record comes: the worker says so and waits, nothing
+    is skipped, and it goes on once the topic is there.
+    """
+    scene.delete_topic(scene.letters)
+    worker = scene.worker("one", ready=False)
+    scene.produce(mixed(scene.sent, 1_000, scene.random))
+    scene.hurt()
+    worker.wait_reason("kafka", scene.letters, 90)
+    scene.produce(garbage(number) for number in range(scene.sent, scene.sent + 20))
+    scene.create_topics(scene.letters)
+    scene.healed()
+    return scene.finish()
+
+
+def disk_full(scene: Scene) -> Verdict:
+    """The broker's disk refuses writes (a limit on the size of its files, set from outside): Kafka gives up its only
+    log folder and ends; the disk gets room again, and it is restarted.
+    """
+    worker = scene.worker("one")
+    scene.produce(mixed(scene.sent, 1_000, scene.random))
+    scene.settle()
+    resource.prlimit(scene.stage.kafka.pid, resource.RLIMIT_FSIZE, (1024, 1024))
+    scene.hurt()
+    scene.produce(mixed(scene.sent, 2_000, scene.random), wait=False)
+    scene.wait("the broker gave up", lambda: not scene.stage.kafka.running, 60)
+    worker.wait_reason("kafka", "kafka", 90)
+    scene.stage.kafka.start()
+    scene.healed()
+    scene.produce([])  # waits for what is on its way
+    return scene.finish()
+
+
+AWAY: Final = (
+    Case(broker_crash),
+    Case(answer_lost),
+    Case(redis_restart),
+    Case(redis_away),
+    Case(redis_slow),
+    Case(dlq_missing),
+    Case(disk_full),
+)

@@ -1,0 +1,126 @@
+"""Cases that kill worker processes: at random, and at each point between two polls."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.chaos.audit import Verdict
+from tests.chaos.cases.play import Case
+from tests.chaos.reviews import mixed, review
+from tests.chaos.scene import Scene
+from tests.chaos.workers import Worker
+
+_SMALL_BATCHES: Final = {"batch-bytes": 8_000}  # a poll brings several batches, so some wait while one commits
+
+
+def kill_random(scene: Scene) -> Verdict:
+    """kill -9 one of two workers, at random, again and again while reviews stream in; one is a static member of the
+    group, one is not. (20 kills in 20,000 reviews; --full: 50 in 50,000.)
+    """
+    return _killed_at_random(scene, scene.stage.scaled(20, 50), scene.stage.scaled(20_000, 50_000))
+
+
+def kill_at_least_once(scene: Scene) -> Verdict:
+    """The same with WORKER_DELIVERY=at_least_once, and kills between publishing and committing: nothing is lost,
+    duplicates are counted and allowed.
+    """
+    for _ in range(2):
+        doomed = scene.worker("doomed", "--fail=before_offsets:die:2", instance_id="doomed", ready=False)
+        scene.produce(mixed(scene.sent, 1_000, scene.random))
+        doomed.wait_dead(-9)
+        scene.hurt()
+    return _killed_at_random(scene, 4, 6_000)
+
+
+def _killed_at_random(scene: Scene, kills: int, reviews: int) -> Verdict:
+    workers = [_start(scene, 0), _start(scene, 1)]
+    for _ in range(kills):
+        before = scene.published()
+        scene.produce(mixed(scene.sent, reviews // kills, scene.random))
+        goal = before + scene.random.randrange(reviews // kills)
+        _until(scene, goal, scene.random.uniform(0.5, 4.0))
+        victim = scene.random.randrange(2)
+        scene.kill(workers[victim])
+        workers[victim] = _start(scene, victim, ready=False)
+    for each in workers:
+        each.wait_ready()
+    return scene.finish()
+
+
+def _start(scene: Scene, number: int, *, ready: bool = True) -> Worker:
+    static = {"instance-id": "static"} if number == 0 else {}
+    return scene.worker(f"w{number}-", ready=ready, **static, **_SMALL_BATCHES)
+
+
+def _until(scene: Scene, goal: int, at_most_s: float) -> None:
+    """Wait for so much output; a worker that is just starting may be killed without any."""
+    try:
+        scene.wait("some output", lambda: scene.published() >= goal, at_most_s)
+    except AssertionError:
+        return
+
+
+def kill_redis_commit(scene: Scene) -> Verdict:
+    """kill -9 around the write to Redis: before it, half way through it, and between it and the transaction."""
+    return _killed_at(scene, "noted", "before_redis", "half_redis", "before_commit")
+
+
+def kill_produce_commit(scene: Scene) -> Verdict:
+    """kill -9 inside the transaction: outcomes sent but no offsets, offsets sent but not committed, somewhere in the
+    commit, and right after it.
+    """
+    return _killed_at(scene, "after_send", "before_end", "during_end", "during_end", "after_end")
+
+
+def _killed_at(scene: Scene, *points: str) -> Verdict:
+    """Let one worker after the other die at its third batch; the next continues in its name."""
+    for point in points:
+        doomed = scene.worker("doomed", f"--fail={point}:die:3", instance_id="one", ready=False, **_SMALL_BATCHES)
+        scene.produce(mixed(scene.sent, 1_500, scene.random))
+        doomed.wait_dead(-9)
+        scene.hurt()
+    scene.worker("heir", instance_id="one")
+    return scene.finish()
+
+
+def clock_back(scene: Scene) -> Verdict:
+    """The wall clock of one worker jumps back by up to an hour at any moment, linger and transactions included, and
+    it is killed and restarted once meanwhile; `time.monotonic` is the only clock that decides.
+    """
+    for _ in range(2):
+        jumpy = scene.worker("jumpy", "--clock", instance_id="jumpy", linger_s=0.2, idle_s=0.1)
+        for _ in range(10):
+            before = scene.published()
+            scene.produce(review(number) for number in range(scene.sent, scene.sent + 100))
+            scene.wait("the batch, within its linger", lambda before=before: scene.published() > before, 30)
+        scene.kill(jumpy)
+    scene.worker("heir", instance_id="jumpy")
+    return scene.finish()
+
+
+def new_bundle(scene: Scene) -> Verdict:
+    """Workers are restarted with another bundle under load, each dying between Redis and the transaction, so that
+    one bundle's ratings are in Redis when another's are published.
+    """
+    from tests.chaos.scene import OTHER_VERSION, TOY
+
+    own = next(path.name for path in TOY.iterdir() if path.is_dir())
+    for version in (own, OTHER_VERSION, own):
+        scene.publish_bundle(version)
+        doomed = scene.worker("doomed", "--fail=before_commit:die:3", instance_id="one", ready=False, **_SMALL_BATCHES)
+        scene.produce(mixed(scene.sent, 1_000, scene.random))
+        doomed.wait_dead(-9)
+        scene.hurt()
+    scene.publish_bundle(OTHER_VERSION)
+    scene.worker("heir", instance_id="one")
+    return scene.finish()
+
+
+CRASH: Final = (
+    Case(kill_random),
+    Case(kill_redis_commit),
+    Case(kill_produce_commit),
+    Case(new_bundle),
+    Case(clock_back),
+    Case(kill_at_least_once, delivery="at_least_once"),
+)

@@ -1,0 +1,56 @@
+"""How a case is played: on a scene of its own, to the end, into a row of the table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.chaos.audit import Verdict
+from tests.chaos.scene import Row, Scene, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A case: what is done, and what may come of it.
+
+    Attributes:
+        act: does it and returns the auditor's verdict; its docstring says what it kills and when.
+        delivery: the workers' mode; at-least-once may duplicate.
+    """
+
+    act: Callable[[Scene], Verdict]
+    delivery: str = "exactly_once"
+
+    @property
+    def name(self) -> str:
+        """The name on the command line and in the table."""
+        return self.act.__name__
+
+    @property
+    def story(self) -> str:
+        """What it does, in a paragraph."""
+        return " ".join((self.act.__doc__ or "").split())
+
+    def play(self, stage: Stage) -> Row:
+        """Play it and return its row; what went wrong is in it, nothing is raised but a broken stage."""
+        started = time.monotonic()
+        stage.kafka.start()
+        stage.redis.start()
+        scene = Scene(stage, self.name, delivery=self.delivery)
+        row = Row(self.name)
+        try:
+            verdict = self.act(scene)
+            row.reviews, row.dead_lettered = verdict.reviews, verdict.dead_lettered
+            row.lost, row.duplicated = verdict.lost, verdict.duplicated
+            forgiven = ("duplicated", "Redis differs") if self.delivery == "at_least_once" else ()
+            row.wrong += [line for line in verdict.wrong if not line.startswith(forgiven or ("\0",))]
+            if not verdict.reviews:
+                row.wrong.append("nothing was produced")
+        except (AssertionError, TimeoutError) as error:
+            row.wrong.append(str(error))
+        finally:
+            row.wrong += scene.close()
+        row.kills, row.recovery_s = scene.kills, scene.recovery_s
+        row.seconds = time.monotonic() - started
+        return row

@@ -1,0 +1,249 @@
+"""Starts a worker with something wrong in it: `python -m tests.chaos.launcher [--fail ..] [--plant ..] -- run FLAGS`.
+
+Owns the fail points and the planted faults, so that `worker/` itself knows nothing of tests. A fail point is
+`POINT:ACTION:CALL`: at the CALL-th time the loop comes to POINT, do ACTION:
+
+    die     SIGKILL itself
+    stop    SIGSTOP itself; once continued, wait until the group has noticed, then go on as if nothing had happened
+    lose    let the call have its effect and raise as if the broker's answer had been lost
+    hold    tell the harness (`POINT.reached`) and wait for its answer (`POINT.release`), both files in --signals
+
+The points are the ones a crash can hit between two polls, in order (README.md has what each leaves behind):
+
+    noted          what is about to be tried is noted in Redis, nothing is rated yet
+    before_redis   rated, nothing written
+    half_redis     half of the batch is in Redis
+    before_commit  Redis has the batch, the transaction has not begun
+    after_send     the outcomes are in the log of the brokers, the offsets are not
+    before_end     the offsets are in the transaction as well, it is still open
+    during_end     somewhere inside the transaction's commit
+    answer         committed, and the broker's answer is on its way
+    after_end      committed; nobody knows yet
+    before_offsets at-least-once: published and acknowledged, offsets not committed
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import kafka
+
+import worker.__main__ as command
+import worker.app
+import worker.pipeline
+import worker.supervisor
+from tests.chaos import planted
+from worker.classifier import TfliteClassifier
+from worker.sinks.redis import RedisStore
+from worker.sinks.transaction import ExactlyOnce
+from worker.source import KafkaSource
+
+KILLER = "segfault"  # a review with this word kills the process that rates it
+_NOTICE_S: Final = 8.0  # longest wait of a continued process for the group's verdict
+_LOOK_EVERY_S: Final = 0.02
+
+
+@dataclass(slots=True)
+class FailPoint:
+    """One fault, due once."""
+
+    action: str
+    call: int
+    reached: Path
+    release: Path
+    calls: int = 0
+
+    def pass_by(self) -> None:
+        """Count a passage; act when it is the one."""
+        self.calls += 1
+        if self.calls != self.call:
+            return
+        self.reached.touch()
+        if self.action == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self.action == "lose":
+            raise kafka.errors.KafkaConnectionError("the answer was lost")
+        elif self.action == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+            _await_eviction()
+        else:
+            while not self.release.exists():
+                time.sleep(_LOOK_EVERY_S)
+
+
+_sources: list[KafkaSource] = []
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Put the faults in and run the worker's own command."""
+    parser = argparse.ArgumentParser(prog="tests.chaos.launcher")
+    parser.add_argument("--fail", action="append", default=[], metavar="POINT:ACTION:CALL")
+    parser.add_argument("--plant", action="append", default=[], choices=sorted(planted.FAULTS))
+    parser.add_argument("--signals", type=Path, default=Path())
+    parser.add_argument("--killer", action="store_true", help=f"the classifier dies of the word {KILLER!r}")
+    parser.add_argument("--clock", action="store_true", help="the wall clock jumps back by up to an hour")
+    cut = list(arguments).index("--")
+    own, rest = list(arguments[:cut]), list(arguments[cut + 1 :])
+    chosen = parser.parse_args(own)
+    _remember_sources()
+    for fail in chosen.fail:
+        point, action, call = fail.split(":")
+        made = FailPoint(action, int(call), chosen.signals / f"{point}.reached", chosen.signals / f"{point}.release")
+        POINTS[point](made.pass_by)
+    for name in chosen.plant:
+        planted.FAULTS[name]()
+    if chosen.killer:
+        _die_of_killers()
+    if chosen.clock:
+        _jump_back()
+    _children_start_here(own)
+    return command.main(rest)
+
+
+def _before(owner: type, name: str) -> Callable[[Callable[[], None]], None]:
+    """Return what puts a fail point before a method."""
+
+    def put(act: Callable[[], None]) -> None:
+        real = getattr(owner, name)
+
+        def wrapped(*args: Any, **options: Any) -> Any:
+            act()
+            return real(*args, **options)
+
+        setattr(owner, name, wrapped)
+
+    return put
+
+
+def _half_redis(act: Callable[[], None]) -> None:
+    real = RedisStore.write
+
+    def write(self: RedisStore, settled: Sequence[Any]) -> None:
+        real(self, settled[: len(settled) // 2])
+        act()
+        real(self, settled)
+
+    RedisStore.write = write  # type: ignore[method-assign]
+
+
+def _after_send(act: Callable[[], None]) -> None:
+    real = kafka.KafkaProducer.send_offsets_to_transaction
+
+    def send_offsets(self: Any, *args: Any) -> Any:
+        self.flush(timeout=10)
+        act()
+        return real(self, *args)
+
+    kafka.KafkaProducer.send_offsets_to_transaction = send_offsets
+
+
+def _during_end(act: Callable[[], None]) -> None:
+    real = kafka.KafkaProducer.commit_transaction
+
+    def commit(self: Any) -> Any:
+        timer = threading.Timer(random.uniform(0.0, 0.006), act)  # noqa: S311  (a moment, no secret)
+        timer.start()
+        return real(self)
+
+    kafka.KafkaProducer.commit_transaction = commit
+
+
+def _answer(act: Callable[[], None]) -> None:
+    real = kafka.KafkaProducer.commit_transaction
+
+    def commit(self: Any) -> Any:
+        real(self)
+        act()
+
+    kafka.KafkaProducer.commit_transaction = commit
+
+
+def _after_end(act: Callable[[], None]) -> None:
+    real = ExactlyOnce.commit
+
+    def commit(self: ExactlyOnce, *args: Any) -> None:
+        real(self, *args)
+        act()
+
+    ExactlyOnce.commit = commit  # type: ignore[method-assign]
+
+
+POINTS: Final[dict[str, Callable[[Callable[[], None]], None]]] = {
+    "noted": _before(worker.pipeline.Pipeline, "_judge"),
+    "before_redis": _before(RedisStore, "write"),
+    "half_redis": _half_redis,
+    "before_commit": _before(ExactlyOnce, "commit"),
+    "after_send": _after_send,
+    "before_end": _before(kafka.KafkaProducer, "commit_transaction"),
+    "during_end": _during_end,
+    "answer": _answer,
+    "after_end": _after_end,
+    "before_offsets": _before(KafkaSource, "commit"),
+}
+
+
+def _remember_sources() -> None:
+    real = KafkaSource.__init__
+
+    def remember(self: KafkaSource, *args: Any, **options: Any) -> None:
+        real(self, *args, **options)
+        _sources.append(self)
+
+    KafkaSource.__init__ = remember  # type: ignore[method-assign]
+
+
+def _await_eviction() -> None:
+    """Block until the client knows that it is no member any more: the worst moment to go on."""
+    until = time.monotonic() + _NOTICE_S
+    while time.monotonic() < until:
+        if any(source._consumer.group_metadata().generation_id < 0 for source in _sources):
+            return
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _die_of_killers() -> None:
+    real = TfliteClassifier.rate
+
+    def rate(self: TfliteClassifier, pending: Sequence[Any], rated_at: str) -> Any:
+        if any(KILLER in each.review.text for each in pending):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(self, pending, rated_at)
+
+    TfliteClassifier.rate = rate  # type: ignore[method-assign]
+
+
+def _jump_back() -> None:
+    """Let `time.time` lose up to an hour at any call, and find it again at the next; `time.monotonic` stays."""
+    real = time.time
+    time.time = lambda: real() - random.choice((0.0, 0.05, 3600.0))  # noqa: S311
+
+
+def _children_start_here(own: Sequence[str]) -> None:
+    """Let a supervisor start its children with the same faults."""
+    real = worker.supervisor.subprocess.Popen
+    me = ["-m", "tests.chaos.launcher", *own, "--"]
+
+    def start(words: Sequence[str], **options: Any) -> Any:
+        program, _, _, *rest = words  # python -m worker run ...
+        return real([program, *me, *rest], **options)
+
+    worker.supervisor.subprocess = _Module(Popen=start, TimeoutExpired=worker.supervisor.subprocess.TimeoutExpired)  # type: ignore[assignment]
+
+
+class _Module:
+    def __init__(self, **names: Any) -> None:
+        self.__dict__.update(names)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

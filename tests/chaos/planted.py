@@ -1,0 +1,71 @@
+"""The classic faults of a stream worker, planted one at a time to see the suite turn red (README.md has the table).
+
+Owns nothing that runs in a green suite. Each entry of FAULTS patches the worker's classes in the launcher's process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from kafka import TopicPartition
+
+import worker.sinks.redis as redis_sink
+from worker.pipeline import Pipeline
+from worker.records import Partition, Record, next_offsets
+from worker.sinks.transaction import ExactlyOnce
+from worker.source import KafkaSource
+
+
+def commit_before_sink() -> None:
+    """Offsets are committed as soon as records are read: a crash after that loses them."""
+    real = Pipeline._judge
+
+    def judge(self: Pipeline, records: Sequence[Record], condemned: Any) -> Any:
+        self.source.commit(next_offsets(records))  # type: ignore[attr-defined]
+        return real(self, records, condemned)
+
+    Pipeline._judge = judge  # type: ignore[method-assign]
+
+
+def last_offset() -> None:
+    """The last offset read is committed, not the highest below which all are settled: what still waits is skipped."""
+    real = ExactlyOnce.commit
+
+    def commit(self: ExactlyOnce, settled: Sequence[Any], offsets: Mapping[Partition, int]) -> None:
+        consumer = self._consumer._consumer  # type: ignore[attr-defined]
+        real(self, settled, {at: consumer.position(TopicPartition(*at)) for at in offsets})
+
+    ExactlyOnce.commit = commit  # type: ignore[method-assign]
+
+
+def no_group_fence() -> None:
+    """Offsets go with whatever membership there is at the commit, also none: the broker does not fence that."""
+    KafkaSource.membership = lambda self: self._consumer.group_metadata()  # type: ignore[method-assign]
+
+
+def no_redis_fence() -> None:
+    """Redis takes every write, also of an older source position."""
+    script = redis_sink._SCRIPT.replace("local order = ", "local order = true and 1 or ")
+    redis_sink._SCRIPT = script  # type: ignore[misc]
+    redis_sink._SCRIPT_SHA1 = redis_sink.hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()  # type: ignore[misc]
+
+
+def kept_producer() -> None:
+    """A failed transaction is aborted and its producer kept: its offsets go with the next one's."""
+
+    def discard(self: ExactlyOnce, error: Exception) -> None:
+        del error
+        if self._producer is not None:
+            self._producer.abort_transaction()
+
+    ExactlyOnce._discard = discard  # type: ignore[method-assign]
+
+
+FAULTS: Final[dict[str, Callable[[], None]]] = {
+    "commit_before_sink": commit_before_sink,
+    "last_offset": last_offset,
+    "no_group_fence": no_group_fence,
+    "no_redis_fence": no_redis_fence,
+    "kept_producer": kept_producer,
+}

@@ -1,0 +1,105 @@
+"""What the suite produces: reviews whose stars are known beforehand, and records that can not be rated.
+
+Owns the texts and the expectation each record carries in its header `expect`, which the auditor holds the outcome
+against. The stars follow from the toy bundle's words (tests/fixtures/make_toy_bundle.py).
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.chaos.launcher import KILLER
+
+EXPECT: Final = "expect"
+_APPS: Final = 7
+_TEXTS: Final = {1: "worst app, terrible", 3: "it is an app", 5: "love it, great app"}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A record to produce, and what must become of it: `rated:<stars>`, `rejected:<reason>` or `deleted`."""
+
+    key: bytes
+    value: bytes | None
+    expect: str
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """The expectation, as it travels."""
+        return [(EXPECT, self.expect.encode())]
+
+
+def review(number: int, *, version: int = 1, word: str = "", prefix: str = "r") -> Input:
+    """Return a review that must be rated; another version of it is another text, often with other stars."""
+    star = (1, 3, 5)[(number + version) % 3]
+    return _json(f"{prefix}{number}", f"{_TEXTS[star]} {word} #{version}", f"rated:{star}")
+
+
+def killer(number: int) -> Input:
+    """Return a review that kills the process that rates it."""
+    return _json(f"r{number}", f"great {KILLER}", "rejected:unratable")
+
+
+def refused(number: int) -> Input:
+    """Return a review that the runtime refuses."""
+    return _json(f"r{number}", "great kaboom", "rejected:unratable")
+
+
+def tombstone(number: int) -> Input:
+    """Return the deletion of a review."""
+    return Input(f"r{number}".encode(), None, "deleted")
+
+
+def garbage(number: int) -> Input:
+    """Return a record that is no review, one of five kinds."""
+    kinds = (
+        (b'{"text": ', "not_json"),
+        (b"\xff\xfe", "not_utf8"),
+        (b'{"text": "  "}', "no_text"),
+        (b'{"text": 5}', "wrong_type"),
+        (b'{"text": "nul \\u0000"}', "null_byte"),
+    )
+    value, reason = kinds[number % len(kinds)]
+    return Input(f"r{number}".encode(), value, f"rejected:{reason}")
+
+
+def mixed(start: int, count: int, source: random.Random) -> Iterator[Input]:
+    """Yield an ordinary stream: mostly new reviews, some edited, some deleted, some that are no reviews."""
+    for number in range(start, start + count):
+        kind = source.random()
+        older = source.randrange(max(1, number))
+        if kind < 0.90:
+            yield review(number)
+        elif kind < 0.96:
+            yield review(older, version=source.randint(2, 9))
+        elif kind < 0.98:
+            yield tombstone(older)
+        else:
+            yield garbage(number)
+
+
+def unlabelled(path: Path, count: int) -> Iterator[Input]:
+    """Yield real reviews from a CSV with a column `content`, over and over, until there are so many."""
+    number = 0
+    while number < count:
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
+            for row in csv.DictReader(lines):
+                if not row["content"].strip():
+                    continue
+                yield _json(f"r{number}", row["content"], "rated:")
+                number += 1
+                if number == count:
+                    return
+
+
+def _json(review_id: str, text: str, expect: str) -> Input:
+    app = f"app-{sum(review_id.encode()) % _APPS}"
+    value = json.dumps({"review_id": review_id, "app_id": app, "text": text}, ensure_ascii=False).encode()
+    return Input(review_id.encode(), value, expect)

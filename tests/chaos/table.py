@@ -1,0 +1,26 @@
+"""The table that `make chaos` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.chaos.scene import Row
+
+HEAD = f"{'case':<20} {'reviews':>8} {'kills':>6} {'lost':>6} {'duplicated':>11} {'dead-lettered':>14} {'recovery s':>11} {'took s':>7}"
+
+
+def line(row: Row) -> str:
+    """Return a row as a line, with what is wrong below it."""
+    verdict = "" if row.good else "  WRONG"
+    first = (
+        f"{row.case:<20} {row.reviews:>8} {row.kills:>6} {row.lost:>6} {row.duplicated:>11} {row.dead_lettered:>14} "
+        f"{row.recovery_s:>11.1f} {row.seconds:>7.1f}{verdict}"
+    )
+    return "\n".join([first, *(f"    {line}" for wrong in row.wrong for line in wrong.splitlines())])
+
+
+def total(rows: Sequence[Row]) -> str:
+    """Return the last line."""
+    bad = [row.case for row in rows if not row.good]
+    said = f"wrong: {', '.join(bad)}" if bad else "every row 0 lost, 0 duplicated where exactly-once is promised"
+    return f"{len(rows)} cases, {sum(row.reviews for row in rows)} reviews, {sum(row.kills for row in rows)} kills: {said}"

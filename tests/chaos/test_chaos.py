@@ -1,0 +1,30 @@
+"""The cases as tests: `pytest tests/chaos`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.process import ServiceUnavailable
+from tests.chaos import table
+from tests.chaos.cases import CASES
+from tests.chaos.scene import Stage, open_stage
+from tests.conftest import missing
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    try:
+        with open_stage(full=bool(os.environ.get("CHAOS_FULL"))) as opened:
+            yield opened
+    except ServiceUnavailable as unavailable:
+        missing(str(unavailable))
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_chaos_leaves_every_review_settled_exactly_once(stage: Stage, name: str) -> None:
+    row = CASES[name].play(stage)
+    print(table.line(row))
+    assert row.good, table.line(row)
