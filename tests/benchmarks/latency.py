@@ -1,0 +1,88 @@
+"""From the moment a review was due until its rating can be read, at several loads.
+
+The producer and both readers are one process of their own (`rows/load.py`): it costs a share of the two cores, the same
+for every program.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from tests.benchmarks.catalogue import Program
+from tests.benchmarks.processes import RowError, environment
+from tests.benchmarks.rows.job import CHECKPOINT
+from tests.benchmarks.rows.load import Spec
+from tests.benchmarks.stack import PARTITIONS
+from tests.benchmarks.throughput import Bench, Ready, joined
+
+_EVENTS: Final = "Kh$"  # keyspace events of hashes and strings
+_PROBES_PER_S: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long latency is measured.
+
+    Attributes:
+        idle_reviews: single reviews, each long after the one before.
+        idle_rate: of them a second, so low that each finds the program waiting.
+        load_s: seconds at each share of the capacity.
+    """
+
+    idle_reviews: int = 200
+    idle_rate: float = 4.0
+    load_s: float = 20.0
+
+
+def latency(bench: Bench, program: Program, capacity: float, plan: Plan) -> dict[str, float]:
+    """Measure one run of a program at each load of its row: `<load>_<place>_<quantile>_ms`.
+
+    Args:
+        bench: stack, reviews and bundle.
+        program: with the loads.
+        capacity: its reviews a second, of which the loads are shares.
+        plan: how long.
+
+    Raises:
+        RowError: reviews did not come out.
+    """
+    figures: dict[str, float] = {}
+    for load in program.latency:
+        name = f"load{load * 100:.0f}" if load else "idle"
+        with joined(bench, program, CHECKPOINT, notify=_EVENTS) as ready:
+            found = _loaded(ready, _spec(bench, ready, load * capacity, plan))
+        if found.pop("missing"):
+            raise RowError(f"{name}: reviews did not come out within the deadline")
+        figures |= {f"{name}_{key}": value for key, value in found.items()}
+    return figures
+
+
+def _spec(bench: Bench, ready: Ready, rate: float, plan: Plan) -> Spec:
+    idle = rate == 0
+    return Spec(
+        bootstrap=bench.stack.kafka.bootstrap,
+        redis_url=bench.stack.redis.url,
+        input_topic=ready.run.input_topic,
+        output_topic=ready.run.output_topic,
+        partitions=PARTITIONS,
+        rate=plan.idle_rate if idle else rate,
+        reviews=plan.idle_reviews + 5 if idle else max(10, round(rate * plan.load_s)),
+        warm_up=5 if idle else round(rate * plan.load_s * 0.1),
+        probe_every=1 if idle else max(1, round(rate / _PROBES_PER_S)),
+        jitter=idle,
+    )
+
+
+def _loaded(ready: Ready, spec: Spec) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.rows.load", json.dumps(asdict(spec))]
+    timeout_s = spec.reviews / spec.rate + 180
+    done = subprocess.run(command, env=environment({}), capture_output=True, text=True, timeout=timeout_s, check=False)
+    ready.watched.require_alive()
+    if done.returncode != 0:
+        raise RowError(f"the producer ended with exit code {done.returncode}:\n{done.stderr[-2000:]}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found

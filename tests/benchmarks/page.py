@@ -1,0 +1,43 @@
+"""The worker's page as the harness reads it: whether it is ready, and seconds of its loop by phase."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.benchmarks.processes import RowError, Watched
+
+_LOOK_EVERY_S = 0.01
+
+
+def await_ready(page: str, program: Watched, timeout_s: float = 60.0) -> float:
+    """Block until `/readyz` says yes; return when it did."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        program.require_alive()
+        if _answers(page):
+            return time.monotonic()
+        time.sleep(_LOOK_EVERY_S)
+    raise RowError(f"{page}/readyz: not ready in {timeout_s:.0f} s")
+
+
+def loop_seconds(page: str) -> dict[str, float]:
+    """Return the seconds the loop has spent in each phase, `phase_<name>`, summed over processes."""
+    with urllib.request.urlopen(f"{page}/metrics", timeout=10) as answer:  # noqa: S310  (our own page)
+        text = str(answer.read(), "utf-8")
+    return {
+        f"phase_{sample.labels['phase']}": sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "starstream_loop_seconds_total"
+    }
+
+
+def _answers(page: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{page}/readyz", timeout=5) as answer:  # noqa: S310  (our own page)
+            return bool(answer.status == 200)
+    except OSError:  # urllib's errors, the 503 of a worker that starts among them, are OSErrors
+        return False
