@@ -77,7 +77,7 @@ class Bundle:
         scores = model.score([review.text for review in golden])
         expected = np.array([review.probabilities for review in golden], dtype=np.float32)
         off = np.abs(scores.probabilities - expected).max(axis=1)
-        if off.max() > GOLDEN_TOLERANCE:
+        if not off.max() <= GOLDEN_TOLERANCE:  # a NaN must not pass
             raise BundleError(
                 f"{self.version}: golden review {int(off.argmax())}: probabilities are off by {off.max():.4f}, "
                 f"over {GOLDEN_TOLERANCE}; this runtime computes another model"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,6 +153,18 @@ def test_load_refuses_what_does_not_replay(golden: dict[str, Any], said: str) ->
     manifest = _manifest(golden=[_golden_from_adder().model_copy(update=golden)])
     with pytest.raises(BundleError, match=said):
         Bundle(manifest, b"a graph", TABLE).load(lambda _: Adder())
+
+
+class Broken(Adder):
+    """A graph whose weights went bad."""
+
+    def get_tensor(self, tensor_index: int) -> npt.NDArray[Any]:
+        return super().get_tensor(tensor_index) * np.nan
+
+
+def test_load_refuses_probabilities_that_are_no_numbers() -> None:
+    with pytest.raises(BundleError, match="off by nan"):
+        Bundle(_manifest(), b"a graph", TABLE).load(lambda _: Broken())
 
 
 def test_load_translates_what_the_runtime_refuses() -> None:
