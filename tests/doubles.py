@@ -247,6 +247,9 @@ class MemorySource:
             return f"WORKER_INPUT_TOPICS: {', '.join(missing)}: no such topic on the brokers; create it"
         return f"joining the consumer group {self.group}"
 
+    def passed(self) -> Mapping[Partition, int]:
+        return {}  # no markers here
+
     def rewind(self, positions: Mapping[Partition, int]) -> None:
         self.positions |= {each: offset for each, offset in positions.items() if each in self.positions}
 

@@ -42,6 +42,11 @@ class Batcher:
         self._last_arrival = 0.0
 
     @property
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._waiting
+
+    @property
     def room(self) -> int:
         """How many records fit in the batch being gathered."""
         return max(0, self._max_records - len(self._waiting))

@@ -89,6 +89,15 @@ class Pipeline:
         while (batch := self.batcher.release(self.clock.monotonic())) is not None:
             if not self._settle(batch):
                 return
+        if self.batcher.empty and (passed := self.source.passed()):
+            self._pass(passed)
+
+    def _pass(self, positions: Mapping[Partition, int]) -> None:
+        """Commit that there is nothing to settle up to here, so that whoever reads the lag sees none."""
+        try:
+            self._deliver([], positions)
+        except TransientError as error:
+            self._start_over([], error)
 
     def _let_go(self) -> frozenset[Partition]:
         """Forget what is gathered and known of partitions that went to another worker; return them."""

@@ -31,6 +31,13 @@ class Source(Protocol):
         """Return why no record can come now, in a line that says what to do; None when they can."""
         ...
 
+    def passed(self) -> Mapping[Partition, int]:
+        """Return positions that lie behind markers and aborted records, which no record given stands for.
+
+        Asked only while nothing is unsettled; committing them lets lag read 0. Now and then, not at every call.
+        """
+        ...
+
     def rewind(self, positions: Mapping[Partition, int]) -> None:
         """Read each partition that is still owned from the offset given, so that nothing unsettled is skipped.
 

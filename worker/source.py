@@ -23,6 +23,7 @@ from worker.settings import WorkerSettings
 _FETCH_BYTES = 8 * 1024 * 1024  # per partition: 105k records/s against 65k at 1 MiB
 _OBSERVE_EVERY_S = 1.0
 _STALL_S = 60.0
+_JOIN_S = 0.5  # longest wait for an answer to JoinGroup in one poll; a signal is seen in time
 
 
 class KafkaSource:
@@ -47,6 +48,8 @@ class KafkaSource:
         self._membership: Any = None
         self._progress: dict[Partition, tuple[int, float]] = {}  # position, and since when it stands there
         self._doubtful: set[Partition] = set()  # rewound after a failure that may have committed all the same
+        self._given: dict[Partition, int] = {}  # the offset after the last record given, or told by `passed`
+        self._passed_at = 0.0
         self._ownership = _Ownership(metrics)
         with translated(connecting(settings)):
             self._consumer = KafkaConsumer(
@@ -73,12 +76,11 @@ class KafkaSource:
         """
         self._skip_committed()
         with translated("poll"):
-            fetched: dict[TopicPartition, list[Record]] = self._consumer.poll(
-                timeout_ms=round(timeout_s * 1000), max_records=max_records
-            )
+            fetched = self._poll(timeout_s, max_records)
             # Now, not at commit: an evicted consumer answers generation -1, which the broker would not fence.
             self._membership = self._consumer.group_metadata()
         self._observe()
+        self._given |= {Partition(*at): records[-1].offset + 1 for at, records in fetched.items() if records}
         if len(fetched) == 1:
             return next(iter(fetched.values()))
         return [record for records in fetched.values() for record in records]
@@ -117,6 +119,21 @@ class KafkaSource:
         found = self._consumer._cluster.topic_id(topic)
         return "" if found is None else str(found)
 
+    def passed(self) -> Mapping[Partition, int]:
+        """Return positions behind markers and aborted records, which no record given stands for; once a second."""
+        now = self._clock.monotonic()
+        if now - self._passed_at < _OBSERVE_EVERY_S:
+            return {}
+        self._passed_at = now
+        found = {}
+        for each in self._consumer.assignment():
+            known = self._consumer.highwater(each) is not None
+            position = self._consumer.position(each, timeout_ms=0) if known else None
+            if position is not None and position > self._given.get(Partition(*each), 0):
+                found[Partition(*each)] = position
+        self._given |= found
+        return found
+
     def rewind(self, positions: Mapping[Partition, int]) -> None:
         """Read each partition that is still owned from the offset given.
 
@@ -151,12 +168,13 @@ class KafkaSource:
         self._metrics.partitions_paused.set(len(held))
         try:
             with translated("poll"):
-                strays = self._consumer.poll(timeout_ms=round(timeout_s * 1000))
+                strays = self._poll(timeout_s, None)
             # A partition assigned during this poll was not paused: what came of it is read again.
             for partition, records in strays.items():
                 self._consumer.seek(partition, records[0].offset)
         finally:
             self._progress.clear()  # what stands still on purpose is not stalled
+            self._given.clear()  # a commit failed: what was passed is told again
             owned = self._owned()
             self._consumer.resume(*(each for each in held if Partition(*each) in owned))
             self._metrics.partitions_paused.set(0)
@@ -177,6 +195,24 @@ class KafkaSource:
         """Leave the group, so that its partitions move at once."""
         with translated("close"):
             self._consumer.close(autocommit=False, timeout_ms=round(timeout_s * 1000))
+
+    def _poll(self, timeout_s: float, max_records: int | None) -> dict[TopicPartition, list[Record]]:
+        """Poll past two defects of kafka-python 3.0.12 (tests/contract/test_source_kafka.py reproduces both).
+
+        An answer to JoinGroup that comes between two polls is thrown away and asked for again, each time a
+        rebalance for the whole group: while joining, when no record can come anyway, wait for it. And one that was
+        asked for because of new metadata is forgotten, with the heartbeat left off for good: ask again.
+        """
+        coordinator = self._consumer._coordinator
+        join = coordinator._join_task
+        if join is not None and join.is_done and not coordinator.need_rejoin():
+            coordinator.request_rejoin()
+        if not self._ownership.joined or coordinator.rejoining:
+            timeout_s = max(timeout_s, _JOIN_S)
+        polled: dict[TopicPartition, list[Record]] = self._consumer.poll(
+            timeout_ms=round(timeout_s * 1000), max_records=max_records
+        )
+        return polled
 
     def _owned(self) -> set[Partition]:
         return {Partition(*each) for each in self._consumer.assignment()}

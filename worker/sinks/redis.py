@@ -189,7 +189,13 @@ class RedisStore:
             review_id = each.review_id if isinstance(each, Deleted) else each.rating.review_id
             keys += (rating_key(review_id, prefix=self._prefix), f"{self._prefix}deleted:{{{review_id}}}")
             position = self._position(each.record)
-            operation: dict[str, Any] = {"position": position, "fields": None, "rated_at": None, "summary": 0, "star": "0"}
+            operation: dict[str, Any] = {
+                "position": position,
+                "fields": None,
+                "rated_at": None,
+                "summary": 0,
+                "star": "0",
+            }
             if isinstance(each, Rated):
                 operation["fields"] = _fields(each.rating, position)
                 operation["rated_at"] = each.rating.rated_at
