@@ -5,11 +5,13 @@ Owns how a test looks behind a port: what Redis holds, what the topics hold, wha
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
 import redis
@@ -154,7 +156,7 @@ class StreamWorld(ABC):
             "output_topic": self.output_topic,
             "dead_letter_topic": self.dead_letter_topic,
             "group_id": self.group,
-            "session_timeout_s": 2.0,
+            "session_timeout_s": 5.0,
             "request_timeout_s": 5.0,
         }
         return WorkerSettings(_env_file=None, **given | more)
@@ -190,13 +192,26 @@ class StreamWorld(ABC):
 
     def settle_membership(self, *members: Source) -> None:
         """Poll all until each has joined and the assignment is stable; there must be nothing to read."""
+        wanted = 12 if len(members) > 1 else 3
+        quiet = [0] * len(members)
+
+        def settled(number: int, read: list[Record]) -> bool:
+            assert not read
+            quiet[number] = quiet[number] + 1 if members[number].trouble() is None else 0
+            return all(polls > wanted for polls in quiet)
+
+        self.poll_all(members, settled)
+
+    def poll_all(self, members: Sequence[Source], enough: Callable[[int, list[Record]], bool]) -> list[list[Record]]:
+        """Poll each member until it is enough, asked after each poll with its number; return what each read."""
+        read: list[list[Record]] = [[] for _ in members]
         deadline = time.monotonic() + PATIENCE_S
-        quiet = 0
-        while quiet < 12:
-            assert time.monotonic() < deadline
-            for member in members:
-                assert not member.poll(1, 0.1)
-            quiet = quiet + 1 if all(member.trouble() is None for member in members) else 0
+        while True:
+            for number, member in enumerate(members):
+                assert time.monotonic() < deadline
+                read[number].extend(member.poll(100, 0.2))
+                if enough(number, read[number]):
+                    return read
 
 
 class MemoryStreamWorld(StreamWorld):
@@ -244,7 +259,7 @@ class KafkaStreamWorld(StreamWorld):
         self.log = MemoryLog()
 
     def settings(self, **more: Any) -> WorkerSettings:
-        return super().settings(kafka_bootstrap_servers=[self._broker.bootstrap], **more)
+        return super().settings(**{"kafka_bootstrap_servers": [self._broker.bootstrap]} | more)
 
     def create(self, *topics: str) -> None:
         self._broker.create_topics(dict.fromkeys(topics, self.partitions))
@@ -271,6 +286,28 @@ class KafkaStreamWorld(StreamWorld):
         )
         self._closers.insert(0, lambda: source.close(2.0))
         return source
+
+    def poll_all(self, members: Sequence[Source], enough: Callable[[int, list[Record]], bool]) -> list[list[Record]]:
+        """Poll each from a thread of its own: a member that joins waits inside its poll for the others to join."""
+        read: list[list[Record]] = [[] for _ in members]
+        stop = threading.Event()
+        deadline = time.monotonic() + PATIENCE_S
+
+        def poll(number: int) -> None:
+            try:
+                while not stop.is_set():
+                    assert time.monotonic() < deadline
+                    read[number].extend(members[number].poll(100, 0.2))
+                    if enough(number, read[number]):
+                        return
+            finally:
+                stop.set()
+
+        with ThreadPoolExecutor(len(members)) as pool:
+            polls = [pool.submit(poll, number) for number in range(len(members))]
+        for each in polls:
+            each.result()
+        return read
 
     def commit(self, member: Source, offsets: Mapping[Partition, int]) -> None:
         assert isinstance(member, KafkaSource)

@@ -1,0 +1,181 @@
+"""The Source port: what a member of the group reads, holds, gives up and reads again."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.contract.worlds import StreamWorld, as_set
+from tests.doubles import by_partition, make_record
+from worker.records import Partition
+
+
+def produce(world: StreamWorld, per_partition: int, start: int = 0) -> set[tuple[int, int]]:
+    """Produce to each partition and return the positions."""
+    offsets = range(start, start + per_partition)
+    positions = [(number, offset) for number in range(world.partitions) for offset in offsets]
+    world.produce(
+        *(make_record(f"text {number}-{offset}", topic=world.topic, partition=number) for number, offset in positions)
+    )
+    return set(positions)
+
+
+def test_everything_produced_is_read_once_and_in_order(stream_world: StreamWorld) -> None:
+    positions = produce(stream_world, 100)
+    records = stream_world.read(stream_world.member(), 300, most=37)
+    assert as_set(records) == positions
+    assert len(records) == 300
+    assert all(offsets == list(range(100)) for offsets in by_partition(records).values())
+
+
+def test_a_poll_returns_no_more_than_asked(stream_world: StreamWorld) -> None:
+    produce(stream_world, 50)
+    member = stream_world.member()
+    sizes = []
+    while sum(sizes) < 150:
+        sizes.append(len(member.poll(7, 0.5)))
+    assert max(sizes) == 7
+
+
+def test_a_record_is_what_was_produced(stream_world: StreamWorld) -> None:
+    sent = make_record(
+        b"\x00\xff bytes",
+        key=b"\xfekey",
+        topic=stream_world.topic,
+        partition=2,
+        timestamp=1_700_000_000_123,
+        headers=[("a", b"1"), ("b", b"\xff"), ("a", b"2")],
+    )
+    stream_world.produce(sent, make_record(None, key=b"gone", topic=stream_world.topic, partition=2))
+    first, second = stream_world.read(stream_world.member(), 2)
+    assert (first.topic, first.partition, first.offset) == (stream_world.topic, 2, 0)
+    assert (first.key, first.value, first.timestamp) == (sent.key, sent.value, sent.timestamp)
+    assert [tuple(header) for header in first.headers] == list(sent.headers)
+    assert (second.key, second.value) == (b"gone", None)
+
+
+def test_an_empty_poll_blocks_no_longer_than_asked(stream_world: StreamWorld) -> None:
+    member = stream_world.member()
+    stream_world.settle_membership(member)
+    started = time.monotonic()
+    assert list(member.poll(10, 0.2)) == []
+    assert time.monotonic() - started < 2.0
+
+
+def test_trouble_says_that_a_topic_is_missing_and_then_nothing(stream_world: StreamWorld) -> None:
+    member = stream_world.member(input_topics=["nowhere-at-all"])
+    member.poll(1, 0.2)
+    assert "WORKER_INPUT_TOPICS: nowhere-at-all: no such topic" in str(member.trouble())
+
+
+def test_trouble_is_none_once_records_can_come(stream_world: StreamWorld) -> None:
+    member = stream_world.member()
+    assert "joining the consumer group" in str(member.trouble())
+    stream_world.settle_membership(member)
+    assert member.trouble() is None
+
+
+def test_rewound_partitions_are_read_again_from_there(stream_world: StreamWorld) -> None:
+    produce(stream_world, 10)
+    member = stream_world.member()
+    stream_world.read(member, 30)
+    member.rewind({stream_world.at(0): 4, stream_world.at(2): 9})
+    again = stream_world.read(member, 7)
+    assert by_partition(again) == {stream_world.at(0): [4, 5, 6, 7, 8, 9], stream_world.at(2): [9]}
+
+
+def test_a_partition_that_is_not_owned_cannot_be_rewound(stream_world: StreamWorld) -> None:
+    produce(stream_world, 2)
+    member = stream_world.member()
+    stream_world.read(member, 6)
+    member.rewind({Partition(stream_world.topic, 99): 0, Partition("other", 0): 0})
+    assert list(member.poll(10, 0.2)) == []
+
+
+def test_hold_takes_no_record_and_loses_none(stream_world: StreamWorld) -> None:
+    member = stream_world.member()
+    stream_world.settle_membership(member)
+    positions = produce(stream_world, 5)
+    for _ in range(3):
+        member.hold(0.2)
+    assert as_set(stream_world.read(member, 15)) == positions
+
+
+def test_hold_while_joining_loses_no_record(stream_world: StreamWorld) -> None:
+    """A partition assigned during a hold was not paused: what comes of it must be read again."""
+    positions = produce(stream_world, 5)
+    member = stream_world.member()
+    for _ in range(8):
+        member.hold(0.2)
+    records = stream_world.read(member, 15)
+    assert as_set(records) == positions
+    assert all(offsets == list(range(5)) for offsets in by_partition(records).values())
+
+
+def test_rewind_then_hold_reads_again_in_order(stream_world: StreamWorld) -> None:
+    """The loop's way through an outage."""
+    produce(stream_world, 10)
+    member = stream_world.member()
+    stream_world.read(member, 30)
+    member.rewind({stream_world.at(1): 0})
+    member.hold(0.3)
+    assert by_partition(stream_world.read(member, 10)) == {stream_world.at(1): list(range(10))}
+
+
+def test_a_new_member_goes_on_where_the_group_committed(stream_world: StreamWorld) -> None:
+    produce(stream_world, 10)
+    first = stream_world.member()
+    stream_world.read(first, 30)
+    stream_world.commit(first, {stream_world.at(0): 10, stream_world.at(1): 7})
+    first.close(5.0)
+    assert (stream_world.committed(0), stream_world.committed(1), stream_world.committed(2)) == (10, 7, 0)
+    rest = stream_world.read(stream_world.member(), 13)
+    assert by_partition(rest) == {stream_world.at(1): [7, 8, 9], stream_world.at(2): list(range(10))}
+
+
+def test_partitions_move_to_a_second_member_and_back_when_it_leaves(stream_world: StreamWorld) -> None:
+    produce(stream_world, 6)
+    first = stream_world.member()
+    stream_world.read(first, 18)
+    stream_world.commit(first, {stream_world.at(number): 6 for number in range(3)})
+    assert first.take_revoked() == frozenset()
+    second = stream_world.member()
+    stream_world.settle_membership(first, second)
+    revoked = first.take_revoked()
+    assert 1 <= len(revoked) <= 2
+    assert second.take_revoked() == frozenset()
+    positions = produce(stream_world, 4, start=6)
+    counts = [0, 0]
+
+    def all_read(number: int, read: list[Record]) -> bool:
+        counts[number] = len(read)
+        return sum(counts) >= 12
+
+    mine, theirs = stream_world.poll_all([first, second], all_read)
+    assert as_set(mine) | as_set(theirs) == positions
+    assert {Partition(record.topic, record.partition) for record in theirs} == revoked
+    assert first.take_revoked() == frozenset(), "told once"
+    first.rewind(dict.fromkeys(revoked, 0))  # another's now: no error, and nothing read
+    second.close(5.0)
+    again = stream_world.read(first, len(theirs))  # at once, from where the group stands
+    assert as_set(again) == as_set(theirs)
+
+
+@pytest.mark.parametrize("reset", ["earliest", "latest"])
+def test_a_new_group_starts_where_set(reset: str, stream_world: StreamWorld) -> None:
+    if reset == "latest" and stream_world.settings().kafka_bootstrap_servers == ["localhost:9092"]:
+        pytest.skip("the double knows earliest only")
+    produce(stream_world, 3)
+    member = stream_world.member(auto_offset_reset=reset)
+    if reset == "earliest":
+        stream_world.read(member, 9)
+    else:
+        stream_world.settle_membership(member)
+        assert as_set(stream_world.read(member, 0)) == set()
+        assert as_set_after(stream_world, member) == {(number, 3) for number in range(3)}
+
+
+def as_set_after(world: StreamWorld, member: object) -> set[tuple[int, int]]:
+    positions = produce(world, 1, start=3)
+    return as_set(world.read(member, len(positions)))  # type: ignore[arg-type]  # the member of this world

@@ -1,0 +1,113 @@
+"""What only a real broker can show of the Source: how kafka-python 3.0.12 loses a join, and a topic that is missing.
+
+Each test reproduces a defect of the client that the adapter works around; when a new release heals one, the
+work-around may go, the test stays.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from kafka.admin import KafkaAdminClient
+
+from deploy.kafka import LocalKafka
+from deploy.process import wait_until
+from tests.contract.test_source import produce
+from tests.contract.worlds import PATIENCE_S, KafkaStreamWorld, as_set
+from tests.doubles import make_record
+from worker.errors import ServiceError
+from worker.records import Record
+from worker.source import KafkaSource
+
+
+@pytest.fixture
+def world(kafka: LocalKafka) -> Iterator[KafkaStreamWorld]:
+    made = KafkaStreamWorld(kafka)
+    made.create(made.topic, made.output_topic, made.dead_letter_topic)
+    yield made
+    made.close()
+
+
+def work(seconds: float) -> None:
+    """Do something else than poll, as a loop does that rates a batch."""
+    threading.Event().wait(seconds)
+
+
+def read_busily(member: KafkaSource, count: int) -> list[Record]:
+    """Poll for a moment, work for longer, until so many records have come."""
+    found: list[Record] = []
+    deadline = time.monotonic() + PATIENCE_S / 2
+    while len(found) < count and time.monotonic() < deadline:
+        found.extend(member.poll(100, 0.001))
+        work(0.05)
+    return found
+
+
+def test_short_polls_with_work_in_between_join_the_group(world: KafkaStreamWorld) -> None:
+    """The client throws away a join that was answered between two polls, and asks again, for ever."""
+    positions = produce(world, 5)
+    member = world.member()
+    assert as_set(read_busily(member, 15)) == positions
+    assert member.membership().generation_id < 10
+
+
+def test_a_rejoin_that_was_answered_between_two_polls_is_not_lost(kafka: LocalKafka, world: KafkaStreamWorld) -> None:
+    """The client forgets that it was rejoining, with its heartbeat off: it reads nothing more, and says nothing."""
+    member = world.member()
+    world.settle_membership(member)
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    admin.create_partitions({world.topic: 4})
+    admin.close()
+    client, coordinator = member._consumer, member._consumer._coordinator
+
+    def noticed() -> bool:
+        client._cluster.request_update()
+        return bool(coordinator.need_rejoin())
+
+    wait_until(noticed, PATIENCE_S, "the new partition")
+    client.poll(timeout_ms=1)  # asks to join, and gives up before the answer
+    task = coordinator._join_task
+    wait_until(lambda: task is None or task.is_done, PATIENCE_S, "the answer")
+    world.produce(make_record("to the new partition", topic=world.topic, partition=3))
+    assert as_set(world.read(member, 1)) == {(3, 0)}
+    assert not coordinator.rejoining
+
+
+@pytest.mark.parametrize("call", [lambda member: member.trouble(), lambda member: member.poll(1, 0.2)])
+def test_a_missing_topic_is_trouble_not_a_crash(call: Callable[[KafkaSource], object], world: KafkaStreamWorld) -> None:
+    member = world.member(input_topics=["nowhere-at-all"])
+    for _ in range(10):
+        call(member)
+    assert "nowhere-at-all" in str(member.trouble())
+
+
+def test_a_topic_that_is_created_later_is_read(world: KafkaStreamWorld) -> None:
+    late = f"{world.topic}-late"
+    member = world.member(input_topics=[late])
+    for _ in range(3):
+        member.poll(1, 0.1)
+    assert f"{late}: no such topic" in str(member.trouble())
+    world.create(late)
+    world.produce(make_record("at last", topic=late))
+    found: list[Record] = []
+    deadline = time.monotonic() + PATIENCE_S
+    while not found and time.monotonic() < deadline:
+        found.extend(member.poll(10, 0.2))
+        member.trouble()  # as the loop asks after each poll
+    assert [record.value for record in found] == [b"at last"]
+
+
+def test_a_recreated_topic_has_another_id(world: KafkaStreamWorld) -> None:
+    member = world.member()
+    world.settle_membership(member)
+    first = member.topic_id(world.topic)
+    assert len(first) == 36
+    assert member.topic_id("nowhere-at-all") == ""
+
+
+def test_every_failure_is_ours(world: KafkaStreamWorld) -> None:
+    with pytest.raises(ServiceError):
+        world.member(kafka_bootstrap_servers=["127.0.0.1:1"], request_timeout_s=1.0)
