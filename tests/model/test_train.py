@@ -27,7 +27,11 @@ SMALL += ["--wide-pairs", "1024"]
 
 
 def _train(folder: Path, registry: Path, *flags: str, rows: int = 300) -> int:
-    data = write_csv(folder / "reviews.csv", synthetic(rows))
+    # Every ninth author means another star, so that the sides of the split have different figures.
+    noisy = [
+        (text, label % 5 + 1 if number % 9 == 0 else label) for number, (text, label) in enumerate(synthetic(rows))
+    ]
+    data = write_csv(folder / "reviews.csv", noisy)
     return main(["train", "--data", str(data), "--registry", str(registry), *SMALL, *flags])
 
 
@@ -58,7 +62,7 @@ def test_bundle_says_what_it_is(published: Path) -> None:
     manifest = _manifest(published)
     assert manifest.decision.labels == [1, 2, 3, 4, 5]
     assert set(manifest.files) == {"model.tflite", "encoder.tsv", "report.html"}
-    assert manifest.metrics["accuracy"] > 0.9
+    assert manifest.metrics["accuracy"] > 0.7
     assert set(manifest.floors) == {"majority", "tfidf_logistic", "tfidf_logistic_balanced"}
     assert manifest.floors["majority"]["accuracy"] < 0.5
     assert manifest.data.rows == 300
