@@ -34,8 +34,10 @@ is fixed when the replay begins: what arrives later is not read, however often t
 Broken off (SIGTERM, Ctrl-C, a crash), the same command goes on where the group's committed offsets are; with
 WORKER_DELIVERY=exactly_once nothing is in --topic-out twice for a read_committed reader. What it set out to do is kept
 under PREFIXreplay, beside the ratings; both live WORKER_REDIS_TTL_S. --restart begins again, and writes to --topic-out
-again. One replay, one prefix: another version needs another prefix, because of two decisions on a source position the
-later one stays (worker/sinks/write.lua). For the same reason a replay never writes under the live prefix.
+again. One replay, one prefix: ratings of two versions under one would replace each other one by one.
+
+A replay never writes to what is live. Under the live keys its ratings would be fenced as the workers' are, by source
+position (worker/sinks/write.lua), but the live topic would end with the rating of a text that was sent again since.
 
 Dead letters: what can not be rated is counted by reason. It lies in the dead-letter topic since it was live.
 

@@ -72,12 +72,11 @@ def make_pipeline(
     )
 
 
-def run_to_end(pipeline: Pipeline, batch_reviews: int, done: Callable[[], bool], tell: Callable[[], None]) -> bool:
+def run_to_end(pipeline: Pipeline, done: Callable[[], bool], tell: Callable[[], None]) -> bool:
     """Step until everything up to the end is settled, or until the pipeline is stopped; return whether it is.
 
     Args:
         pipeline: reads a source that ends.
-        batch_reviews: how many records its batcher holds.
         done: whether the source stands at its end; a failed batch is rewound, and it does not.
         tell: called after each step.
 
@@ -87,7 +86,7 @@ def run_to_end(pipeline: Pipeline, batch_reviews: int, done: Callable[[], bool],
     while not pipeline.stopping:
         pipeline.step()
         tell()
-        if pipeline.batcher.room == batch_reviews and done():
+        if pipeline.batcher.empty and done():
             return True
     pipeline.run()  # settles what was gathered
     return done()

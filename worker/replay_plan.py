@@ -86,8 +86,8 @@ def next_step(
     """
     if kept is not None and kept.version != asked.version:
         raise SettingsError(
-            f"--redis-prefix: holds the ratings of {kept.version}, and the first rating of a source position stays "
-            f"(worker/sinks/write.lua); give {asked.version} a prefix of its own"
+            f"--redis-prefix: holds the ratings of {kept.version}, which those of {asked.version} would replace one by "
+            "one; give it a prefix of its own"
         )
     if restart:
         return "begin"

@@ -87,7 +87,6 @@ def rerate(order: RerateOrder) -> ExitCode:
             with LongRun(tools.console, clock, "rating", plan.offsets, done=plan.done(committed)) as progress:
                 finished = run_to_end(
                     pipeline,
-                    settings.batch_reviews,
                     lambda: source.done,
                     lambda: _tell(progress, plan, delivery, pipeline.health.reasons),
                 )

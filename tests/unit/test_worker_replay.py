@@ -216,7 +216,7 @@ def test_run_ends_when_all_is_settled_and_not_before(fails: int) -> None:
     world.produce(*["bad app"] * 3, partition=1)
     world.delivery.faults.then(*[None] * 3, *[KAFKA_GONE] * fails)  # the last batch
     steps = Counter[str]()
-    assert run_to_end(world.pipeline, 4, lambda: ended(world), lambda: steps.update(["step"]))
+    assert run_to_end(world.pipeline, lambda: ended(world), lambda: steps.update(["step"]))
     assert world.lag == 0
     world.assert_settled_once()
     assert steps["step"] >= 4
@@ -230,7 +230,7 @@ def test_run_that_is_stopped_settles_what_it_gathered_and_is_not_done() -> None:
         if len(world.settled) >= 8:
             world.pipeline.stop()
 
-    assert not run_to_end(world.pipeline, 4, lambda: ended(world), stop_after_two_batches)
+    assert not run_to_end(world.pipeline, lambda: ended(world), stop_after_two_batches)
     assert (len(world.settled), world.lag) == (8, 2)
 
 
@@ -239,7 +239,7 @@ def test_run_stopped_at_its_very_end_is_done_only_if_the_drain_held() -> None:
         world = World(batch=100)
         world.produce(*["good app"] * 10)
         world.delivery.faults.then(fault)
-        assert run_to_end(world.pipeline, 100, lambda w=world: ended(w), world.pipeline.stop) is (fault is None)  # type: ignore[misc]
+        assert run_to_end(world.pipeline, lambda w=world: ended(w), world.pipeline.stop) is (fault is None)  # type: ignore[misc]
         assert world.lag == (0 if fault is None else 10)
 
 
