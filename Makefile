@@ -1,4 +1,4 @@
-# The same verbs everywhere: setup | check | fix | test | demo | bench | ci. `make` alone lists them.
+# The same verbs everywhere: setup | check | fix | test | demo | chaos | bench | ci. `make` alone lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -8,7 +8,7 @@ BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup check fix test test-unit test-integration demo kafka bench ci lock clean
+.PHONY: help setup check fix test test-unit test-integration chaos bench bench-quality demo kafka ci lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -33,8 +33,8 @@ fix: setup ## what ruff can fix by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: setup ## every test, on a real Kafka and a real Redis
-	$(BIN)/python -m pytest $(ARGS)
+test: setup ## the tests, on a real Kafka and a real Redis
+	$(BIN)/python -m pytest --ignore=tests/chaos $(ARGS)
 
 test-unit: setup ## the tests that need no service
 	$(BIN)/python -m pytest tests/unit tests/structure $(ARGS)
@@ -42,13 +42,22 @@ test-unit: setup ## the tests that need no service
 test-integration: setup ## the tests on real services
 	$(BIN)/python -m pytest tests/contract tests/integration $(ARGS)
 
+chaos: setup ## kill everything, count every review; ARGS='--case NAME' or '--list'
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+bench: setup ## speed beside named peers, written to tests/benchmarks/README.md
+	$(BIN)/python -m tests.benchmarks --write $(ARGS)
+
+bench-quality: setup ## the model beside its rivals, written to trainer/README.md
+	$(BIN)/python -m tests.benchmarks.model_quality $(ARGS)
+
 demo: setup ## the whole job on embedded defaults; KEEP=1 leaves it up
 	@$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
 
 kafka: setup ## a real Kafka broker in the foreground; ARGS='--port 9092'
 	@$(BIN)/python -m deploy.kafka start --topics reviews:6,ratings:6,reviews.dlq:1 $(ARGS)
 
-ci: check test ## what CI runs
+ci: check test chaos ## what CI runs
 
 lock: setup ## write lock/*.txt again from pyproject.toml
 	@for part in worker: trainer:--extra=trainer dev:--extra=dev; do \
