@@ -66,7 +66,7 @@ def plan_from_json(text: str | bytes) -> Plan:
             end=fields["to"],
             spans=spans,
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not a plan: {error}") from error
 
 

@@ -23,15 +23,19 @@ class LongRun:
         console: where to; its being a terminal decides the form.
         clock: paces lines, and gives the rate.
         title: what is done.
-        total: how many offsets there are.
+        total: how many there are to do.
         done: how many were done before this run.
+        unit: of what.
     """
 
-    def __init__(self, console: Console, clock: Clock, title: str, total: int, *, done: int = 0) -> None:
+    def __init__(
+        self, console: Console, clock: Clock, title: str, total: int, *, done: int = 0, unit: str = "offsets"
+    ) -> None:
         self._console = console
         self._clock = clock
         self._title = title
         self._total = total
+        self._unit = unit
         self._line_at = self._began_at = clock.monotonic()
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         self._bar = Progress(
@@ -49,7 +53,7 @@ class LongRun:
         return count / self.seconds if self.seconds > 0 else 0.0
 
     def update(self, done: int, note: str) -> None:
-        """Say how many offsets are done, and a few words."""
+        """Say how many are done, and a few words."""
         self._bar.update(self._task, completed=done, note=note)
         now = self._clock.monotonic()
         if self._console.is_terminal or now - self._line_at < _LINE_EVERY_S:
@@ -57,7 +61,11 @@ class LongRun:
         self._line_at = now
         share = done / self._total if self._total else 1.0
         # Not the console's print: a log's line is not to be wrapped at 80 columns.
-        print(f"{self._title}: {done}/{self._total} offsets ({share:.0%}), {note}", file=self._console.file, flush=True)
+        print(
+            f"{self._title}: {done}/{self._total} {self._unit} ({share:.0%}), {note}",
+            file=self._console.file,
+            flush=True,
+        )
 
     def __enter__(self) -> Self:
         self._bar.start()

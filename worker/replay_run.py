@@ -24,6 +24,7 @@ from worker.ports import Delivery
 from worker.records import Partition
 from worker.replay_bounds import Point, Span
 from worker.replay_delivery import ReplayDelivery
+from worker.replay_diff import Diff
 from worker.replay_group import ReplayGroup
 from worker.replay_loop import Tools, make_pipeline, run_to_end
 from worker.replay_plan import Plan, next_step
@@ -95,12 +96,25 @@ def rerate(order: RerateOrder) -> ExitCode:
         done = plan.done(delivery.committed)
         _say(tools.console, f"stopped at {done} of {plan.offsets} offsets; the same command goes on from there")
         return ExitCode.INTERRUPTED
-    _say(tools.console, "comparing with the live ratings")
-    diff = store.compare(plan.version, order.live_prefix)
-    store.close()
-    report = Report(plan, settings.redis_prefix, order.live_prefix, delivery.outcomes, delivery.reasons, seconds, diff)
+    report = Report(
+        plan=plan,
+        redis_prefix=settings.redis_prefix,
+        live_prefix=order.live_prefix,
+        outcomes=delivery.outcomes,
+        reasons=delivery.reasons,
+        seconds=seconds,
+        diff=_compare(tools, store, plan, order.live_prefix),
+    )
     write_report(report, order.report)
     return ExitCode.OK
+
+
+def _compare(tools: Tools, store: ReplayStore, plan: Plan, live_prefix: str) -> Diff:
+    # How many ratings there are, the walk tells only at its end; each is of an offset.
+    with LongRun(tools.console, tools.clock, "comparing", max(plan.offsets, 1), unit="ratings") as progress:
+        diff = store.compare(plan.version, live_prefix, lambda count: progress.update(count, "with the live ones"))
+    store.close()
+    return diff
 
 
 @contextmanager

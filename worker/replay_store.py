@@ -6,7 +6,7 @@ Owns the plan's key and the walk over the ratings of a prefix. Writes nothing un
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -52,16 +52,23 @@ class ReplayStore(RedisStore):
         with translated("forget attempts"):
             self._any().delete(self._attempts_key)
 
-    def compare(self, version: str, live_prefix: str) -> Diff:
+    def compare(self, version: str, live_prefix: str, tell: Callable[[int], None] = lambda _count: None) -> Diff:
         """Compare the ratings of a version under this prefix with those under another, in round trips of 500.
 
         Walks all keys of the server (SCAN), and holds about 100 bytes a rating: the walk may name a key twice.
+        About 70 microseconds of CPU a rating, most of it the client's.
+
+        Args:
+            version: whose ratings are compared; others are counted.
+            live_prefix: where the other side of each pair is.
+            tell: called after each round trip with how many ratings were read.
 
         Raises:
             ServiceError: Redis is away.
         """
         diff = Diff()
         mine = len(self._prefix.encode())
+        count = 0
         with translated("compare ratings"):
             keys = self._rating_keys()
             while chunk := list(islice(keys, _READ_RATINGS)):
@@ -75,6 +82,8 @@ class ReplayStore(RedisStore):
                         diff.add(new, live)
                     elif new is not None:
                         diff.others += 1
+                count += len(chunk)
+                tell(count)
         return diff
 
     @property

@@ -18,13 +18,22 @@ from typing import Any
 import pytest
 import redis
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from prometheus_client import CollectorRegistry
 
 from deploy.kafka import LocalKafka
 from deploy.process import ChildProcess, wait_until
 from deploy.redis import LocalRedis
 from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION
+from tests.doubles import make_rated, make_record
 from tests.integration.test_worker_dlq import read_topic, send
+from worker.clock import SystemClock
 from worker.errors import ExitCode
+from worker.metrics import Metrics
+from worker.records import Partition
+from worker.replay_bounds import Span
+from worker.replay_plan import Plan
+from worker.replay_store import ReplayStore
+from worker.settings import WorkerSettings
 from worker.sinks.topic import Outgoing
 
 REVIEWS = 2000
@@ -268,6 +277,30 @@ def test_group_that_somebody_reads_with_is_left_alone(stage: Stage) -> None:
         consumer.close(autocommit=False)
     assert (code, "somebody else reads with it" in run.log_output) == (ExitCode.USAGE, True), run.log_tail()
     assert stage.out("busy") == []
+
+
+def test_comparison_keeps_to_its_prefix_whatever_it_holds(redis_server: LocalRedis) -> None:
+    name = uuid.uuid4().hex[:8]
+
+    def store(prefix: str) -> ReplayStore:
+        settings = WorkerSettings(_env_file=None, redis_url=redis_server.url, redis_prefix=prefix)
+        metrics = Metrics(CollectorRegistry())
+        return ReplayStore(settings, metrics=metrics, clock=SystemClock(), topic_id=lambda _topic: "")
+
+    rows = [make_rated(f"{{r}}*{number}", 1 + number % 5, record=make_record(offset=number)) for number in range(1200)]
+    new, live = store(f"n?[w]*\\{name}:"), store(f"live-{name}:")
+    new.write(rows)
+    live.write(rows[:1100])
+    store(f"nxw\\{name}:").write(rows[:10])  # what the prefix would match as a pattern
+    diff = new.compare("stub-1", f"live-{name}:")
+    assert (diff.total.compared, diff.not_live, diff.others, diff.total.agreement) == (1100, 100, 0, 1.0)
+    assert (new.compare("stub-2", "").total.compared, new.compare("stub-2", "").others) == (0, 1200)
+    assert new.load_plan() is None
+    plan = Plan("g", "v", "out", "earliest", "latest", {Partition("t", 0): Span(1, 2)})
+    new.save_plan(plan)
+    assert new.load_plan() == plan
+    for each in (new, live):
+        each.close()
 
 
 def test_replay_at_least_once_rates_all(stage: Stage) -> None:

@@ -93,7 +93,7 @@ def test_plan_is_read_back_as_it_was_kept(spans: dict[Partition, Span], text: st
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"spans": 3}', "null"])
 def test_what_is_no_plan_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"not a plan|Expecting value"):
+    with pytest.raises(ValueError, match="not a plan"):
         plan_from_json(text)
 
 
