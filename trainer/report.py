@@ -20,7 +20,7 @@ from schemas.encoding import UNKNOWN_ID
 from trainer import charts
 from trainer.bundle import Run
 from trainer.charts import Group
-from trainer.evaluate import reliability
+from trainer.evaluate import calibration_noise, reliability
 
 FIGURES = {
     "accuracy": "share of ratings that are right",
@@ -79,6 +79,7 @@ def render(run: Run) -> str:
             mode="json", exclude={"data", "test_data", "unlabelled", "registry", "test_out"}
         ),
         charts=_charts(run),
+        noise=calibration_noise(_confidences(run)),
         coverage=[row for row in _coverage(run)[30::10] if row[1] > 0],
         mistakes=worst_mistakes(run) if run.settings.texts else None,
         variants=list(zip(run.parities, run.tried, strict=True)),
@@ -100,7 +101,7 @@ def headlines(run: Run) -> list[Headline]:
 def worst_mistakes(run: Run) -> list[Mistake]:
     """Return the wrong ratings the model was surest of, surest first."""
     scores, targets, names = run.evaluation.scores, run.evaluation.targets, run.dataset.labels
-    confidences = scores.probabilities[np.arange(len(targets)), scores.choices]
+    confidences = _confidences(run)
     wrong = np.flatnonzero(scores.choices != targets)
     order = wrong[np.argsort(-confidences[wrong], kind="stable")][:MISTAKES]
     return [
@@ -142,7 +143,7 @@ def _charts(run: Run) -> dict[str, str]:
     sizes = np.array([len(row) for row in run.rows], dtype=np.int64)
     first_bucket = run.model.encoder.first_bucket
     unknown = np.array([np.mean((row == UNKNOWN_ID) | (row >= first_bucket)) for row in run.rows])
-    confidences = scores.probabilities[np.arange(len(targets)), scores.choices]
+    confidences = _confidences(run)
     sides = {name: _shares(dataset.part(name).targets, len(names)) for name in charts.SIDES}
     rows = _coverage(run)
     best = [epoch for epoch in run.epochs if epoch.best][-1]
@@ -165,15 +166,20 @@ def _charts(run: Run) -> dict[str, str]:
 
 def _coverage(run: Run) -> list[tuple[float, float, float]]:
     """Return (threshold, share of the reviews at least so sure, accuracy of those) for each threshold."""
-    scores = run.evaluation.scores
-    confidences = scores.probabilities[np.arange(len(scores.choices)), scores.choices]
-    right = scores.choices == run.evaluation.targets
+    confidences = _confidences(run)
+    right = run.evaluation.scores.choices == run.evaluation.targets
     found = []
     for threshold in THRESHOLDS:
         certain = confidences >= threshold
         accuracy = float(right[certain].mean()) if certain.any() else float("nan")
         found.append((float(threshold), float(certain.mean()), accuracy))
     return found
+
+
+def _confidences(run: Run) -> npt.NDArray[np.float32]:
+    """Return how sure the model is of each rating it says, `float32[N]`."""
+    scores = run.evaluation.scores
+    return scores.probabilities[np.arange(len(scores.choices)), scores.choices]
 
 
 def _best(name: str, values: Sequence[float]) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from trainer.charts import Group
+from trainer.evaluate import calibration_noise
 from trainer.report import LENGTH_EDGES, UNKNOWN_EDGES, grouped
 
 
@@ -37,3 +38,11 @@ def test_groups_miss_no_text(edges: tuple[float, ...]) -> None:
     values = np.random.default_rng(0).uniform(0, 300, 1000) * (1 if edges is LENGTH_EDGES else 1 / 300)
     found = grouped(values, edges, np.ones(1000, dtype=bool), np.zeros(1000))
     assert sum(group.texts for group in found) == 1000
+
+
+def test_perfect_confidences_show_an_error_that_more_texts_shrink() -> None:
+    confidences = np.random.default_rng(1).uniform(0.3, 1.0, 40_000).astype(np.float32)
+    few, many = calibration_noise(confidences[:400]), calibration_noise(confidences, draws=20)
+    assert few == calibration_noise(confidences[:400])
+    assert 0.04 < few < 0.08
+    assert many == pytest.approx(few / 10, rel=0.3)
