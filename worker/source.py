@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from worker.clock import Clock
@@ -106,10 +107,19 @@ class KafkaSource:
             return f"none of {','.join(self._settings.kafka_bootstrap_servers)} answers; trying again"
         if self._ownership.joined:
             return self._stalled()
-        missing = [topic for topic in self._settings.input_topics if not self._consumer.partitions_for_topic(topic)]
+        try:
+            missing = [topic for topic in self._settings.input_topics if not self._exists(topic)]
+        except kafka_errors.KafkaError as error:
+            return f"look for the input topics: {error}"
         if missing:
             return f"WORKER_INPUT_TOPICS: {', '.join(missing)}: no such topic on the brokers; create it"
         return f"joining the consumer group {self._settings.group_id}"
+
+    def _exists(self, topic: str) -> bool:
+        try:
+            return bool(self._consumer.partitions_for_topic(topic))
+        except kafka_errors.UnknownTopicOrPartitionError:
+            return False  # the client asked the brokers for it a moment ago
 
     def topic_id(self, topic: str) -> str:
         """Return the brokers' id of a topic's present incarnation (KIP-516); `""` where they tell none.
