@@ -89,16 +89,23 @@ def outgoing(settled: Settled, settings: WorkerSettings) -> Outgoing:
         )
     if isinstance(settled, Deleted):
         return Outgoing(settings.output_topic, settled.review_id.encode(), None, _trace(record), None)
-    value, cut = record.value, []
-    if value is not None and len(value) > settings.max_message_bytes:
-        # Headers make a letter larger than its record, and the brokers would refuse it for ever. The whole value
-        # is still where the headers say it came from.
-        value, cut = value[: settings.max_message_bytes], [(f"{OWN}truncated-from-bytes", str(len(value)).encode())]
-    original = [(name, value or b"") for name, value in record.headers]
     # The original's time, so that a dead letter can be replayed as what it was.
     timestamp_ms = record.timestamp if record.timestamp >= 0 else None
-    headers = [*settled.letter.headers(original), *cut]
+    headers = settled.letter.headers([(name, value or b"") for name, value in record.headers])
+    # Our headers make a letter larger than its record, and the brokers would refuse it for ever. What is cut is still
+    # where the headers say it came from.
+    if _size(headers) > settings.max_message_bytes // 2:
+        headers = [*settled.letter.headers([]), (f"{OWN}dropped-headers", str(len(record.headers)).encode())]
+    room = settings.max_message_bytes - _size(headers) - len(record.key or b"")
+    value = record.value
+    if value is not None and len(value) > room:
+        headers.append((f"{OWN}truncated-from-bytes", str(len(value)).encode()))
+        value = value[: max(room, 0)]
     return Outgoing(settings.dead_letter_topic, record.key, value, headers, timestamp_ms)
+
+
+def _size(headers: Sequence[tuple[str, bytes]]) -> int:
+    return sum(len(name) + len(value) for name, value in headers)
 
 
 def require_topics(producer: KafkaProducer, settings: WorkerSettings) -> None:
