@@ -195,11 +195,23 @@ class MemoryCluster:
         self._members.setdefault(member.group, []).append(member)
 
     def leave(self, member: MemorySource) -> None:
+        if member in self._members[member.group]:
+            self._members[member.group].remove(member)
+
+    def evict(self, member: MemorySource) -> None:
+        """Take a member out of its group; it learns of it when it polls."""
         self._members[member.group].remove(member)
+
+    def owned_by(self, member: MemorySource) -> set[Partition]:
+        """Return what a member may commit: nothing any more once it is evicted."""
+        return set(member.positions) if member in self._members[member.group] else set()
 
     def share_of(self, member: MemorySource) -> tuple[set[Partition], set[Partition]]:
         """Return what a member should own, and what of it no other member still holds."""
         members = self._members[member.group]
+        if member not in members:  # evicted: all it had may be another's
+            members.append(member)
+            return set(), set()
         due = set(self.partitions(member.topics)[members.index(member) :: len(members)])
         held = {partition for other in members if other is not member for partition in other.positions}
         return due, due - held
@@ -299,11 +311,15 @@ class MemoryDelivery:
 
     def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
         self.faults.strike()
-        lost = set(offsets) - set(self._source.positions)
+        lost = set(offsets) - self._cluster.owned_by(self._source)
         if lost:
             raise TransientError("kafka", f"commit: {len(lost)} partitions belong to another worker now")
-        for each in settled:
-            self._publish(outgoing(each, self._settings))
+        letters = [outgoing(each, self._settings) for each in settled]
+        for topic in {letter.topic for letter in letters}:
+            if not self._cluster.has(topic):
+                raise TransientError("kafka", f"{topic}: no such topic on the brokers; create it")
+        for letter in letters:
+            self._publish(letter)
         self.settled.extend(settled)
         self.commits.append(dict(offsets))
         for partition, offset in offsets.items():

@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.worlds import StreamWorld, as_set
 from tests.doubles import by_partition, make_record
-from worker.records import Partition
+from worker.records import Partition, Record
 
 
 def produce(world: StreamWorld, per_partition: int, start: int = 0) -> set[tuple[int, int]]:
@@ -32,7 +32,7 @@ def test_everything_produced_is_read_once_and_in_order(stream_world: StreamWorld
 def test_a_poll_returns_no_more_than_asked(stream_world: StreamWorld) -> None:
     produce(stream_world, 50)
     member = stream_world.member()
-    sizes = []
+    sizes: list[int] = []
     while sum(sizes) < 150:
         sizes.append(len(member.poll(7, 0.5)))
     assert max(sizes) == 7

@@ -18,7 +18,6 @@ from deploy.process import wait_until
 from tests.contract.test_source import produce
 from tests.contract.worlds import PATIENCE_S, KafkaStreamWorld, as_set
 from tests.doubles import make_record
-from worker.errors import ServiceError
 from worker.records import Record
 from worker.source import KafkaSource
 
@@ -106,8 +105,3 @@ def test_a_recreated_topic_has_another_id(world: KafkaStreamWorld) -> None:
     first = member.topic_id(world.topic)
     assert len(first) == 36
     assert member.topic_id("nowhere-at-all") == ""
-
-
-def test_every_failure_is_ours(world: KafkaStreamWorld) -> None:
-    with pytest.raises(ServiceError):
-        world.member(kafka_bootstrap_servers=["127.0.0.1:1"], request_timeout_s=1.0)

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 import redis
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
-from kafka.admin import KafkaAdminClient
+from kafka.admin import KafkaAdminClient, MemberToRemove
 from prometheus_client import CollectorRegistry
 
 from deploy.kafka import LocalKafka
@@ -176,6 +176,8 @@ class StreamWorld(ABC):
     @abstractmethod
     def delivery(self, member: Source, **settings: Any) -> Delivery: ...
     @abstractmethod
+    def evict(self, member: Source) -> None: ...
+    @abstractmethod
     def close(self) -> None: ...
 
     def at(self, partition: int) -> Partition:
@@ -241,6 +243,10 @@ class MemoryStreamWorld(StreamWorld):
     def published(self, topic: str) -> list[Record]:
         return list(self.cluster.all_records(topic))
 
+    def evict(self, member: Source) -> None:
+        assert isinstance(member, MemorySource)
+        self.cluster.evict(member)
+
     def delivery(self, member: Source, **settings: Any) -> Delivery:
         assert isinstance(member, MemorySource)
         return MemoryDelivery(self.cluster, self.settings(**settings), member)
@@ -252,7 +258,7 @@ class KafkaStreamWorld(StreamWorld):
     def __init__(self, broker: LocalKafka, delivery: str = "at_least_once") -> None:
         super().__init__()
         self._broker = broker
-        self._delivery = delivery
+        self.kind = delivery
         self._admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
         self._producer = KafkaProducer(bootstrap_servers=broker.bootstrap, max_request_size=4_000_000)
         self._closers: list[Callable[[], None]] = [self._admin.close, self._producer.close]
@@ -336,10 +342,17 @@ class KafkaStreamWorld(StreamWorld):
         finally:
             consumer.close()
 
+    def evict(self, member: Source) -> None:
+        assert isinstance(member, KafkaSource)
+        removed = self._admin.remove_group_members(
+            self.group, [MemberToRemove(member_id=member.membership().member_id)]
+        )
+        assert [error.__name__ for error in removed.values()] == ["NoError"]
+
     def delivery(self, member: Source, **settings: Any) -> Delivery:
         assert isinstance(member, KafkaSource)
         made: Delivery
-        if self._delivery == "at_least_once":
+        if self.kind == "at_least_once":
             made = AtLeastOnce(self.settings(**settings), member)
         else:
             made = ExactlyOnce(self.settings(**settings), member, f"{self.group}-tx", self.log)

@@ -1,0 +1,200 @@
+"""The Delivery port: what is published, when offsets move, and that a failure leaves both or neither behind.
+
+One suite for memory, at-least-once and exactly-once. At-least-once may publish what it then fails to commit; the
+other two must not.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from schemas.dead_letter import CONNECT, OWN, SPRING
+from schemas.rating import Rating
+from tests.contract.worlds import KafkaStreamWorld, StreamWorld
+from tests.doubles import make_rated, make_record
+from worker.errors import TransientError
+from worker.parse import rejected
+from worker.ports import Delivery, Source
+from worker.records import Deleted, Record, Settled, next_offsets
+
+
+def joined(world: StreamWorld, count: int = 6, **settings: Any) -> tuple[Source, Delivery, list[Record]]:
+    """Return a member that has read so many reviews, its delivery, and the reviews."""
+    world.produce(*(make_record(f"text {number}", topic=world.topic, partition=number % 3) for number in range(count)))
+    member = world.member(**settings)
+    return member, world.delivery(member, **settings), world.read(member, count)
+
+
+def rated(records: Sequence[Record]) -> list[Settled]:
+    return [make_rated(f"{record.partition}-{record.offset}", record=record) for record in records]
+
+
+def ids(records: Sequence[Record]) -> list[str]:
+    return sorted((record.key or b"").decode() for record in records)
+
+
+def test_ratings_are_published_and_their_offsets_committed(delivery_world: StreamWorld) -> None:
+    _, delivery, records = joined(delivery_world)
+    delivery.commit(rated(records), next_offsets(records))
+    published = delivery_world.published(delivery_world.output_topic)
+    assert ids(published) == ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1"]
+    assert [delivery_world.committed(number) for number in range(3)] == [2, 2, 2]
+    for record in published:
+        rating = Rating.model_validate_json(record.value or b"")
+        assert rating.review_id.encode() == record.key
+        assert ("content-type", b"application/json") in [tuple(header) for header in record.headers]
+
+
+def test_one_review_keeps_its_order(delivery_world: StreamWorld) -> None:
+    _, delivery, records = joined(delivery_world, 3)
+    outcomes: list[Settled] = [make_rated("same", 1 + number % 5, record=records[0]) for number in range(200)]
+    delivery.commit([*outcomes, Deleted(records[1], "same")], next_offsets(records))
+    published = delivery_world.published(delivery_world.output_topic)
+    stars = [Rating.model_validate_json(record.value).rating for record in published if record.value is not None]
+    assert stars == [1 + number % 5 for number in range(200)]
+    assert published[-1].value is None
+
+
+def test_a_deletion_is_a_tombstone(delivery_world: StreamWorld) -> None:
+    _, delivery, records = joined(delivery_world, 1)
+    traced = make_record(None, key=b"r1", topic=delivery_world.topic, headers=[("traceparent", b"t"), ("x", b"y")])
+    delivery.commit([Deleted(traced, "r1")], next_offsets(records))
+    (tombstone,) = delivery_world.published(delivery_world.output_topic)
+    assert (tombstone.key, tombstone.value) == (b"r1", None)
+    assert [tuple(header) for header in tombstone.headers] == [("traceparent", b"t")]
+
+
+def test_a_dead_letter_is_the_original_with_both_families_of_headers(delivery_world: StreamWorld) -> None:
+    _, delivery, records = joined(delivery_world, 1)
+    original = make_record(
+        b"\xff\x00not text",
+        key=b"\xfekey",
+        topic=delivery_world.topic,
+        partition=2,
+        offset=77,
+        timestamp=1_600_000_000_123,
+        headers=[("traceparent", b"00-aa"), ("own", b"\xff")],
+    )
+    letter = rejected(original, "not_utf8", "value: not UTF-8 at byte 0; send UTF-8", model_version="v1")
+    delivery.commit([letter], next_offsets(records))
+    (dead,) = delivery_world.published(delivery_world.dead_letter_topic)
+    assert (dead.key, dead.value, dead.timestamp) == (original.key, original.value, original.timestamp)
+    headers = dict(dead.headers)
+    assert [tuple(header) for header in dead.headers][:2] == list(original.headers)
+    assert headers[f"{CONNECT}topic"] == delivery_world.topic.encode()
+    assert (headers[f"{CONNECT}partition"], headers[f"{CONNECT}offset"]) == (b"2", b"77")
+    assert struct.unpack(">q", headers[f"{SPRING}original-offset"]) == (77,)
+    assert struct.unpack(">q", headers[f"{SPRING}original-timestamp"]) == (1_600_000_000_123,)
+    assert (headers[f"{OWN}reason"], headers[f"{OWN}model-version"]) == (b"not_utf8", b"v1")
+    assert delivery_world.published(delivery_world.output_topic) == []
+
+
+def test_a_null_header_of_the_original_is_no_reason_to_fail(delivery_world: StreamWorld) -> None:
+    _, delivery, records = joined(delivery_world, 1)
+    odd = make_record(b"\xff", topic=delivery_world.topic, headers=[("null", None), ("traceparent", None)])  # type: ignore[list-item]
+    delivery.commit([rejected(odd, "not_utf8", "x", model_version="v"), make_rated(record=odd)], next_offsets(records))
+    assert len(delivery_world.published(delivery_world.dead_letter_topic)) == 1
+    assert len(delivery_world.published(delivery_world.output_topic)) == 1
+
+
+def test_offsets_without_outcomes_are_committed(delivery_world: StreamWorld) -> None:
+    _, delivery, records = joined(delivery_world)
+    delivery.commit([], next_offsets(records))
+    assert [delivery_world.committed(number) for number in range(3)] == [2, 2, 2]
+
+
+def test_commit_after_commit_goes_on(delivery_world: StreamWorld) -> None:
+    _, delivery, records = joined(delivery_world, 30)
+    for number in range(10):
+        part = [record for record in records if record.offset == number]
+        delivery.commit(rated(part), next_offsets(part))
+    assert len(delivery_world.published(delivery_world.output_topic)) == 30
+    assert delivery_world.committed(1) == 10
+
+
+def test_a_full_batch_is_published_whole(delivery_world: StreamWorld) -> None:
+    _, delivery, records = joined(delivery_world, 3)
+    outcomes: list[Settled] = [make_rated(f"r{number}", record=records[0]) for number in range(2000)]
+    delivery.commit(outcomes, next_offsets(records))
+    assert len(delivery_world.published(delivery_world.output_topic)) == 2000
+
+
+def test_a_ping_says_which_topic_is_missing(delivery_world: StreamWorld) -> None:
+    member, delivery, _ = joined(delivery_world, 1)
+    delivery.ping()
+    absent = delivery_world.delivery(member, dead_letter_topic="nowhere-at-all", request_timeout_s=1.0)
+    with pytest.raises(TransientError, match="nowhere-at-all"):
+        absent.ping()
+
+
+def test_a_missing_output_topic_commits_nothing_and_heals(delivery_world: StreamWorld) -> None:
+    late = f"{delivery_world.output_topic}-late"
+    member, _, records = joined(delivery_world)
+    delivery = delivery_world.delivery(member, output_topic=late, request_timeout_s=1.0)
+    with pytest.raises(TransientError):
+        delivery.commit(rated(records), next_offsets(records))
+    assert [delivery_world.committed(number) for number in range(3)] == [0, 0, 0]
+    delivery_world.create(late)
+    delivery.ping()
+    delivery.commit(rated(records), next_offsets(records))
+    assert ids(delivery_world.published(late)) == ids(
+        [make_record(key=f"{record.partition}-{record.offset}".encode()) for record in records]
+    )
+    assert [delivery_world.committed(number) for number in range(3)] == [2, 2, 2]
+
+
+def test_who_lost_its_partitions_cannot_commit_them(delivery_world: StreamWorld) -> None:
+    """A process that was frozen for longer than its session must not move the offsets of its heirs."""
+    first, delivery, records = joined(delivery_world, 6)
+    delivery_world.evict(first)
+    second = delivery_world.member()
+    theirs = delivery_world.read(second, 6)
+    second_delivery = delivery_world.delivery(second)
+    second_delivery.commit(rated(theirs), next_offsets(theirs))
+    before = len(delivery_world.published(delivery_world.output_topic))
+    with pytest.raises(TransientError):
+        delivery.commit(rated(records[:1]), {delivery_world.at(0): 1})
+    assert delivery_world.committed(0) == 2
+    if not is_at_least_once(delivery_world):
+        assert len(delivery_world.published(delivery_world.output_topic)) == before
+    first.close(2.0)
+
+
+def is_at_least_once(world: StreamWorld) -> bool:
+    return isinstance(world, KafkaStreamWorld) and world.kind == "at_least_once"
+
+
+@pytest.mark.parametrize("size", [999_000, 1_000_001, 1_048_000])
+def test_the_largest_review_the_brokers_take_becomes_a_dead_letter(size: int, delivery_world: StreamWorld) -> None:
+    """Headers make a letter larger than its record; were it refused, the worker would try it for ever."""
+    member, delivery, records = joined(delivery_world, 1)
+    large = make_record(b"x" * size, topic=delivery_world.topic, headers=[("trace", b"t" * 200)])
+    delivery_world.produce(large)
+    (read,) = delivery_world.read(member, 1)
+    letter = rejected(read, "text_too_long", "text: too long", model_version="v1")
+    delivery.commit([letter], next_offsets([*records, read]))
+    (dead,) = delivery_world.published(delivery_world.dead_letter_topic)
+    assert dead.value is not None
+    assert large.value is not None
+    assert large.value.startswith(dead.value)
+    if len(dead.value) < size:
+        assert dict(dead.headers)[f"{OWN}truncated-from-bytes"] == str(size).encode()
+
+
+def test_large_headers_become_a_dead_letter_too(delivery_world: StreamWorld) -> None:
+    member, delivery, records = joined(delivery_world, 1)
+    headers = [("big", b"h" * 148_200)]
+    delivery_world.produce(make_record(b"\xff" * 900_000, topic=delivery_world.topic, headers=headers))
+    (read,) = delivery_world.read(member, 1)
+    delivery.commit([rejected(read, "not_utf8", "x", model_version="v1")], next_offsets([*records, read]))
+    assert len(delivery_world.published(delivery_world.dead_letter_topic)) == 1
+
+
+def test_closed_twice_is_closed(delivery_world: StreamWorld) -> None:
+    _, delivery, _ = joined(delivery_world, 1)
+    delivery.close(2.0)
+    delivery.close(2.0)
