@@ -1,0 +1,132 @@
+"""The Classifier port: one outcome each, in order; a review that cannot be rated spoils no neighbour."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.bundle import read_bundle
+from tests.conftest import TOY_REGISTRY, TOY_VERSION
+from tests.doubles import REFUSED, ManualClock, StubClassifier, make_record
+from worker.classifier import TfliteClassifier
+from worker.metrics import Metrics
+from worker.parse import Parser
+from worker.ports import Classifier
+from worker.records import Pending, Rated, Rejected
+from worker.runtime import load_runtime
+
+RATED_AT = "2026-01-01T00:00:00.000Z"
+
+
+def make_tflite(metrics: Metrics, clock: ManualClock, min_confidence: float = 0.0) -> TfliteClassifier:
+    runtime, interpreter = load_runtime("litert")
+    bundle = read_bundle(TOY_REGISTRY / TOY_VERSION)
+    return TfliteClassifier(
+        bundle, interpreter, runtime=runtime, metrics=metrics, clock=clock, min_confidence=min_confidence
+    )
+
+
+@pytest.fixture(params=["stub", "tflite"])
+def classifier(request: pytest.FixtureRequest, metrics: Metrics, clock: ManualClock) -> Classifier:
+    return StubClassifier() if request.param == "stub" else make_tflite(metrics, clock)
+
+
+def pending(*texts: str, app_id: str | None = None) -> list[Pending]:
+    parsed = []
+    for offset, text in enumerate(texts):
+        outcome = Parser("text", 1000).parse(make_record(text, offset=offset, partition=offset % 3), "v")
+        assert isinstance(outcome, Pending)
+        parsed.append(Pending(outcome.record, f"r{offset}", outcome.review.model_copy(update={"app_id": app_id})))
+    return parsed
+
+
+def stars(outcomes: list[Rated | Rejected]) -> list[int | None]:
+    return [each.rating.rating if isinstance(each, Rated) else None for each in outcomes]
+
+
+def test_nothing_is_nothing(classifier: Classifier) -> None:
+    assert classifier.rate([], RATED_AT) == []
+
+
+def test_each_review_has_its_stars_in_order(classifier: Classifier) -> None:
+    assert stars(classifier.rate(pending("love", "bad", "something else", "love"), RATED_AT)) == [5, 1, 3, 5]
+
+
+def test_a_rating_says_whose_it_is_and_who_gave_it(classifier: Classifier) -> None:
+    reviews = pending("love", "bad", app_id="com.example")
+    for review, outcome in zip(reviews, classifier.rate(reviews, RATED_AT), strict=True):
+        assert isinstance(outcome, Rated)
+        rating = outcome.rating
+        assert outcome.record is review.record
+        assert (rating.review_id, rating.app_id, rating.rated_at) == (review.review_id, "com.example", RATED_AT)
+        assert rating.model_version == classifier.version
+        source = rating.source
+        assert (source.partition, source.offset) == (review.record.partition, review.record.offset)
+        assert rating.confidence == max(rating.probabilities)
+        assert sum(rating.probabilities) == pytest.approx(1, abs=1e-5)
+        assert 1 <= rating.expected_rating <= 5
+
+
+@pytest.mark.parametrize("at", [0, 1, 127, 128, 255])
+def test_one_that_cannot_be_rated_is_rejected_and_255_neighbours_are_rated(at: int, classifier: Classifier) -> None:
+    texts = ["love"] * 256
+    texts[at] = f"love {REFUSED} love"
+    outcomes = classifier.rate(pending(*texts), RATED_AT)
+    assert stars(outcomes) == [None if number == at else 5 for number in range(256)]
+    rejected = outcomes[at]
+    assert isinstance(rejected, Rejected)
+    letter = rejected.letter
+    assert (letter.reason, letter.stage, letter.offset, letter.model_version) == (
+        "unratable",
+        "rate",
+        at,
+        classifier.version,
+    )
+    assert REFUSED not in letter.message
+
+
+def test_a_batch_of_such_alone_is_rejected_whole_and_the_next_is_rated(classifier: Classifier) -> None:
+    assert stars(classifier.rate(pending(*[REFUSED] * 9), RATED_AT)) == [None] * 9
+    assert stars(classifier.rate(pending("love"), RATED_AT)) == [5]
+
+
+texts = st.lists(
+    st.lists(st.sampled_from(["love", "bad", "ok", "xyz", "sooo", "🙂", REFUSED]), min_size=1, max_size=30).map(
+        " ".join
+    ),
+    max_size=40,
+)
+
+
+@given(texts=texts)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_review_is_rated_the_same_in_any_company(texts: list[str], metrics: Metrics, clock: ManualClock) -> None:
+    classifier = make_tflite(metrics, clock)
+    together = classifier.rate(pending(*texts), RATED_AT)
+    for review, outcome in zip(pending(*texts), together, strict=True):
+        (alone,) = classifier.rate([review], RATED_AT)
+        assert type(alone) is type(outcome)
+        if isinstance(alone, Rated) and isinstance(outcome, Rated):
+            assert np.allclose(alone.rating.probabilities, outcome.rating.probabilities, atol=1e-5)
+
+
+def test_a_rating_less_sure_than_asked_is_marked(metrics: Metrics, clock: ManualClock) -> None:
+    classifier = make_tflite(metrics, clock, min_confidence=0.5)
+    marks = [
+        outcome.rating.uncertain
+        for outcome in classifier.rate(pending("love", "something else"), RATED_AT)
+        if isinstance(outcome, Rated)
+    ]
+    assert marks == [False, True]
+
+
+def test_tokens_unknown_words_and_padding_are_counted(metrics: Metrics, clock: ManualClock) -> None:
+    classifier = make_tflite(metrics, clock)
+    classifier.rate(pending("love", "bad xyz"), RATED_AT)
+    value = metrics.registry.get_sample_value
+    assert value("starstream_inference_tokens_total") == 3
+    assert value("starstream_inference_unknown_tokens_total") == 1
+    assert value("starstream_inference_cells_total") == 4
+    assert value("starstream_inference_seconds_count") == 1
