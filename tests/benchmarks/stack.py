@@ -38,7 +38,7 @@ class Stack:
     admin: AdminClient = field(init=False)
 
     def __post_init__(self) -> None:
-        self.admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap})
+        self.admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap, "log_level": 0})
 
     def services_cpu_s(self) -> dict[str, float]:
         """Return CPU seconds so far of the broker and of Redis."""

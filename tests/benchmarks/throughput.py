@@ -17,7 +17,7 @@ from tests.benchmarks.processes import RowError, Watched, running
 from tests.benchmarks.rows.job import CHECKPOINT, Job
 from tests.benchmarks.stack import Run, Stack
 
-_LONGEST_S: Final = 900.0
+_LONGEST_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ def main() -> None:
     job = read_job()
     bundle, model = read_model(job)
     store = redis.asyncio.Redis.from_url(job.redis_url)
-    broker = KafkaBroker(job.bootstrap, log_level=logging.WARNING, logger=None)
+    # Its line a message goes to DEBUG, which is not written; its errors are.
+    broker = KafkaBroker(job.bootstrap, logger=logging.getLogger("faststream"), log_level=logging.DEBUG)
     publisher = broker.publisher(job.output_topic)
 
     async def rate(review: dict[str, Any], message: KafkaMessage) -> None:
