@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Final
 
 from rich.console import Console
+from rich.text import Text
 
 from worker.clock import SystemClock
 from worker.dlq_letters import REFUSALS, Guard, Letter, Refusal, Wanted
@@ -175,7 +176,7 @@ def _agreed(run: _Run, console: Console) -> bool:
     if not reasons:
         return True  # nothing to ask about; the exit code says why
     _say(console, reason_counts(reasons))
-    return console.input("Send them? [y/N] ", markup=False).strip().lower() in {"y", "yes"}
+    return console.input(Text("Send them? [y/N] ")).strip().lower() in {"y", "yes"}
 
 
 def _send_all(run: _Run, sender: Sender, stop: StopSignals, console: Console) -> ExitCode:
