@@ -22,6 +22,7 @@ from worker.records import Partition, Record
 from worker.settings import WorkerSettings
 
 _FETCH_BYTES = 8 * 1024 * 1024  # per partition: 105k records/s against 65k at 1 MiB
+_METADATA_MS = 10_000  # a topic created late, or grown, is read after so long; the client's own 5 minutes is an outage
 _OBSERVE_EVERY_S = 1.0
 _STALL_S = 60.0
 _JOIN_S = 0.5  # longest wait for an answer to JoinGroup in one poll; a signal is seen in time
@@ -62,11 +63,16 @@ class KafkaSource:
                 isolation_level="read_committed",
                 allow_auto_create_topics=False,
                 partition_assignment_strategy=[CooperativeStickyAssignor],
+                metadata_max_age_ms=_METADATA_MS,
                 max_partition_fetch_bytes=_FETCH_BYTES,
                 session_timeout_ms=round(settings.session_timeout_s * 1000),
                 heartbeat_interval_ms=round(settings.session_timeout_s * 1000 / 5),
                 max_poll_interval_ms=round(settings.max_poll_interval_s * 1000),
             )
+            # Known before the group is joined: a leader that knows no partitions gives none, and a static member's next
+            # join may be answered with that assignment again (KIP-345), which is to read nothing for ever.
+            for topic in settings.input_topics:
+                self._consumer.partitions_for_topic(topic)
             self._consumer.subscribe(settings.input_topics, listener=self._ownership)
 
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
