@@ -5,6 +5,7 @@ Owns nothing that runs in a green suite. Each entry of FAULTS patches the worker
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -46,9 +47,24 @@ def no_group_fence() -> None:
 
 def no_redis_fence() -> None:
     """Redis takes every write, also of an older source position."""
-    script = redis_sink._SCRIPT.replace("local order = ", "local order = true and 1 or ")
+    _rewrite("local order = ", "local order = true and 1 or ")
+
+
+def first_decision() -> None:
+    """Redis keeps the first rating of a source position, published or not."""
+    _rewrite("local again = ", "local again = false and ")
+
+
+def _rewrite(old: str, new: str) -> None:
+    assert old in redis_sink._SCRIPT, f"write.lua has changed: no {old!r}"
+    script = redis_sink._SCRIPT.replace(old, new)
     redis_sink._SCRIPT = script  # type: ignore[misc]
-    redis_sink._SCRIPT_SHA1 = redis_sink.hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()  # type: ignore[misc]
+    redis_sink._SCRIPT_SHA1 = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()  # type: ignore[misc]
+
+
+def blind_rewind() -> None:
+    """After a failed commit the batch is read again, though it may have been committed, its answer lost."""
+    KafkaSource._skip_committed = lambda self: self._doubtful.clear()  # type: ignore[method-assign]
 
 
 def kept_producer() -> None:
@@ -67,5 +83,7 @@ FAULTS: Final[dict[str, Callable[[], None]]] = {
     "last_offset": last_offset,
     "no_group_fence": no_group_fence,
     "no_redis_fence": no_redis_fence,
+    "first_decision": first_decision,
+    "blind_rewind": blind_rewind,
     "kept_producer": kept_producer,
 }

@@ -146,6 +146,23 @@ def dlq_missing(scene: Scene) -> Verdict:
     return scene.finish()
 
 
+def topics_late(scene: Scene) -> Verdict:
+    """No topic exists when a static worker starts; they are created one after the other, the input first. It says what
+    it waits for each time, and reads on its own.
+    """
+    for topic in (scene.topic, scene.ratings, scene.letters):
+        scene.delete_topic(topic)
+    worker = scene.worker("early", ready=False, instance_id="early")
+    scene.hurt()
+    for topic in (scene.topic, scene.ratings, scene.letters):
+        worker.wait_reason("kafka", topic, 90)
+        scene.create_topics(topic)
+        if topic == scene.topic:
+            scene.produce(mixed(scene.sent, 1_000, scene.random))
+    scene.healed()
+    return scene.finish()
+
+
 def disk_full(scene: Scene) -> Verdict:
     """The broker's disk refuses writes (a limit on the size of its files, set from outside): Kafka gives up its only
     log folder and ends; the disk gets room again, and it is restarted.
@@ -171,5 +188,6 @@ AWAY: Final = (
     Case(redis_away),
     Case(redis_slow),
     Case(dlq_missing),
+    Case(topics_late),
     Case(disk_full),
 )
