@@ -57,6 +57,7 @@ class _Process:
     metrics: Metrics
     health: Health
     stop: threading.Event
+    identity: Identity  # kept here: the claim ends with the object
 
 
 def run_worker(settings: WorkerSettings) -> ExitCode:
@@ -107,7 +108,7 @@ def _start(settings: WorkerSettings) -> _Process:
         log(logging.INFO, "page_serving", url=f"http://{settings.http_host}:{port}/metrics")
     else:
         report_status(settings.status_file, health)  # the supervisor serves the page
-    process = _Process(settings, clock, log, Metrics(registry), health, threading.Event())
+    process = _Process(settings, clock, log, Metrics(registry), health, threading.Event(), Identity(settings))
     _on_signals(process)
     return process
 
@@ -115,7 +116,7 @@ def _start(settings: WorkerSettings) -> _Process:
 def _connect(process: _Process, classifier: TfliteClassifier) -> Pipeline | None:
     """Return the loop with its services, waiting for each as long as it takes; None when stopped meanwhile."""
     settings, metrics, clock = process.settings, process.metrics, process.clock
-    identity = Identity(settings)
+    identity = process.identity
     # A static member that stops keeps its partitions until the session ends, so that is asked for, not assumed.
     instance_id = identity.name if settings.instance_id else None
     source = _patiently(
