@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -147,6 +148,18 @@ class WorkerSettings(BaseSettings):
     log_format: Literal["json", "text"] = Field("json", description="text is for people at a terminal")
     slot: int = Field(0, ge=0, le=63, description="number among its siblings; the supervisor sets it")
     status_file: Path | None = Field(None, description="where a supervised process says how it is")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis_url(cls, url: SecretStr) -> SecretStr:
+        try:
+            parts = urlsplit(url.get_secret_value())
+            known = parts.scheme in {"redis", "rediss", "unix"} and (parts.port is None or parts.port > 0)
+        except ValueError:
+            known = False
+        if not known:
+            raise ValueError("must be redis://, rediss:// or unix://, a password's special characters percent-encoded")
+        return url
 
     @model_validator(mode="after")
     def _security_agrees(self) -> Self:
