@@ -184,6 +184,15 @@ def test_an_error_never_quotes_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://:s3cr3t/x@host:6379", "redis://h:port"])
+def test_a_redis_url_that_is_none_is_refused_without_being_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_REDIS_URL", url)
+    with pytest.raises(SettingsError) as caught:
+        read_settings()
+    assert str(caught.value).startswith("WORKER_REDIS_URL: must be redis://, rediss:// or unix://")
+    assert "s3cr3t" not in str(caught.value)
+
+
 def test_settings_are_frozen() -> None:
     settings = read_settings()
     with pytest.raises(ValidationError, match="frozen"):

@@ -1,0 +1,91 @@
+"""Several workers of one group: real processes that share partitions, die, and are started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import psutil
+import pytest
+
+from deploy.process import wait_until
+from tests.fixtures.running import PATIENCE_S, Deployment, Message, RunningWorker
+from worker.errors import ExitCode
+
+
+def messages(start: int, count: int) -> list[Message]:
+    return [Message(b"love it", f"r{number}".encode()) for number in range(start, start + count)]
+
+
+def assert_once(deployment: Deployment, count: int) -> None:
+    """Every message is in Redis, and on the output topic exactly once."""
+    ids = {f"r{number}" for number in range(count)}
+    assert deployment.stored_ids() == ids
+    assert sorted((each.key or b"").decode() for each in deployment.read(deployment.output)) == sorted(ids)
+
+
+def children(worker: RunningWorker) -> list[int]:
+    """Return the process ids of a supervisor's children, in the order of their slots."""
+    started = {each["slot"]: each["child_pid"] for each in worker.said("process_started")}
+    return [started[slot] for slot in sorted(started)]
+
+
+def test_workers_of_one_host_do_not_fence_one_another(deployment: Deployment) -> None:
+    """The second starts when the first has long been running: their transactional ids must differ all the same."""
+    workers = [deployment.worker().ready()]
+    workers.append(deployment.worker().ready())
+    deployment.produce(*messages(0, 600))
+    workers[0].until(lambda: deployment.lag() == 0, "all committed")
+    assert_once(deployment, 600)
+    assert [each for worker in workers for each in worker.said("transaction_failed")] == []
+    assert [worker.total("starstream_partitions_assigned") for worker in workers] == [3, 3]
+    assert [worker.stop() for worker in workers] == [ExitCode.OK, ExitCode.OK]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped by somebody else"])
+def test_a_child_that_ends_is_started_again(number: signal.Signals, deployment: Deployment) -> None:
+    worker = deployment.worker("--processes", "2").ready()
+    before = children(worker)
+    deployment.produce(*messages(0, 300))
+    os.kill(before[1], number)
+    worker.until(lambda: len(worker.said("process_started")) == 3, "a new child")
+    deployment.produce(*messages(300, 300))
+    worker.until(lambda: deployment.lag() == 0, "all committed")
+    assert_once(deployment, 600)
+    worker.ready()
+    after = children(worker)
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+    assert worker.stop() == ExitCode.OK
+    assert not any(psutil.pid_exists(pid) for pid in (*before, *after))
+
+
+def test_children_end_with_a_supervisor_that_is_killed(deployment: Deployment) -> None:
+    worker = deployment.worker("--processes", "2").ready()
+    alive = [psutil.Process(pid) for pid in children(worker)]
+    os.kill(worker.child.pid, signal.SIGKILL)
+    _, left = psutil.wait_procs(alive, timeout=PATIENCE_S)
+    assert left == []
+
+
+def test_a_second_signal_kills_the_children_at_once(deployment: Deployment) -> None:
+    worker = deployment.worker("--processes", "2").ready()
+    pids = children(worker)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)  # they will not drain
+    os.kill(worker.child.pid, signal.SIGTERM)
+    with pytest.raises(TimeoutError):
+        wait_until(lambda: worker.child.returncode is not None, 0.5, "the end")
+    os.kill(worker.child.pid, signal.SIGTERM)
+    assert worker.ends(10) == ExitCode.INTERRUPTED
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), 10, "the children's end")
+
+
+def test_a_worker_that_is_killed_leaves_nothing_undone(deployment: Deployment) -> None:
+    first = deployment.worker().ready()
+    deployment.produce(*messages(0, 3000))
+    first.until(lambda: first.total("starstream_reviews_settled_total") > 0, "a start is made")
+    first.child.kill()
+    second = deployment.worker()
+    second.until(lambda: deployment.lag() == 0, "all committed")
+    assert_once(deployment, 3000)
