@@ -72,9 +72,11 @@ def test_compose_gives_a_worker_longer_to_stop_than_it_takes(clean_environment: 
 
 def test_compose_creates_the_topics_the_worker_uses(clean_environment: pytest.MonkeyPatch) -> None:
     del clean_environment
-    made = dict(re.findall(r"^create (\S+) (\d+)$", SERVICES["topics"]["command"][0], re.MULTILINE))
+    script = SERVICES["topics"]["command"][0]
+    made = dict(re.findall(r"^create (\S+) (\d+)", script, re.MULTILINE))
     settings = read_settings(None)
     assert made == {settings.input_topics[0]: "6", settings.output_topic: "6", settings.dead_letter_topic: "1"}
+    assert f"create {settings.dead_letter_topic} 1 --config retention.ms=-1" in script
     assert SERVICES["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
 
 
