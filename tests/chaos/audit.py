@@ -20,7 +20,9 @@ from tests.chaos.reviews import EXPECT
 _READ_S: Final = 60.0
 _EXAMPLES: Final = 3
 
-Outcome = tuple[Any, ...]  # ("rated", partition, offset, id, star), ("rejected", partition, offset, reason), ("deleted", id)
+Outcome = tuple[
+    Any, ...
+]  # ("rated", partition, offset, id, star), ("rejected", partition, offset, reason), ("deleted", id)
 
 
 @dataclass(slots=True)
@@ -110,17 +112,19 @@ def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") ->
     )
     try:
         partitions = sorted(consumer.list_topics(topic, timeout=_READ_S).topics[topic].partitions)
-        ends = {each: consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=_READ_S)[1] for each in partitions}
+        ends = {
+            each: consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=_READ_S)[1] for each in partitions
+        }
         waiting = {each for each, end in ends.items() if end > 0}
         consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in waiting])
         while waiting:
-            message = consumer.poll(_READ_S)
+            message: Any = consumer.poll(_READ_S)
             assert message is not None, f"{topic}: nothing for {_READ_S} s, partitions {waiting} not read to {ends}"
             error = message.error()
             if error is None:
                 if message.offset() < ends[message.partition()]:
                     yield message
-                at = message.offset() + 1
+                at: int = message.offset() + 1
             elif error.code() == KafkaError._PARTITION_EOF:
                 at = message.offset()
             else:

@@ -28,12 +28,14 @@ import argparse
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import kafka
@@ -175,7 +177,7 @@ def _after_end(act: Callable[[], None]) -> None:
         real(self, *args)
         act()
 
-    ExactlyOnce.commit = commit  # type: ignore[method-assign]
+    ExactlyOnce.commit = commit  # type: ignore[method-assign,assignment]
 
 
 POINTS: Final[dict[str, Callable[[Callable[[], None]], None]]] = {
@@ -230,19 +232,15 @@ def _jump_back() -> None:
 
 def _children_start_here(own: Sequence[str]) -> None:
     """Let a supervisor start its children with the same faults."""
-    real = worker.supervisor.subprocess.Popen
+    real = subprocess.Popen
     me = ["-m", "tests.chaos.launcher", *own, "--"]
 
     def start(words: Sequence[str], **options: Any) -> Any:
         program, _, _, *rest = words  # python -m worker run ...
         return real([program, *me, *rest], **options)
 
-    worker.supervisor.subprocess = _Module(Popen=start, TimeoutExpired=worker.supervisor.subprocess.TimeoutExpired)  # type: ignore[assignment]
-
-
-class _Module:
-    def __init__(self, **names: Any) -> None:
-        self.__dict__.update(names)
+    shim = SimpleNamespace(Popen=start, TimeoutExpired=subprocess.TimeoutExpired)
+    worker.supervisor.subprocess = shim  # type: ignore[attr-defined,assignment]
 
 
 if __name__ == "__main__":

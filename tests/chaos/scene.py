@@ -20,7 +20,7 @@ from typing import Any, Final
 import psutil
 import redis
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
 
 from deploy.kafka import LocalKafka
 from deploy.process import free_port, wait_until
@@ -68,7 +68,7 @@ class Stage:
         return full if self.full else ci
 
 
-def client(stage: Stage) -> dict[str, object]:
+def client(stage: Stage) -> dict[str, str | int | float | bool]:
     """Return the options of the suite's own clients; what they say of a broker that was killed is no news."""
     return {"bootstrap.servers": stage.kafka.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 1000}
 
@@ -233,18 +233,30 @@ class Scene:
 
     def wait(self, what: str, probe: Callable[[], bool], timeout_s: float = SETTLE_S) -> None:
         """Wait for an event; a failure names it and shows why the workers are not ready."""
+
+        def look() -> bool:
+            if self.workers and not self.alive:
+                raise TimeoutError(f"{self.name}: {what}: every worker has ended")
+            return probe()
+
         try:
-            wait_until(probe, timeout_s, f"{self.name}: {what}")
+            wait_until(look, timeout_s, f"{self.name}: {what}")
         except TimeoutError as error:
             state = {each.name: each.reasons if each in self.alive else each.returncode for each in self.workers}
             shown = self.alive or self.workers[-1:]
             tails = "\n".join(f"--- {each.name}\n{each.log[-1500:]}" for each in shown)
             raise AssertionError(f"{error}; lag {self.lag()}, workers: {state}\n{tails}") from error
 
+    def wait_output(self, goal: int, timeout_s: float = SETTLE_S) -> None:
+        """Wait until the output topics hold so many records, or all input is settled."""
+        self.wait(f"{goal} records of output", lambda: self.published() >= goal or self.lag() == 0, timeout_s)
+
     def published(self) -> int:
         """Return how many records, open transactions included, the output topics hold; -1 when nobody answers."""
         try:
-            return sum(end for _, end in map(self._ends, self._partitions(self.ratings) + self._partitions(self.letters)))
+            return sum(
+                end for _, end in map(self._ends, self._partitions(self.ratings) + self._partitions(self.letters))
+            )
         except KafkaException:
             return -1
 
@@ -305,7 +317,8 @@ class Scene:
         wrong = [f"leaked process {pid}" for pid in self._leaked()]
         for each in self.workers:
             if each.rss_bytes and max(each.rss_bytes) - each.rss_bytes[0] > _GROWTH_BYTES:
-                wrong.append(f"{each.name} grew from {each.rss_bytes[0] >> 20} to {max(each.rss_bytes) >> 20} MiB")
+                grown = (each.rss_bytes[0] >> 20, max(each.rss_bytes) >> 20)
+                wrong += [f"{each.name} grew from {grown[0]} to {grown[1]} MiB"]
         return wrong
 
     def _leaked(self) -> list[int]:

@@ -24,7 +24,7 @@ def soak_case(reviews: int, data: Path | None) -> Case:
         while scene.produce(islice(stream, _SLICE)):
             victim = scene.random.randrange(3)
             goal = scene.published() + scene.random.randrange(_SLICE // 2)
-            scene.wait("output", lambda goal=goal: scene.published() >= goal or scene.lag() == 0, 300)
+            scene.wait_output(goal, 300)
             scene.kill(workers[victim])
             workers[victim] = scene.worker(f"w{victim}-", instance_id=f"w{victim}", batch_reviews=2000)
             print(f"    {scene.sent} produced, {scene.kills} kills, lag {scene.lag()}", flush=True)

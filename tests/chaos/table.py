@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from tests.chaos.scene import Row
 
-HEAD = f"{'case':<20} {'reviews':>8} {'kills':>6} {'lost':>6} {'duplicated':>11} {'dead-lettered':>14} {'recovery s':>11} {'took s':>7}"
+HEAD = (
+    f"{'case':<20} {'reviews':>8} {'kills':>6} {'lost':>6} {'duplicated':>11} {'dead-lettered':>14} "
+    f"{'recovery s':>11} {'took s':>7}"
+)
 
 
 def line(row: Row) -> str:
@@ -23,4 +26,6 @@ def total(rows: Sequence[Row]) -> str:
     """Return the last line."""
     bad = [row.case for row in rows if not row.good]
     said = f"wrong: {', '.join(bad)}" if bad else "every row 0 lost, 0 duplicated where exactly-once is promised"
-    return f"{len(rows)} cases, {sum(row.reviews for row in rows)} reviews, {sum(row.kills for row in rows)} kills: {said}"
+    return (
+        f"{len(rows)} cases, {sum(row.reviews for row in rows)} reviews, {sum(row.kills for row in rows)} kills: {said}"
+    )

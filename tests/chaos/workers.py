@@ -65,7 +65,7 @@ class Worker:
     def fetch(self, path: str) -> str:
         """Return its page, whatever the status; empty when nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}{path}", timeout=_PAGE_TIMEOUT_S) as answer:  # noqa: S310  (our own page)
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}{path}", timeout=_PAGE_TIMEOUT_S) as answer:
                 return str(answer.read(), "utf-8")
         except urllib.error.HTTPError as error:
             return str(error.read(), "utf-8")
@@ -96,7 +96,9 @@ class Worker:
 
         def look() -> bool:
             if self.returncode is not None:
-                raise AssertionError(f"{self.name} ended with {self.returncode}, waiting for: {what}\n{self.log[-4000:]}")
+                raise AssertionError(
+                    f"{self.name} ended with {self.returncode}, waiting for: {what}\n{self.log[-4000:]}"
+                )
             return bool(probe(self))
 
         try:

@@ -56,7 +56,7 @@ def redis_restart(scene: Scene) -> Verdict:
     for _ in range(3):
         before = scene.published()
         scene.produce(mixed(scene.sent, 2_000, scene.random))
-        scene.wait("some output", lambda before=before: scene.published() > before)
+        scene.wait_output(before + 1)
         scene.stage.redis.kill()
         scene.hurt()
         scene.stage.redis.start()
@@ -125,7 +125,7 @@ def redis_slow(scene: Scene) -> Verdict:
         for _ in range(5):
             before = scene.published()
             scene.produce(mixed(scene.sent, 1_000, scene.random))
-            scene.wait("some output", lambda before=before: scene.published() > before)
+            scene.wait_output(before + 1)
             proxy.cut()
             scene.hurt()
         return scene.finish()

@@ -55,7 +55,7 @@ def _start(scene: Scene, number: int, *, ready: bool = True) -> Worker:
 def _until(scene: Scene, goal: int, at_most_s: float) -> None:
     """Wait for so much output; a worker that is just starting may be killed without any."""
     try:
-        scene.wait("some output", lambda: scene.published() >= goal, at_most_s)
+        scene.wait_output(goal, at_most_s)
     except AssertionError:
         return
 
@@ -92,7 +92,7 @@ def clock_back(scene: Scene) -> Verdict:
         for _ in range(10):
             before = scene.published()
             scene.produce(review(number) for number in range(scene.sent, scene.sent + 100))
-            scene.wait("the batch, within its linger", lambda before=before: scene.published() > before, 30)
+            scene.wait_output(before + 1, 30)
         scene.kill(jumpy)
     scene.worker("heir", instance_id="jumpy")
     return scene.finish()

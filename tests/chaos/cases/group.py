@@ -24,7 +24,9 @@ def zombie(scene: Scene) -> Verdict:
     ]
     for each in asleep:
         each.wait_ready()
-    scene.wait("two partitions each", lambda: all(each.metric("starstream_partitions_assigned") == 2 for each in asleep))
+    scene.wait(
+        "two partitions each", lambda: all(each.metric("starstream_partitions_assigned") == 2 for each in asleep)
+    )
     scene.produce(review(number) for number in range(3_000))
     for each in asleep:
         each.wait_stopped()
@@ -52,7 +54,7 @@ def join_leave(scene: Scene) -> Verdict:
         oldest = scene.alive[0]
         before = scene.published()
         oldest.wait_ready()
-        scene.wait("some output", lambda before=before: scene.published() > before or scene.lag() == 0, 60)
+        scene.wait_output(before + 1, 60)
         if turn % 3 == 2:
             scene.kill(oldest)
         else:

@@ -47,7 +47,7 @@ def poison_one(scene: Scene) -> Verdict:
             refused(number) if number % 256 == 7 else garbage(number) if number % 256 == 131 else review(number)
             for number in numbers
         )
-        scene.wait("some output", lambda before=before: scene.published() > before)
+        scene.wait_output(before + 1)
         if turn == 0:
             scene.kill(worker)
             worker = scene.worker("one", instance_id="one", batch_reviews=256, ready=False)
@@ -59,9 +59,7 @@ def killer_record(scene: Scene) -> Verdict:
     end as dead letters, and all others are rated.
     """
     scene.worker("supervisor", "--killer", instance_id="host", processes=2)
-    scene.produce(
-        killer(number) if number in {700, 1_300} else review(number) for number in range(2_000)
-    )
+    scene.produce(killer(number) if number in {700, 1_300} else review(number) for number in range(2_000))
     scene.hurt()
     return scene.finish()
 

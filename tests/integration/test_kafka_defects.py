@@ -1,0 +1,390 @@
+"""The seven defects of kafka-python 3.0.12 that the worker is built around: each shown on a real broker with the bare
+client, then what the worker does about it.
+
+A defect that no longer shows is good news: the client was upgraded, and the counter-measure named here may go. What
+the client cost us otherwise is in worker/README.md; the whole loop under these defects is tests/chaos.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
+from prometheus_client import CollectorRegistry
+
+from deploy.kafka import LocalKafka
+from deploy.process import wait_until
+from tests.doubles import ManualClock, MemoryLog, make_rated
+from worker.clock import Clock, SystemClock
+from worker.errors import ExitCode, FencedError, TransientError
+from worker.health import QUIET_S, Health
+from worker.kafka_client import translate
+from worker.metrics import Metrics
+from worker.records import Partition
+from worker.settings import WorkerSettings
+from worker.sinks.transaction import ExactlyOnce
+from worker.source import KafkaSource
+
+PATIENCE_S: Final = 30.0
+ROOT: Final = Path(__file__).parents[2]
+
+
+class World:
+    """Topics and a group of its own on the session's broker; closes what it opened."""
+
+    def __init__(self, broker: LocalKafka) -> None:
+        self.broker = broker
+        self.name = f"defect-{uuid.uuid4().hex[:8]}"
+        self.topic, self.out = f"{self.name}.in", f"{self.name}.out"
+        self.at = TopicPartition(self.topic, 0)
+        self._open: list[Any] = []
+        broker.create_topics({self.topic: 2, self.out: 1, f"{self.name}.dlq": 1})
+
+    def consumer(self, **options: Any) -> Any:
+        """Return a bare consumer of the group that owns something."""
+        client = KafkaConsumer(
+            bootstrap_servers=self.broker.bootstrap, group_id=self.name, enable_auto_commit=False,
+            isolation_level="read_committed", auto_offset_reset="earliest", **options,
+        )  # fmt: skip
+        client.partitions_for_topic(self.topic)  # before it joins: a leader that knows no partitions gives none
+        client.subscribe([self.topic])
+        self._open.append(client)
+        wait_until(lambda: bool(client.poll(200) or client.assignment()), PATIENCE_S, "an assignment")
+        return client
+
+    def producer(self, transactional_id: str | None = None) -> Any:
+        """Return a bare producer, ready for transactions if it has an id for them."""
+        client = KafkaProducer(
+            bootstrap_servers=self.broker.bootstrap, transactional_id=transactional_id, retry_backoff_ms=10
+        )
+        self._open.append(client)
+        if transactional_id is not None:
+            client.init_transactions()
+        return client
+
+    def settings(self, **options: Any) -> WorkerSettings:
+        """Return the worker's settings for this world."""
+        return WorkerSettings(
+            _env_file=None, kafka_bootstrap_servers=[self.broker.bootstrap], group_id=self.name,
+            input_topics=[self.topic], output_topic=self.out, dead_letter_topic=f"{self.name}.dlq",
+            session_timeout_s=6, **options,
+        )  # fmt: skip
+
+    def source(self, *, instance_id: str | None = None, clock: Clock | None = None, **options: Any) -> KafkaSource:
+        """Return the worker's consumer, with an assignment."""
+        source = KafkaSource(
+            self.settings(**options),
+            instance_id=instance_id,
+            metrics=Metrics(CollectorRegistry()),
+            clock=clock or SystemClock(),
+        )
+        self._open.append(source._consumer)
+        wait_until(lambda: bool(source.poll(10, 0.2) or source._owned()), PATIENCE_S, "an assignment")
+        return source
+
+    def delivery(self, source: KafkaSource, transactional_id: str) -> ExactlyOnce:
+        """Return the worker's delivery on that consumer."""
+        made = ExactlyOnce(self.settings(), source, f"{self.name}-{transactional_id}", MemoryLog())
+        self._open.append(made)
+        return made
+
+    def committed(self, consumer: Any, partition: int = 0) -> int | None:
+        """Return the group's committed offset, all transactions ended."""
+        found: int | None = consumer.committed(TopicPartition(self.topic, partition), timeout_ms=10_000)
+        return found
+
+    def send(self, *values: bytes) -> None:
+        """Produce to the first partition."""
+        producer = self.producer()
+        for value in values:
+            producer.send(self.topic, value, partition=0).get(PATIENCE_S)
+
+    def close(self) -> None:
+        """Close everything, quickly."""
+        for each in reversed(self._open):
+            if isinstance(each, KafkaConsumer):
+                each.close(autocommit=False, timeout_ms=2000)
+            elif isinstance(each, KafkaProducer):
+                _quietly(lambda client=each: client.close(timeout=2))  # type: ignore[misc]
+            else:
+                _quietly(lambda delivery=each: delivery.close(2))  # type: ignore[misc]
+
+
+def _quietly(close: Callable[[], None]) -> None:
+    try:
+        close()
+    except (kafka_errors.KafkaError, TransientError):
+        return  # a producer that was fenced on purpose
+
+
+@pytest.fixture
+def world(kafka: LocalKafka) -> Iterator[World]:
+    made = World(kafka)
+    yield made
+    made.close()
+
+
+def offsets(at: TopicPartition, offset: int) -> dict[TopicPartition, OffsetAndMetadata]:
+    return {at: OffsetAndMetadata(offset, "", -1)}
+
+
+def test_the_client_is_the_one_these_defects_were_found_in() -> None:
+    assert importlib.metadata.version("kafka-python") == "3.0.12", "look at each test here, then at its counter-measure"
+
+
+# 1. An evicted consumer tells generation -1 and no member, and the broker takes offsets under that unfenced.
+
+
+def test_defect_1_offsets_of_an_evicted_consumer_are_not_fenced(world: World) -> None:
+    zombie = world.consumer(max_poll_interval_ms=1500)
+    wait_until(lambda: zombie.group_metadata().generation_id < 0, PATIENCE_S, "the eviction")
+    heir = world.consumer()
+    heir.commit(offsets(world.at, 10))
+    producer = world.producer(world.name)
+    producer.begin_transaction()
+    producer.send_offsets_to_transaction(offsets(world.at, 3), zombie.group_metadata())
+    producer.commit_transaction()
+    assert world.committed(heir) == 3, "the zombie no longer moves the group back: the defect is gone"
+
+
+def test_defect_1_the_worker_refuses_to_commit_once_evicted(world: World) -> None:
+    source = world.source(max_poll_interval_s=5, transaction_timeout_s=2, request_timeout_s=2.5, drain_deadline_s=2)
+    before = source.membership()
+    wait_until(lambda: source._consumer.group_metadata().generation_id < 0, PATIENCE_S, "the eviction")
+    assert source.membership() == before, "the membership of the last poll stays: it is the one the broker fences"
+    heir = world.consumer()
+    heir.commit(offsets(world.at, 10))
+    with pytest.raises(TransientError):
+        world.delivery(source, "zombie").commit([make_rated()], {Partition(*world.at): 3})
+    assert world.committed(heir) == 10
+
+
+def test_defect_1_the_worker_holds_no_membership_until_it_joined_again(world: World) -> None:
+    source = world.source()
+    source._membership = source._membership._replace(generation_id=-1, member_id="")  # as a poll after eviction tells
+    with pytest.raises(TransientError, match="no member of group"):
+        source.membership()
+
+
+# 2. A failed transaction's offsets stay in the producer, and go with its next transaction.
+
+
+def test_defect_2_offsets_of_an_aborted_transaction_go_with_the_next(world: World) -> None:
+    consumer = world.consumer()
+    producer = world.producer(world.name)
+    stale = consumer.group_metadata()._replace(generation_id=99)
+    producer.begin_transaction()
+    with pytest.raises(kafka_errors.KafkaError):
+        producer.send_offsets_to_transaction(offsets(world.at, 7), stale)
+    producer.abort_transaction()
+    producer.begin_transaction()
+    producer.send_offsets_to_transaction(offsets(TopicPartition(world.topic, 1), 2), consumer.group_metadata())
+    producer.commit_transaction()
+    assert world.committed(consumer) == 7, "aborted offsets stay aborted: the defect is gone"
+
+
+def test_defect_2_the_worker_throws_the_producer_away(world: World) -> None:
+    source = world.source()
+    delivery = world.delivery(source, "one")
+    failed, current = delivery._producer, source._membership
+    source._membership = current._replace(generation_id=99)
+    with pytest.raises(TransientError):
+        delivery.commit([make_rated("lost")], {Partition(*world.at): 7})
+    source._membership = current
+    delivery.commit([make_rated("kept")], {Partition(world.topic, 1): 2})
+    assert delivery._producer is not failed
+    assert (world.committed(source._consumer, 0), world.committed(source._consumer, 1)) == (None, 2)
+
+
+# 3. A deserializer that raises loses good records, and the client spins.
+
+_RAISING = """
+import sys
+from kafka import KafkaConsumer
+from kafka.serializer import Deserializer
+class Digits(Deserializer):
+    def deserialize(self, topic, headers, data):
+        return int(data)
+consumer = KafkaConsumer(sys.argv[2], bootstrap_servers=sys.argv[1], auto_offset_reset="earliest",
+                         value_deserializer=Digits())
+for _ in range(100):
+    try:
+        for records in consumer.poll(300).values():
+            print(*(record.value for record in records), flush=True)
+    except ValueError:
+        print("raised", flush=True)
+"""
+
+
+def test_defect_3_a_raising_deserializer_loses_records_and_blocks_poll(world: World) -> None:
+    world.send(b"1", b"not a number", b"3", b"4")
+    client = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", _RAISING, world.broker.bootstrap, world.topic],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    lines: list[str] = []
+    with client:
+        assert client.stdout is not None
+        reader = threading.Thread(target=lambda: lines.extend(client.stdout or ()), daemon=True)
+        reader.start()
+        wait_until(lambda: "raised\n" in lines, PATIENCE_S, "the deserializer raised")
+        with pytest.raises(TimeoutError):
+            wait_until(lambda: any("4" in line for line in lines), 4, "the records behind")
+        client.kill()
+    reader.join()
+
+
+def test_defect_3_the_worker_has_no_deserializer(world: World) -> None:
+    world.send(b"1", b"\xff", b"3")
+    source = world.source()
+    source.rewind({Partition(*world.at): 0})
+    values: list[bytes | None] = []
+
+    def all_came() -> bool:
+        values.extend(record.value for record in source.poll(10, 0.2))
+        return len(values) >= 3
+
+    wait_until(all_came, PATIENCE_S, "all three")
+    assert values == [b"1", b"\xff", b"3"]
+    assert (source._consumer.config["key_deserializer"], source._consumer.config["value_deserializer"]) == (None, None)
+
+
+# 4. A static member that another process replaced goes on polling; only its commits fail.
+
+
+def test_defect_4_a_fenced_static_member_polls_on(world: World) -> None:
+    first = world.consumer(group_instance_id="same")
+    for _ in range(10):  # its first metadata may make it join once more, and a join is where it would be told
+        first.poll(200)
+    second = world.consumer(group_instance_id="same")
+    for _ in range(5):
+        first.poll(200)
+    assert first.assignment() == second.assignment(), "the fenced member gave its partitions up: the defect is gone"
+    with pytest.raises(kafka_errors.FencedInstanceIdError):
+        first.commit(offsets(world.at, 1))
+
+
+def test_defect_4_the_worker_ends_with_7(world: World) -> None:
+    """At its next join, which it asks for when new metadata comes, or at its next commit, whichever is first."""
+    first = world.source(instance_id="same")
+    delivery = world.delivery(first, "one")
+    world.source(instance_id="same")
+
+    def go_on() -> None:
+        first.poll(10, 0.5)
+        delivery.commit([make_rated()], {Partition(*world.at): 1})
+
+    with pytest.raises(FencedError) as caught:
+        go_on()
+    assert caught.value.code is ExitCode.FENCED
+
+
+# 5. A producer that was fenced says so once, and then something general.
+
+
+def test_defect_5_a_zombie_producer_is_told_two_different_errors(world: World) -> None:
+    zombie = world.producer(world.name)
+    zombie.begin_transaction()
+    zombie.send(world.out, b"zombie").get(PATIENCE_S)
+    world.producer(world.name)
+    with pytest.raises(kafka_errors.KafkaError) as first:
+        zombie.commit_transaction()
+    with pytest.raises(kafka_errors.KafkaError) as then:
+        zombie.commit_transaction()
+    assert type(first.value) is not type(then.value) is kafka_errors.KafkaError, "one error, twice: the defect is gone"
+    assert all(type(translate(each.value, "commit")) is TransientError for each in (first, then))
+
+
+def test_defect_5_the_worker_rebuilds_whatever_the_error_is(world: World) -> None:
+    source = world.source()
+    delivery = world.delivery(source, "one")
+    world.producer(f"{world.name}-one")  # another has its name now
+    with pytest.raises(TransientError):
+        delivery.commit([make_rated()], {Partition(*world.at): 1})
+    delivery.commit([make_rated()], {Partition(*world.at): 1})
+    assert world.committed(source._consumer) == 1
+
+
+# 6. The end of a transaction takes no time-out and waits as long as the broker is away.
+
+
+def test_defect_6_the_end_of_a_transaction_waits_without_limit(world: World) -> None:
+    producer = world.producer(world.name)
+    producer.begin_transaction()
+    producer.send(world.out, b"waits").get(PATIENCE_S)
+    ending = threading.Thread(target=producer.commit_transaction, daemon=True)
+    world.broker.suspend()
+    try:
+        ending.start()
+        ending.join(5)
+        assert ending.is_alive()
+    finally:
+        world.broker.resume()
+    ending.join(PATIENCE_S)
+    assert not ending.is_alive()
+
+
+def test_defect_6_the_page_says_that_the_loop_stands_still() -> None:
+    clock = ManualClock()
+    health = Health(clock, stall_s=120, parts=())
+    clock.advance(QUIET_S + 1)
+    assert "no progress" in health.reasons["loop"]
+    assert health.alive, "an outage of the broker is no reason to kill the process"
+    clock.advance(120)
+    assert not health.alive
+
+
+# 7. 3.0.7 and 3.0.8 could stop fetching a partition that was kept over a rebalance.
+
+
+def test_defect_7_a_kept_partition_goes_on_after_a_rebalance(world: World) -> None:
+    source = world.source()
+    second = KafkaSource(world.settings(), instance_id=None, metrics=Metrics(CollectorRegistry()), clock=SystemClock())
+
+    def one_each() -> bool:
+        return not source.poll(9, 0.1) and not second.poll(9, 0.1) and len(source._owned()) == len(second._owned()) == 1
+
+    wait_until(one_each, PATIENCE_S, "one partition each")
+    second._consumer.close(autocommit=False, timeout_ms=2000)
+    producer = world.producer()
+    for partition in (0, 1):
+        producer.send(world.topic, b"on", partition=partition).get(PATIENCE_S)
+    seen: set[int] = set()
+
+    def both_came() -> bool:
+        seen.update(record.partition for record in source.poll(9, 0.2))
+        return seen == {0, 1}
+
+    wait_until(both_came, PATIENCE_S, "a record of each")
+
+
+def test_defect_7_a_partition_that_stands_still_is_told(world: World) -> None:
+    clock = ManualClock()
+    producer = world.producer(world.name)
+    producer.begin_transaction()
+    producer.send(world.topic, b"held back", partition=0).get(PATIENCE_S)
+    source = world.source(clock=clock)
+
+    def told() -> bool:
+        clock.advance(20)
+        source.poll(10, 0.2)
+        return f"{world.topic}-0: records wait" in (source.trouble() or "")
+
+    wait_until(told, PATIENCE_S, "the stall is told")
+    producer.abort_transaction()
+
+    def untold() -> bool:
+        clock.advance(2)
+        source.poll(10, 0.2)
+        return source.trouble() is None
+
+    wait_until(untold, PATIENCE_S, "and taken back")
