@@ -169,6 +169,11 @@ def test_refusals_leave_the_registry_untouched(
     assert not (tmp_path / "models").exists()
 
 
+def _heed_ctrl_c() -> None:
+    """Undo what a shell does to its background jobs: tests started there inherit an ignored SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_before_the_first_epoch_exits_130_and_publishes_nothing(tmp_path: Path) -> None:
     data = write_csv(tmp_path / "reviews.csv", synthetic(3000))
     with subprocess.Popen(
@@ -177,6 +182,7 @@ def test_ctrl_c_before_the_first_epoch_exits_130_and_publishes_nothing(tmp_path:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        preexec_fn=_heed_ctrl_c,  # noqa: PLW1509  (no other thread runs here)
     ) as process:
         assert process.stderr is not None
         said = ""
