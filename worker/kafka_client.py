@@ -6,12 +6,13 @@ The figures behind each option are in worker/README.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from kafka import errors as kafka_errors
+from kafka.net.compat import KafkaNetClient
 from kafka.net.sasl.oauth import AbstractTokenProvider
 from pydantic import SecretStr
 
@@ -66,6 +67,26 @@ def connecting(settings: WorkerSettings) -> str:
         f"WORKER_KAFKA_BOOTSTRAP_SERVERS={servers}: is a broker up there, and are "
         f"WORKER_KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} and the credentials right?"
     )
+
+
+def make_client(kind: Callable[..., Any], config: Mapping[str, Any]) -> Any:
+    """Return a `KafkaConsumer` or `KafkaProducer`, closed again if it could not be made.
+
+    Their constructors give up without giving back the IO thread and the sockets, and a broker that is away for an
+    hour would cost hundreds of each.
+    """
+    made: list[KafkaNetClient] = []
+
+    def net_client(**options: Any) -> KafkaNetClient:
+        made.append(KafkaNetClient(**options))
+        return made[-1]
+
+    try:
+        return kind(**config, kafka_client=net_client)
+    except kafka_errors.KafkaError:
+        for client in made:
+            client.close()
+        raise
 
 
 def client_config(settings: WorkerSettings) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from worker.clock import Clock
 from worker.errors import TransientError
-from worker.kafka_client import client_config, connecting, translated
+from worker.kafka_client import client_config, connecting, make_client, translated
 from worker.metrics import Metrics
 from worker.records import Partition, Record
 from worker.settings import WorkerSettings
@@ -54,25 +54,26 @@ class KafkaSource:
         self._passed_at = 0.0
         self._ownership = _Ownership(metrics)
         with translated(connecting(settings)):
-            self._consumer = KafkaConsumer(
+            config = {
                 **client_config(settings),
-                group_id=settings.group_id,
-                group_instance_id=instance_id,
-                auto_offset_reset=settings.auto_offset_reset,
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                allow_auto_create_topics=False,
-                partition_assignment_strategy=[CooperativeStickyAssignor],
-                metadata_max_age_ms=_METADATA_MS,
-                max_partition_fetch_bytes=_FETCH_BYTES,
-                session_timeout_ms=round(settings.session_timeout_s * 1000),
-                heartbeat_interval_ms=round(settings.session_timeout_s * 1000 / 5),
-                max_poll_interval_ms=round(settings.max_poll_interval_s * 1000),
-            )
+                "group_id": settings.group_id,
+                "group_instance_id": instance_id,
+                "auto_offset_reset": settings.auto_offset_reset,
+                "enable_auto_commit": False,
+                "isolation_level": "read_committed",
+                "allow_auto_create_topics": False,
+                "partition_assignment_strategy": [CooperativeStickyAssignor],
+                "metadata_max_age_ms": _METADATA_MS,
+                "max_partition_fetch_bytes": _FETCH_BYTES,
+                "session_timeout_ms": round(settings.session_timeout_s * 1000),
+                "heartbeat_interval_ms": round(settings.session_timeout_s * 1000 / 5),
+                "max_poll_interval_ms": round(settings.max_poll_interval_s * 1000),
+            }
+            self._consumer = make_client(KafkaConsumer, config)
             # Known before the group is joined: a leader that knows no partitions gives none, and a static member's next
             # join may be answered with that assignment again (KIP-345), which is to read nothing for ever.
             for topic in settings.input_topics:
-                self._consumer.partitions_for_topic(topic)
+                self._exists(topic)
             self._consumer.subscribe(settings.input_topics, listener=self._ownership)
 
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:

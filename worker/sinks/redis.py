@@ -123,12 +123,8 @@ class RedisStore:
         started = self._clock.monotonic()
         size = _CALL_REVIEWS if self._cluster is None else 1
         calls = [self._call(rows[start : start + size]) for start in range(0, len(rows), size)]
-        try:
-            with translated("write ratings"):
-                results = self._run(calls)
-        except ServiceError as error:
-            self._metrics.sink_errors.labels("redis", error.kind).inc()
-            raise
+        with self._counted("write ratings"):
+            results = self._run(calls)
         self._metrics.sink_seconds.labels("redis").observe(self._clock.monotonic() - started)
         for letter, name in _RESULTS.items():
             self._metrics.redis_writes.labels(name).inc(sum(result.count(letter) for result in results))
@@ -139,7 +135,7 @@ class RedisStore:
         Raises:
             ServiceError: Redis is away.
         """
-        with translated("read attempts"):
+        with self._counted("read attempts"):
             found = self._any().hmget(self._attempts_key, [f"{each.topic}-{each.partition}" for each in partitions])
         notes = {}
         for partition, note in zip(partitions, found, strict=True):
@@ -158,7 +154,7 @@ class RedisStore:
             f"{at.topic}-{at.partition}": f"{note.first}:{note.last}:{note.lives}:{note.life}"
             for at, note in attempts.items()
         }
-        with translated("note attempts"):
+        with self._counted("note attempts"):
             self._any().hset(self._attempts_key, mapping=notes)
 
     def ping(self) -> None:
@@ -173,6 +169,15 @@ class RedisStore:
     def close(self) -> None:
         """Give the connections back."""
         self._any().close()
+
+    @contextmanager
+    def _counted(self, doing: str) -> Iterator[None]:
+        try:
+            with translated(doing):
+                yield
+        except ServiceError as error:
+            self._metrics.sink_errors.labels("redis", error.kind).inc()
+            raise
 
     def _any(self) -> Any:
         return self._client if self._cluster is None else self._cluster

@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from kafka import KafkaProducer
+from kafka import errors as kafka_errors
 
 from schemas.dead_letter import OWN
 from schemas.rating import CONTENT_TYPE
-from worker.kafka_client import client_config, connecting, translated
+from worker.errors import ServiceError
+from worker.kafka_client import client_config, connecting, make_client, translated
 from worker.records import Deleted, Partition, Rated, Record, Settled
 from worker.settings import WorkerSettings
 
+_CLOSE_S: Final = 2.0
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 
 
@@ -38,13 +41,16 @@ class Commits(Protocol):
 
 
 class AtLeastOnce:
-    """Publishes, waits until all replicas have it, then commits: a crash in between publishes again."""
+    """Publishes, waits until all replicas have it, then commits: a crash in between publishes again.
+
+    After a failure the producer is thrown away: one whose broker crashed at the wrong moment never sends again.
+    """
 
     def __init__(self, settings: WorkerSettings, consumer: Commits) -> None:
         self._settings = settings
         self._consumer = consumer
-        with translated(connecting(settings)):
-            self._producer = KafkaProducer(**producer_config(settings))
+        self._producer: KafkaProducer | None = None
+        self._ready()
 
     def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
         """Publish the outcomes in order, then commit the offsets, and return once both are durable.
@@ -52,12 +58,18 @@ class AtLeastOnce:
         Raises:
             ServiceError: the offsets are not committed; the caller rewinds.
         """
-        with translated("publish"):
-            sent = [self._send(outgoing(each, self._settings)) for each in settled]
-            self._producer.flush(timeout=self._settings.request_timeout_s)
-            for future in sent:
-                if future.exception is not None:
-                    raise future.exception
+        producer = self._ready()
+        try:
+            with translated("publish"):
+                sent = [send(producer, outgoing(each, self._settings)) for each in settled]
+                producer.flush(timeout=self._settings.request_timeout_s)
+                for future in sent:
+                    if future.exception is not None:
+                        raise future.exception
+        except ServiceError:
+            self._producer = None
+            close_failed(producer)
+            raise
         self._consumer.commit(offsets)
 
     def ping(self) -> None:
@@ -66,17 +78,36 @@ class AtLeastOnce:
         Raises:
             ServiceError: they do not.
         """
-        require_topics(self._producer, self._settings)
+        require_topics(self._ready(), self._settings)
 
     def close(self, timeout_s: float) -> None:
         """Give the client back."""
-        with translated("close"):
-            self._producer.close(timeout=timeout_s)
+        if self._producer is not None:
+            with translated("close"):
+                self._producer.close(timeout=timeout_s)
+            self._producer = None
 
-    def _send(self, record: Outgoing) -> Any:
-        return self._producer.send(
-            record.topic, record.value, record.key, headers=record.headers, timestamp_ms=record.timestamp_ms
-        )
+    def _ready(self) -> KafkaProducer:
+        if self._producer is None:
+            with translated(connecting(self._settings)):
+                self._producer = make_client(KafkaProducer, producer_config(self._settings))
+        return self._producer
+
+
+def send(producer: KafkaProducer, record: Outgoing) -> Any:
+    """Hand a record to the producer and return its future."""
+    return producer.send(
+        record.topic, record.value, record.key, headers=record.headers, timestamp_ms=record.timestamp_ms
+    )
+
+
+def close_failed(producer: KafkaProducer) -> None:
+    """Close a producer that failed; no abort, which may block for as long as the broker is away."""
+    try:
+        producer.close(timeout=_CLOSE_S)
+    except kafka_errors.KafkaError:
+        # close() gives up when it can not flush, and leaves its sender thread running: end it by hand.
+        producer._sender.force_close()
 
 
 def outgoing(settled: Settled, settings: WorkerSettings) -> Outgoing:

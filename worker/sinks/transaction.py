@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
 from worker.errors import ServiceError
-from worker.kafka_client import connecting, translated
+from worker.kafka_client import connecting, make_client, translated
 from worker.logs import Log
 from worker.records import Partition, Settled
 from worker.settings import WorkerSettings
-from worker.sinks.topic import outgoing, producer_config, require_topics
-
-_CLOSE_S: Final = 2.0
+from worker.sinks.topic import close_failed, outgoing, producer_config, require_topics, send
 
 
 class Membership(Protocol):
@@ -65,10 +63,7 @@ class ExactlyOnce:
         try:
             with translated("transaction"):
                 producer.begin_transaction()
-                sent = [
-                    producer.send(out.topic, out.value, out.key, headers=out.headers, timestamp_ms=out.timestamp_ms)
-                    for out in (outgoing(each, self._settings) for each in settled)
-                ]
+                sent = [send(producer, outgoing(each, self._settings)) for each in settled]
                 wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
                 producer.flush(timeout=self._settings.request_timeout_s)
                 producer.send_offsets_to_transaction(wanted, membership)
@@ -99,15 +94,16 @@ class ExactlyOnce:
         """Return the producer, making one when there is none; its start aborts and fences its predecessor's."""
         if self._producer is None:
             with translated(connecting(self._settings)):
-                producer = KafkaProducer(
+                config = {
                     **producer_config(self._settings),
-                    transactional_id=self._transactional_id,
-                    transaction_timeout_ms=round(self._settings.transaction_timeout_s * 1000),
-                )
+                    "transactional_id": self._transactional_id,
+                    "transaction_timeout_ms": round(self._settings.transaction_timeout_s * 1000),
+                }
+                producer = make_client(KafkaProducer, config)
                 try:
                     producer.init_transactions()
                 except kafka_errors.KafkaError:
-                    _close(producer)
+                    close_failed(producer)
                     raise
             self._producer = producer
         return self._producer
@@ -116,13 +112,4 @@ class ExactlyOnce:
         self._log(logging.WARNING, "transaction_failed", reason=str(error))
         producer, self._producer = self._producer, None
         if producer is not None:
-            _close(producer)
-
-
-def _close(producer: KafkaProducer) -> None:
-    """Close a producer that failed; no abort, which may block for as long as the broker is away."""
-    try:
-        producer.close(timeout=_CLOSE_S)
-    except kafka_errors.KafkaError:
-        # close() gives up when it can not flush, and leaves its sender thread running: end it by hand.
-        producer._sender.force_close()
+            close_failed(producer)
