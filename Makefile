@@ -57,7 +57,7 @@ demo: setup ## the whole job on embedded defaults; KEEP=1 leaves it up
 kafka: setup ## a real Kafka broker in the foreground; ARGS='--port 9092'
 	@$(BIN)/python -m deploy.kafka start --topics reviews:6,ratings:6,reviews.dlq:1 $(ARGS)
 
-ci: check test chaos ## what CI runs
+ci: check test ## what CI runs
 
 lock: setup ## write lock/*.txt again from pyproject.toml
 	@for part in worker: trainer:--extra=trainer dev:--extra=dev; do \
