@@ -1,0 +1,155 @@
+"""Services that are away: the worker waits in the open, and nothing is lost or doubled when they are back."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploy.kafka import LocalKafka
+from deploy.process import LOOPBACK, ServiceUnavailable, free_port
+from deploy.redis import LocalRedis
+from tests.conftest import missing
+from tests.fixtures.running import Deployment, Message, RunningWorker
+from worker.errors import ExitCode
+
+
+def messages(start: int, count: int) -> list[Message]:
+    return [
+        Message(b"love it" if number % 2 else b"bad", f"r{number}".encode()) for number in range(start, start + count)
+    ]
+
+
+@pytest.fixture
+def own_redis() -> Iterator[LocalRedis]:
+    """A Redis a test may stop; its data survives."""
+    server = LocalRedis(appendonly=True)
+    try:
+        server.start()
+    except ServiceUnavailable as unavailable:
+        missing(str(unavailable))
+    with server:
+        yield server
+
+
+@pytest.fixture
+def own(kafka: LocalKafka, own_redis: LocalRedis, tmp_path: Path) -> Iterator[Deployment]:
+    """A deployment on that Redis."""
+    with Deployment(kafka, own_redis.url, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def broker(kafka: LocalKafka) -> Iterator[LocalKafka]:
+    """The session's broker, running before and after."""
+    yield kafka
+    kafka.start()
+
+
+def published(deployment: Deployment) -> Counter[str]:
+    return Counter((each.key or b"").decode() for each in deployment.read(deployment.output))
+
+
+def assert_all(deployment: Deployment, count: int, *, once: bool = True) -> None:
+    """Every message is in Redis and on the output topic, there exactly once if so delivered."""
+    ids = {f"r{number}" for number in range(count)}
+    assert deployment.stored_ids() == ids
+    found = published(deployment)
+    assert set(found) == ids
+    assert not once or max(found.values()) == 1
+
+
+def not_ready(worker: RunningWorker, part: str, words: str) -> None:
+    worker.until(lambda: words in worker.reasons.get(part, ""), f"{part}: {words}")
+    assert worker.get("/readyz")[0] == 503
+    assert worker.get("/livez")[0] == 200
+
+
+def test_redis_down_at_start_is_waited_for(own: Deployment, own_redis: LocalRedis) -> None:
+    own_redis.stop()
+    worker = own.worker()
+    not_ready(worker, "redis", "WORKER_REDIS_URL")
+    own.produce(*messages(0, 50))
+    assert len(worker.said("waiting")) == 1, "said once, not once a try"
+    own_redis.start()
+    worker.ready()
+    worker.until(lambda: own.lag() == 0, "all committed")
+    assert_all(own, 50)
+    assert worker.stop() == ExitCode.OK
+
+
+@pytest.mark.parametrize("end", ["stop", "suspend"])
+def test_redis_away_in_mid_stream_loses_nothing(end: str, own: Deployment, own_redis: LocalRedis) -> None:
+    worker = own.worker(redis_timeout_s="1").ready()
+    own.produce(*messages(0, 500))
+    worker.until(lambda: worker.total("starstream_reviews_settled_total") > 0, "a start is made")
+    getattr(own_redis, end)()
+    own.produce(*messages(500, 500))
+    not_ready(worker, "redis", "redis: ")
+    assert worker.total("starstream_partitions_paused") in {0, 6}
+    before = own.lag()
+    assert before > 0
+    if end == "suspend":
+        own_redis.resume()
+    else:
+        own_redis.start()
+    worker.until(lambda: own.lag() == 0, "all committed")
+    worker.ready()
+    assert_all(own, 1000)
+    assert worker.total("starstream_partitions_paused") == 0
+    assert worker.total("starstream_sink_errors_total", sink="redis", kind="transient") >= 1
+    assert worker.stop() == ExitCode.OK
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_kafka_that_crashed_in_mid_stream_loses_nothing(
+    delivery: str, broker: LocalKafka, deployment: Deployment
+) -> None:
+    worker = deployment.worker(delivery=delivery, batch_reviews="100").ready()
+    deployment.produce(*messages(0, 2000))
+    worker.until(lambda: worker.total("starstream_reviews_settled_total") > 0, "a start is made")
+    broker.kill()
+    # Either the brokers do not answer, or the loop stands in a call of the client that takes no time-out.
+    worker.until(lambda: worker.get("/readyz")[0] == 503, "not ready")
+    assert {"kafka", "loop"} & set(worker.reasons)
+    assert worker.get("/livez")[0] == 200
+    broker.start()
+    deployment.produce(*messages(2000, 500))
+    worker.until(lambda: deployment.lag() == 0, "all committed")
+    worker.ready()
+    assert_all(deployment, 2500, once=delivery == "exactly_once")
+    assert worker.stop() == ExitCode.OK
+
+
+def test_kafka_down_at_start_is_waited_for_without_leaking(deployment: Deployment) -> None:
+    """Each try that fails must give back its thread and sockets: a broker may be away for hours."""
+    nobody = f"{LOOPBACK}:{free_port()}"
+    worker = deployment.worker(kafka_bootstrap_servers=nobody, request_timeout_s="1")
+    not_ready(worker, "kafka", nobody)
+    process = psutil.Process(worker.child.pid)
+    sockets_and_threads = process.num_fds() + process.num_threads()
+    worker.until(lambda: time.time() - process.create_time() > 10, "ten seconds of trying")
+    assert process.num_fds() + process.num_threads() <= sockets_and_threads + 8  # those of one try
+    assert worker.stop() == ExitCode.OK
+
+
+def test_at_least_once_delivers_the_same(deployment: Deployment) -> None:
+    worker = deployment.worker("--processes", "2", delivery="at_least_once").ready()
+    deployment.produce(*messages(0, 1000))
+    worker.until(lambda: deployment.lag() == 0, "all committed")
+    assert_all(deployment, 1000, once=False)
+    assert worker.stop() == ExitCode.OK
+    assert_all(deployment, 1000, once=False)
+
+
+def test_a_text_from_the_shell_is_rated(deployment: Deployment) -> None:
+    worker = deployment.worker().ready()
+    command = ["kcat", "-P", "-b", deployment.kafka.bootstrap, "-t", deployment.input, "-k", "my-id"]
+    subprocess.run(command, input=b"love it, best app ever\n", check=True, timeout=30)
+    worker.until(lambda: worker.total("starstream_reviews_settled_total", outcome="rated") == 1, "the rating")
+    assert deployment.stored("my-id")["rating"] == "5"
