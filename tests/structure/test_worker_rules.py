@@ -1,0 +1,83 @@
+"""Rules of the code base that no linter knows, held by reading the code."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WORKER = sorted((ROOT / "worker").rglob("*.py"))
+UNIT = sorted((ROOT / "tests" / "unit").glob("test_*.py"))
+CORE = [
+    ROOT / "worker" / f"{name}.py"
+    for name in ("pipeline", "batcher", "records", "parse", "ports", "attempts", "breaker")
+]
+HEAVY = ("tensorflow", "keras", "nltk", "sklearn", "matplotlib", "jinja2", "trainer", "pandas")
+
+
+def calls(path: Path) -> Iterator[str]:
+    """Yield the dotted name of each attribute and call in a file: `os.environ`, `time.sleep`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield f"{node.value.id}.{node.attr}"
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the modules a file imports, wherever it does."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+def test_environment_is_read_in_settings_only() -> None:
+    """The supervisor hands its own on to the children, as it is."""
+    readers = [path for path in WORKER if {"os.environ", "os.getenv"} & set(calls(path))]
+    assert names(readers) == ["worker/settings.py", "worker/supervisor.py"]
+
+
+def test_the_core_asks_the_clock_it_is_given() -> None:
+    assert names([path for path in CORE if {"time", "datetime"} & set(imports(path))]) == []
+
+
+def test_unit_tests_neither_mock_nor_sleep() -> None:
+    mocking = [path for path in UNIT if {"unittest.mock", "mock", "pytest_mock"} & set(imports(path))]
+    sleeping = [path for path in UNIT if "time.sleep" in set(calls(path))]
+    assert (names(mocking), names(sleeping)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "module", ["worker.app", "worker.predict", "worker.check", "worker.supervisor", "worker.__main__"]
+)
+def test_the_worker_loads_nothing_heavy(module: str) -> None:
+    code = f"import sys, warnings; warnings.simplefilter('ignore'); import {module}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert loaded & set(HEAVY) == set()
+
+
+def test_help_and_predict_load_no_kafka_client_before_it_is_needed() -> None:
+    code = "import sys, warnings; warnings.simplefilter('ignore'); import worker.predict; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "kafka" not in done.stdout.split()
+
+
+def test_every_setting_of_the_worker_is_used() -> None:
+    from worker.settings import WorkerSettings
+
+    text = "\n".join(path.read_text(encoding="utf-8") for path in WORKER if path.name != "settings.py")
+    assert [name for name in WorkerSettings.model_fields if f"settings.{name}" not in text] == []
