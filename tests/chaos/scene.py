@@ -37,7 +37,7 @@ TOY: Final = Path(__file__).parents[1] / "fixtures" / "toy_bundle"
 OTHER_VERSION: Final = "20260102T000000Z-70700001"
 _GROWTH_BYTES: Final = 150 * 1024 * 1024  # a worker's buffers and caches at their fullest, with room
 _ASK_S: Final = 10.0
-# Not shorter: transaction.abort.timed.out.transaction.cleanup.interval.ms. Its default of 10 s keeps a broker that comes
+# Not shorter: transaction.abort.timed.out.transaction.cleanup.interval.ms. Its 10 s keep a broker that comes
 # back from ending dead transactions before it knows its own partitions, which leaves them open for ever (README.md).
 _BROKER: Final = {"group.min.session.timeout.ms": "1000"}
 _FLAGS: Final = {
