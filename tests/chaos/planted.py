@@ -67,17 +67,6 @@ def blind_rewind() -> None:
     KafkaSource._skip_committed = lambda self: self._doubtful.clear()  # type: ignore[method-assign]
 
 
-def kept_producer() -> None:
-    """A failed transaction is aborted and its producer kept: its offsets go with the next one's."""
-
-    def discard(self: ExactlyOnce, error: Exception) -> None:
-        del error
-        if self._producer is not None:
-            self._producer.abort_transaction()
-
-    ExactlyOnce._discard = discard  # type: ignore[method-assign]
-
-
 FAULTS: Final[dict[str, Callable[[], None]]] = {
     "commit_before_sink": commit_before_sink,
     "last_offset": last_offset,
@@ -85,5 +74,4 @@ FAULTS: Final[dict[str, Callable[[], None]]] = {
     "no_redis_fence": no_redis_fence,
     "first_decision": first_decision,
     "blind_rewind": blind_rewind,
-    "kept_producer": kept_producer,
 }
