@@ -458,6 +458,9 @@ class StubClassifier:
 
     version = "stub-1"
 
+    def refresh(self) -> None:
+        """One model for ever."""
+
     def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
         return [self._rate(each, rated_at) for each in pending]
 

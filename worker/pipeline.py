@@ -75,6 +75,7 @@ class Pipeline:
             StreamRejectedError: the breaker opened, and the worker was stopped since.
         """
         self.health.beat()
+        self.classifier.refresh()
         wait_s = self.batcher.wait_s(self.clock.monotonic())
         try:
             with self._timed("poll" if wait_s == 0 else "wait"):

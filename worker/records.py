@@ -67,10 +67,11 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """A review with its rating."""
+    """A review with its rating, and the author's own stars where the review told them: feedback, never an input."""
 
     record: Record
     rating: Rating
+    score: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

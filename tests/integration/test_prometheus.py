@@ -37,6 +37,7 @@ LAG = {0: 40, 1: 2}
 class _Health:
     alive = True
     reasons: Mapping[str, str] = {}
+    notes: Mapping[str, str] = {}
 
 
 class Page:

@@ -1,0 +1,116 @@
+"""The models of a running worker behind the Classifier port: the stable one, and a candidate beside it.
+
+Owns the swap: `refresh`, which the loop calls between two batches, is the only place where the lineup changes, so a
+batch is never rated by two. The reloader offers; nothing here waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from schemas.drift import script_counts
+from worker.classifier import Encoded, TfliteClassifier
+from worker.drift import Drift, Look
+from worker.health import Health
+from worker.logs import Log
+from worker.metrics import Metrics
+from worker.records import Pending, Rated, Rejected
+from worker.reload import Lineup
+from worker.shadow import Batch, Shadow
+
+
+class Offers(Protocol):
+    """Where the next lineup comes from."""
+
+    @property
+    def lineup(self) -> Lineup:
+        """The lineup to serve, whole at any time."""
+        ...
+
+
+class LiveClassifier:
+    """Rates with the stable model, and lets the candidate run beside.
+
+    Args:
+        offers: the reloader, or a lineup that stands.
+        shadow: compares the candidate, and sends its ratings out for the canary's share.
+        drift: watches what is rated.
+        metrics: swaps are counted here.
+        health: the serving version is noted here.
+        log: swaps are told here.
+    """
+
+    def __init__(
+        self, offers: Offers, *, shadow: Shadow, drift: Drift, metrics: Metrics, health: Health, log: Log
+    ) -> None:
+        self._offers = offers
+        self._shadow = shadow
+        self._drift = drift
+        self._models = metrics.models
+        self._health = health
+        self._log = log
+        self._lineup = Lineup(offers.lineup.stable)
+        self._serve(self._lineup.stable, None)
+
+    @property
+    def version(self) -> str:
+        """The bundle that serves; with a canary a share of the ratings is another's, and says so."""
+        return self._lineup.stable.version
+
+    def refresh(self) -> None:
+        """Take the lineup that is offered, between two batches."""
+        offered, before = self._offers.lineup, self._lineup
+        if offered is before:
+            return
+        self._lineup = offered
+        if offered.stable is not before.stable:
+            self._serve(offered.stable, before.stable.version)
+            self._models.reloads.labels("stable", "served").inc()
+        if offered.candidate is not before.candidate and offered.candidate is not None:
+            self._models.reloads.labels("candidate", "served").inc()
+        self._shadow.follow(offered.stable, offered.candidate)
+        self._drift.keep({each.version for each in (offered.stable, offered.candidate) if each is not None})
+
+    def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
+        """Rate valid reviews, one outcome each, in order, all by the lineup of the last `refresh`."""
+        stable = self._lineup.stable
+        encoded = _encoded(stable, pending)
+        if encoded is None:
+            return stable.rate(pending, rated_at)
+        outcomes = stable.rate(pending, rated_at, encoded)
+        kept = [number for number, each in enumerate(outcomes) if isinstance(each, Rated)]
+        if not kept:
+            return outcomes
+        rated = [each for each in outcomes if isinstance(each, Rated)]
+        if len(kept) < len(pending):
+            pending = [pending[number] for number in kept]
+            encoded = Encoded([encoded.rows[number] for number in kept], encoded.seconds)
+        scripts = script_counts(each.review.text for each in pending)
+        choices = np.searchsorted(stable.labels, [each.rating.rating for each in rated])
+        confidences = np.array([each.rating.confidence for each in rated])
+        lengths = np.fromiter(map(len, encoded.rows), dtype=np.int64, count=len(kept))
+        unknown = stable.unknown_tokens(encoded.rows)
+        self._drift.observe(stable.manifest, Look(choices, confidences, lengths, unknown, scripts))
+        replaced = self._shadow.rate(Batch(pending, rated, choices, encoded, scripts, rated_at))
+        for number, outcome in replaced.items():
+            outcomes[kept[number]] = outcome
+        return outcomes
+
+    def _serve(self, classifier: TfliteClassifier, before: str | None) -> None:
+        classifier.announce()
+        self._health.note("model", classifier.version)
+        self._log(logging.INFO, "model_serving", model_version=classifier.version, before=before)
+
+
+def _encoded(classifier: TfliteClassifier, pending: Sequence[Pending]) -> Encoded | None:
+    """Return the ids of a batch; None when a review cannot even be encoded: `rate` finds out which."""
+    if not pending:
+        return None
+    try:
+        return classifier.encode(pending)
+    except ValueError:
+        return None
