@@ -142,7 +142,11 @@ class TfliteClassifier:
     def ratings(self, pending: Sequence[Pending], scores: Scores, rated_at: str) -> list[Rated]:
         """Return reviews with their ratings, in order; `scores` has a row for each."""
         return [
-            Rated(each.record, self._rating(each, choice, expected, probabilities, rated_at), self._score(each))
+            Rated(
+                each.record,
+                self._rating(each, choice, expected, probabilities, rated_at),
+                each.author_stars(self._labels),
+            )
             for each, choice, expected, probabilities in zip(
                 pending,
                 scores.choices.tolist(),
@@ -168,11 +172,6 @@ class TfliteClassifier:
             rated_at=rated_at,
             source=SourcePosition.model_construct(topic=record.topic, partition=record.partition, offset=record.offset),
         )
-
-    def _score(self, pending: Pending) -> int | None:
-        """Return the author's own stars, when they are one of the labels."""
-        score = pending.review.score
-        return int(score) if score is not None and score in self._labels else None
 
     def _unratable(self, pending: Pending, error: Exception) -> Rejected:
         kind = f"{type(error).__module__}.{type(error).__qualname__}"
