@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from kafka import KafkaProducer
 
 from schemas.bundle import STABLE
 from schemas.rating import Rating, rating_from_hash
 from tests.conftest import TOY_VERSION
 from tests.fixtures.bundles import SECOND, THIRD, Change, ToyRegistry
 from tests.fixtures.running import Deployment, Message, RunningWorker
+from worker.shadow import is_picked
 
 TEXTS = ("love it", "worst app", "ok", "something else 🙂", "bad but good")
 OTHERWISE = Change(always=1)  # so that a rating tells whose it is
@@ -216,3 +218,97 @@ def test_an_idle_worker_takes_the_new_version_too(
     deployment.produce(review("review-0"))
     worker.until(lambda: deployment.lag() == 0, "rated")
     assert [each.model_version for each in ratings(deployment)] == [SECOND]
+
+
+def test_a_canary_rates_its_share_and_is_given_back_when_it_disagrees(
+    deployment: Deployment, registry: ToyRegistry, start: Callable[..., RunningWorker]
+) -> None:
+    registry.publish(SECOND, OTHERWISE)
+    registry.point("candidate", SECOND)
+    worker = start(
+        shadow_channel="candidate",
+        canary_share="0.3",
+        canary_min_reviews="400",
+        canary_window_reviews="400",
+        canary_max_disagreement="0.5",
+    )
+    worker.until(lambda: worker.total("starstream_canary_share") == 0.3, "the canary is out")
+    with Stream(deployment) as stream:
+        worker.until(lambda: worker.said("canary_returned"), "the canary is given back")
+        before = served(worker, SECOND)
+        worker.until(lambda: served(worker, TOY_VERSION) > before + 500, "stable rates all")
+    worker.until(lambda: deployment.lag() == 0, "all committed")
+    assert worker.total("starstream_canary_returns_total", reason="disagreement") == 1
+    assert worker.total("starstream_canary_share") == 0
+    assert served(worker, SECOND) == before > 0
+    assert "have other stars" in json.loads(worker.get("/readyz")[1])["notes"]["canary"]
+    assert worker.stop() == 0
+    by_version = assert_every_review_once_and_whole(deployment, stream.sent)
+    canary = [each.review_id for each in ratings(deployment) if each.model_version == SECOND]
+    assert all(is_picked(review_id, 0.3) for review_id in canary)
+    assert by_version[SECOND] == before
+
+
+def test_shadow_ratings_go_to_their_topic_and_nowhere_else(
+    deployment: Deployment, registry: ToyRegistry, start: Callable[..., RunningWorker]
+) -> None:
+    topic = f"shadow-{deployment.mark}"
+    deployment.kafka.create_topics({topic: 1})
+    registry.publish(SECOND, OTHERWISE)
+    registry.point("candidate", SECOND)
+    worker = start(shadow_channel="candidate", shadow_topic=topic)
+    worker.until(lambda: worker.total("starstream_shadow_info") == 1, "it runs beside")
+    ids = [f"review-{number}" for number in range(300)]
+    deployment.produce(*map(review, ids))
+    worker.until(lambda: deployment.lag() == 0, "all committed")
+    worker.until(lambda: len(deployment.read(topic)) == 300, "all beside, too")
+    shadow = [Rating.model_validate_json(each.value or b"") for each in deployment.read(topic)]
+    assert {(each.model_version, each.rating) for each in shadow} == {(SECOND, 1)}
+    assert {each.review_id for each in shadow} == set(ids)
+    assert set(assert_every_review_once_and_whole(deployment, ids)) == {TOY_VERSION}
+
+
+def test_a_shadow_topic_that_is_missing_harms_nothing(
+    deployment: Deployment, registry: ToyRegistry, start: Callable[..., RunningWorker]
+) -> None:
+    registry.publish(SECOND, OTHERWISE)
+    registry.point("candidate", SECOND)
+    worker = start(shadow_channel="candidate", shadow_topic=f"missing-{deployment.mark}", request_timeout_s="2")
+    worker.until(lambda: worker.total("starstream_shadow_info") == 1, "it runs beside")
+    ids = [f"review-{number}" for number in range(300)]
+    deployment.produce(*map(review, ids))
+    worker.until(lambda: deployment.lag() == 0, "all committed")
+    worker.until(lambda: worker.total("starstream_shadow_errors_total", kind="topic") > 0, "counted")
+    assert set(assert_every_review_once_and_whole(deployment, ids)) == {TOY_VERSION}
+    assert worker.stop() == 0
+
+
+def test_feedback_makes_accuracy_by_version_from_the_review_and_from_its_topic(
+    deployment: Deployment, start: Callable[..., RunningWorker]
+) -> None:
+    topic = f"feedback-{deployment.mark}"
+    worker = start("--processes", "2", feedback_topic=topic)
+    worker.until(lambda: "no such topic; create it" in worker.get("/readyz")[1], "it says what is missing")
+    deployment.kafka.create_topics({topic: 2})
+    own = {"review_id": "own", "text": "love it", "score": 4}
+    deployment.produce(Message(json.dumps(own).encode(), b"own"), review("review-0"), review("review-1"))
+    worker.until(lambda: deployment.lag() == 0, "rated")
+    say(deployment, topic, {"review_id": "review-0", "score": 5}, {"review_id": "review-1", "score": 3})
+    say(deployment, topic, {"review_id": "nobody", "score": 5}, {"review_id": "review-1"})
+    counted = "starstream_feedback_total"
+    worker.until(lambda: worker.total(counted) == 5, "all heard")
+    outcomes = {outcome: worker.total(counted, outcome=outcome) for outcome in ("counted", "unrated", "unusable")}
+    assert outcomes == {"counted": 3, "unrated": 1, "unusable": 1}
+    matrix = "starstream_feedback_reviews_total"
+    for rating, score in (("5", "4"), ("5", "5"), ("1", "3")):
+        assert worker.total(matrix, model_version=TOY_VERSION, rating=rating, score=score) == 1
+    assert worker.total("starstream_feedback_correct_total", model_version=TOY_VERSION) == 1
+    assert worker.total("starstream_feedback_error_stars_total", model_version=TOY_VERSION) == 3
+    assert worker.stop() == 0
+
+
+def say(deployment: Deployment, topic: str, *values: object) -> None:
+    producer = KafkaProducer(bootstrap_servers=deployment.kafka.bootstrap)
+    for value in values:
+        producer.send(topic, json.dumps(value).encode())
+    producer.close()

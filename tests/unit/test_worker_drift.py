@@ -24,7 +24,7 @@ BASELINE = DriftBaseline(
 )
 
 
-def manifest(version: str = TOY_VERSION, **baseline: object) -> Manifest:
+def manifest(version: str = TOY_VERSION, /, **baseline: object) -> Manifest:
     toy = read_bundle(TOY_REGISTRY / TOY_VERSION).manifest
     return toy.model_copy(update={"version": version, "baseline": BASELINE.model_copy(update=baseline)})
 

@@ -54,9 +54,9 @@ class Bench:
         return loaded
 
     @property
-    def offered(self) -> tuple[str, str | None]:
+    def offered(self) -> list[str | None]:
         lineup = self.reloader.lineup
-        return lineup.stable.version, lineup.candidate.version if lineup.candidate else None
+        return [lineup.stable.version, lineup.candidate.version if lineup.candidate else None]
 
     def count(self, outcome: str, role: str = "stable") -> float | None:
         value = self.metrics.registry.get_sample_value
@@ -78,10 +78,10 @@ def test_nothing_moves_while_the_channel_stands(bench: Bench) -> None:
 def test_a_version_the_channel_moves_to_is_offered(bench: Bench) -> None:
     bench.registry.publish(SECOND)
     bench.reloader.check()
-    assert bench.offered == (TOY_VERSION, None)
+    assert bench.offered == [TOY_VERSION, None]
     bench.registry.point("stable", SECOND)
     bench.reloader.check()
-    assert bench.offered == (SECOND, None)
+    assert bench.offered == [SECOND, None]
     assert bench.health.notes == {}
 
 
@@ -105,7 +105,7 @@ def test_no_more_than_three_versions_are_in_memory(bench: Bench) -> None:
     bench.reloader.check()
     bench.registry.point("stable", FOURTH)
     bench.reloader.check()
-    assert bench.offered == (FOURTH, SECOND)
+    assert bench.offered == [FOURTH, SECOND]
     assert set(bench.reloader._known) == {FOURTH, THIRD, SECOND}
 
 
@@ -113,11 +113,11 @@ def test_a_promoted_candidate_serves_without_another_load(bench: Bench) -> None:
     bench.registry.publish(SECOND)
     bench.registry.point("candidate", SECOND)
     bench.reloader.check()
-    assert bench.offered == (TOY_VERSION, SECOND)
+    assert bench.offered == [TOY_VERSION, SECOND]
     candidate = bench.reloader.lineup.candidate
     bench.registry.point("stable", SECOND)
     bench.reloader.check()
-    assert bench.offered == (SECOND, None)
+    assert bench.offered == [SECOND, None]
     assert bench.reloader.lineup.stable is candidate
     assert bench.loads == [SECOND]
 
@@ -180,7 +180,7 @@ def test_a_bad_version_is_refused_once_with_its_reason(
         bench.reloader.check()
         bench.clock.advance(5)
         bench.health.beat()
-    assert bench.offered == (TOY_VERSION, None)
+    assert bench.offered == [TOY_VERSION, None]
     assert bench.loads == [SECOND]
     assert bench.count("refused", role) == 1
     assert bench.log.names == ["model_refused"]
@@ -200,10 +200,10 @@ def test_a_refused_version_is_tried_again_after_a_pause(bench: Bench) -> None:
     bench.registry.corrupt(SECOND)  # flips the byte back
     bench.clock.advance(RETRY_S - 1)
     bench.reloader.check()
-    assert bench.offered == (TOY_VERSION, None)
+    assert bench.offered == [TOY_VERSION, None]
     bench.clock.advance(1)
     bench.reloader.check()
-    assert bench.offered == (SECOND, None)
+    assert bench.offered == [SECOND, None]
     assert bench.health.notes == {}
     assert bench.metrics.registry.get_sample_value("starstream_model_refused", {"role": "stable"}) == 0
 
@@ -219,14 +219,14 @@ def test_a_refused_version_is_tried_again_when_the_channel_moves_back_to_it(benc
     bench.registry.corrupt(SECOND)
     bench.registry.point("stable", SECOND)
     bench.reloader.check()
-    assert bench.offered == (SECOND, None)
+    assert bench.offered == [SECOND, None]
 
 
 def test_an_unreachable_registry_is_counted_and_said_once(bench: Bench) -> None:
     bench.registry.hide()
     for _ in range(3):
         bench.reloader.check()
-    assert bench.offered == (TOY_VERSION, None)
+    assert bench.offered == [TOY_VERSION, None]
     assert bench.count("unreachable") == 3
     assert bench.log.names == ["registry_unreachable"]
     assert "channels.json is missing" in bench.health.notes["registry"]
@@ -250,16 +250,17 @@ def test_a_registry_that_goes_away_during_a_fetch_refuses_nothing(bench: Bench) 
 
     bench.reloader._registry = Registry(lambda: read_channels(bench.settings.registry), load)
     bench.reloader.check()
-    assert (bench.offered, bench.count("refused"), bench.count("unreachable")) == ((TOY_VERSION, None), 0, 1)
+    assert bench.offered == [TOY_VERSION, None]
+    assert (bench.count("refused"), bench.count("unreachable")) == (0, 1)
     bench.reloader.check()
-    assert bench.offered == (SECOND, None)
+    assert bench.offered == [SECOND, None]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"candidate": "x"}', "\xff"])
 def test_channels_that_say_nothing_change_nothing(bench: Bench, content: str) -> None:
     (bench.registry.root / "channels.json").write_text(content, encoding="latin-1")
     bench.reloader.check()
-    assert bench.offered == (TOY_VERSION, None)
+    assert bench.offered == [TOY_VERSION, None]
     assert "registry" in bench.health.notes
 
 
@@ -269,7 +270,7 @@ def test_whatever_a_file_system_raises_the_watch_goes_on(bench: Bench) -> None:
 
     bench.reloader._registry = Registry(broken, bench.load)
     bench.reloader.check()
-    assert bench.offered == (TOY_VERSION, None)
+    assert bench.offered == [TOY_VERSION, None]
     assert "KeyError" in bench.health.notes["registry"]
 
 
@@ -279,7 +280,7 @@ def test_a_pinned_version_stays_whatever_the_channel_says(bench: Bench) -> None:
     bench.registry.point("stable", SECOND)
     bench.registry.point("candidate", SECOND)
     reloader.check()
-    assert bench.offered == (TOY_VERSION, SECOND)
+    assert bench.offered == [TOY_VERSION, SECOND]
 
 
 def test_no_shadow_channel_no_candidate(bench: Bench) -> None:
@@ -287,7 +288,7 @@ def test_no_shadow_channel_no_candidate(bench: Bench) -> None:
     bench.registry.publish(SECOND)
     bench.registry.point("candidate", SECOND)
     reloader.check()
-    assert bench.offered == (TOY_VERSION, None)
+    assert bench.offered == [TOY_VERSION, None]
     assert bench.loads == []
 
 
@@ -298,5 +299,5 @@ def test_a_promotion_is_not_held_up_by_a_candidate_that_cannot_be_had(bench: Ben
     bench.registry.point("candidate", THIRD)
     bench.registry.point("stable", SECOND)
     bench.reloader.check()
-    assert bench.offered == (SECOND, None)
+    assert bench.offered == [SECOND, None]
     assert bench.count("refused", "candidate") == 1
