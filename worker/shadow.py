@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from schemas.bundle import TABLE_FILE
 from schemas.drift import Counts
@@ -54,23 +53,29 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """Which reviews of a batch are looked at for drift, and the scripts of those."""
+
+    every: slice
+    scripts: Counts
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """N reviews that the stable model has rated.
 
     Attributes:
         pending: the reviews.
         rated: their ratings by the stable model.
-        choices: `intp[N]`, the same as indices into the labels.
         encoded: their ids, as the stable model's encoder gives them.
-        scripts: by script.
+        sample: those looked at for drift.
         rated_at: for the candidate's ratings.
     """
 
     pending: Sequence[Pending]
     rated: Sequence[Rated]
-    choices: npt.NDArray[np.intp]
     encoded: Encoded
-    scripts: Counts
+    sample: Sample
     rated_at: str
 
 
@@ -166,14 +171,18 @@ class Shadow:
     def _compare(self, trial: _Trial, batch: Batch, encoded: Encoded, scores: Scores) -> None:
         version, reviews = trial.candidate.version, len(batch.pending)
         confidences = scores.probabilities[np.arange(reviews), scores.choices]
-        agreed = self._models.count_shadow(version, trial.candidate.labels, batch.choices, scores.choices)
+        labels = trial.candidate.labels
+        stable = np.searchsorted(labels, [each.rating.rating for each in batch.rated])
+        agreed = self._models.count_shadow(version, labels, stable, scores.choices)
         expected = np.array([each.rating.expected_rating for each in batch.rated])
         self._models.shadow_difference.labels(version).observe_all(np.abs(scores.expected - expected))
         self._models.shadow_confidence.labels(version).observe_all(confidences)
-        lengths = np.fromiter(map(len, encoded.rows), dtype=np.int64, count=reviews)
-        self._drift.observe(
-            trial.candidate.manifest, Look(scores.choices, confidences, lengths, scores.unknown, batch.scripts)
-        )
+        every = batch.sample.every
+        rows = encoded.rows[every]
+        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+        unknown = trial.candidate.unknown_tokens(rows)
+        look = Look(scores.choices[every], confidences[every], lengths, unknown, batch.sample.scripts)
+        self._drift.observe(trial.candidate.manifest, look)
         trial.compared.append((reviews, reviews - agreed))
         seen = sum(count for count, _ in trial.compared)
         while seen - trial.compared[0][0] >= self._limits.window_reviews:
