@@ -243,7 +243,7 @@ def _pipelined(client: redis.Redis, calls: Sequence[_Call]) -> list[str]:
     for last in (False, True):
         pipeline = client.pipeline(transaction=False)
         for call in calls:
-            pipeline.evalsha(_SCRIPT_SHA1, *call)  # type: ignore[arg-type]  # redis-py types str only, and takes int
+            pipeline.evalsha(_SCRIPT_SHA1, *call)
         try:
             return [result.decode() for result in pipeline.execute()]
         except redis_errors.NoScriptError:
