@@ -14,7 +14,7 @@ import numpy as np
 from schemas.bundle import Bundle, BundleError, InterpreterFactory
 from schemas.encoding import UNKNOWN_ID, Ids
 from schemas.inference import GROUP_ROWS, Scores
-from schemas.rating import Rating, SourcePosition
+from schemas.rating import Rating
 from worker.clock import Clock
 from worker.errors import ModelError
 from worker.metrics import Metrics
@@ -160,17 +160,20 @@ class TfliteClassifier:
         self, pending: Pending, choice: int, expected: float, probabilities: list[float], rated_at: str
     ) -> Rating:
         record = pending.record
-        return Rating.model_construct(
-            review_id=pending.review_id,
-            app_id=pending.review.app_id,
-            rating=self._labels[choice],
-            expected_rating=round(expected, 4),
-            confidence=probabilities[choice],
-            uncertain=probabilities[choice] < self._min_confidence,
-            probabilities=probabilities,
-            model_version=self._version,
-            rated_at=rated_at,
-            source=SourcePosition.model_construct(topic=record.topic, partition=record.partition, offset=record.offset),
+        # With validation, which costs a third of pydantic's `model_construct`.
+        return Rating.model_validate(
+            {
+                "review_id": pending.review_id,
+                "app_id": pending.review.app_id,
+                "rating": self._labels[choice],
+                "expected_rating": round(expected, 4),
+                "confidence": probabilities[choice],
+                "uncertain": probabilities[choice] < self._min_confidence,
+                "probabilities": probabilities,
+                "model_version": self._version,
+                "rated_at": rated_at,
+                "source": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
+            }
         )
 
     def _unratable(self, pending: Pending, error: Exception) -> Rejected:

@@ -19,6 +19,7 @@ from worker.records import Deleted, Partition, Rated, Record, Settled
 from worker.settings import WorkerSettings
 
 _CLOSE_S: Final = 2.0
+_RATING_HEADERS: Final = [("content-type", CONTENT_TYPE)]  # shared by all records, so nobody may change it
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 
 
@@ -114,7 +115,7 @@ def outgoing(settled: Settled, settings: WorkerSettings) -> Outgoing:
     """Return what is published for an outcome: a rating, a tombstone, or a dead letter."""
     record = settled.record
     if isinstance(settled, Rated):
-        headers = [("content-type", CONTENT_TYPE), *_trace(record)]
+        headers = [*_RATING_HEADERS, *_trace(record)] if record.headers else _RATING_HEADERS
         return Outgoing(
             settings.output_topic, settled.rating.review_id.encode(), settled.rating.to_json(), headers, None
         )
