@@ -143,13 +143,17 @@ class Shadow:
         try:
             encoded = batch.encoded if trial.same_encoder else candidate.encode(batch.pending)
             scores = _scores(candidate, encoded)
+            self._compare(trial, batch, encoded, scores)
+            replaced = self._let_out(trial, batch, scores)
         except (RuntimeError, ValueError, MemoryError) as error:
             self._failed(trial, error)
             return {}
         trial.failed.append(False)
         self._models.shadow_seconds.observe(self._clock.monotonic() - started)
-        self._compare(trial, batch, encoded, scores)
-        picked = self._picked(trial, batch)
+        return replaced
+
+    def _let_out(self, trial: _Trial, batch: Batch, scores: Scores) -> Mapping[int, Rated]:
+        candidate, picked = trial.candidate, self._picked(trial, batch)
         if self._publish is not None:
             every = candidate.ratings(batch.pending, scores, batch.rated_at)
             self._publish(every)
