@@ -140,7 +140,8 @@ class Metrics:
         """Announce the bundle that serves, retire the one before, and start its label sets at 0."""
         if self._served is not None:
             self._served.set(0)  # a series can not be removed in multi-process mode; 0 says it is gone
-        self.models.know(version)
+        labels = list(labels)
+        self.models.start_serving(version, labels)
         self._served = self.model_info.labels(model_version=version, **info)
         self._served.set(1)
         for label in labels:

@@ -121,17 +121,18 @@ class ModelMetrics:
         self._versions: deque[str] = deque()
         self._start_at_zero()
 
-    def know(self, version: str) -> None:
-        """Expect series of a version, and take those of the oldest off the page."""
-        if version in self._versions:
-            self._versions.remove(version)
-        self._versions.append(version)
-        while len(self._versions) > VERSIONS_KEPT:
-            self._forget(self._versions.popleft())
+    def start_serving(self, version: str, labels: Sequence[int]) -> None:
+        """Start the label sets of a version whose ratings go out at 0."""
+        self._know(version)
+        self.feedback_correct.labels(version)
+        self.feedback_error.labels(version)
+        for rating in labels:
+            for score in labels:
+                self.feedback_matrix.labels(version, str(rating), str(score))
 
     def start_shadow(self, version: str, labels: Sequence[int]) -> None:
         """Announce the candidate that runs beside, its label sets at 0."""
-        self.know(version)
+        self.start_serving(version, labels)  # a canary's do
         self.shadow_info.labels(version).set(1)
         self.shadow_agreed.labels(version)
         for stable in labels:
@@ -157,6 +158,14 @@ class ModelMetrics:
         self.feedback_matrix.labels(version, str(rating), str(score)).inc(count)
         self.feedback_correct.labels(version).inc(count if rating == score else 0)
         self.feedback_error.labels(version).inc(count * abs(rating - score))
+
+    def _know(self, version: str) -> None:
+        """Expect series of a version, and take those of the oldest off the page."""
+        if version in self._versions:
+            self._versions.remove(version)
+        self._versions.append(version)
+        while len(self._versions) > VERSIONS_KEPT:
+            self._forget(self._versions.popleft())
 
     def _start_at_zero(self) -> None:
         known: tuple[tuple[Counter, Iterable[str]], ...] = (
