@@ -90,12 +90,18 @@ class Feedback:
                 self.step()
                 backoff.reset()
             except ServiceError as error:
-                if "feedback" not in self._health.notes:
-                    self._log(logging.WARNING, "feedback_waiting", reason=str(error))
-                self._health.note("feedback", str(error))
-                stop.wait(backoff.next_s())
+                self._stuck(str(error), stop, backoff)
+            except Exception as error:  # noqa: BLE001  (a thread that dies is silence; what it stumbled on is left out)
+                self._waiting = ()
+                self._stuck(f"{type(error).__name__}: {error}", stop, backoff)
             else:
                 self._health.note("feedback", None)
+
+    def _stuck(self, reason: str, stop: threading.Event, backoff: Backoff) -> None:
+        if "feedback" not in self._health.notes:
+            self._log(logging.WARNING, "feedback_waiting", reason=reason)
+        self._health.note("feedback", reason)
+        stop.wait(backoff.next_s())
 
     def step(self) -> None:
         """Count what has come since.
