@@ -199,8 +199,9 @@ def _serve(process: _Process, pipeline: Pipeline) -> None:
 
 
 def _calm_collector() -> None:
-    """Let Python's collector look seldom: the loop's objects form no cycles, and looking for some in each batch of
-    2,000 reviews costs as much as making their ratings.
+    """Let Python's collector of cycles look seldom.
+
+    The loop's objects form none, and looking for some in each batch of 2,000 costs as much as making its ratings.
     """
     gc.collect()
     gc.freeze()  # what the start has made lives as long as the process
