@@ -76,13 +76,15 @@ class Pipeline:
         """
         self.health.beat()
         self.classifier.refresh()
-        wait_s = self.batcher.wait_s(self.clock.monotonic())
+        started = self.clock.monotonic()
+        wait_s = self.batcher.wait_s(started)
         try:
-            with self._timed("poll" if wait_s == 0 else "wait"):
-                records = self.source.poll(max(1, self.batcher.room), wait_s)
+            records = self.source.poll(max(1, self.batcher.room), wait_s)
         except TransientError as error:
             self._start_over([], error)
             return
+        now = self.clock.monotonic()
+        self.metrics.phase_seconds.labels("poll" if records else "wait").inc(now - started)
         self._report(self.source.trouble())
         self._let_go()
         self.batcher.add(records, self.clock.monotonic())

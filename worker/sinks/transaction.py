@@ -19,7 +19,7 @@ from worker.kafka_client import connecting, make_client, translated
 from worker.logs import Log
 from worker.records import Partition, Settled
 from worker.settings import WorkerSettings
-from worker.sinks.topic import close_failed, outgoing, producer_config, require_topics, send
+from worker.sinks.topic import close_failed, producer_config, publish, require_topics
 
 
 class Membership(Protocol):
@@ -63,7 +63,7 @@ class ExactlyOnce:
         try:
             with translated("transaction"):
                 producer.begin_transaction()
-                sent = [send(producer, outgoing(each, self._settings)) for each in settled]
+                sent = publish(producer, settled, self._settings)
                 wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
                 producer.flush(timeout=self._settings.request_timeout_s)
                 producer.send_offsets_to_transaction(wanted, membership)
