@@ -28,7 +28,7 @@ from schemas.drift import SCRIPT_BINS, histogram, script_bin, script_counts, sta
         ("Ευχαριστώ", "greek"),
         ("👍👍 5/5!!", "none"),
         ("123", "none"),
-        ("👍 ok", "latin"),
+        ("👍👍👍👍 ok", "latin"),
         ("ქართული", "other"),
     ],
 )

@@ -19,7 +19,7 @@ from schemas.bundle import read_bundle
 from schemas.inference import Scores
 from tests.conftest import TOY_VERSION
 from tests.doubles import REFUSED, ManualClock, MemoryLog, make_record
-from tests.fixtures.bundles import SECOND, THIRD, Change, ToyRegistry
+from tests.fixtures.bundles import FOURTH, SECOND, THIRD, Change, ToyRegistry
 from worker.classifier import Encoded, TfliteClassifier
 from worker.drift import Drift
 from worker.health import Health
@@ -210,6 +210,10 @@ def test_the_same_encoder_encodes_once(bench: Bench) -> None:
     assert calls == [THIRD]
     labels = {"model_version": THIRD, "stable_rating": "3", "shadow_rating": "5"}
     assert bench.value("shadow_reviews_total", **labels) == 1, "each by its own table"
+    bench.registry.publish(FOURTH, Change(max_tokens=8))
+    bench.beside(counting(FOURTH))
+    bench.rate("love")
+    assert calls == [THIRD, FOURTH], "other settings are another encoder"
 
 
 def test_a_candidate_that_ends_is_followed_no_more(bench: Bench) -> None:
@@ -262,6 +266,16 @@ def test_the_canary_sends_out_its_share_of_the_candidates_ratings(bench: Bench) 
     assert "for 25% of the reviews" in bench.health.notes["shadow"]
 
 
+def test_the_canarys_ratings_take_the_place_of_their_own_reviews(bench: Bench) -> None:
+    bench.with_limits(replace(LIMITS, share=1.0))
+    bench.beside(bench.toy(SECOND, Change(temperature=2.0)))
+    outcomes = bench.rate(REFUSED, "love", f"a {REFUSED}", "bad", "ok")
+    assert stars(outcomes) == [None, 5, None, 1, 3]
+    ids = [each.rating.review_id for each in outcomes if isinstance(each, Rated)]
+    assert ids == ["r1", "r3", "r4"]
+    assert versions(outcomes) == {SECOND: 3}
+
+
 def test_the_canary_ends_when_too_much_comes_out_otherwise(bench: Bench) -> None:
     bench.with_limits(replace(LIMITS, share=1.0))
     bench.beside(bench.toy(SECOND, Change(always=1)))
@@ -295,6 +309,13 @@ def test_the_shadows_ratings_are_published_all(bench: Bench) -> None:
     outcomes = bench.rate(*["love", "bad"] * 50)
     assert versions(bench.published) == {SECOND: 100}
     assert 20 < versions(outcomes)[SECOND] < 80
+
+
+def test_drift_looks_at_a_sample_of_a_large_batch(bench: Bench) -> None:
+    for _ in range(2):
+        bench.rate(*["love"] * 1000)
+    assert bench.value("drift_window_reviews", model_version=TOY_VERSION) == 250
+    assert (bench.value("drift_psi", model_version=TOY_VERSION, feature="stars") or 0) > 0.25
 
 
 @given(st.text(min_size=1, max_size=40), st.floats(0, 1), st.floats(0, 1))
