@@ -39,7 +39,7 @@ def coordinator_moves(scene: Scene) -> Verdict:
     with LocalCluster(scene.folder / "kafka") as cluster:
         moved = Scene(replace(scene.stage, folder=scene.folder), "on_three", brokers=cluster)
         try:
-            workers = [moved.worker(name, request_timeout_s=10) for name in ("one", "two")]
+            workers = [moved.worker(name) for name in ("one", "two")]
             moved.produce(mixed(moved.sent, 500, moved.random))
             moved.settle()
             first = cluster.coordinator(moved.group)
