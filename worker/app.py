@@ -24,7 +24,6 @@ from worker.attempts import Attempts
 from worker.backoff import Backoff
 from worker.batcher import Batcher
 from worker.breaker import Breaker
-from worker.bundles import fetch_bundle, resolve_version
 from worker.classifier import TfliteClassifier
 from worker.clock import Clock, SystemClock
 from worker.errors import ExitCode, TransientError
@@ -32,11 +31,11 @@ from worker.health import Health
 from worker.identity import Identity
 from worker.logs import Log, configure_logs
 from worker.metrics import Metrics
+from worker.models import Surroundings, load_version, serving_version, start_models
 from worker.pages import serve_pages
 from worker.parse import Parser
 from worker.pipeline import Pipeline
-from worker.ports import Delivery
-from worker.runtime import load_runtime
+from worker.ports import Classifier, Delivery
 from worker.settings import WorkerSettings
 from worker.sinks.redis import RedisStore
 from worker.sinks.topic import AtLeastOnce
@@ -68,9 +67,9 @@ def run_worker(settings: WorkerSettings) -> ExitCode:
         WorkerError: what can not be waited out; its exit code says what.
     """
     process = _start(settings)
-    classifier = load_classifier(settings, process.metrics, process.clock)
+    around = Surroundings(settings, process.clock, process.log, process.metrics, process.health, process.stop)
+    classifier = start_models(around)
     process.health.up("model")
-    process.log(logging.INFO, "model_serving", model_version=classifier.version)
     pipeline = _connect(process, classifier)
     if pipeline is None:
         return ExitCode.OK  # stopped before the services were there; nothing was read
@@ -84,17 +83,7 @@ def load_classifier(settings: WorkerSettings, metrics: Metrics, clock: Clock) ->
     Raises:
         ModelError: no bundle, or one that must not serve.
     """
-    runtime, interpreter_factory = load_runtime(settings.runtime)
-    version = settings.model_version or resolve_version(settings.registry, settings.channel)
-    bundle = fetch_bundle(settings.registry, version)
-    return TfliteClassifier(
-        bundle,
-        interpreter_factory,
-        runtime=runtime,
-        metrics=metrics,
-        clock=clock,
-        min_confidence=settings.min_confidence,
-    )
+    return load_version(settings, serving_version(settings), metrics, clock)
 
 
 def _start(settings: WorkerSettings) -> _Process:
@@ -114,7 +103,7 @@ def _start(settings: WorkerSettings) -> _Process:
     return process
 
 
-def _connect(process: _Process, classifier: TfliteClassifier) -> Pipeline | None:
+def _connect(process: _Process, classifier: Classifier) -> Pipeline | None:
     """Return the loop with its services, waiting for each as long as it takes; None when stopped meanwhile."""
     settings, metrics, clock = process.settings, process.metrics, process.clock
     identity = process.identity

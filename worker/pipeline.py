@@ -75,6 +75,7 @@ class Pipeline:
             StreamRejectedError: the breaker opened, and the worker was stopped since.
         """
         self.health.beat()
+        self.classifier.refresh()
         started = self.clock.monotonic()
         wait_s = self.batcher.wait_s(started)
         try:
