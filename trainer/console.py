@@ -44,7 +44,10 @@ class Screen:
 
     def result(self, table: Table | str) -> None:
         """Print a result."""
-        self._result.print(table, markup=False) if isinstance(table, str) else self._result.print(table)
+        if isinstance(table, str):
+            self._result.print(table, markup=False, soft_wrap=True)
+        else:
+            self._result.print(table)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -63,8 +63,8 @@ class Row:
     @property
     def refusal(self) -> str:
         """Say what is wrong, for the history and the error."""
-        was = f", {self.current} now" if self.current else ""
-        return f"{self.name} {self.new}{was}: worse by {self.worse_by}, allowed {self.allowed}"
+        was = f" against {self.current}" if self.current else ""
+        return f"{self.name}: {self.new}{was} ({self.worse_by}, allowed {self.allowed})"
 
 
 @dataclass(frozen=True, slots=True)
