@@ -54,7 +54,7 @@ class _Told(Model):
 
     def __init__(self, model: Model, probabilities: NDArray[np.float32], choices: NDArray[np.intp]) -> None:
         self.decision = model.decision
-        self._said = Scores(probabilities, choices, probabilities @ np.arange(1, 6, dtype=np.float32), 1, 0, 1)
+        self._said = Scores(probabilities, choices, np.zeros(len(choices), np.float32), 1, 0, 1)
 
     def score(self, texts: Sequence[str]) -> Scores:
         del texts
