@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, CliSettingsSource, CliSubCommand, Se
 
 from schemas.bundle import BundleError
 from trainer import registry_commands
+from trainer.collect_settings import CollectSettings
 from trainer.errors import DataError, Exit, TrainerError
 from trainer.location import open_registry
 from trainer.registry_settings import (
@@ -78,6 +79,7 @@ class Commands(BaseSettings):
     history: Annotated[CliSubCommand[HistorySettings], Field(description="Show who moved which channel, when, why.")]
     prune: Annotated[CliSubCommand[PruneSettings], Field(description="Remove old versions.")]
     verify: Annotated[CliSubCommand[VerifySettings], Field(description="Check versions as a worker would.")]
+    collect: Annotated[CliSubCommand[CollectSettings], Field(description="Build a training file from Kafka.")]
     sample: Annotated[CliSubCommand[SampleSettings], Field(description="Build a labelled sample set.")]
 
     @classmethod
@@ -184,6 +186,16 @@ def _evaluate(settings: EvaluateSettings) -> int:
     return Exit.OK
 
 
+def _collect(settings: CollectSettings) -> int:
+    from trainer.collect import collect, show
+    from trainer.console import Screen
+
+    screen = Screen()
+    show(collect(settings, screen), settings, screen)
+    screen.result(f"{settings.out}: train --data {settings.out} reads it")
+    return Exit.OK
+
+
 def _sample(settings: SampleSettings) -> int:
     from trainer.sample import write_sample
 
@@ -196,6 +208,7 @@ def _sample(settings: SampleSettings) -> int:
 _COMMANDS: dict[type[BaseModel], Callable[[Any], int]] = {
     TrainSettings: _train,
     EvaluateSettings: _evaluate,
+    CollectSettings: _collect,
     SampleSettings: _sample,
     **registry_commands.COMMANDS,
 }
