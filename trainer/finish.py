@@ -11,6 +11,7 @@ from trainer.errors import GateError
 from trainer.history import Why
 from trainer.location import open_registry
 from trainer.publication import move
+from trainer.settings import TrainSettings
 
 
 def finish(run: Run, screen: Screen) -> None:
@@ -29,7 +30,7 @@ def finish(run: Run, screen: Screen) -> None:
     screen.result(figures_table(f"{len(run.dataset.test)} held-out reviews", rows))
     screen.result(classes_table(run.evaluation))
     if verdict is not None:
-        screen.result(verdict_table(f"may {settings.channel} move to this version?", verdict))
+        screen.result(verdict_table(_asked(settings), verdict))
         for note in verdict.notes:
             screen.result(f"  {note}")
     seconds = f"{sum(screen.seconds.values()):.0f} s"
@@ -46,3 +47,9 @@ def finish(run: Run, screen: Screen) -> None:
     why = Why(action="train", message=settings.message, forced=forced, refusals=verdict.refusals)
     move(open_registry(settings.registry), settings.channel, run.version, why, run.replaces)
     screen.result(f"{where}, and {settings.channel} points at it{' (forced)' if forced else ''}; {seconds}")
+
+
+def _asked(settings: TrainSettings) -> str:
+    rival = settings.rival(settings.channel)
+    beside = "" if rival == settings.channel else f" (compared with {rival})"
+    return f"may {settings.channel} move to this version?{beside}"

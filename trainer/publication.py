@@ -105,10 +105,10 @@ def verdict_on(
 def ask_gate(
     registry: Registry, settings: TrainSettings, dataset: Dataset, new: Contender
 ) -> tuple[Serving, Verdict | None]:
-    """Judge what the channel points at on a run's test texts, and ask the gate; no verdict without a channel."""
+    """Judge what the run is compared with on its own test texts, and ask the gate; no verdict without a channel."""
     if settings.channel == NO_CHANNEL:
         return Serving(), None
-    serving = serving_now(registry, settings.channel, dataset.test, dataset.labels)
+    serving = serving_now(registry, settings.rival(settings.channel), dataset.test, dataset.labels)
     if serving.contender is not None:
         manifest = registry.manifest(serving.contender.version)
         serving = serving._replace(held_out=split_alike(manifest, settings, dataset))

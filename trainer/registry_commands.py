@@ -102,7 +102,7 @@ def promote(settings: PromoteSettings) -> int:
     version = registry.resolve(settings.version)
     registry.bundle(version).load(open_interpreter)  # a channel never moves to what cannot serve
     expected = registry.channels().get(settings.channel)
-    refusals = _refusals(registry, version, expected, settings)
+    refusals = _refusals(registry, version, settings)
     if refusals and not settings.force:
         raise GateError(f"{settings.channel} stays where it is: {'; '.join(refusals)}. --force moves it all the same")
     why = Why(action="promote", message=settings.message, forced=bool(refusals), refusals=refusals)
@@ -223,7 +223,7 @@ def _runtimes() -> dict[str, InterpreterFactory]:
     return found
 
 
-def _refusals(registry: Registry, version: str, expected: str | None, settings: PromoteSettings) -> list[str]:
+def _refusals(registry: Registry, version: str, settings: PromoteSettings) -> list[str]:
     """Return why the channel should not move: the gate's rows with data, another label set without."""
     from trainer.console import Screen, verdict_table
     from trainer.gate import Contender, other_labels
@@ -231,14 +231,14 @@ def _refusals(registry: Registry, version: str, expected: str | None, settings: 
     from trainer.publication import contender, serving_now, verdict_on
 
     manifest = registry.manifest(version)
-    labels = manifest.decision.labels
+    labels, rival = manifest.decision.labels, settings.rival(settings.channel)
     if settings.data:
         part = labelled(settings.evaluation(), manifest)
         new = contender(registry, version, part, labels)
         assert isinstance(new, Contender)  # noqa: S101 - the labels are its own
-        verdict = verdict_on(new, serving_now(registry, settings.channel, part, labels), labels, part.texts, settings)
+        verdict = verdict_on(new, serving_now(registry, rival, part, labels), labels, part.texts, settings)
     else:
-        current = _labels(registry, expected)
+        current = _labels(registry, registry.channels().get(rival))
         if current is None or current == labels:
             return []
         verdict = other_labels(labels, current)

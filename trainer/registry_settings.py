@@ -11,9 +11,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.bundle import STABLE
-from trainer.settings import EvaluateSettings, GateSettings, Registry
+from trainer.settings import CANDIDATE, EvaluateSettings, GateSettings, Registry
 
-CANDIDATE = "candidate"
 Message = Annotated[str, Field(max_length=1000, description="Why, for the history.")]
 Channel = Annotated[str, Field(description="The channel to move; made when there is none of the name.")]
 

@@ -20,6 +20,7 @@ from schemas.encoding import EncoderSettings
 Cell = Literal["gru", "lstm"]
 Variant = Literal["float32", "float16", "int8"]
 PartName = Literal["all", "train", "validation", "test"]
+CANDIDATE = "candidate"
 Registry = Annotated[str, Field(description="Where versions are: a folder, s3://bucket/path or another fsspec URL.")]
 
 
@@ -137,6 +138,9 @@ class GateSettings(_Settings):
     more, so that a small test does not refuse by luck.
     """
 
+    against: Annotated[
+        str | None, Field(description="Channel to compare with. Default: --channel itself; stable for candidate.")
+    ] = None
     gate_accuracy: Annotated[float, Field(ge=0, description="Loss of accuracy that passes.")] = 0.01
     gate_macro_f1: Annotated[float, Field(ge=0, description="Loss of macro-F1 that passes.")] = 0.02
     gate_mae: Annotated[float, Field(ge=0, description="Stars of mean error more that pass.")] = 0.02
@@ -149,6 +153,13 @@ class GateSettings(_Settings):
     gate_max_ece: Annotated[float, Field(ge=0, description="Most calibration error over what chance shows.")] = 0.1
     gate_slower: Annotated[float, Field(gt=0, description="Times the current version's us a review, at most.")] = 1.5
     gate_max_mb: Annotated[float, Field(gt=0, description="Most megabytes of the TFLite file.")] = 64.0
+
+    def rival(self, channel: str) -> str:
+        """Return the channel whose version a channel's next one is compared with.
+
+        A candidate is meant to replace what serves, so it is held against that and not against the last candidate.
+        """
+        return self.against or (STABLE if channel == CANDIDATE else channel)
 
 
 NOT_RECORDED = {"registry", "publish", "message", "force", "warm_start", "test_out", "texts"}

@@ -126,6 +126,7 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
         tried = _try_variants(converted, learned, model, Examples(rows, dataset.test.targets))
     with screen.phase("gate"):
         ours = contender_of(model, evaluation, converted.parity)
+        replaces = registry.channels().get(settings.channel)
         serving, verdict = ask_gate(registry, settings, dataset, ours)
     with screen.phase("floors"):
         found_floors = floors(dataset) if settings.floors else {}
@@ -145,7 +146,7 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
             evaluation=evaluation,
             floors=found_floors,
             published=published_of(serving),
-            replaces=serving.version,
+            replaces=replaces,
             verdict=verdict,
             weights=weights_bytes(network),
             started_from=None if start is None else start.version,

@@ -137,7 +137,8 @@ def test_aborted_transactions_are_no_reviews(topics: Topics, tmp_path: Path) -> 
         producer.init_transactions()
         for text, end in (("kept", producer.commit_transaction), ("aborted", producer.abort_transaction)):
             producer.begin_transaction()
-            producer.send(topics.reviews, json.dumps({"text": text, "score": 4}).encode(), partition=0)
+            review = json.dumps({"text": text, "score": 4}).encode()
+            producer.send(topics.reviews, review, partition=0).get(timeout=20)  # it is in the log before the abort
             end()
     finally:
         producer.close(5)

@@ -102,6 +102,17 @@ def test_promote_with_data_asks_the_gate(registry: Path, tmp_path: Path, capsys:
     assert _channels(registry) == {"stable": THIRD}
 
 
+def test_candidate_is_compared_with_stable(registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add_toy(registry, THIRD, costs=costs_of_one_star())
+    data = ["--data", _held_out(tmp_path), "--gate-slower", "20", "--gate-max-ece", "1"]
+    assert _run(registry, "promote", "--version", OLD) == Exit.OK
+    candidate = ["promote", "--version", THIRD, "--channel", "candidate", *data]
+    assert _run(registry, *candidate) == Exit.GATE
+    assert "accuracy: 0.333 against 1.000" in capsys.readouterr().err
+    assert _run(registry, *candidate, "--against", "candidate") == Exit.OK, "there is none yet to be worse than"
+    assert _channels(registry) == {"stable": OLD, "candidate": THIRD}
+
+
 def test_publish_copies_what_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "elsewhere"
     copy = ["publish", "--registry", str(target), "--source", str(TOY_REGISTRY), "--version", "stable"]
