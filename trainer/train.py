@@ -49,7 +49,17 @@ from trainer.runtime import open_interpreter
 from trainer.settings import TrainSettings, Variant
 from trainer.vectors import start_of_embedding
 from trainer.vocabulary import Vocabulary, learn
-from trainer.warm import Start, adopted, grown, read_start, require_labels, set_weights, warm_embedding, weights_bytes
+from trainer.warm import (
+    Start,
+    adopted,
+    grown,
+    read_start,
+    require_labels,
+    set_weights,
+    shortened,
+    warm_embedding,
+    weights_bytes,
+)
 from trainer.wide import Wide, fit_wide
 
 Floats = npt.NDArray[np.float32]
@@ -98,6 +108,7 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
     _say_data(dataset, screen)
     if start is not None:
         require_labels(start, dataset.labels)
+        settings = shortened(settings, len(dataset.train))
     with screen.phase("vocabulary"):
         texts = unlabelled(settings, dataset)
         vocabulary = _vocabulary(settings, dataset.train.texts, texts, start)

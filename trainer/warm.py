@@ -23,6 +23,7 @@ import numpy.typing as npt
 from schemas.encoding import DROPPED, FIRST_WORD_ID, Encoder
 from schemas.manifest import Manifest
 from trainer.errors import RegistryError, WarmStartError
+from trainer.fit import plan
 from trainer.normalise import Reference
 from trainer.registry import Registry, weights_file
 from trainer.settings import TrainSettings
@@ -34,9 +35,7 @@ Floats = npt.NDArray[np.float32]
 SHAPES = ("cell", "bidirectional", "units", "embedding")
 WORDS = ("normalise", "stop_words", "head_share", "squeeze", "unknown_buckets")
 SPLIT = ("seed", "validation_share", "test_share")
-# A third of the cold start's step size and half its passes, by validation: see "Warm start" in README.md.
-LEARNING_RATE = 1e-3
-EPOCHS = 2
+SHORTER = 2  # times fewer passes: by validation as good as all of them from nothing, see "Warm start" in README.md
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def read_start(registry: Registry, name: str) -> Start:
 
 
 def adopted(settings: TrainSettings, start: Start) -> TrainSettings:
-    """Return the settings with what must be as it was, and a shorter, gentler plan where none is given.
+    """Return the settings with what must be as it was.
 
     Raises:
         WarmStartError: a flag asks for something else; names it and the value.
@@ -107,9 +106,13 @@ def adopted(settings: TrainSettings, start: Start) -> TrainSettings:
             f"--test-data: {with_test} has an official test and {without} has none, so held-out texts may have been "
             "learned; use the same, or train without --warm-start"
         )
-    plan = {"learning_rate": LEARNING_RATE, "epochs": EPOCHS, "max_tokens": start.manifest.encoder.max_tokens}
-    update |= {name: value for name, value in plan.items() if name not in given}
+    update["max_tokens"] = settings.max_tokens or start.manifest.encoder.max_tokens
     return settings.model_copy(update=update)
+
+
+def shortened(settings: TrainSettings, rows: int) -> TrainSettings:
+    """Return the settings with fewer passes over so many training rows, when none are given."""
+    return settings.model_copy(update={"epochs": settings.epochs or max(plan(settings, rows).epochs // SHORTER, 1)})
 
 
 def require_labels(start: Start, labels: Sequence[int]) -> None:
