@@ -165,7 +165,7 @@ class GateSettings(_Settings):
 NOT_RECORDED = {"registry", "publish", "message", "force", "warm_start", "test_out", "texts"}
 
 
-class TrainSettings(FitSettings, ModelSettings, TextSettings, DataSettings, GateSettings):
+class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, DataSettings):
     """Learn from labelled reviews, judge the TFLite file on held-out text, publish it, move a channel if it may.
 
     The channel moves when the gate passes: no worse than the version it points at, on the same held-out texts, by more

@@ -18,6 +18,7 @@ from deploy.process import ServiceUnavailable
 from schemas.bundle import BundleError
 from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION, missing
 from tests.fixtures.s3 import BUCKET, LocalS3
+from trainer.__main__ import main
 from trainer.errors import RegistryError
 from trainer.history import Why, change_file, channels_bytes, make_change
 from trainer.location import open_registry
@@ -315,6 +316,20 @@ def test_the_worker_reads_what_was_published(location: str) -> None:
     assert registry.manifest(TOY_VERSION) == toy.manifest(TOY_VERSION)
     with pytest.raises(BundleError, match="is this a published bundle"):
         registry.manifest(NEW)
+
+
+def test_commands_work_on_s3(s3_location: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*argv: str) -> str:
+        assert main([*argv[:1], "--registry", s3_location, *argv[1:]]) == 0
+        return capsys.readouterr().out
+
+    run("publish", "--source", str(TOY_REGISTRY), "--version", "stable")
+    run("promote", "--version", TOY_VERSION, "--message", "over the wire")
+    assert TOY_VERSION in run("list")
+    assert TOY_VERSION in run("show")
+    assert "over the wire" in run("history", "--json")
+    assert "replays 5 golden" in run("verify")
+    assert "nothing to remove" in run("prune", "--keep", "1")
 
 
 def test_what_the_store_refuses_is_an_error_of_ours(s3: LocalS3, monkeypatch: pytest.MonkeyPatch) -> None:
