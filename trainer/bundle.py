@@ -27,8 +27,10 @@ from schemas.manifest import DriftBaseline, FileDigest, GoldenReview, Manifest
 from trainer.dataset import Dataset
 from trainer.evaluate import Evaluation
 from trainer.fit import Epoch
+from trainer.gate import Verdict
 from trainer.golden import GOLDEN_TEXTS
 from trainer.parity import Parity
+from trainer.registry import weights_file
 from trainer.settings import TrainSettings, Variant, recorded
 from trainer.vocabulary import Vocabulary
 
@@ -81,6 +83,10 @@ class Run:
         evaluation: of the served model on the test side.
         floors: figures of the baselines on the same.
         published: the version that served until now, on the same; None: there is none with these labels.
+        replaces: what the channel pointed at when the gate looked, judged or not; None: nothing.
+        verdict: what the gate says of the two; None: no channel is to move.
+        weights: the recurrent part's, for a warm start.
+        started_from: the version whose weights it started from, if any.
         seconds: of each phase so far.
         now: when the version is named.
     """
@@ -99,6 +105,10 @@ class Run:
     evaluation: Evaluation
     floors: dict[str, dict[str, float]]
     published: Published | None
+    replaces: str | None
+    verdict: Verdict | None
+    weights: bytes
+    started_from: str | None
     seconds: dict[str, float]
     now: datetime
 
@@ -142,6 +152,9 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
             ],
             "classes": [rounded(asdict(label)) for label in run.evaluation.classes],
             "seconds": run.seconds,
+            "weights": described(weights_file(run.version), run.weights),
+            "started_from": run.started_from,
+            "gate": None if run.verdict is None else [asdict(row) for row in run.verdict.rows],
         },
     )
     content: dict[str, Any] = manifest.model_dump(mode="json")
@@ -164,6 +177,11 @@ def content_hash(files: Mapping[str, bytes], encoder: EncoderSettings, decision:
         "decision": decision.model_dump(mode="json"),
     }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def described(name: str, content: bytes) -> dict[str, Any]:
+    """Return what the manifest says of a file that is kept beside the bundle and not in it."""
+    return {"file": name, "sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
 
 
 def _of_test(tried: Tried) -> dict[str, Any]:

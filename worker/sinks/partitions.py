@@ -23,7 +23,8 @@ def partitions_of(keys: Sequence[bytes], count: int) -> list[int]:
     """Return the partition of each key among `count`, at least 1."""
     if not keys:
         return []
-    return ((murmur2(keys) & np.uint32(0x7FFFFFFF)) % np.uint32(count)).tolist()
+    found: list[int] = ((murmur2(keys) & np.uint32(0x7FFFFFFF)) % np.uint32(count)).tolist()
+    return found
 
 
 def murmur2(keys: Sequence[bytes]) -> npt.NDArray[np.uint32]:
