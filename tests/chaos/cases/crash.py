@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from tests.chaos.audit import Verdict
 from tests.chaos.cases.play import Case
@@ -126,7 +126,12 @@ def reload_under_load(scene: Scene) -> Verdict:
     from tests.chaos.scene import OTHER_VERSION, TOY
 
     own = next(path.name for path in TOY.iterdir() if path.is_dir())
-    watching = {"reload_interval_s": 0.1, "shadow_channel": "candidate", "canary_share": 0.33, **_SMALL_BATCHES}
+    watching: dict[str, Any] = {
+        "reload_interval_s": 0.1,
+        "shadow_channel": "candidate",
+        "canary_share": 0.33,
+        **_SMALL_BATCHES,
+    }
     steady = scene.worker("steady", ready=False, **watching)
     for _ in range(scene.stage.scaled(3, 20)):
         doomed = scene.worker("doomed", "--fail=before_commit:die:15", instance_id="doomed", **watching)
