@@ -134,7 +134,8 @@ class ModelMetrics:
         """Announce the candidate that runs beside, its label sets at 0."""
         self.start_serving(version, labels)  # a canary's do
         self.shadow_info.labels(version).set(1)
-        self.shadow_agreed.labels(version)
+        for made in (self.shadow_agreed, self.shadow_difference, self.shadow_confidence):
+            made.labels(version)
         for stable in labels:
             for shadow in labels:
                 self.shadow_matrix.labels(version, str(stable), str(shadow))

@@ -187,6 +187,14 @@ def test_the_candidate_is_compared_review_by_review(bench: Bench) -> None:
     assert bench.value("shadow_errors_total", kind="model") == 0, "what stable cannot rate is no fault of the candidate"
 
 
+def test_a_candidates_series_start_at_zero_before_its_first_batch(bench: Bench) -> None:
+    bench.beside(bench.toy(SECOND, Change(always=1)))
+    for name in ("agreed_total", "confidence_count", "expected_difference_count"):
+        assert bench.value(f"shadow_{name}", model_version=SECOND) == 0, name
+    cell = {"model_version": SECOND, "stable_rating": "5", "shadow_rating": "1"}
+    assert bench.value("shadow_reviews_total", **cell) == 0
+
+
 def test_the_same_encoder_encodes_once(bench: Bench) -> None:
     calls = []
 
