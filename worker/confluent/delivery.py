@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -22,6 +23,8 @@ from worker.settings import WorkerSettings
 from worker.sinks.topic import Commits, outgoing
 from worker.sinks.transaction import Membership
 
+_ABORT_S: Final = 1.0
+_LEAST_START_S: Final = 5.0  # while the brokers abort a predecessor's transaction, the client asks twice a second
 _ANY_PARTITION: Final = -1  # the key decides
 
 
@@ -104,6 +107,7 @@ class ConfluentExactlyOnce:
         except ServiceError as error:
             self._log(logging.WARNING, "transaction_failed", reason=str(error))
             self._outlet = None
+            outlet.abort()
             outlet.discard()
             raise
 
@@ -156,7 +160,7 @@ class _Outlet:
     def start(self) -> None:
         """Begin the life of the transactional id: abort and fence whoever had it before."""
         with translated(connecting(self._settings)):
-            self._producer.init_transactions(self._timeout_s)
+            self._producer.init_transactions(max(self._timeout_s, _LEAST_START_S))
 
     def begin(self) -> None:
         """Begin a transaction."""
@@ -222,6 +226,14 @@ class _Outlet:
                 reason = missing_topic(self._producer, topic, self._timeout_s)
             if reason is not None:
                 raise TransientError("kafka", f"{doing}: {reason}")
+
+    def abort(self) -> None:
+        """Try for a moment to abort what is open; the next producer's start does it otherwise, and takes longer.
+
+        Where nobody knows whether a commit was carried out, the client refuses to.
+        """
+        with suppress(KafkaException):
+            self._producer.abort_transaction(_ABORT_S)
 
     def discard(self) -> None:
         """End the producer with whatever it holds. Its own `close` would wait for the brokers, for ever."""

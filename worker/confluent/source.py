@@ -287,16 +287,22 @@ class ConfluentSource:
         """
         if not self._wanted:
             return
-        timeout_s = self._settings.request_timeout_s
         with translated("read committed offsets"):
-            for each in self._consumer.committed([TopicPartition(*at) for at in self._wanted], timeout=timeout_s):
-                if each.error is not None:
-                    raise KafkaException(each.error)
-                partition = Partition(each.topic, each.partition)
-                offset = max(each.offset, self._wanted[partition])
-                self._consumer.seek(TopicPartition(*partition, offset))
-                self._watch.went_to(partition, offset)
+            committed = self._committed()
+            for partition, offset in tuple(self._wanted.items()):
+                target = max(offset, committed.get(partition, offset))
+                self._consumer.seek(TopicPartition(*partition, target))
+                self._watch.went_to(partition, target)
                 del self._wanted[partition]
+
+    def _committed(self) -> dict[Partition, int]:
+        """Return the group's offset of each partition to be read again, once no transaction holds it any more."""
+        wanted = [TopicPartition(*partition) for partition in self._wanted]
+        found = self._consumer.committed(wanted, timeout=self._settings.request_timeout_s)
+        for each in found:
+            if each.error is not None:
+                raise KafkaException(each.error)
+        return {Partition(each.topic, each.partition): each.offset for each in found}
 
     def _resume(self) -> None:
         if not self._paused:
