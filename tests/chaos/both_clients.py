@@ -29,7 +29,7 @@ class OpenProducer(confluent_kafka.Producer):
         return super().commit_transaction(*args)
 
 
-worker.confluent.delivery.Producer = OpenProducer  # type: ignore[misc]
+worker.confluent.delivery.Producer = OpenProducer  # type: ignore[attr-defined]
 
 
 class LostAnswer(kafka.errors.KafkaConnectionError, confluent_kafka.KafkaException):  # type: ignore[misc]

@@ -86,6 +86,7 @@ class FailPoint:
                 time.sleep(_LOOK_EVERY_S)
 
 
+Act = Callable[[], None]
 _sources: list[KafkaSource | ConfluentSource] = []
 
 

@@ -73,7 +73,7 @@ def _rewrite(old: str, new: str) -> None:
 def blind_rewind() -> None:
     """After a failed commit the batch is read again, though it may have been committed, its answer lost."""
     KafkaSource._skip_committed = lambda self: self._doubtful.clear()  # type: ignore[method-assign]
-    ConfluentSource._committed = lambda self: {}  # type: ignore[method-assign]
+    ConfluentSource._committed = lambda _self: {}  # type: ignore[method-assign,assignment]
 
 
 FAULTS: Final[dict[str, Callable[[], None]]] = {

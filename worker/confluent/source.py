@@ -12,7 +12,7 @@ from operator import itemgetter
 from sys import intern
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from worker.clock import Clock
 from worker.confluent.client import Errors, await_brokers, client_config, missing_topic, translate, translated
@@ -30,9 +30,16 @@ _QUEUE_RECORDS: Final = 20_000
 _FETCH_BYTES: Final = 4 * 1024 * 1024
 _FULL_QUEUE_MS: Final = 5  # then it looks again whether there is room; its default of 1 s starves the loop
 _STRAYS: Final = 1000  # most records a hold takes, to read them again
-_ABSENT: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_ID})
 # Said in the course of things; what follows from each comes by another way.
-_NO_NEWS: Final = _ABSENT | {KafkaError._MAX_POLL_EXCEEDED, KafkaError._UNKNOWN_PARTITION}
+_NO_NEWS: Final = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_ID,
+        KafkaError._MAX_POLL_EXCEEDED,
+    }
+)
 
 
 class Fetched(NamedTuple):
@@ -79,10 +86,11 @@ class ConfluentSource:
         self._errors = Errors()
         self._ownership = Ownership(metrics)
         self._watch = Watch(metrics, clock)
-        self._topics = TopicIds(settings, clock=clock)
+        self._topics = TopicIds(settings, self._read_anew)
         self._said: KafkaError | None = None  # in place of a record
         self._changes = 0
         self._wanted: dict[Partition, int] = {}  # to be read again from there, before anything else is read
+        self._anew: set[Partition] = set()  # the same from the beginning: of a topic that is another one now
         self._paused: set[Partition] = set()
         with translated("consumer"):
             self._consumer = Consumer(consumer_config(settings, instance_id, self._errors, self._watch))
@@ -117,7 +125,8 @@ class ConfluentSource:
         except ServiceError:
             self._give_back(records)
             raise
-        self._topics.expire()
+        if messages:
+            self._topics.doubt()
         self._watch.observe(self._consumer, self._ownership.owned)
         return records
 
@@ -125,8 +134,9 @@ class ConfluentSource:
         """Return the group membership under which the last records were polled, for a transaction's commit.
 
         Raises:
-            TransientError: this worker was no member then; its records are another's.
+            TransientError: this worker was no member then, its records are another's; or their topic is gone.
         """
+        self._topics.verify()
         return require_member(self._membership, self._settings.group_id)
 
     def take_revoked(self) -> frozenset[Partition]:
@@ -153,7 +163,7 @@ class ConfluentSource:
         """Return the brokers' id of a topic's present incarnation (KIP-516); `""` where they tell none.
 
         Raises:
-            ServiceError: the brokers do not answer.
+            ServiceError: the brokers do not answer, or an input topic is not the one it was.
         """
         return self._topics.id_of(topic)
 
@@ -170,7 +180,7 @@ class ConfluentSource:
         for partition, offset in positions.items():
             if partition in self._ownership.owned:
                 self._wanted[partition] = min(offset, self._wanted.get(partition, offset))
-                self._watch.forget_end(partition)
+                self._watch.forget_ends([partition])
 
     def hold(self, timeout_s: float) -> None:
         """Block for so long, keeping membership and taking no records.
@@ -183,7 +193,7 @@ class ConfluentSource:
             if fresh:
                 self._consumer.pause([TopicPartition(*each) for each in fresh])
                 self._paused |= fresh
-            self._metrics.partitions_paused.set(len(self._paused))
+            self._metrics.partitions_paused.set(len(self._paused & self._ownership.owned))
             messages = self._consumer.consume(_STRAYS, timeout_s)
         self._give_back(self._take(messages))  # of partitions assigned during this call, which were not paused
         self._watch.start_over()
@@ -195,6 +205,7 @@ class ConfluentSource:
         Raises:
             ServiceError: not committed.
         """
+        self._topics.verify()
         wanted = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
         with translated("commit"):
             require_member(self._consumer.consumer_group_metadata(), self._settings.group_id)
@@ -227,7 +238,8 @@ class ConfluentSource:
     def _take(self, messages: Sequence[Any]) -> list[Fetched]:
         """Return the records among the messages, and take note of all else that the client told."""
         self._look_after_changes()
-        if any(map(_error, messages)):
+        eventful = any(map(_error, messages))
+        if eventful:
             messages = [each for each in messages if not self._noted(each)]
         if not messages:
             return []
@@ -245,24 +257,24 @@ class ConfluentSource:
             strict=True,
         )
         records = list(map(_fetched, columns))
-        last = dict(zip(zip(topics, partitions, strict=True), offsets, strict=True))  # the last of each wins
+        last = dict(zip(zip(topics, partitions, strict=True), offsets, strict=True))  # of each partition the last wins
         if last.keys() - self._ownership.owned:
             records = [each for each in records if (each.topic, each.partition) in self._ownership.owned]
-        if self._watch.give(last):
-            self._topics.forget()  # offsets went back by themselves: it is another topic of the same name
+        if not eventful:
+            self._watch.forget_ends(last)
+        self._watch.give(last)
         return records
 
     def _noted(self, message: Any) -> bool:
         """Take note of a message that is none but an event of the client; False for a record."""
         error = message.error()
+        at = Partition(message.topic(), message.partition())
         if error is None:
+            self._watch.forget_ends([at])  # in the order of the messages: there is more than what ended before
             return False
         if error.code() == KafkaError._PARTITION_EOF:
-            at = Partition(message.topic(), message.partition())
             if at in self._ownership.owned:
                 self._watch.end(at, message.offset())
-        elif error.code() in _ABSENT:
-            self._topics.forget()
         elif error.code() not in _NO_NEWS:
             self._errors.note(error)
             self._said = error
@@ -273,11 +285,14 @@ class ConfluentSource:
         if self._changes == self._ownership.changes:
             return
         self._changes = self._ownership.changes
-        self._topics.forget()
-        gone = self._ownership.take_gone()
+        gone, came = self._ownership.take_changes()
         self._watch.forget(gone)
         self._wanted = {partition: offset for partition, offset in self._wanted.items() if partition not in gone}
-        self._paused -= gone
+        self._anew -= gone
+        if still := came & self._paused:  # it went while it was paused, and the client remembers that
+            with translated("poll"):
+                self._consumer.resume([TopicPartition(*each) for each in still])
+            self._paused -= still
 
     def _go_back(self) -> None:
         """Carry out what `rewind` asked for.
@@ -285,6 +300,12 @@ class ConfluentSource:
         Raises:
             ServiceError: not, or not for all; the next call goes on with it.
         """
+        for partition in tuple(self._anew):
+            with translated("seek"):
+                self._consumer.seek(TopicPartition(*partition, OFFSET_BEGINNING))
+            self._watch.forget([partition])
+            self._wanted.pop(partition, None)
+            self._anew.discard(partition)
         if not self._wanted:
             return
         with translated("read committed offsets"):
@@ -294,6 +315,11 @@ class ConfluentSource:
                 self._consumer.seek(TopicPartition(*partition, target))
                 self._watch.went_to(partition, target)
                 del self._wanted[partition]
+
+    def _read_anew(self, topic: str) -> None:
+        """A topic is another one of the same name: read it from its beginning, unless a new group would not either."""
+        if self._settings.auto_offset_reset == "earliest":
+            self._anew |= {partition for partition in self._ownership.owned if partition.topic == topic}
 
     def _committed(self) -> dict[Partition, int]:
         """Return the group's offset of each partition to be read again, once no transaction holds it any more."""
@@ -305,12 +331,11 @@ class ConfluentSource:
         return {Partition(each.topic, each.partition): each.offset for each in found}
 
     def _resume(self) -> None:
-        if not self._paused:
-            return
-        with translated("poll"):
-            self._consumer.resume([TopicPartition(*each) for each in self._paused])
-        self._paused.clear()
-        self._metrics.partitions_paused.set(0)
+        if held := self._paused & self._ownership.owned:
+            with translated("poll"):
+                self._consumer.resume([TopicPartition(*each) for each in held])
+            self._paused -= held
+            self._metrics.partitions_paused.set(0)
 
 
 def consumer_config(settings: WorkerSettings, instance_id: str | None, errors: Errors, watch: Watch) -> dict[str, Any]:

@@ -1,10 +1,13 @@
-"""The brokers' ids of topics (KIP-516), which librdkafka's consumer does not tell: an admin client asks.
+"""The brokers' ids of the input topics (KIP-516), which librdkafka's consumer does not tell: an admin client asks.
 
-Owns when to ask again: a topic that was deleted and created again must not be locked out by its old offsets.
+Owns the question whether a topic is still the one it was. librdkafka reads on at its old position in a topic that was
+deleted and created again, when there are records enough by then, and says nothing; so nothing that was read is settled
+before the brokers have named the same topic again, once a batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, Final
 from uuid import UUID
@@ -12,64 +15,81 @@ from uuid import UUID
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from worker.clock import Clock
 from worker.confluent.client import Errors, client_config, translated
 from worker.errors import TransientError
 from worker.settings import WorkerSettings
 
-_ASK_AGAIN_S: Final = 10.0
 _BITS: Final = 2**64
+_GRACE_S: Final = 1.0  # for the client's own time-out to be told
 
 
 class TopicIds:
-    """Knows the present incarnation of each topic asked for.
+    """Knows the present incarnation of each topic.
 
     Args:
-        settings: brokers and time-outs.
-        clock: an answer is asked for again after a while.
+        settings: brokers, input topics and time-outs.
+        on_another: told the name of a topic that is another one now.
     """
 
-    def __init__(self, settings: WorkerSettings, *, clock: Clock) -> None:
+    def __init__(self, settings: WorkerSettings, on_another: Callable[[str], None]) -> None:
         self._settings = settings
-        self._clock = clock
+        self._on_another = on_another
         self._ids: dict[str, str] = {}
-        self._asked_at = 0.0
+        self._sure = False
         self._admin: Any = None
 
-    def forget(self) -> None:
-        """Ask again at the next question: something hints that a topic is another one now."""
-        self._ids.clear()
-
-    def expire(self) -> None:
-        """Ask again at the next question when the last answer is old."""
-        if self._clock.monotonic() - self._asked_at >= _ASK_AGAIN_S:
-            self.forget()
+    def doubt(self) -> None:
+        """Records came: they may be another topic's."""
+        self._sure = False
 
     def id_of(self, topic: str) -> str:
         """Return the id of a topic; `""` where there is none.
 
         Raises:
-            ServiceError: the brokers do not answer.
+            ServiceError: the brokers do not answer, or an input topic is not the one it was.
         """
+        if not self._sure:
+            self.verify()
         known = self._ids.get(topic)
-        if known is None:
-            known = self._ids[topic] = self._ask(topic)
-            self._asked_at = self._clock.monotonic()
-        return known
+        return self._ask([topic])[topic] if known is None else known
 
-    def _ask(self, topic: str) -> str:
+    def verify(self) -> None:
+        """Return if the input topics are those that were read so far.
+
+        Raises:
+            ServiceError: the brokers do not answer, or one is another, or gone; nothing read may be settled.
+        """
+        if self._sure:
+            return
+        for topic, now in self._ask(self._settings.input_topics).items():
+            before = self._ids.get(topic)
+            if before and not now:
+                raise TransientError("kafka", f"WORKER_INPUT_TOPICS: {topic}: no such topic any more; create it")
+            self._ids[topic] = now
+            if before and now != before:
+                self._on_another(topic)
+                raise TransientError("kafka", f"{topic}: deleted and created again; reading it from its beginning")
+        self._sure = True
+
+    def _ask(self, topics: Sequence[str]) -> dict[str, str]:
         timeout_s = self._settings.request_timeout_s
-        with translated(f"read the id of topic {topic}"):
+        doing = "read the ids of the input topics"
+        with translated(doing):
             if self._admin is None:
                 self._admin = AdminClient(client_config(self._settings, Errors()))
-            future = self._admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic]
+            asked = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=timeout_s)
             try:
-                found = future.result(timeout_s + 1).topic_id
+                return {topic: _id(future, timeout_s + _GRACE_S) for topic, future in asked.items()}
             except FutureTimeoutError as error:
-                raise TransientError("kafka", f"read the id of topic {topic}: no answer") from error
-            except KafkaException as error:
-                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    return ""
-                raise
-        high, low = found.get_most_significant_bits(), found.get_least_significant_bits()
-        return str(UUID(int=(high % _BITS) << 64 | low % _BITS))
+                raise TransientError("kafka", f"{doing}: no answer") from error
+
+
+def _id(future: Any, timeout_s: float) -> str:
+    try:
+        found = future.result(timeout_s).topic_id
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return ""
+        raise
+    high, low = found.get_most_significant_bits(), found.get_least_significant_bits()
+    return str(UUID(int=(high % _BITS) << 64 | low % _BITS))

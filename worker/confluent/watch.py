@@ -6,7 +6,7 @@ Owns these figures. Never moves anything: `source` does.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from confluent_kafka import TopicPartition
@@ -32,26 +32,24 @@ class Watch:
         self._clock = clock
         self.connected = True
         self._given: dict[tuple[str, int], int] = {}  # the last offset given
-        self._ends: dict[Partition, int] = {}  # everything before these was given, or is no record
-        self._told: dict[Partition, int] = {}  # by `passed`
+        self._ends: dict[tuple[str, int], int] = {}  # everything before these was given, or is no record
+        self._told: dict[tuple[str, int], int] = {}  # by `passed`
         self._progress: dict[Partition, tuple[int, float]] = {}  # position, and since when it stands there
         self._observed_at = 0.0
         self._passed_at = 0.0
 
-    def give(self, last: Mapping[tuple[str, int], int]) -> bool:
-        """Take note of the last offset given of each partition; return whether one went back by itself."""
-        given = self._given
-        back = any(offset <= given.get(at, -1) for at, offset in last.items())
-        given |= last
-        return back
+    def give(self, last: Mapping[tuple[str, int], int]) -> None:
+        """Take note of the last offset given of each partition."""
+        self._given |= last
 
     def end(self, partition: Partition, offset: int) -> None:
         """Take note that the client has read up to an end, markers and aborted records included."""
         self._ends[partition] = offset
 
-    def forget_end(self, partition: Partition) -> None:
-        """Forget an end: what lies before it is read again."""
-        self._ends.pop(partition, None)
+    def forget_ends(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Forget ends: there is more to read than what ended there, or it is read again."""
+        for at in partitions:
+            self._ends.pop(at, None)
 
     def went_to(self, partition: Partition, offset: int) -> None:
         """Take note that a partition is read again from an offset."""
@@ -77,9 +75,10 @@ class Watch:
         if now - self._passed_at < _OBSERVE_EVERY_S:
             return {}
         self._passed_at = now
-        found = {at: end for at, end in self._ends.items() if end > max(self._after(at), self._told.get(at, 0))}
-        self._told |= found
-        return found
+        told = self._told
+        found = {at: end for at, end in self._ends.items() if end > max(self._after(at), told.get(at, 0))}
+        told |= found
+        return {Partition(*at): end for at, end in found.items()}
 
     def observe(self, consumer: Any, owned: Collection[Partition]) -> None:
         """Set the lag of each owned partition, at most once a second."""
@@ -98,7 +97,7 @@ class Watch:
             if before is None or before[0] != position or end <= position:
                 self._progress[at] = (position, now)
 
-    def _after(self, at: Partition) -> int:
+    def _after(self, at: tuple[str, int]) -> int:
         return self._given.get(at, -1) + 1
 
     def stalled(self) -> str | None:
