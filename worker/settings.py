@@ -76,7 +76,7 @@ class WorkerSettings(BaseSettings):
     kafka_ssl_password: SecretStr | None = Field(None, description="password of the key; or ..._FILE")
     kafka_ssl_check_hostname: bool = Field(True, description="the broker's certificate must name its host")
     kafka_api_version: str | None = Field(
-        None, pattern=r"^[0-9]+\.[0-9]+$", description="only for a server that cannot tell its version, such as a mock"
+        None, pattern=r"^[0-9]+\.[0-9]+$", description="kafka-python only: for a server that cannot tell its version"
     )
     kafka_client_id: str = Field("starstream", min_length=1, description="name in the broker's logs and quotas")
     input_topics: Words = Field(["reviews"], description="topics to read, comma separated")

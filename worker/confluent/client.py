@@ -37,6 +37,7 @@ PERMANENT: Final[frozenset[int]] = frozenset(
 )
 # Another process has this worker's identity; going on would be a fight.
 FENCED: Final[frozenset[int]] = frozenset({KafkaError.FENCED_INSTANCE_ID})
+_FENCED_WORDS: Final = tuple(KafkaError(code).str() for code in FENCED)  # all that a fatal error tells of its cause
 _METADATA_MS: Final = (
     10_000  # a topic created late, or grown, is read after so long; the client's own 5 minutes is an outage
 )
@@ -47,7 +48,8 @@ _ASK_S: Final = 1.0  # a signal is seen in time, and a refused login at once
 def translate(error: KafkaError, doing: str) -> ServiceError:
     """Return our error for one of the client's: fenced and permanent ones are listed, all others come back."""
     kind: type[ServiceError] = TransientError
-    if error.code() in FENCED:
+    fatal = error.code() == KafkaError._FATAL
+    if error.code() in FENCED or (fatal and any(words in error.str() for words in _FENCED_WORDS)):
         kind = FencedError
     elif error.code() in PERMANENT:
         kind = PermanentError
@@ -79,7 +81,7 @@ class Errors:
     def note(self, error: KafkaError) -> None:
         """Take an error; called by the client, inside one of our calls."""
         self._last = error
-        if error.fatal() or error.code() in PERMANENT | FENCED:
+        if error.fatal() or error.code() in PERMANENT | FENCED | {KafkaError._FATAL}:
             self._final = error
 
     def raise_final(self, doing: str) -> None:
@@ -168,8 +170,6 @@ def client_config(settings: WorkerSettings, errors: Errors) -> dict[str, Any]:
     token = settings.kafka_oauth_token
     if token is not None and settings.kafka_sasl_mechanism == "OAUTHBEARER":
         config["oauth_cb"] = lambda _config: (token.get_secret_value(), time.time() + _TOKEN_LIFE_S)
-    if settings.kafka_api_version is not None:
-        config |= {"api.version.request": False, "broker.version.fallback": f"{settings.kafka_api_version}.0"}
     return config
 
 

@@ -250,7 +250,7 @@ def producer_config(settings: WorkerSettings, transactional_id: str | None, erro
         "acks": "all",
         "enable.idempotence": True,
         "partitioner": "murmur2_random",  # as kafka-python and Java: a review's ratings stay in one partition
-        "linger.ms": 1000,  # nothing leaves before `flush` or `commit_transaction`
+        "linger.ms": 500,  # nothing leaves before `flush` or `commit_transaction`
         "queue.buffering.max.messages": 200_000,
         "retry.backoff.ms": 10,  # the default of 100 ms makes tails of 100 ms
         "message.max.bytes": 2 * 1024 * 1024,

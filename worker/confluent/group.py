@@ -23,8 +23,15 @@ _GENERATION: Final = struct.Struct("=i")
 class Listed(Protocol):
     """A partition as the client lists it."""
 
-    topic: str
-    partition: int
+    @property
+    def topic(self) -> str:
+        """Its topic."""
+        ...
+
+    @property
+    def partition(self) -> int:
+        """Its number."""
+        ...
 
 
 class Ownership:

@@ -205,6 +205,8 @@ class ConfluentSource:
         Raises:
             ServiceError: not committed.
         """
+        if not offsets:
+            return
         self._topics.verify()
         wanted = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
         with translated("commit"):
