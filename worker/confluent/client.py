@@ -84,6 +84,10 @@ class Errors:
         if error.fatal() or error.code() in PERMANENT | FENCED | {KafkaError._FATAL}:
             self._final = error
 
+    def forget(self) -> None:
+        """What was said so far is no news any more."""
+        self._last = None
+
     def raise_final(self, doing: str) -> None:
         """Raise what no more trying heals, if there was such a thing.
 

@@ -127,7 +127,14 @@ class ConfluentExactlyOnce:
             self._outlet = None
 
     def _ready(self) -> _Outlet:
-        """Return the outlet, making one when there is none; its start aborts and fences its predecessor's."""
+        """Return the outlet, making one when there is none; its start aborts and fences its predecessor's.
+
+        One that lost a connection is not used again: after a restart of the broker, librdkafka 2.16 may wait in
+        `send_offsets_to_transaction` without end, whatever its time-out.
+        """
+        if self._outlet is not None and self._outlet.shaken:
+            self._outlet.discard()
+            self._outlet = None
         if self._outlet is None:
             outlet = _Outlet(self._settings, self._transactional_id)
             try:
@@ -161,6 +168,13 @@ class _Outlet:
         """Begin the life of the transactional id: abort and fence whoever had it before."""
         with translated(connecting(self._settings)):
             self._producer.init_transactions(max(self._timeout_s, _LEAST_START_S))
+        self._errors.forget()
+
+    @property
+    def shaken(self) -> bool:
+        """Whether the producer told an error since its start, such as a connection that broke."""
+        self._producer.poll(0)
+        return bool(self._errors.last)
 
     def begin(self) -> None:
         """Begin a transaction."""
