@@ -179,7 +179,7 @@ def verify(settings: VerifySettings) -> int:
     screen.result(table)
     for line in faults:
         screen.result(line)
-    absent = ", ".join(sorted(set(RUNTIMES) - set(runtimes)))
+    absent = ", ".join(sorted(set(RUNTIMES) - {runtime.partition(" ")[0] for runtime in runtimes}))
     if absent:
         screen.say(f"not tried, for it is not installed: {absent}")
     return Exit.REGISTRY if faults else Exit.OK
