@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from schemas.bundle import MANIFEST_FILE, MODEL_FILE, REPORT_FILE, TABLE_FILE, table_bytes
 from schemas.decision import Decision
+from schemas.drift import SCRIPT_BINS, histogram, script_counts
 from schemas.encoding import EncoderSettings, Ids
 from schemas.inference import Model, Scores
 from schemas.manifest import DriftBaseline, FileDigest, GoldenReview, Manifest
@@ -139,7 +140,7 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
         metrics=rounded(run.evaluation.figures),
         floors={name: rounded(figures) for name, figures in run.floors.items()},
         golden=golden_reviews(run.model, GOLDEN_TEXTS),
-        baseline=drift_baseline(run.evaluation.scores, lengths, len(run.dataset.labels)),
+        baseline=drift_baseline(run.evaluation.scores, lengths, len(run.dataset.labels), run.dataset.test.texts),
         toolchain=toolchain(),
         training={
             "settings": recorded(run.settings),
@@ -209,23 +210,27 @@ def golden_reviews(model: Model, texts: Sequence[str]) -> list[GoldenReview]:
     ]
 
 
-def drift_baseline(scores: Scores, lengths: npt.NDArray[np.int64], count: int) -> DriftBaseline:
+def drift_baseline(
+    scores: Scores, lengths: npt.NDArray[np.int64], count: int, texts: Sequence[str] = ()
+) -> DriftBaseline:
     """Return how the held-out texts look through the model.
 
     Args:
         scores: of N texts.
         lengths: `int64[N]`, tokens of each.
         count: how many labels there are.
+        texts: the same N, for the scripts they are written in.
     """
     rows = len(scores.choices)
     confidences = scores.probabilities[np.arange(rows), scores.choices]
     return DriftBaseline(
         rating_shares=_shares(np.bincount(scores.choices, minlength=count)),
         confidence_edges=CONFIDENCE_EDGES,
-        confidence_shares=_shares(_histogram(confidences, CONFIDENCE_EDGES)),
+        confidence_shares=_shares(histogram(confidences, CONFIDENCE_EDGES)),
         length_edges=LENGTH_EDGES,
-        length_shares=_shares(_histogram(lengths, LENGTH_EDGES)),
+        length_shares=_shares(histogram(lengths, LENGTH_EDGES)),
         unknown_ratio=round(scores.unknown / max(scores.tokens, 1), 6),
+        script_shares=dict(zip(SCRIPT_BINS, _shares(script_counts(texts)), strict=True)) if texts else {},
     )
 
 
@@ -243,11 +248,6 @@ def digests(files: Mapping[str, bytes]) -> dict[str, FileDigest]:
         name: FileDigest(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
         for name, content in files.items()
     }
-
-
-def _histogram(values: npt.NDArray[Any], upper_edges: Sequence[float]) -> npt.NDArray[np.int64]:
-    """Count values by bins whose upper edges are included; the last bin has none."""
-    return np.bincount(np.searchsorted(upper_edges, values, side="left"), minlength=len(upper_edges) + 1)
 
 
 def _shares(counts: npt.NDArray[np.int64]) -> list[float]:

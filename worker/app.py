@@ -7,6 +7,7 @@ what was gathered, commit, leave the group; a second signal leaves at once.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -23,24 +24,21 @@ from worker.attempts import Attempts
 from worker.backoff import Backoff
 from worker.batcher import Batcher
 from worker.breaker import Breaker
-from worker.bundles import fetch_bundle, resolve_version
 from worker.classifier import TfliteClassifier
+from worker.clients import GroupSource, make_delivery, make_source
 from worker.clock import Clock, SystemClock
 from worker.errors import ExitCode, TransientError
 from worker.health import Health
 from worker.identity import Identity
 from worker.logs import Log, configure_logs
 from worker.metrics import Metrics
+from worker.models import Surroundings, load_version, serving_version, start_models
 from worker.pages import serve_pages
 from worker.parse import Parser
 from worker.pipeline import Pipeline
-from worker.ports import Delivery
-from worker.runtime import load_runtime
+from worker.ports import Classifier
 from worker.settings import WorkerSettings
 from worker.sinks.redis import RedisStore
-from worker.sinks.topic import AtLeastOnce
-from worker.sinks.transaction import ExactlyOnce
-from worker.source import KafkaSource
 from worker.status import report_status
 
 _Made = TypeVar("_Made")
@@ -67,9 +65,9 @@ def run_worker(settings: WorkerSettings) -> ExitCode:
         WorkerError: what can not be waited out; its exit code says what.
     """
     process = _start(settings)
-    classifier = load_classifier(settings, process.metrics, process.clock)
+    around = Surroundings(settings, process.clock, process.log, process.metrics, process.health, process.stop)
+    classifier = start_models(around)
     process.health.up("model")
-    process.log(logging.INFO, "model_serving", model_version=classifier.version)
     pipeline = _connect(process, classifier)
     if pipeline is None:
         return ExitCode.OK  # stopped before the services were there; nothing was read
@@ -83,17 +81,7 @@ def load_classifier(settings: WorkerSettings, metrics: Metrics, clock: Clock) ->
     Raises:
         ModelError: no bundle, or one that must not serve.
     """
-    runtime, interpreter_factory = load_runtime(settings.runtime)
-    version = settings.model_version or resolve_version(settings.registry, settings.channel)
-    bundle = fetch_bundle(settings.registry, version)
-    return TfliteClassifier(
-        bundle,
-        interpreter_factory,
-        runtime=runtime,
-        metrics=metrics,
-        clock=clock,
-        min_confidence=settings.min_confidence,
-    )
+    return load_version(settings, serving_version(settings), metrics, clock)
 
 
 def _start(settings: WorkerSettings) -> _Process:
@@ -113,18 +101,19 @@ def _start(settings: WorkerSettings) -> _Process:
     return process
 
 
-def _connect(process: _Process, classifier: TfliteClassifier) -> Pipeline | None:
+def _connect(process: _Process, classifier: Classifier) -> Pipeline | None:
     """Return the loop with its services, waiting for each as long as it takes; None when stopped meanwhile."""
     settings, metrics, clock = process.settings, process.metrics, process.clock
     identity = process.identity
     # A static member that stops keeps its partitions until the session ends, so that is asked for, not assumed.
     instance_id = identity.name if settings.instance_id else None
     source = _patiently(
-        process, "kafka", lambda: KafkaSource(settings, instance_id=instance_id, metrics=metrics, clock=clock)
+        process, "kafka", lambda: make_source(settings, instance_id=instance_id, metrics=metrics, clock=clock)
     )
     if source is None:
         return None
-    delivery = _patiently(process, "kafka", lambda: _delivery(process, source, identity))
+    transactional_id = f"{settings.group_id}-{identity.name}"
+    delivery = _patiently(process, "kafka", lambda: make_delivery(settings, source, transactional_id, process.log))
     store = _patiently(process, "redis", lambda: _store(process, source)) if delivery else None
     if delivery is None or store is None:
         return None
@@ -155,14 +144,7 @@ def _connect(process: _Process, classifier: TfliteClassifier) -> Pipeline | None
     )
 
 
-def _delivery(process: _Process, source: KafkaSource, identity: Identity) -> Delivery:
-    settings = process.settings
-    if settings.delivery == "at_least_once":
-        return AtLeastOnce(settings, source)
-    return ExactlyOnce(settings, source, f"{settings.group_id}-{identity.name}", process.log)
-
-
-def _store(process: _Process, source: KafkaSource) -> RedisStore:
+def _store(process: _Process, source: GroupSource) -> RedisStore:
     store = RedisStore(process.settings, metrics=process.metrics, clock=process.clock, topic_id=source.topic_id)
     store.ping()
     return store
@@ -186,6 +168,7 @@ def _serve(process: _Process, pipeline: Pipeline) -> None:
     """Run the loop, then close everything inside the drain deadline."""
     threading.Thread(target=_stop_when_told, args=(process, pipeline), name="stop", daemon=True).start()
     deadline_s = process.settings.drain_deadline_s
+    _calm_collector()
     try:
         pipeline.run()
         process.log(logging.INFO, "drained")
@@ -194,6 +177,16 @@ def _serve(process: _Process, pipeline: Pipeline) -> None:
         pipeline.delivery.close(deadline_s / 2)
         pipeline.source.close(deadline_s / 2)
     process.log(logging.INFO, "stopped")
+
+
+def _calm_collector() -> None:
+    """Let Python's collector of cycles look seldom.
+
+    The loop's objects form none, and looking for some in each batch of 2,000 costs as much as making its ratings.
+    """
+    gc.collect()
+    gc.freeze()  # what the start has made lives as long as the process
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _stop_when_told(process: _Process, pipeline: Pipeline) -> None:

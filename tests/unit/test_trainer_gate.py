@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from schemas.bundle import read_bundle
 from schemas.inference import Model, Scores
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
-from tests.fixtures.bundles import add_toy
+from tests.fixtures.versions import add_toy
 from trainer.dataset import Part
 from trainer.errors import ConflictError, Exit, GateError
 from trainer.evaluate import Evaluation, evaluate

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
-from tests.fixtures.bundles import add_toy, costs_of_one_star
+from tests.fixtures.versions import add_toy, costs_of_one_star
 from trainer.__main__ import main
 from trainer.errors import Exit
 
