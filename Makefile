@@ -8,7 +8,7 @@ BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup check fix test test-unit test-integration chaos bench bench-quality demo kafka ci lock clean
+.PHONY: help setup check fix test test-unit test-integration chaos soak bench bench-quality demo kafka ci lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ test-integration: setup ## the tests on real services
 chaos: setup ## kill everything, count every review; ARGS='--case NAME' or '--list'
 	$(BIN)/python -m tests.chaos $(ARGS)
 
+soak: setup ## the same for as long as one likes, by hand: kills all along a million reviews; ARGS='--soak N'
+	$(BIN)/python -m tests.chaos --soak 1000000 $(ARGS)
+
 bench: setup ## speed beside named peers, written to tests/benchmarks/README.md
 	$(BIN)/python -m tests.benchmarks --write $(ARGS)
 
@@ -57,7 +60,7 @@ demo: setup ## the whole job on embedded defaults; KEEP=1 leaves it up
 kafka: setup ## a real Kafka broker in the foreground; ARGS='--port 9092'
 	@$(BIN)/python -m deploy.kafka start --topics reviews:6,ratings:6,reviews.dlq:1 $(ARGS)
 
-ci: check test ## what CI runs
+ci: check test chaos ## what CI runs
 
 lock: setup ## write lock/*.txt again from pyproject.toml
 	@for part in worker: trainer:--extra=trainer dev:--extra=dev; do \

@@ -2,5 +2,5 @@
 
 Owns what a producer, the trainer, the worker and a reader must agree on. Imports pydantic, numpy and the
 standard library, and no other room. Reading order: `review`, `rating`, `dead_letter`, `encoding`, `inference`,
-`decision`, `manifest`, `bundle`.
+`decision`, `manifest`, `bundle`, `drift`.
 """

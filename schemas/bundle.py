@@ -127,18 +127,31 @@ def parse_table(content: bytes, name: str = TABLE_FILE) -> dict[str, int]:
     return table
 
 
-def _read_manifest(path: Path) -> Manifest:
+def parse_manifest(content: bytes | None, name: str = MANIFEST_FILE) -> Manifest:
+    """Read a manifest; None stands for a file that is not there.
+
+    Raises:
+        BundleError: it is missing, none, or of a schema this release does not read.
+    """
+    if content is None:
+        raise BundleError(f"{name}: No such file; is this a published bundle?")
     try:
-        raw = json.loads(path.read_bytes())
+        raw = json.loads(content)
         found = raw["schema_version"]
         if found != SCHEMA_VERSION:
-            raise BundleError(f"{path}: schema_version {found}, this release reads {SCHEMA_VERSION}; upgrade")
+            raise BundleError(f"{name}: schema_version {found}, this release reads {SCHEMA_VERSION}; upgrade")
         return Manifest.model_validate(raw)
-    except OSError as error:
-        raise BundleError(f"{path}: {error.strerror}; is this a published bundle?") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise BundleError(f"{path}: not a manifest ({type(error).__name__}); publish the bundle again") from error
+        raise BundleError(f"{name}: not a manifest ({type(error).__name__}); publish the bundle again") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
-        raise BundleError(f"{path}: {field}: {first['msg']}; publish the bundle again") from error
+        raise BundleError(f"{name}: {field}: {first['msg']}; publish the bundle again") from error
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: {error.strerror}; is this a published bundle?") from error
+    return parse_manifest(content, str(path))

@@ -45,6 +45,8 @@ _TOKEN = re.compile(
     r"|!+|\?+|\.\.+"
     rf"|[^\w\s{_INVISIBLE}]"
 )
+# The same rule where no letter has a mark and no sign is invisible: a sixth less work on plain English.
+_ASCII_TOKEN = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*|!+|\?+|\.\.+|[^\w\s]")
 _TAG = re.compile(r"<[a-zA-Z/!][^<>]{0,60}>")
 _RUN_OF_THREE = re.compile(r"(.)\1{2,}")
 _RUN = re.compile(r"(.)\1+")
@@ -75,12 +77,14 @@ def tokens(text: str) -> list[str]:
     if "`" in text:
         text = text.replace("`", "'")
     text = text.casefold()
+    rule = _ASCII_TOKEN
     if not text.isascii():
+        rule = _TOKEN
         # The acute accent first: NFKC would make it a space and a combining mark. Case again: NFKC makes new capitals.
         text = unicodedata.normalize("NFKC", text.replace("\u00b4", "'")).casefold().translate(_APOSTROPHES)
     if "<" in text:
         text = _TAG.sub(" ", text)
-    return _TOKEN.findall(text)
+    return rule.findall(text)
 
 
 def squeezed(token: str) -> Iterable[str]:

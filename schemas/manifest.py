@@ -38,7 +38,8 @@ class GoldenReview(_Part):
 class DriftBaseline(_Part):
     """How the held-out data looked through this model; the worker's stream is compared with it.
 
-    Histograms are shares that sum to 1; `*_edges` are the upper edges of all but the last bin.
+    Histograms are shares that sum to 1; `*_edges` are the upper edges of all but the last bin. `script_shares` are by
+    the names of `schemas.drift`; a bundle of before has none, and is not watched for it.
     """
 
     rating_shares: list[float]
@@ -47,6 +48,7 @@ class DriftBaseline(_Part):
     length_edges: list[float]
     length_shares: list[float]
     unknown_ratio: float
+    script_shares: dict[str, float] = {}
 
 
 class DataFingerprint(_Part):

@@ -76,7 +76,7 @@ def parse_review(
         decoded = value.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidReviewError("not_utf8", f"value: not UTF-8 at byte {error.start}; send UTF-8") from error
-    if input_format == "json" or (input_format == "auto" and decoded.lstrip().startswith("{")):
+    if input_format == "json" or (input_format == "auto" and decoded.lstrip()[:1] == "{"):
         review = _from_json(value)
     else:
         review = Review.model_construct(text=decoded)

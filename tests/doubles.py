@@ -458,6 +458,9 @@ class StubClassifier:
 
     version = "stub-1"
 
+    def refresh(self) -> None:
+        """One model for ever."""
+
     def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
         return [self._rate(each, rated_at) for each in pending]
 
@@ -467,7 +470,8 @@ class StubClassifier:
             return rejected(pending.record, "unratable", "text: refused", model_version=self.version)
         star = 5 if "love" in words else 1 if "bad" in words else 3
         rated = make_rated(pending.review_id, star, app_id=pending.review.app_id, record=pending.record)
-        return Rated(pending.record, rated.rating.model_copy(update={"rated_at": rated_at}))
+        rating = rated.rating.model_copy(update={"rated_at": rated_at})
+        return Rated(pending.record, rating, pending.author_stars(range(1, 6)))
 
 
 def by_partition(records: Sequence[Record]) -> dict[Partition, list[int]]:

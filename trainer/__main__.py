@@ -1,4 +1,4 @@
-"""The commands: `train`, `evaluate`, `list`, `show`, `sample`.
+"""The commands: `train`, `evaluate`, `collect`, `sample`, and those that look after a registry.
 
 Owns parsing, exit codes, and the turning of errors into one line each. Never does the work; each command imports the
 room that does, so that `--help` and `list` start without TensorFlow.
@@ -16,18 +16,26 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, CliSubCommand, SettingsConfigDict, get_subcommand
-from rich.table import Table
 
-from schemas.bundle import BundleError, read_bundle
-from schemas.manifest import Manifest
+from schemas.bundle import BundleError
+from trainer import registry_commands
+from trainer.collect_settings import CollectSettings
 from trainer.errors import DataError, Exit, TrainerError
-from trainer.registry import LocalFolder, Registry, local_path
+from trainer.location import open_registry
+from trainer.registry_settings import (
+    HistorySettings,
+    ListSettings,
+    PromoteSettings,
+    PruneSettings,
+    PublishSettings,
+    RollbackSettings,
+    ShowSettings,
+    VerifySettings,
+)
 from trainer.rows import require_files
 from trainer.settings import (
     EvaluateSettings,
-    ListSettings,
     SampleSettings,
-    ShowSettings,
     TrainSettings,
     cache_folder,
     quiet_libraries,
@@ -42,9 +50,14 @@ class Commands(BaseSettings):
       python -m trainer train --data sample.csv --registry models/
       python -m trainer list --registry models/
       python -m trainer evaluate --registry models/ --data held_out.csv
+      python -m trainer collect --bootstrap-servers kafka:9092 --out labelled.csv
+      python -m trainer train --data labelled.csv --warm-start stable --channel candidate
+      python -m trainer promote --message "better on French"      # candidate becomes stable
+      python -m trainer rollback --message "and worse on German"
 
-    Exit codes: 0 ok; 2 wrong usage; 3 bad data; 4 registry or bundle error; 5 refused by a gate (the model was built
-    and must not be published); 130 interrupted. 1 is a defect of the trainer, with its traceback.
+    Exit codes: 0 ok; 2 wrong usage; 3 bad data; 4 registry or bundle error; 5 the model was built and must not be
+    published; 6 published, and refused by the gate: the channel did not move; 7 somebody else moved the channel
+    meanwhile; 8 Kafka cannot be read; 130 interrupted. 1 is a defect of the trainer, with its traceback.
     """
 
     model_config = SettingsConfigDict(
@@ -60,6 +73,13 @@ class Commands(BaseSettings):
     evaluate: Annotated[CliSubCommand[EvaluateSettings], Field(description="Judge a published version.")]
     list: Annotated[CliSubCommand[ListSettings], Field(description="List the versions of a registry.")]
     show: Annotated[CliSubCommand[ShowSettings], Field(description="Show what a version says of itself.")]
+    publish: Annotated[CliSubCommand[PublishSettings], Field(description="Copy a version from another registry.")]
+    promote: Annotated[CliSubCommand[PromoteSettings], Field(description="Point a channel at a version.")]
+    rollback: Annotated[CliSubCommand[RollbackSettings], Field(description="Point a channel back.")]
+    history: Annotated[CliSubCommand[HistorySettings], Field(description="Show who moved which channel, when, why.")]
+    prune: Annotated[CliSubCommand[PruneSettings], Field(description="Remove old versions.")]
+    verify: Annotated[CliSubCommand[VerifySettings], Field(description="Check versions as a worker would.")]
+    collect: Annotated[CliSubCommand[CollectSettings], Field(description="Build a training file from Kafka.")]
     sample: Annotated[CliSubCommand[SampleSettings], Field(description="Build a labelled sample set.")]
 
     @classmethod
@@ -132,10 +152,11 @@ def _train(settings: TrainSettings) -> int:
     require_files([*settings.data, *settings.test_data])
     quiet_libraries()
     from trainer.console import Screen
-    from trainer.train import show_run, train
+    from trainer.finish import finish
+    from trainer.train import train
 
     screen = Screen()
-    show_run(train(settings, screen), screen)
+    finish(train(settings, screen), screen)
     return Exit.OK
 
 
@@ -146,7 +167,8 @@ def _evaluate(settings: EvaluateSettings) -> int:
     from trainer.judge import as_json, labelled
     from trainer.runtime import open_interpreter
 
-    bundle = read_bundle(_folder(settings.registry, settings.version))
+    registry = open_registry(settings.registry)
+    bundle = registry.bundle(registry.resolve(settings.version))
     part = labelled(settings, bundle.manifest)
     evaluation = evaluate(bundle.load(open_interpreter), part)
     figures = json.dumps(as_json(bundle.version, evaluation), indent=2) + "\n"
@@ -164,60 +186,14 @@ def _evaluate(settings: EvaluateSettings) -> int:
     return Exit.OK
 
 
-def _list(settings: ListSettings) -> int:
+def _collect(settings: CollectSettings) -> int:
+    from trainer.collect import collect, show
     from trainer.console import Screen
 
-    registry = Registry(LocalFolder(local_path(settings.registry)))
-    channels = registry.channels()
-    table = Table()
-    for column in ("version", "channels", "cell", "variant", "accuracy", "macro_f1", "mae", "qwk", "reviews"):
-        table.add_column(column, no_wrap=True)
-    damaged = []
-    for version in reversed(registry.versions()):
-        pointing = ", ".join(sorted(name for name, to in channels.items() if to == version))
-        try:
-            manifest = read_bundle(_folder(settings.registry, version)).manifest
-        except BundleError as error:
-            damaged.append(str(error))
-            table.add_row(version, pointing, "damaged")
-            continue
-        figures = [f"{manifest.metrics[name]:.3f}" for name in ("accuracy", "macro_f1", "mae", "qwk")]
-        table.add_row(version, pointing, manifest.cell, manifest.variant, *figures, str(manifest.data.rows))
     screen = Screen()
-    screen.result(table if table.row_count else "no version yet; publish one with `train`")
-    for line in damaged:
-        screen.result(line)
+    show(collect(settings, screen), settings, screen)
+    screen.result(f"{settings.out}: train --data {settings.out} reads it")
     return Exit.OK
-
-
-def _show(settings: ShowSettings) -> int:
-    from trainer.console import Screen
-
-    manifest = read_bundle(_folder(settings.registry, settings.version)).manifest
-    if settings.raw:
-        sys.stdout.write(manifest.model_dump_json(indent=2) + "\n")
-        return Exit.OK
-    table = Table("of", "what", title=manifest.version)
-    for name, value in _summary(manifest).items():
-        table.add_row(name, value)
-    Screen().result(table)
-    return Exit.OK
-
-
-def _summary(manifest: Manifest) -> dict[str, str]:
-    counts = ", ".join(f"{label}: {count}" for label, count in manifest.data.label_counts.items())
-    return {
-        "created": manifest.created_at,
-        "model": f"{manifest.cell}, {manifest.variant}",
-        "labels": ", ".join(map(str, manifest.decision.labels)),
-        "encoder": manifest.encoder.model_dump_json(),
-        "temperature": f"{manifest.decision.temperature:g}",
-        "data": f"{manifest.data.rows} reviews of {', '.join(manifest.data.files)} ({counts})",
-        "split": f"{manifest.data.train_rows} / {manifest.data.validation_rows} / {manifest.data.test_rows}",
-        **{name: f"{value:.3f}" for name, value in manifest.metrics.items()},
-        "files": ", ".join(f"{name} ({found.size_bytes} bytes)" for name, found in manifest.files.items()),
-        "toolchain": ", ".join(f"{name} {version}" for name, version in manifest.toolchain.items()),
-    }
 
 
 def _sample(settings: SampleSettings) -> int:
@@ -229,17 +205,12 @@ def _sample(settings: SampleSettings) -> int:
     return Exit.OK
 
 
-def _folder(location: str, name: str) -> Path:
-    root = local_path(location)
-    return root / Registry(LocalFolder(root)).resolve(name)
-
-
 _COMMANDS: dict[type[BaseModel], Callable[[Any], int]] = {
     TrainSettings: _train,
     EvaluateSettings: _evaluate,
-    ListSettings: _list,
-    ShowSettings: _show,
+    CollectSettings: _collect,
     SampleSettings: _sample,
+    **registry_commands.COMMANDS,
 }
 
 

@@ -20,14 +20,17 @@ import numpy.typing as npt
 
 from schemas.bundle import MANIFEST_FILE, MODEL_FILE, REPORT_FILE, TABLE_FILE, table_bytes
 from schemas.decision import Decision
+from schemas.drift import SCRIPT_BINS, histogram, script_counts
 from schemas.encoding import EncoderSettings, Ids
 from schemas.inference import Model, Scores
 from schemas.manifest import DriftBaseline, FileDigest, GoldenReview, Manifest
 from trainer.dataset import Dataset
 from trainer.evaluate import Evaluation
 from trainer.fit import Epoch
+from trainer.gate import Verdict
 from trainer.golden import GOLDEN_TEXTS
 from trainer.parity import Parity
+from trainer.registry import weights_file
 from trainer.settings import TrainSettings, Variant, recorded
 from trainer.vocabulary import Vocabulary
 
@@ -80,6 +83,10 @@ class Run:
         evaluation: of the served model on the test side.
         floors: figures of the baselines on the same.
         published: the version that served until now, on the same; None: there is none with these labels.
+        replaces: what the channel pointed at when the gate looked, judged or not; None: nothing.
+        verdict: what the gate says of the two; None: no channel is to move.
+        weights: the recurrent part's, for a warm start.
+        started_from: the version whose weights it started from, if any.
         seconds: of each phase so far.
         now: when the version is named.
     """
@@ -98,6 +105,10 @@ class Run:
     evaluation: Evaluation
     floors: dict[str, dict[str, float]]
     published: Published | None
+    replaces: str | None
+    verdict: Verdict | None
+    weights: bytes
+    started_from: str | None
     seconds: dict[str, float]
     now: datetime
 
@@ -129,7 +140,7 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
         metrics=rounded(run.evaluation.figures),
         floors={name: rounded(figures) for name, figures in run.floors.items()},
         golden=golden_reviews(run.model, GOLDEN_TEXTS),
-        baseline=drift_baseline(run.evaluation.scores, lengths, len(run.dataset.labels)),
+        baseline=drift_baseline(run.evaluation.scores, lengths, len(run.dataset.labels), run.dataset.test.texts),
         toolchain=toolchain(),
         training={
             "settings": recorded(run.settings),
@@ -141,6 +152,9 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
             ],
             "classes": [rounded(asdict(label)) for label in run.evaluation.classes],
             "seconds": run.seconds,
+            "weights": described(weights_file(run.version), run.weights),
+            "started_from": run.started_from,
+            "gate": None if run.verdict is None else [asdict(row) for row in run.verdict.rows],
         },
     )
     content: dict[str, Any] = manifest.model_dump(mode="json")
@@ -163,6 +177,11 @@ def content_hash(files: Mapping[str, bytes], encoder: EncoderSettings, decision:
         "decision": decision.model_dump(mode="json"),
     }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def described(name: str, content: bytes) -> dict[str, Any]:
+    """Return what the manifest says of a file that is kept beside the bundle and not in it."""
+    return {"file": name, "sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
 
 
 def _of_test(tried: Tried) -> dict[str, Any]:
@@ -191,23 +210,27 @@ def golden_reviews(model: Model, texts: Sequence[str]) -> list[GoldenReview]:
     ]
 
 
-def drift_baseline(scores: Scores, lengths: npt.NDArray[np.int64], count: int) -> DriftBaseline:
+def drift_baseline(
+    scores: Scores, lengths: npt.NDArray[np.int64], count: int, texts: Sequence[str] = ()
+) -> DriftBaseline:
     """Return how the held-out texts look through the model.
 
     Args:
         scores: of N texts.
         lengths: `int64[N]`, tokens of each.
         count: how many labels there are.
+        texts: the same N, for the scripts they are written in.
     """
     rows = len(scores.choices)
     confidences = scores.probabilities[np.arange(rows), scores.choices]
     return DriftBaseline(
         rating_shares=_shares(np.bincount(scores.choices, minlength=count)),
         confidence_edges=CONFIDENCE_EDGES,
-        confidence_shares=_shares(_histogram(confidences, CONFIDENCE_EDGES)),
+        confidence_shares=_shares(histogram(confidences, CONFIDENCE_EDGES)),
         length_edges=LENGTH_EDGES,
-        length_shares=_shares(_histogram(lengths, LENGTH_EDGES)),
+        length_shares=_shares(histogram(lengths, LENGTH_EDGES)),
         unknown_ratio=round(scores.unknown / max(scores.tokens, 1), 6),
+        script_shares=dict(zip(SCRIPT_BINS, _shares(script_counts(texts)), strict=True)) if texts else {},
     )
 
 
@@ -225,11 +248,6 @@ def digests(files: Mapping[str, bytes]) -> dict[str, FileDigest]:
         name: FileDigest(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
         for name, content in files.items()
     }
-
-
-def _histogram(values: npt.NDArray[Any], upper_edges: Sequence[float]) -> npt.NDArray[np.int64]:
-    """Count values by bins whose upper edges are included; the last bin has none."""
-    return np.bincount(np.searchsorted(upper_edges, values, side="left"), minlength=len(upper_edges) + 1)
 
 
 def _shares(counts: npt.NDArray[np.int64]) -> list[float]:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from trainer.evaluate import Evaluation
+from trainer.gate import Verdict
 
 if TYPE_CHECKING:  # `fit` brings TensorFlow, which `evaluate` and `list` do without
     from trainer.fit import Epoch
@@ -43,7 +44,10 @@ class Screen:
 
     def result(self, table: Table | str) -> None:
         """Print a result."""
-        self._result.print(table, markup=False) if isinstance(table, str) else self._result.print(table)
+        if isinstance(table, str):
+            self._result.print(table, markup=False, soft_wrap=True)
+        else:
+            self._result.print(table)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -125,6 +129,15 @@ def classes_table(evaluation: Evaluation) -> Table:
     for label in evaluation.classes:
         shares = (label.precision, label.recall, label.f1)
         table.add_row(str(label.label), *(f"{share:.3f}" for share in shares), str(label.support))
+    return table
+
+
+def verdict_table(title: str, verdict: Verdict) -> Table:
+    """Return what the gate looked at, the failing rows in bold."""
+    table = Table("", "current", "new", "worse by", "allowed", "", title=title)
+    for row in verdict.rows:
+        said = "passes" if row.passed else "[bold]FAILS[/bold]"
+        table.add_row(row.name, row.current, row.new, row.worse_by, row.allowed, said)
     return table
 
 

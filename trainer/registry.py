@@ -1,117 +1,46 @@
-"""The registry: versions side by side, and channels that point at them.
+"""The registry: versions side by side, channels that point at them, and the history of their moves.
 
-Owns what a published version is (a folder that appears whole or not at all) and how a channel moves. `Store` is the
-seam: `LocalFolder` is a folder of this machine, an object store is another class with the same five methods. Never
-looks into a bundle; `schemas.bundle` reads what is here.
+Owns what a published version is (a folder that appears whole or not at all) and how a channel moves. Never looks into
+a bundle; `schemas.bundle` reads what is here.
+
+A channel moves by a numbered change that only one writer can create; `channels.json`, which workers read, is what the
+last change says. Whoever finds it one change behind finishes that change first, so a publisher that dies between the
+two writes leaves nothing half done, and of two that move at once the second sees what the first did.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
-import shutil
-import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Final, NamedTuple
 
-from schemas.bundle import CHANNELS_FILE
-from trainer.errors import RegistryError
+from schemas.bundle import CHANNELS_FILE, MANIFEST_FILE, Bundle, parse_manifest, read_bundle
+from schemas.manifest import Manifest
+from trainer.errors import ConflictError, RegistryError
+from trainer.history import Change, Why, change_file, channels_bytes, make_change, numbers, read_change, rollback_target
+from trainer.store import HISTORY, WEIGHTS, Store
 
 _VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,40}")
+ATTEMPTS = 50  # of a change that others come before
+LEFTOVER_S = 86_400.0  # a publish that takes a day is dead
 
 
-class Store(Protocol):
-    """Where a registry lives."""
-
-    def folders(self) -> list[str]:
-        """Return the names of the folders that are there whole."""
-
-    def add_folder(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Write a folder so that a reader sees all of it or nothing."""
-
-    def read(self, name: str) -> bytes | None:
-        """Return a file's content, None when there is none."""
-
-    def replace(self, name: str, content: bytes) -> None:
-        """Replace a file so that a reader sees the old content or the new."""
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other writers out for the time of the block."""
-        yield
+class _Anything:
+    """Where a channel points does not matter to whoever moves it."""
 
 
-class LocalFolder:
-    """A registry in a folder of this machine. Readers need no lock; writers take `.lock`."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def folders(self) -> list[str]:
-        """Return the names of the folders that are there whole."""
-        if not self.root.is_dir():
-            return []
-        return sorted(path.name for path in self.root.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-    def add_folder(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Write to a hidden folder, flush it, and rename it: the rename is the publishing."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        hidden = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
-        try:
-            hidden.chmod(0o755)  # mkdtemp's 0700 would hide the bundle from a worker of another user
-            for file_name, content in files.items():
-                _write(hidden / file_name, content)
-            _flush_folder(hidden)
-            hidden.rename(self.root / name)
-            _flush_folder(self.root)
-        finally:
-            shutil.rmtree(hidden, ignore_errors=True)
-
-    def read(self, name: str) -> bytes | None:
-        """Return a file's content, None when there is none."""
-        try:
-            return (self.root / name).read_bytes()
-        except FileNotFoundError:
-            return None
-
-    def replace(self, name: str, content: bytes) -> None:
-        """Write beside it, flush, and rename over it."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        beside = self.root / f".{name}.{os.getpid()}"
-        try:
-            _write(beside, content)
-            beside.replace(self.root / name)
-            _flush_folder(self.root)
-        finally:
-            beside.unlink(missing_ok=True)
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other writers out for the time of the block; waits for them."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+ANYTHING: Final = _Anything()
 
 
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+class _State(NamedTuple):
+    number: int
+    channels: dict[str, str]
 
 
 class Registry:
@@ -122,7 +51,8 @@ class Registry:
 
     def versions(self) -> list[str]:
         """Return the published versions, oldest first (they start with their time)."""
-        return [name for name in self._store.folders() if _VERSION.fullmatch(name)]
+        with _told("the registry cannot be listed"):
+            return [name for name in self._store.folders() if _VERSION.fullmatch(name)]
 
     def channels(self) -> dict[str, str]:
         """Return which version each channel points at.
@@ -130,16 +60,8 @@ class Registry:
         Raises:
             RegistryError: the file is not what `point` writes.
         """
-        content = self._store.read(CHANNELS_FILE)
-        if content is None:
-            return {}
-        try:
-            found = json.loads(content)
-        except ValueError as error:
-            raise RegistryError(f"{CHANNELS_FILE}: not JSON ({error}); write it again with a new `train`") from error
-        if not isinstance(found, dict) or not all(isinstance(version, str) for version in found.values()):
-            raise RegistryError(f"{CHANNELS_FILE}: expected an object of channel: version; write it again")
-        return found
+        with _told(f"{CHANNELS_FILE} cannot be read"):
+            return _parse_channels(self._store.read(CHANNELS_FILE).content)
 
     def resolve(self, name: str) -> str:
         """Return the version that a channel or version name means.
@@ -158,34 +80,161 @@ class Registry:
         what = f"{name} points at {version}, which" if name in channels else name
         raise RegistryError(f"{what} is not in the registry; there are: {known}")
 
-    def publish(self, version: str, files: Mapping[str, bytes]) -> None:
-        """Add a version; it appears whole or not at all.
+    def manifest(self, version: str) -> Manifest:
+        """Return what a version says of itself; its other files are not looked at.
+
+        Raises:
+            BundleError: there is no manifest, or it is none.
+        """
+        name = f"{version}/{MANIFEST_FILE}"
+        with _told(f"{name} cannot be read"):
+            return parse_manifest(self._store.read(name).content, name)
+
+    @contextmanager
+    def folder(self, version: str) -> Iterator[Path]:
+        """Give a version's folder on this machine, downloaded where it must be, for the time of the block."""
+        with _told(f"{version} cannot be fetched"), self._store.folder(version) as path:
+            yield path
+
+    def bundle(self, version: str) -> Bundle:
+        """Return a version, every file of it checked.
+
+        Raises:
+            BundleError: a file is missing, altered, or of a schema this release does not read.
+        """
+        with self.folder(version) as path:
+            return read_bundle(path)
+
+    def weights(self, version: str) -> bytes | None:
+        """Return the training weights that were kept with a version, None when there are none."""
+        with _told(f"the weights of {version} cannot be read"):
+            return self._store.read(weights_file(version)).content
+
+    def publish(self, version: str, files: Mapping[str, bytes], weights: bytes | None = None) -> None:
+        """Add a version; it appears whole or not at all. The training weights go beside it, where no worker looks.
 
         Raises:
             RegistryError: it is there already, or the folder cannot be written.
         """
         if version in self.versions():
             raise RegistryError(f"{version} is in the registry already")
-        try:
-            self._store.add_folder(version, files)
-        except OSError as error:
-            raise RegistryError(f"{version}: {error.strerror or error}; nothing was published") from error
+        with _told(f"{version}: nothing was published"):
+            if weights is not None and not self._store.create(weights_file(version), weights):
+                raise RegistryError(f"{version}: other weights are there; `prune` removes what was left behind")
+            try:
+                self._store.add_folder(version, files)
+            except BaseException:
+                if weights is not None:
+                    with suppress(OSError):
+                        self._store.remove(weights_file(version))
+                raise
 
-    def point(self, channel: str, version: str) -> None:
-        """Move a channel to a version that is there.
+    def point(self, channel: str, version: str, why: Why, expected: str | _Anything | None = ANYTHING) -> Change:
+        """Move a channel to a version that is there, and record who, when and why.
+
+        Args:
+            channel: is made when there is none of the name.
+            version: of this registry.
+            why: goes into the history.
+            expected: the version the channel must still point at, None for no channel; what the decision rests on.
 
         Raises:
-            RegistryError: there is no such version, or the file cannot be written.
+            ConflictError: the channel points elsewhere than expected, or others keep moving channels.
+            RegistryError: there is no such version, or a file cannot be written.
         """
         check_channel(channel)
         if version not in self.versions():
             raise RegistryError(f"{version} is not in the registry")
-        try:
-            with self._store.locked():
-                channels = {**self.channels(), channel: version}
-                self._store.replace(CHANNELS_FILE, json.dumps(channels, indent=2, sort_keys=True).encode() + b"\n")
-        except OSError as error:
-            raise RegistryError(f"{CHANNELS_FILE}: {error.strerror or error}; {channel} did not move") from error
+        with _told(f"{channel} did not move"):
+            for _ in range(ATTEMPTS):
+                state = self._settled()
+                now = state.channels.get(channel)
+                if not isinstance(expected, _Anything) and now != expected:
+                    raise ConflictError(
+                        f"{channel} points at {now or 'nothing'}, no longer at {expected or 'nothing'}; "
+                        "look at `history` and decide again"
+                    )
+                change = make_change(state.number + 1, channel, version, state.channels, why)
+                if self._store.create(change.file, change.content):
+                    self._settled()
+                    return change
+        raise ConflictError(f"{channel} did not move: others moved channels {ATTEMPTS} times meanwhile; try again")
+
+    def rollback(self, channel: str, why: Why) -> Change:
+        """Move a channel back to where it pointed before.
+
+        Raises:
+            RegistryError: the history knows nothing before, or that version is gone.
+            ConflictError: somebody else moved the channel at the same time.
+        """
+        now = self.channels().get(channel)
+        if now is None:
+            raise RegistryError(f"there is no channel {channel}; there are: {', '.join(sorted(self.channels()))}")
+        target = rollback_target(self.history(), channel)
+        if target is None:
+            raise RegistryError(
+                f"{channel}: the history has nothing before {now}; name one: promote --version ... --channel {channel}"
+            )
+        return self.point(channel, target, why, expected=now)
+
+    def history(self) -> list[Change]:
+        """Return every change of a channel, oldest first."""
+        with _told("the history cannot be read"):
+            return [self._change(number) for number in numbers(self._store.names(HISTORY))]
+
+    def referenced(self) -> set[str]:
+        """Return the versions that must stay: those channels point at, and where their rollbacks go."""
+        channels, changes = self.channels(), self.history()
+        targets = {rollback_target(changes, channel) for channel in channels}
+        return set(channels.values()) | {target for target in targets if target is not None}
+
+    def prunable(self, keep: int) -> list[str]:
+        """Return what `remove` may take: versions past the newest `keep` that nothing refers to, and leftovers."""
+        stay = {*self.versions()[-keep:], *self.referenced()}
+        gone = [version for version in self.versions() if version not in stay]
+        with _told("the registry cannot be listed"):
+            names = [f"{WEIGHTS}/{name}" for name in self._store.names(WEIGHTS)]
+            orphans = [name for name in names if _orphan(name, set(self.versions()))]
+            return [*gone, *orphans, *self._store.leftovers(LEFTOVER_S)]
+
+    def remove(self, name: str) -> bool:
+        """Remove a version with its weights, or a leftover; False when a channel has come to need it."""
+        if name in self.referenced():
+            return False
+        with _told(f"{name} cannot be removed"):
+            self._store.remove(name)
+            if self._store.read(weights_file(name)).content is not None:
+                self._store.remove(weights_file(name))
+        return True
+
+    def _settled(self) -> _State:
+        """Return the channels after every change there is; finish one that stopped before `channels.json`."""
+        for _ in range(ATTEMPTS):
+            number = self._last()
+            found = self._store.read(CHANNELS_FILE)
+            channels = _parse_channels(found.content)
+            if self._last() != number:
+                continue
+            if number == 0:
+                return _State(0, channels)
+            change = self._change(number)
+            # Neither: somebody edited the file by hand. It is taken as it is; the history shows the gap.
+            if channels != change.before or channels == change.after:
+                return _State(number, channels)
+            self._store.swap(CHANNELS_FILE, found.tag, channels_bytes(change.after))
+        raise ConflictError(f"{CHANNELS_FILE}: others keep moving channels; try again")
+
+    def _last(self) -> int:
+        return max(numbers(self._store.names(HISTORY)), default=0)
+
+    def _change(self, number: int) -> Change:
+        name = change_file(number)
+        return read_change(name, self._store.read(name).content or b"")
+
+
+def weights_file(version: str) -> str:
+    """Return where the training weights of a version are kept."""
+    return f"{WEIGHTS}/{version}.npz"
 
 
 def check_channel(channel: str) -> None:
@@ -198,14 +247,31 @@ def check_channel(channel: str) -> None:
         raise RegistryError(f"channel {channel!r}: use lower-case letters, digits, - and _, starting with a letter")
 
 
-def local_path(location: str) -> Path:
-    """Return the folder a registry setting means.
+def _parse_channels(content: bytes | None) -> dict[str, str]:
+    if content is None:
+        return {}
+    try:
+        found = json.loads(content)
+    except ValueError as error:
+        raise RegistryError(f"{CHANNELS_FILE}: not JSON ({error}); `history` says what it was") from error
+    if not isinstance(found, dict) or not all(isinstance(version, str) for version in found.values()):
+        raise RegistryError(f"{CHANNELS_FILE}: expected an object of channel: version; `history` says what it was")
+    return found
 
-    Raises:
-        RegistryError: it is a URL of a store this release does not write.
-    """
-    if location.startswith("file://"):
-        return Path(location.removeprefix("file://"))
-    if "://" in location:
-        raise RegistryError(f"registry {location}: this release writes local folders only")
-    return Path(location)
+
+def _orphan(weights: str, versions: set[str]) -> bool:
+    """Whether weights belong to no version and are no part of a publish under way."""
+    version = weights.removeprefix(f"{WEIGHTS}/").removesuffix(".npz")
+    if version in versions or not _VERSION.fullmatch(version):
+        return False
+    made = datetime.strptime(version.split("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return time.time() - made.timestamp() > LEFTOVER_S
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Say what an error of the store came to."""
+    try:
+        yield
+    except OSError as error:
+        raise RegistryError(f"{what}: {error.strerror or error}") from error

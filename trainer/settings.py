@@ -20,6 +20,8 @@ from schemas.encoding import EncoderSettings
 Cell = Literal["gru", "lstm"]
 Variant = Literal["float32", "float16", "int8"]
 PartName = Literal["all", "train", "validation", "test"]
+CANDIDATE = "candidate"
+Registry = Annotated[str, Field(description="Where versions are: a folder, s3://bucket/path or another fsspec URL.")]
 
 
 class _Settings(BaseModel):
@@ -129,8 +131,46 @@ class FitSettings(_Settings):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="Of the split, the weights and the order.")] = 0
 
 
-class TrainSettings(FitSettings, ModelSettings, TextSettings, DataSettings):
-    """Learn from labelled reviews, judge the TFLite file on held-out text, publish it.
+class GateSettings(_Settings):
+    """How much worse than a channel's version another may be before the channel does not move to it.
+
+    Differences are of the same held-out texts. Each may be its margin or `gate_noise` standard errors, whichever is
+    more, so that a small test does not refuse by luck.
+    """
+
+    against: Annotated[
+        str | None, Field(description="Channel to compare with. Default: --channel itself; stable for candidate.")
+    ] = None
+    gate_accuracy: Annotated[float, Field(ge=0, description="Loss of accuracy that passes.")] = 0.01
+    gate_macro_f1: Annotated[float, Field(ge=0, description="Loss of macro-F1 that passes.")] = 0.02
+    gate_mae: Annotated[float, Field(ge=0, description="Stars of mean error more that pass.")] = 0.02
+    gate_qwk: Annotated[float, Field(ge=0, description="Loss of quadratic kappa that passes.")] = 0.02
+    gate_label_f1: Annotated[float, Field(ge=0, description="Loss of any one star's F1 that passes.")] = 0.05
+    gate_ece: Annotated[float, Field(ge=0, description="Calibration error more that passes.")] = 0.02
+    gate_noise: Annotated[
+        float, Field(ge=0, description="Standard errors of a difference that pass as luck; 0: margins alone.")
+    ] = 2.0
+    gate_max_ece: Annotated[float, Field(ge=0, description="Most calibration error over what chance shows.")] = 0.1
+    gate_slower: Annotated[float, Field(gt=0, description="Times the current version's us a review, at most.")] = 1.5
+    gate_max_mb: Annotated[float, Field(gt=0, description="Most megabytes of the TFLite file.")] = 64.0
+
+    def rival(self, channel: str) -> str:
+        """Return the channel whose version a channel's next one is compared with.
+
+        A candidate is meant to replace what serves, so it is held against that and not against the last candidate.
+        """
+        return self.against or (STABLE if channel == CANDIDATE else channel)
+
+
+NOT_RECORDED = {"registry", "publish", "message", "force", "warm_start", "test_out", "texts"}
+
+
+class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, DataSettings):
+    """Learn from labelled reviews, judge the TFLite file on held-out text, publish it, move a channel if it may.
+
+    The channel moves when the gate passes: no worse than the version it points at, on the same held-out texts, by more
+    than the gate's margins. Else the table says which rows fail, the version stays in the registry, the channel stays
+    where it is, and the exit code is 6.
 
     Examples:
       python -m trainer sample --out sample.csv
@@ -138,6 +178,7 @@ class TrainSettings(FitSettings, ModelSettings, TextSettings, DataSettings):
       python -m trainer train --data may.csv --data june.jsonl.gz --text-column body --score-column stars
       python -m trainer train --data reviews.csv --unlabelled stream.csv.gz      # better word vectors
       python -m trainer train --data train.csv --test-data test.csv --channel none --variant float32
+      python -m trainer train --data labelled.csv --warm-start stable --publish --channel candidate
 
     Ctrl-C while it learns keeps the best epoch so far and goes on; a second one, or one at any other time, leaves
     the registry as it was.
@@ -153,8 +194,16 @@ class TrainSettings(FitSettings, ModelSettings, TextSettings, DataSettings):
     ] = "auto"
     floors: Annotated[bool, Field(description="Also fit the baselines: majority, TF-IDF + logistic regression.")] = True
     texts: Annotated[bool, Field(description="Show the worst mistakes, with their texts, in the report.")] = True
-    registry: Annotated[str, Field(description="Folder that holds the published versions.")] = "models"
-    channel: Annotated[str, Field(description="Point this channel at the new version; none: publish only.")] = STABLE
+    registry: Registry = "models"
+    publish: Annotated[bool, Field(description="Put it into the registry; --no-publish judges only.")] = True
+    channel: Annotated[
+        str, Field(description="Point this channel at the new version when it passes the gate; none: publish only.")
+    ] = STABLE
+    message: Annotated[str, Field(max_length=1000, description="Why, for the channel's history.")] = ""
+    force: Annotated[bool, Field(description="Move the channel though the gate refuses; the history says so.")] = False
+    warm_start: Annotated[
+        str | None, Field(description="Start from the weights and words of this version or channel.")
+    ] = None
     test_out: Annotated[Path | None, Field(description="Also write the held-out reviews to this CSV.")] = None
 
     @model_validator(mode="after")
@@ -176,7 +225,7 @@ class EvaluateSettings(_Settings):
     """
 
     data: Annotated[list[Path], Field(min_length=1, description="CSV, TSV or JSONL (also .gz); repeat for more files.")]
-    registry: Annotated[str, Field(description="Folder that holds the published versions.")] = "models"
+    registry: Registry = "models"
     version: Annotated[str, Field(description="A version or a channel.")] = STABLE
     part: Annotated[PartName, Field(description="Only the rows training put on this side.")] = "all"
     text_column: Annotated[str | None, Field(description="Default: the first of content, text, review.")] = None
@@ -186,29 +235,6 @@ class EvaluateSettings(_Settings):
         "skip"
     )
     json_out: Annotated[Path | None, Field(alias="json", description="Also write the figures here; -: stdout.")] = None
-
-
-class ListSettings(_Settings):
-    """List the versions of a registry, newest first, with their channels and figures.
-
-    Examples:
-      python -m trainer list --registry models/
-    """
-
-    registry: Annotated[str, Field(description="Folder that holds the published versions.")] = "models"
-
-
-class ShowSettings(_Settings):
-    """Show what a version says of itself, after checking every file of it.
-
-    Examples:
-      python -m trainer show                     # what `stable` points at
-      python -m trainer show --raw | less        # the manifest
-    """
-
-    registry: Annotated[str, Field(description="Folder that holds the published versions.")] = "models"
-    version: Annotated[str, Field(description="A version or a channel.")] = STABLE
-    raw: Annotated[bool, Field(description="Print the manifest as JSON.")] = False
 
 
 class SampleSettings(_Settings):
@@ -238,7 +264,8 @@ def quiet_libraries() -> None:
 
 def recorded(settings: BaseModel) -> dict[str, Any]:
     """Return the settings as the manifest records them, paths by their last part only."""
-    found: dict[str, Any] = settings.model_dump(mode="json", exclude={"registry", "test_out", "texts"})
+    left_out = NOT_RECORDED.union(GateSettings.model_fields)
+    found: dict[str, Any] = settings.model_dump(mode="json", exclude=left_out)
     for name in ("data", "test_data", "unlabelled"):
         found[name] = [Path(path).name for path in found.get(name, [])]
     return found

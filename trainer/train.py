@@ -1,7 +1,7 @@
 """One training run, from reviews to a published version: the phases, in order.
 
-Owns the order and nothing else; each phase is a room of its own. Nothing reaches the registry before every gate has
-passed, and the channel moves last.
+Owns the order and nothing else; each phase is a room of its own. Nothing reaches the registry before it equals Keras
+and replays its golden set, and the channel moves last, when the gate lets it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from schemas.bundle import Bundle, BundleError, read_bundle
+from schemas.bundle import Bundle
 from schemas.decision import Decision, zero_one_costs
 from schemas.encoding import Encoder
 from schemas.inference import Graph, Model
-from trainer.bundle import Published, Run, Tried, make
+from trainer.bundle import Run, Tried, make
 from trainer.calibrate import choose_costs, fit_mix, fit_temperature
-from trainer.console import Screen, classes_table, figures_table, plain_table
+from trainer.console import Screen, plain_table
 from trainer.convert import convert
 from trainer.dataset import Dataset, Part, class_shares, load, unlabelled
 from trainer.errors import DataError
@@ -31,20 +31,40 @@ from trainer.evaluate import evaluate
 from trainer.fit import Examples, Predictor, fit, predictor, seed_everything
 from trainer.floors import floors
 from trainer.golden import GOLDEN_TEXTS
+from trainer.location import open_registry
 from trainer.model import Weights, build, join, weights_of
-from trainer.parity import Parity, changed_ratings, compare, logits_of, random_rows, require, smallest_faithful
-from trainer.registry import LocalFolder, Registry, check_channel, local_path
+from trainer.parity import (
+    Parity,
+    changed_ratings,
+    compare,
+    logits_of,
+    random_rows,
+    require,
+    smallest_faithful,
+)
+from trainer.publication import NO_CHANNEL, ask_gate, contender_of, published_of
+from trainer.registry import Registry, check_channel
 from trainer.report import render
 from trainer.runtime import open_interpreter
 from trainer.settings import TrainSettings, Variant
 from trainer.vectors import start_of_embedding
 from trainer.vocabulary import Vocabulary, learn
+from trainer.warm import (
+    Start,
+    adopted,
+    grown,
+    read_start,
+    require_labels,
+    set_weights,
+    shortened,
+    warm_embedding,
+    weights_bytes,
+)
 from trainer.wide import Wide, fit_wide
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
-NO_CHANNEL = "none"
 TRIED_ROWS = 2000  # test texts on which variants are compared
 WHOLE_TOKENS = 4096  # the most an encoder may read
 VARIANTS: tuple[Variant, ...] = ("float32", "float16", "int8")
@@ -69,32 +89,40 @@ class Converted(NamedTuple):
 
 
 def train(settings: TrainSettings, screen: Screen) -> Run:
-    """Run every phase and publish.
+    """Run every phase, and put the version into the registry; `finish.finish` moves the channel.
 
     Raises:
-        TrainerError: the data, a gate or the registry refused; the registry is as it was.
+        TrainerError: the data, parity or the registry refused; the registry is as it was.
         BundleError: the bundle does not replay its own golden set; the same.
         KeyboardInterrupt: Ctrl-C, and there was nothing to keep; the same.
     """
-    registry = Registry(LocalFolder(local_path(settings.registry)))
+    registry = open_registry(settings.registry)
     if settings.channel != NO_CHANNEL:
         check_channel(settings.channel)
+    start = None if settings.warm_start is None else read_start(registry, settings.warm_start)
+    if start is not None:
+        settings = adopted(settings, start)
     seed_everything(settings.seed)
     with screen.phase("read"):
         dataset = load(settings, settings.seed)
     _say_data(dataset, screen)
+    if start is not None:
+        require_labels(start, dataset.labels)
+        settings = shortened(settings, len(dataset.train))
     with screen.phase("vocabulary"):
         texts = unlabelled(settings, dataset)
-        vocabulary = learn(dataset.train.texts, settings, texts)
+        vocabulary = _vocabulary(settings, dataset.train.texts, texts, start)
         encoder = vocabulary.encoder()
         seen, judged = (_encoded(encoder, dataset.part(side)) for side in ("train", "validation"))
     with screen.phase("vectors"):
-        embedding = _embedding(settings, vocabulary, [*dataset.train.texts, *texts])
+        embedding = _embedding(settings, vocabulary, [*dataset.train.texts, *texts], start)
     with screen.phase("wide"):
         classes = len(dataset.labels)
         wide = fit_wide(seen.rows, seen.targets, encoder.size, classes, settings) if settings.wide else None
     with screen.phase("fit"), screen.learning():
         network = build(settings, encoder.size, class_shares(seen.targets, classes), settings.seed, embedding=embedding)
+        if start is not None:
+            set_weights(network, start)
         epochs = fit(network, seen.cut(settings.learn_tokens), judged, settings, screen)
     with screen.phase("calibrate"):
         learned = _join(settings, network, wide, judged)
@@ -107,7 +135,10 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
         evaluation = evaluate(model, dataset.test)
         rows = encoder.encode_all(dataset.test.texts)
         tried = _try_variants(converted, learned, model, Examples(rows, dataset.test.targets))
-        published = _published(settings, registry, dataset)
+    with screen.phase("gate"):
+        ours = contender_of(model, evaluation, converted.parity)
+        replaces = registry.channels().get(settings.channel)
+        serving, verdict = ask_gate(registry, settings, dataset, ours)
     with screen.phase("floors"):
         found_floors = floors(dataset) if settings.floors else {}
     with screen.phase("publish"):
@@ -125,7 +156,11 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
             rows=rows,
             evaluation=evaluation,
             floors=found_floors,
-            published=published,
+            published=published_of(serving),
+            replaces=replaces,
+            verdict=verdict,
+            weights=weights_bytes(network),
+            started_from=None if start is None else start.version,
             seconds=screen.seconds,
             now=datetime.now(UTC),
         )
@@ -133,25 +168,24 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
     return run
 
 
-def show_run(run: Run, screen: Screen) -> None:
-    """Print what a run came to: the model beside the floors, each label, and the version."""
-    rows = {f"{run.settings.cell} ({run.parity.variant}, TFLite)": run.evaluation.figures, **run.floors}
-    if run.published is not None:
-        rows[f"{run.published.version}{'' if run.published.held_out else ' (saw some of these)'}"] = (
-            run.published.figures
-        )
-    screen.result(figures_table(f"{len(run.dataset.test)} held-out reviews", rows))
-    screen.result(classes_table(run.evaluation))
-    channel = "" if run.settings.channel == NO_CHANNEL else f", and {run.settings.channel} points at it"
-    screen.result(f"published {run.version} in {run.settings.registry}{channel}; {sum(screen.seconds.values()):.0f} s")
-
-
 def _encoded(encoder: Encoder, part: Part) -> Examples:
     return Examples(encoder.encode_all(part.texts), part.targets)
 
 
-def _embedding(settings: TrainSettings, vocabulary: Vocabulary, texts: Sequence[str]) -> Floats | None:
+def _vocabulary(
+    settings: TrainSettings, texts: Sequence[str], unlabelled_texts: Sequence[str], start: Start | None
+) -> Vocabulary:
+    if start is None:
+        return learn(texts, settings, unlabelled_texts)
+    return grown(texts, settings, unlabelled_texts, start)
+
+
+def _embedding(
+    settings: TrainSettings, vocabulary: Vocabulary, texts: Sequence[str], start: Start | None
+) -> Floats | None:
     """Return what the embedding starts from: vectors of whole texts, however few tokens of one the model reads."""
+    if start is not None:
+        return warm_embedding(vocabulary, texts, settings, start)
     if not settings.vectors:
         return None
     whole = vocabulary.settings.model_copy(update={"max_tokens": WHOLE_TOKENS})
@@ -219,33 +253,14 @@ def _try_variants(converted: Converted, learned: Learned, model: Model, test: Ex
     return found
 
 
-def _published(settings: TrainSettings, registry: Registry, dataset: Dataset) -> Published | None:
-    """Judge what the channel points at on this run's test texts, when it can read them."""
-    version = registry.channels().get(settings.channel)
-    if version is None:
-        return None
-    try:
-        bundle = read_bundle(local_path(settings.registry) / version)
-        model = bundle.load(open_interpreter)
-    except BundleError:
-        return None  # a damaged version must not keep a sound one from replacing it; `list` names it
-    if model.decision.labels != dataset.labels:
-        return None
-    before, now = bundle.manifest, dataset.fingerprint
-    names = ("seed", "validation_share", "test_share")
-    alike = all(before.training.get("settings", {}).get(name) == getattr(settings, name) for name in names)
-    return Published(version, evaluate(model, dataset.test).figures, alike and before.data.files == now.files)
-
-
 def _publish(run: Run, registry: Registry) -> None:
-    """Replay the golden set through the bundle as a worker will, then publish, then move the channel."""
+    """Replay the golden set through the bundle as a worker will, then publish."""
     manifest, files = make(run, render(run))
     Bundle(manifest, run.graph, run.vocabulary.table).load(open_interpreter)
     if run.settings.test_out is not None:
         _write_part(run.settings.test_out, run.dataset.test, run.dataset.labels)
-    registry.publish(manifest.version, files)
-    if run.settings.channel != NO_CHANNEL:
-        registry.point(run.settings.channel, manifest.version)
+    if run.settings.publish:
+        registry.publish(manifest.version, files, run.weights)
 
 
 def _write_part(path: Path, part: Part, labels: Sequence[int]) -> None:

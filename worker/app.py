@@ -7,6 +7,7 @@ what was gathered, commit, leave the group; a second signal leaves at once.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -23,7 +24,6 @@ from worker.attempts import Attempts
 from worker.backoff import Backoff
 from worker.batcher import Batcher
 from worker.breaker import Breaker
-from worker.bundles import fetch_bundle, resolve_version
 from worker.classifier import TfliteClassifier
 from worker.clients import GroupSource, make_delivery, make_source
 from worker.clock import Clock, SystemClock
@@ -32,10 +32,11 @@ from worker.health import Health
 from worker.identity import Identity
 from worker.logs import Log, configure_logs
 from worker.metrics import Metrics
+from worker.models import Surroundings, load_version, serving_version, start_models
 from worker.pages import serve_pages
 from worker.parse import Parser
 from worker.pipeline import Pipeline
-from worker.runtime import load_runtime
+from worker.ports import Classifier
 from worker.settings import WorkerSettings
 from worker.sinks.redis import RedisStore
 from worker.status import report_status
@@ -64,9 +65,9 @@ def run_worker(settings: WorkerSettings) -> ExitCode:
         WorkerError: what can not be waited out; its exit code says what.
     """
     process = _start(settings)
-    classifier = load_classifier(settings, process.metrics, process.clock)
+    around = Surroundings(settings, process.clock, process.log, process.metrics, process.health, process.stop)
+    classifier = start_models(around)
     process.health.up("model")
-    process.log(logging.INFO, "model_serving", model_version=classifier.version)
     pipeline = _connect(process, classifier)
     if pipeline is None:
         return ExitCode.OK  # stopped before the services were there; nothing was read
@@ -80,17 +81,7 @@ def load_classifier(settings: WorkerSettings, metrics: Metrics, clock: Clock) ->
     Raises:
         ModelError: no bundle, or one that must not serve.
     """
-    runtime, interpreter_factory = load_runtime(settings.runtime)
-    version = settings.model_version or resolve_version(settings.registry, settings.channel)
-    bundle = fetch_bundle(settings.registry, version)
-    return TfliteClassifier(
-        bundle,
-        interpreter_factory,
-        runtime=runtime,
-        metrics=metrics,
-        clock=clock,
-        min_confidence=settings.min_confidence,
-    )
+    return load_version(settings, serving_version(settings), metrics, clock)
 
 
 def _start(settings: WorkerSettings) -> _Process:
@@ -110,7 +101,7 @@ def _start(settings: WorkerSettings) -> _Process:
     return process
 
 
-def _connect(process: _Process, classifier: TfliteClassifier) -> Pipeline | None:
+def _connect(process: _Process, classifier: Classifier) -> Pipeline | None:
     """Return the loop with its services, waiting for each as long as it takes; None when stopped meanwhile."""
     settings, metrics, clock = process.settings, process.metrics, process.clock
     identity = process.identity
@@ -177,6 +168,7 @@ def _serve(process: _Process, pipeline: Pipeline) -> None:
     """Run the loop, then close everything inside the drain deadline."""
     threading.Thread(target=_stop_when_told, args=(process, pipeline), name="stop", daemon=True).start()
     deadline_s = process.settings.drain_deadline_s
+    _calm_collector()
     try:
         pipeline.run()
         process.log(logging.INFO, "drained")
@@ -185,6 +177,16 @@ def _serve(process: _Process, pipeline: Pipeline) -> None:
         pipeline.delivery.close(deadline_s / 2)
         pipeline.source.close(deadline_s / 2)
     process.log(logging.INFO, "stopped")
+
+
+def _calm_collector() -> None:
+    """Let Python's collector of cycles look seldom.
+
+    The loop's objects form none, and looking for some in each batch of 2,000 costs as much as making its ratings.
+    """
+    gc.collect()
+    gc.freeze()  # what the start has made lives as long as the process
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _stop_when_told(process: _Process, pipeline: Pipeline) -> None:

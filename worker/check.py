@@ -65,6 +65,8 @@ def _kafka(settings: WorkerSettings) -> str:
         "WORKER_INPUT_TOPICS": settings.input_topics,
         "WORKER_OUTPUT_TOPIC": [settings.output_topic],
         "WORKER_DEAD_LETTER_TOPIC": [settings.dead_letter_topic],
+        "WORKER_SHADOW_TOPIC": [settings.shadow_topic] if settings.shadow_topic else [],
+        "WORKER_FEEDBACK_TOPIC": [settings.feedback_topic] if settings.feedback_topic else [],
     }
     for variable, topics in wanted.items():
         missing = [topic for topic in topics if topic not in known]

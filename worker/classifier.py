@@ -6,17 +6,30 @@ Owns the making of ratings and the fate of a review that cannot be rated. Never 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from schemas.bundle import Bundle, BundleError, InterpreterFactory
-from schemas.inference import Scores
-from schemas.rating import Rating, SourcePosition
+from schemas.encoding import UNKNOWN_ID, Ids
+from schemas.inference import GROUP_ROWS, Scores
+from schemas.rating import Rating
 from worker.clock import Clock
 from worker.errors import ModelError
 from worker.metrics import Metrics
 from worker.parse import rejected
 from worker.records import Pending, Rated, Rejected
+
+_WARM_UP_TOKENS: Final = (1, 8, 32, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The ids of reviews, `int32[n]` each, and what it took to get them."""
+
+    rows: Sequence[Ids]
+    seconds: float
 
 
 class TfliteClassifier:
@@ -48,42 +61,92 @@ class TfliteClassifier:
             self._model = bundle.load(interpreter_factory)
         except BundleError as error:
             raise ModelError(f"{error} ({runtime})") from error
+        self.manifest = bundle.manifest
         self._labels = bundle.manifest.decision.labels
         self._version = bundle.version
         self._min_confidence = min_confidence
         self._metrics = metrics
         self._clock = clock
-        metrics.serve_model(
-            self._labels,
-            bundle.version,
-            {"cell": bundle.manifest.cell, "variant": bundle.manifest.variant, "runtime": runtime},
-        )
+        self._runtime = runtime
 
     @property
     def version(self) -> str:
         """The bundle that serves."""
         return self._version
 
-    def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
+    @property
+    def labels(self) -> Sequence[int]:
+        """What it decides between, ascending."""
+        return self._labels
+
+    def announce(self) -> None:
+        """Say by metric that this bundle serves from now on."""
+        info = {"cell": self.manifest.cell, "variant": self.manifest.variant, "runtime": self._runtime}
+        self._metrics.serve_model(self._labels, self._version, info)
+
+    def warm_up(self) -> None:
+        """Run the graph at a few shapes, so that its first batch is not its slowest.
+
+        Raises:
+            ModelError: the runtime refuses one of them.
+        """
+        unknown = np.full(max(_WARM_UP_TOKENS), UNKNOWN_ID, dtype=np.int32)
+        try:
+            for tokens in _WARM_UP_TOKENS:
+                self._model.score_ids([unknown[:tokens]] * GROUP_ROWS)
+        except (RuntimeError, ValueError, MemoryError) as error:
+            raise ModelError(f"{self._version}: the runtime refuses a batch of unknown words: {error}") from error
+
+    def refresh(self) -> None:
+        """Nothing: it is one bundle for ever."""
+
+    def encode(self, pending: Sequence[Pending]) -> Encoded:
+        """Return the reviews' ids, for `rate` and for whoever else reads the same ones."""
+        started = self._clock.monotonic()
+        rows = self._model.encoder.encode_all([each.review.text for each in pending])
+        return Encoded(rows, self._clock.monotonic() - started)
+
+    def unknown_tokens(self, rows: Sequence[Ids]) -> int:
+        """Count the tokens of `int32[n]` rows that the bundle's table does not hold."""
+        return self._model.encoder.unknown_count(np.concatenate(rows)) if rows else 0
+
+    def rate(self, pending: Sequence[Pending], rated_at: str, encoded: Encoded | None = None) -> list[Rated | Rejected]:
         """Rate valid reviews, one outcome each, in order.
 
         When the runtime refuses a batch it is halved until the review at fault stands alone: that one is rejected,
-        its neighbours are rated.
+        its neighbours are rated. Who has called `encode` hands its answer on.
         """
         if not pending:
             return []
         started = self._clock.monotonic()
         try:
-            scores = self._model.score([each.review.text for each in pending])
+            known = encoded or self.encode(pending)
+            scores = self._model.score_ids(known.rows)
         except (RuntimeError, ValueError, MemoryError) as error:
             if len(pending) == 1:
                 return [self._unratable(pending[0], error)]
             half = len(pending) // 2
             return self.rate(pending[:half], rated_at) + self.rate(pending[half:], rated_at)
-        self._metrics.inference.observe(self._clock.monotonic() - started)
+        self._metrics.inference.observe(self._clock.monotonic() - started + (encoded.seconds if encoded else 0.0))
         self._count(scores)
+        return list(self.ratings(pending, scores, rated_at))
+
+    def score(self, encoded: Encoded) -> Scores:
+        """Return what the model says, uncounted, for a comparison.
+
+        Raises:
+            RuntimeError: the runtime refused a group; `ValueError` and `MemoryError` likewise.
+        """
+        return self._model.score_ids(encoded.rows)
+
+    def ratings(self, pending: Sequence[Pending], scores: Scores, rated_at: str) -> list[Rated]:
+        """Return reviews with their ratings, in order; `scores` has a row for each."""
         return [
-            Rated(each.record, self._rating(each, choice, expected, probabilities, rated_at))
+            Rated(
+                each.record,
+                self._rating(each, choice, expected, probabilities, rated_at),
+                each.author_stars(self._labels),
+            )
             for each, choice, expected, probabilities in zip(
                 pending,
                 scores.choices.tolist(),
@@ -97,17 +160,20 @@ class TfliteClassifier:
         self, pending: Pending, choice: int, expected: float, probabilities: list[float], rated_at: str
     ) -> Rating:
         record = pending.record
-        return Rating.model_construct(
-            review_id=pending.review_id,
-            app_id=pending.review.app_id,
-            rating=self._labels[choice],
-            expected_rating=round(expected, 4),
-            confidence=probabilities[choice],
-            uncertain=probabilities[choice] < self._min_confidence,
-            probabilities=probabilities,
-            model_version=self._version,
-            rated_at=rated_at,
-            source=SourcePosition.model_construct(topic=record.topic, partition=record.partition, offset=record.offset),
+        # With validation, which costs a third of pydantic's `model_construct`.
+        return Rating.model_validate(
+            {
+                "review_id": pending.review_id,
+                "app_id": pending.review.app_id,
+                "rating": self._labels[choice],
+                "expected_rating": round(expected, 4),
+                "confidence": probabilities[choice],
+                "uncertain": probabilities[choice] < self._min_confidence,
+                "probabilities": probabilities,
+                "model_version": self._version,
+                "rated_at": rated_at,
+                "source": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
+            }
         )
 
     def _unratable(self, pending: Pending, error: Exception) -> Rejected:

@@ -3,6 +3,7 @@
     WorkerError                  something the operator can act on; the message is one clear line
     ├── SettingsError            a variable is wrong
     ├── ModelError               no bundle, or one that must not serve
+    │   └── RegistryError        the registry does not answer, or not with channels
     ├── ServiceError             Kafka or Redis, translated once, at the adapter
     │   ├── TransientError       comes back by itself: pause, back off, try again
     │   ├── PermanentError       will not heal by waiting (topic missing, not authorised, wrong type of key)
@@ -51,6 +52,10 @@ class ModelError(WorkerError):
     """No bundle can be served."""
 
     exit_code = ExitCode.MODEL
+
+
+class RegistryError(ModelError):
+    """The registry does not answer, or its channels cannot be read: says nothing of any bundle."""
 
 
 class ServiceError(WorkerError):

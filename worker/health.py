@@ -1,7 +1,7 @@
 """What the process says of itself: ready or why not, alive or stuck.
 
 Owns the reasons. `pages` serves them, the supervisor adds several up. Written by the loop, read by the page's thread,
-so each method is one atomic step on a dict.
+so each method is one atomic step on a dict. The reloader's thread writes notes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,15 @@ class Health:
         self._clock = clock
         self._stall_s = stall_s
         self._reasons: dict[str, str] = dict.fromkeys(parts, STARTING)
+        self._notes: dict[str, str] = {}
         self._last_beat = clock.monotonic()
+
+    def note(self, part: str, text: str | None) -> None:
+        """Say something of a part that does not make the process unready; None takes it back."""
+        if text is None:
+            self._notes.pop(part, None)
+        else:
+            self._notes[part] = text
 
     def up(self, part: str) -> bool:
         """Say that a part works; True when it did not before."""
@@ -51,6 +59,11 @@ class Health:
         if self.silent_s > QUIET_S:
             found["loop"] = f"no progress for {self.silent_s:.0f} s"  # a client's call that takes no time-out
         return found
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What an operator should know all the same, by part."""
+        return dict(self._notes)
 
     @property
     def silent_s(self) -> float:

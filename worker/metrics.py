@@ -1,4 +1,4 @@
-"""Every metric of the worker, in one place.
+"""Every metric of the worker, in one place; those that compare models are in `model_metrics`.
 
 Owns names, help texts, buckets and label sets (initialised at 0 where they are known). Never reads a clock or knows
 who calls. Durations are seconds, sizes are bytes or records, counters end in `_total`, as Prometheus asks.
@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections import Counter as Counts
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from schemas.dead_letter import REJECT_REASONS
+from worker.histogram import BatchHistogram
+from worker.model_metrics import ModelMetrics
 from worker.records import OUTCOME_OF, OUTCOMES, RELEASE_REASONS, Rated, Rejected, Settled
 
 SINKS: Final = ("redis", "topic")
@@ -34,22 +35,6 @@ _SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` series beside every counter doubles the page and no query here needs it
-
-
-class BatchHistogram(Histogram):
-    """A histogram that takes a whole batch at once: one update a bucket instead of one a review.
-
-    It reaches into `_buckets` and `_sum`, which prometheus-client keeps private;
-    `test_metrics_batch_histogram_equals_one_by_one` fails if they change.
-    """
-
-    def observe_all(self, values: npt.NDArray[np.floating[Any]]) -> None:
-        """Observe every value of an array of any shape."""
-        where = np.searchsorted(self._upper_bounds, values.ravel(), side="left")
-        for bucket, count in enumerate(np.bincount(where, minlength=len(self._upper_bounds))):
-            if count:
-                self._buckets[bucket].inc(int(count))
-        self._sum.inc(float(values.sum()))
 
 
 class Metrics:
@@ -144,6 +129,7 @@ class Metrics:
             "starstream_ready", "Processes that are ready.", multiprocess_mode="livesum", registry=registry
         )
         self.phase_seconds = counter("loop_seconds_total", "Time of the loop, by phase.", "phase", PHASES)
+        self.models = ModelMetrics(registry, by_version=(self.ratings, self.confidence, self.model_info))
         self._served: Gauge | None = None
         for sink in SINKS:
             self.sink_seconds.labels(sink)
@@ -154,6 +140,8 @@ class Metrics:
         """Announce the bundle that serves, retire the one before, and start its label sets at 0."""
         if self._served is not None:
             self._served.set(0)  # a series can not be removed in multi-process mode; 0 says it is gone
+        labels = list(labels)
+        self.models.start_serving(version, labels)
         self._served = self.model_info.labels(model_version=version, **info)
         self._served.set(1)
         for label in labels:
@@ -168,6 +156,13 @@ class Metrics:
         reasons = Counts(each.letter.reason for each in settled if isinstance(each, Rejected))
         for reason, count in reasons.items():
             self.rejected.labels(reason).inc(count)
+        known = Counts(
+            (each.rating.model_version, each.rating.rating, each.score)
+            for each in settled
+            if isinstance(each, Rated) and each.score is not None
+        )
+        for (version, rating, score), count in known.items():
+            self.models.count_feedback(version, rating, score or 0, count)
         ratings = [each.rating for each in settled if isinstance(each, Rated)]
         for (label, version), count in Counts((each.rating, each.model_version) for each in ratings).items():
             self.ratings.labels(str(label), version).inc(count)

@@ -31,6 +31,11 @@ class HealthView(Protocol):
         """Why the process is not ready; empty when it is."""
         ...
 
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What an operator should know all the same."""
+        ...
+
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
@@ -70,7 +75,7 @@ def _routes(registry: CollectorRegistry, health: HealthView) -> Callable[..., It
             good, body = health.alive, {"alive": health.alive}
         elif path == "/readyz":
             reasons = dict(health.reasons)
-            good, body = not reasons, {"ready": not reasons, "reasons": reasons}
+            good, body = not reasons, {"ready": not reasons, "reasons": reasons, "notes": dict(health.notes)}
         else:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"/metrics /livez /readyz\n"]

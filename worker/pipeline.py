@@ -75,13 +75,16 @@ class Pipeline:
             StreamRejectedError: the breaker opened, and the worker was stopped since.
         """
         self.health.beat()
-        wait_s = self.batcher.wait_s(self.clock.monotonic())
+        self.classifier.refresh()
+        started = self.clock.monotonic()
+        wait_s = self.batcher.wait_s(started)
         try:
-            with self._timed("poll" if wait_s == 0 else "wait"):
-                records = self.source.poll(max(1, self.batcher.room), wait_s)
+            records = self.source.poll(max(1, self.batcher.room), wait_s)
         except TransientError as error:
             self._start_over([], error)
             return
+        now = self.clock.monotonic()
+        self.metrics.phase_seconds.labels("poll" if records else "wait").inc(now - started)
         self._report(self.source.trouble())
         self._let_go()
         self.batcher.add(records, self.clock.monotonic())

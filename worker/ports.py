@@ -62,6 +62,10 @@ class Classifier(Protocol):
         """The bundle that serves."""
         ...
 
+    def refresh(self) -> None:
+        """Between two batches: serve what has become ready since. `version` changes here and nowhere else."""
+        ...
+
     def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
         """Rate valid reviews, one outcome each, in order; a review that can not be rated spoils no neighbour."""
         ...

@@ -5,7 +5,7 @@ Owns their shapes. Never knows where they come from or go to; `parse` makes them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 
@@ -64,13 +64,19 @@ class Pending:
     review_id: str
     review: Review
 
+    def author_stars(self, labels: Collection[int]) -> int | None:
+        """Return the author's own stars, when the review tells them and they are one of the labels."""
+        score = self.review.score
+        return int(score) if score is not None and score in labels else None
+
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """A review with its rating."""
+    """A review with its rating, and the author's own stars where the review told them: feedback, never an input."""
 
     record: Record
     rating: Rating
+    score: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

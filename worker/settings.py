@@ -120,6 +120,35 @@ class WorkerSettings(BaseSettings):
     registry: str = Field("models", min_length=1, description="folder or fsspec URL of the bundles")
     channel: str = Field(STABLE, pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="channel of the registry to serve")
     model_version: str | None = Field(None, description="serve this bundle whatever the channel says")
+    reload_interval_s: float = Field(
+        5.0, ge=0, le=3600, description="between two looks at the channels; 0: serve the first bundle until the end"
+    )
+    reload_retry_s: float = Field(
+        300.0, ge=1, le=86_400, description="before a refused bundle is tried again though its channel stands still"
+    )
+    shadow_channel: str | None = Field(
+        None,
+        pattern=r"^[a-z][a-z0-9_-]{0,31}$",
+        description="its bundle rates beside, for comparison; such as candidate",
+    )
+    shadow_topic: Topic | None = Field(None, description="topic for the ratings of the bundle beside, best effort")
+    shadow_max_errors: int = Field(
+        5, ge=1, le=100, description="failed batches of the last 100 before the bundle beside is switched off"
+    )
+    canary_share: float = Field(
+        0.0, ge=0, le=1, description="share of reviews whose rating is that of the bundle beside"
+    )
+    canary_max_disagreement: float = Field(
+        0.4, ge=0, le=1, description="give the share back when more of the last reviews have other stars; 1: never"
+    )
+    canary_window_reviews: int = Field(2000, ge=10, le=1_000_000, description="how many of the last reviews count")
+    canary_min_reviews: int = Field(500, ge=10, le=1_000_000, description="no verdict on fewer")
+    feedback_topic: Topic | None = Field(
+        None, description='topic of {"review_id", "score"}: authors\' stars that came later, joined through Redis'
+    )
+    drift_window_reviews: int = Field(10_000, ge=100, le=10_000_000, description="drift is over so many reviews")
+    drift_window_s: float = Field(3600.0, ge=1, le=7 * 86_400, description="and over none older")
+    drift_min_reviews: int = Field(500, ge=50, le=10_000_000, description="no drift is told of fewer")
     min_confidence: float = Field(
         0.0, ge=0, le=1, description="a rating less sure is marked uncertain; the report shows what a limit keeps"
     )
@@ -200,6 +229,7 @@ class WorkerSettings(BaseSettings):
                 "WORKER_REDIS_SUMMARY: must be false with WORKER_REDIS_CLUSTER=true: a summary and its ratings live "
                 "in different slots, so no one call can keep them in step"
             )
+        self._check_models()
         clash = {self.output_topic, self.dead_letter_topic} & set(self.input_topics)
         if clash or self.output_topic == self.dead_letter_topic:
             raise ValueError(
@@ -207,6 +237,23 @@ class WorkerSettings(BaseSettings):
                 f"must differ from each other and from WORKER_INPUT_TOPICS={','.join(self.input_topics)}"
             )
         return self
+
+    def _check_models(self) -> None:
+        if self.shadow_channel is not None and self.reload_interval_s == 0:
+            raise ValueError("WORKER_SHADOW_CHANNEL: needs WORKER_RELOAD_INTERVAL_S over 0, or it is never looked at")
+        for name, asked in (("CANARY_SHARE", self.canary_share > 0), ("SHADOW_TOPIC", self.shadow_topic is not None)):
+            if asked and self.shadow_channel is None:
+                raise ValueError(f"WORKER_{name}: needs WORKER_SHADOW_CHANNEL, the channel of the bundle beside")
+        for part in ("canary", "drift"):
+            least, window = getattr(self, f"{part}_min_reviews"), getattr(self, f"{part}_window_reviews")
+            if least > window:
+                name = f"WORKER_{part.upper()}"
+                raise ValueError(f"{name}_MIN_REVIEWS: {least} is over {name}_WINDOW_REVIEWS={window}; lower it")
+        taken = {*self.input_topics, self.output_topic, self.dead_letter_topic}
+        if self.shadow_topic in {*taken, self.feedback_topic} - {None}:
+            raise ValueError(f"WORKER_SHADOW_TOPIC={self.shadow_topic}: another setting's topic; choose its own")
+        if self.feedback_topic in taken:
+            raise ValueError(f"WORKER_FEEDBACK_TOPIC={self.feedback_topic}: another setting's topic; choose its own")
 
     @classmethod
     def settings_customise_sources(

@@ -27,7 +27,8 @@ def report_status(path: Path, health: Health) -> None:
 def _write_for_ever(path: Path, health: Health) -> None:
     beside = path.with_suffix(".new")
     while True:
-        beside.write_text(json.dumps({"alive": health.alive, "reasons": dict(health.reasons)}), encoding="utf-8")
+        status = {"alive": health.alive, "reasons": dict(health.reasons), "notes": dict(health.notes)}
+        beside.write_text(json.dumps(status), encoding="utf-8")
         beside.replace(path)
         time.sleep(_EVERY_S)
 
@@ -46,12 +47,19 @@ class SupervisedHealth:
     @property
     def reasons(self) -> Mapping[str, str]:
         """Why the processes are not ready, by slot and part; empty when all are."""
+        return self._all("reasons", {"process": STARTING})
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What an operator should know all the same, by slot and part."""
+        return self._all("notes", {})
+
+    def _all(self, name: str, silent: Mapping[str, str]) -> dict[str, str]:
         found: dict[str, str] = {}
         for slot, path in self._files.items():
-            status = _read(path)
-            reasons = status.get("reasons", {"process": STARTING})
-            if isinstance(reasons, dict):
-                found |= {f"{slot}/{part}": str(reason) for part, reason in reasons.items()}
+            said = _read(path).get(name, silent)
+            if isinstance(said, dict):
+                found |= {f"{slot}/{part}": str(text) for part, text in said.items()}
         return found
 
 

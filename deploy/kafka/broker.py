@@ -40,6 +40,9 @@ class LocalKafka(LocalService):
         environ: where PATH, JAVA_HOME and XDG_CACHE_HOME are read; the process environment by default.
         start_timeout_s: how long `start` waits for an answer, a download not included.
         tie: what ends the broker when this process is killed.
+
+    Attributes:
+        cluster_id: what an empty data directory is formatted for, 22 characters of URL-safe base64, as Kafka writes it.
     """
 
     name = "kafka"
@@ -61,6 +64,7 @@ class LocalKafka(LocalService):
         self._extra_properties = dict(extra_properties or {})
         self._jvm_flags = tuple(jvm_flags)
         self._environ = environ
+        self.cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
     @property
     def bootstrap(self) -> str:
@@ -92,11 +96,14 @@ class LocalKafka(LocalService):
         return broker_answers(self.port)
 
     def _format(self, java: Path, jars: Path) -> None:
-        """Give the empty data directory its cluster id (22 characters of URL-safe base64, as Kafka writes it)."""
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        """Give the empty data directory its cluster id."""
         command = [str(java), "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         command += ["-cp", f"{jars}/*", "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        command += [f"--cluster-id={cluster_id}", "-c", str(self.properties_path)]  # "=": an id may begin with "-"
+        command += [
+            f"--cluster-id={self.cluster_id}",
+            "-c",
+            str(self.properties_path),
+        ]  # "=": an id may begin with "-"
         try:
             done = subprocess.run(
                 command,

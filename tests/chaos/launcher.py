@@ -230,12 +230,12 @@ def _await_eviction() -> None:
 def _die_of_killers() -> None:
     real = TfliteClassifier.rate
 
-    def rate(self: TfliteClassifier, pending: Sequence[Any], rated_at: str) -> Any:
+    def rate(self: TfliteClassifier, pending: Sequence[Any], *rest: Any) -> Any:
         if any(KILLER in each.review.text for each in pending):
             os.kill(os.getpid(), signal.SIGKILL)
-        return real(self, pending, rated_at)
+        return real(self, pending, *rest)
 
-    TfliteClassifier.rate = rate  # type: ignore[method-assign]
+    TfliteClassifier.rate = rate  # type: ignore[method-assign,assignment]
 
 
 def _jump_back() -> None:

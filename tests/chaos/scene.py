@@ -11,11 +11,11 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import psutil
 import redis
@@ -67,9 +67,22 @@ class Stage:
         return full if self.full else ci
 
 
-def client(stage: Stage) -> dict[str, str | int | float | bool]:
+class Brokers(Protocol):
+    """What a scene asks of its brokers."""
+
+    @property
+    def bootstrap(self) -> str:
+        """Addresses for clients."""
+        ...
+
+    def create_topics(self, topics: Mapping[str, int]) -> None:
+        """Create topics, name to number of partitions."""
+        ...
+
+
+def client(bootstrap: str) -> dict[str, str | int | float | bool]:
     """Return the options of the suite's own clients; what they say of a broker that was killed is no news."""
-    return {"bootstrap.servers": stage.kafka.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 1000}
+    return {"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 1000}
 
 
 @contextmanager
@@ -123,10 +136,14 @@ class Scene:
         stage: the services.
         name: of the case; makes all names unique.
         delivery: the workers' mode.
+        brokers: other ones than the stage's.
     """
 
-    def __init__(self, stage: Stage, name: str, *, delivery: str = "exactly_once") -> None:
+    def __init__(
+        self, stage: Stage, name: str, *, delivery: str = "exactly_once", brokers: Brokers | None = None
+    ) -> None:
         self.stage = stage
+        self.brokers = brokers or stage.kafka
         self.name = name
         self.delivery = delivery
         self.random = random.Random(name)  # noqa: S311  (the same stream at each run)
@@ -143,9 +160,9 @@ class Scene:
         self.recovery_s = 0.0
         self.ledger = Ledger()
         self._healed_at: float | None = None
-        self.admin = AdminClient(client(stage))
-        self._asker = Consumer({**client(stage), "group.id": self.group, "enable.auto.commit": False})
-        self._producer = Producer({**client(stage), "linger.ms": 5, "acks": "all"})
+        self.admin = AdminClient(client(self.brokers.bootstrap))
+        self._asker = self._make_asker()
+        self._producer = Producer({**client(self.brokers.bootstrap), "linger.ms": 5, "acks": "all"})
         self.store = redis.Redis.from_url(stage.redis.url, decode_responses=True)
         self.create_topics(self.topic, self.ratings, self.letters)
 
@@ -153,7 +170,7 @@ class Scene:
 
     def create_topics(self, *names: str) -> None:
         """Create topics and wait until they have leaders."""
-        self.stage.kafka.create_topics({name: 1 if name == self.letters else PARTITIONS for name in names})
+        self.brokers.create_topics({name: 1 if name == self.letters else PARTITIONS for name in names})
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic and wait until the brokers have forgotten it."""
@@ -187,7 +204,7 @@ class Scene:
         """Start a worker with these settings over the suite's; `faults` are the launcher's arguments."""
         flags = {
             **_FLAGS,
-            "kafka-bootstrap-servers": self.stage.kafka.bootstrap,
+            "kafka-bootstrap-servers": self.brokers.bootstrap,
             "kafka-client": self.stage.client,
             "input-topics": self.topic,
             "output-topic": self.ratings,
@@ -279,8 +296,15 @@ class Scene:
                 low, end = self._ends(TopicPartition(at.topic, at.partition))
                 behind += end - max(at.offset, low)
         except KafkaException:
-            return None  # no broker, or a transaction that is still open holds the answer back
+            # No broker, or a transaction that is still open holds the answer back, or librdkafka asks a leader that is
+            # gone: it learns of the next one only for topics it reads, so ask with a new one.
+            self._asker.close()
+            self._asker = self._make_asker()
+            return None
         return behind
+
+    def _make_asker(self) -> Consumer:
+        return Consumer({**client(self.brokers.bootstrap), "group.id": self.group, "enable.auto.commit": False})
 
     def settle(self, timeout_s: float = SETTLE_S) -> None:
         """Wait until all that was produced is committed, and note how long that took since the last fault."""
@@ -308,9 +332,9 @@ class Scene:
         self.healthy()
         for each in self.alive:
             each.stop()
-        self.ledger.read(self.stage.kafka.bootstrap, self.topic)
+        self.ledger.read(self.brokers.bootstrap, self.topic)
         topics = (self.ratings, self.letters)
-        return audit(self.ledger, self.stage.kafka.bootstrap, topics, self.store, self.prefix)
+        return audit(self.ledger, self.brokers.bootstrap, topics, self.store, self.prefix)
 
     def healthy(self) -> None:
         """Check that every running worker says that it is ready and sees no lag."""

@@ -69,6 +69,15 @@ def test_a_rating_says_whose_it_is_and_who_gave_it(classifier: Classifier) -> No
         assert 1 <= rating.expected_rating <= 5
 
 
+def test_the_authors_stars_go_along_and_never_into_the_rating(classifier: Classifier) -> None:
+    (review,) = pending("love")
+    scores = (None, 1, 2.0, 4.5, 9, float("nan"))
+    told = [Pending(review.record, "r0", review.review.model_copy(update={"score": score})) for score in scores]
+    outcomes = [each for each in classifier.rate(told, RATED_AT) if isinstance(each, Rated)]
+    assert [each.score for each in outcomes] == [None, 1, 2, None, None, None]
+    assert all(each.rating == outcomes[0].rating for each in outcomes)
+
+
 @pytest.mark.parametrize("at", [0, 1, 127, 128, 255])
 def test_one_that_cannot_be_rated_is_rejected_and_255_neighbours_are_rated(at: int, classifier: Classifier) -> None:
     texts = ["love"] * 256

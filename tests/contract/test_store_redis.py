@@ -232,13 +232,23 @@ def test_a_cluster_stores_each_review_in_its_slot(cluster: LocalRedis) -> None:
     store.close()
 
 
-@pytest.mark.xfail(strict=True, raises=PermanentError, reason="rating:{}x} has an empty hash tag: CROSSSLOT")
 def test_a_cluster_stores_an_id_that_begins_with_a_closing_brace(cluster: LocalRedis) -> None:
+    """`rating:{}x}` has an empty hash tag, so the marker of its deletion lies under the same key."""
     store = cluster_store(cluster)
-    try:
-        store.write([make_rated("}x")])
-    finally:
-        store.close()
+    rated = make_rated("}x", record=make_record(offset=1))
+    with redis.Redis.from_url(cluster.url, decode_responses=True) as client:
+        store.write([rated])
+        fields: Any = client.hgetall(rating_key("}x"))
+        assert rating_from_hash(fields) == rated.rating
+        store.write([Deleted(make_record(None, offset=2), "}x")])
+        assert client.hget(rating_key("}x"), "rating") is None
+        store.write([rated])
+        assert client.hget(rating_key("}x"), "rating") is None, "an older position does not overwrite the deletion"
+        again = make_rated("}x", record=make_record(offset=3))
+        store.write([again])
+        assert client.hget(rating_key("}x"), "source_offset") == "3"
+        assert client.ttl(rating_key("}x")) > 24 * 3600
+    store.close()
 
 
 def test_a_cluster_that_is_away_is_transient() -> None:

@@ -20,7 +20,7 @@ DOCKERFILE = ROOT / "deploy/docker/Dockerfile"
 PROMETHEUS = ROOT / "deploy/prometheus/prometheus.yml"
 RULES = ROOT / "deploy/prometheus/rules/starstream.yml"
 RULE_TESTS = sorted((ROOT / "deploy/prometheus/tests").glob("*.yml"))
-DASHBOARD = ROOT / "deploy/grafana/dashboards/starstream.json"
+DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 KUBERNETES = ROOT / "deploy/kubernetes"
 README = ROOT / "deploy/README.md"
 WORKER_JOB = "starstream-worker"
@@ -71,31 +71,44 @@ def alerts() -> list[Query]:
     return [Query(rule["alert"], rule["expr"]) for rule in rules() if "alert" in rule]
 
 
-def dashboard() -> dict[str, Any]:
-    """Return the dashboard as Grafana stores it."""
-    loaded: dict[str, Any] = json.loads(DASHBOARD.read_text(encoding="utf-8"))
-    return loaded
+def dashboards() -> dict[str, dict[str, Any]]:
+    """Return each dashboard as Grafana stores it, by its file's name."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in DASHBOARDS}
 
 
 def panels() -> list[dict[str, Any]]:
     """Return every panel that draws something, those of collapsed rows included."""
     found: list[dict[str, Any]] = []
-    for panel in dashboard()["panels"]:
-        found.extend(panel.get("panels", []) if panel["type"] == "row" else [panel])
+    for board in dashboards().values():
+        for panel in board["panels"]:
+            found.extend(panel.get("panels", []) if panel["type"] == "row" else [panel])
     return found
 
 
 def dashboard_queries(job: str = WORKER_JOB, interval: str = "1m") -> list[Query]:
     """Return every query of every panel, its variables filled in as Grafana does."""
+    return [
+        Query(f"{panel['title']} / {target['refId']}", _filled(target["expr"], job, interval))
+        for panel in panels()
+        for target in panel["targets"]
+    ]
+
+
+def drawn_events(job: str = WORKER_JOB, interval: str = "1m") -> list[Query]:
+    """Return what the dashboards draw as annotations, filled in likewise."""
+    return [
+        Query(f"{name} / {each['name']}", _filled(each["expr"], job, interval))
+        for name, board in dashboards().items()
+        for each in board["annotations"]["list"]
+        if "expr" in each
+    ]
+
+
+def _filled(expr: str, job: str, interval: str) -> str:
     values = {"$job": job, "$__rate_interval": interval, "$__interval": interval, "$__range": interval}
-    found = []
-    for panel in panels():
-        for target in panel["targets"]:
-            expr = target["expr"]
-            for name, value in values.items():
-                expr = expr.replace(name, value)
-            found.append(Query(f"{panel['title']} / {target['refId']}", expr))
-    return found
+    for name, value in values.items():
+        expr = expr.replace(name, value)
+    return expr
 
 
 def metric_names(expr: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""The dashboard as a file: sound, readable, and drawn where it says. Its queries run in tests/integration."""
+"""The dashboards as files: sound, readable, and drawn where they say. Their queries run in tests/integration."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.assets import ROOT, Query, compose, dashboard, dashboard_queries, panels, selectors
+from tests.deploy.assets import ROOT, Query, compose, dashboard_queries, dashboards, drawn_events, panels, selectors
 
 PANELS = panels()
 PROVISIONING = ROOT / "deploy/grafana/provisioning"
+BOARDS = dashboards()
+each_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 each_panel = pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
 
 
@@ -21,36 +23,52 @@ def cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
     return set(itertools.product(range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"])))
 
 
-def test_dashboard_identity_and_schema() -> None:
-    board = dashboard()
-    assert board["uid"] == "starstream"
+def test_dashboards_are_the_stream_and_its_models() -> None:
+    assert {name: board["uid"] for name, board in BOARDS.items()} == {
+        "models": "starstream-models",
+        "starstream": "starstream",
+    }
+
+
+def test_titles_are_unique_over_all() -> None:
+    titles = [panel["title"] for panel in PANELS]
+    assert len(set(titles)) == len(titles)
+
+
+@each_board
+def test_dashboard_identity_and_schema(board: dict[str, Any]) -> None:
     assert "id" not in board, "an id belongs to one Grafana's database"
     assert board["schemaVersion"] == 42  # of @grafana/schema 13
     assert not {"__inputs", "__requires"} & set(board), "exported for sharing, not for provisioning"
 
 
-def test_dashboard_variables_are_the_data_source_and_the_job() -> None:
-    variables = {variable["name"]: variable for variable in dashboard()["templating"]["list"]}
+@each_board
+def test_dashboard_variables_are_the_data_source_and_the_job(board: dict[str, Any]) -> None:
+    variables = {variable["name"]: variable for variable in board["templating"]["list"]}
     assert set(variables) == {"datasource", "job"}
     assert variables["datasource"]["query"] == "prometheus"
     assert variables["job"]["query"]["query"] == variables["job"]["definition"]
 
 
-def test_panel_ids_are_unique() -> None:
-    ids = [panel["id"] for panel in dashboard()["panels"]] + [panel["id"] for panel in PANELS]
-    assert len({*ids}) == len(dashboard()["panels"])
+@each_board
+def test_panel_ids_are_unique(board: dict[str, Any]) -> None:
+    ids = [panel["id"] for panel in board["panels"]]
+    ids += [inner["id"] for panel in board["panels"] for inner in panel.get("panels", [])]
+    assert len(set(ids)) == len(ids)
 
 
-def test_panels_do_not_overlap_and_fit_the_grid() -> None:
+@each_board
+def test_panels_do_not_overlap_and_fit_the_grid(board: dict[str, Any]) -> None:
     taken: set[tuple[int, int]] = set()
-    for panel in dashboard()["panels"]:
+    for panel in board["panels"]:
         assert not taken & cells(panel), panel["title"]
         assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24, panel["title"]
         taken |= cells(panel)
 
 
-def test_panels_leave_no_hole() -> None:
-    taken = set().union(*(cells(panel) for panel in dashboard()["panels"]))
+@each_board
+def test_panels_leave_no_hole(board: dict[str, Any]) -> None:
+    taken = set().union(*(cells(panel) for panel in board["panels"]))
     height = max(y for _, y in taken) + 1
     assert taken == set(itertools.product(range(24), range(height)))
 
@@ -78,7 +96,7 @@ def test_panel_values_have_a_unit(panel: dict[str, Any]) -> None:
         assert panel["fieldConfig"]["defaults"]["unit"]
 
 
-@pytest.mark.parametrize("query", dashboard_queries(), ids=lambda query: query.where)
+@pytest.mark.parametrize("query", [*dashboard_queries(), *drawn_events()], ids=lambda query: query.where)
 def test_query_is_narrowed_to_the_job_and_has_no_variable_left(query: Query) -> None:
     assert "$" not in query.expr
     for selector in selectors(query.expr):
@@ -88,7 +106,9 @@ def test_query_is_narrowed_to_the_job_and_has_no_variable_left(query: Query) -> 
 def test_rates_use_the_interval_grafana_picks() -> None:
     for panel in PANELS:
         for target in panel["targets"]:
-            assert set(re.findall(r"\[([^\]]+)\]", target["expr"])) <= {"$__rate_interval"}, panel["title"]
+            # A table is one sum over the time that is shown.
+            wanted = {"$__range"} if panel["type"] == "table" else {"$__rate_interval"}
+            assert set(re.findall(r"\[([^\]]+)\]", target["expr"])) <= wanted, panel["title"]
 
 
 def test_stars_go_from_red_to_green() -> None:

@@ -122,6 +122,7 @@ def test_worker_starts_run_and_the_page_is_exposed() -> None:
 
 class _Health:
     alive = True
+    notes: Mapping[str, str] = {}
 
     def __init__(self, reasons: Mapping[str, str]) -> None:
         self.reasons = reasons

@@ -119,6 +119,7 @@ def test_secrets_come_as_files_from_a_secret_that_is_not_here(overlay: str) -> N
 class _Health:
     alive = True
     reasons: Mapping[str, str] = {}
+    notes: Mapping[str, str] = {}
 
 
 @each_overlay

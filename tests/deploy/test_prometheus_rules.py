@@ -25,6 +25,7 @@ from tests.deploy.assets import (
     alerts,
     compose,
     dashboard_queries,
+    drawn_events,
     metric_names,
     recorded,
     rules,
@@ -103,7 +104,9 @@ def test_runbook_names_no_alert_that_is_gone() -> None:
     assert named == {rule["alert"] for rule in ALERTS}
 
 
-@pytest.mark.parametrize("query", [*recorded(), *alerts(), *dashboard_queries()], ids=lambda query: query.where)
+@pytest.mark.parametrize(
+    "query", [*recorded(), *alerts(), *dashboard_queries(), *drawn_events()], ids=lambda query: query.where
+)
 def test_query_reads_only_metrics_that_exist(query: Query) -> None:
     known = exported() | SYNTHETIC | {each.where for each in recorded()}
     names = metric_names(query.expr)

@@ -11,6 +11,7 @@ import importlib.metadata
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,9 +92,9 @@ class World:
         wait_until(lambda: bool(source.poll(10, 0.2) or source._owned()), PATIENCE_S, "an assignment")
         return source
 
-    def delivery(self, source: KafkaSource, transactional_id: str) -> ExactlyOnce:
+    def delivery(self, source: KafkaSource, transactional_id: str, **options: Any) -> ExactlyOnce:
         """Return the worker's delivery on that consumer."""
-        made = ExactlyOnce(self.settings(), source, f"{self.name}-{transactional_id}", MemoryLog())
+        made = ExactlyOnce(self.settings(**options), source, f"{self.name}-{transactional_id}", MemoryLog())
         self._open.append(made)
         return made
 
@@ -331,6 +332,29 @@ def test_defect_6_the_end_of_a_transaction_waits_without_limit(world: World) -> 
         world.broker.resume()
     ending.join(PATIENCE_S)
     assert not ending.is_alive()
+
+
+def test_defect_6_the_worker_waits_no_longer_than_its_time_out(world: World) -> None:
+    source = world.source()
+    delivery = world.delivery(source, "one", request_timeout_s=2)
+    producer: Any = delivery._producer
+    flush = producer.flush
+
+    def flush_and_suspend(timeout: float) -> None:
+        flush(timeout=timeout)
+        world.broker.suspend()
+
+    producer.flush = flush_and_suspend
+    started = time.monotonic()
+    try:
+        with pytest.raises(TransientError, match="send the offsets: no answer in 2 s"):
+            delivery.commit([make_rated()], {Partition(*world.at): 1})
+        waited_s = time.monotonic() - started
+    finally:
+        world.broker.resume()
+    assert waited_s < PATIENCE_S
+    delivery.commit([make_rated()], {Partition(*world.at): 1})
+    assert world.committed(source._consumer) == 1
 
 
 def test_defect_6_the_page_says_that_the_loop_stands_still() -> None:

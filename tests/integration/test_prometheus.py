@@ -16,7 +16,7 @@ from prometheus_client import PROCESS_COLLECTOR, CollectorRegistry
 from deploy.process import ServiceUnavailable, free_port
 from schemas.dead_letter import REJECT_REASONS
 from tests.conftest import missing
-from tests.deploy.assets import Query, alerts, dashboard_queries, recorded, selectors
+from tests.deploy.assets import Query, alerts, dashboard_queries, drawn_events, recorded, selectors
 from tests.integration.prometheus import LocalPrometheus, QueryError, wait_for_data
 from worker.metrics import (
     CHECKPOINT_RESULTS,
@@ -27,16 +27,26 @@ from worker.metrics import (
     WRITE_RESULTS,
     Metrics,
 )
+from worker.model_metrics import (
+    DRIFT_FEATURES,
+    FEEDBACK_OUTCOMES,
+    RELOAD_OUTCOMES,
+    RETURN_REASONS,
+    ROLES,
+    SHADOW_ERRORS,
+)
 from worker.pages import serve_pages
 from worker.records import OUTCOMES, RELEASE_REASONS
 
 VERSION = "20260101T000000Z-0a1b2c3d"
+CANDIDATE = "20260201T000000Z-4e5f6a7b"
 LAG = {0: 40, 1: 2}
 
 
 class _Health:
     alive = True
     reasons: Mapping[str, str] = {}
+    notes: Mapping[str, str] = {}
 
 
 class Page:
@@ -47,6 +57,7 @@ class Page:
         self.registry.register(PROCESS_COLLECTOR)
         self.metrics = Metrics(self.registry)
         self.metrics.serve_model(range(1, 6), VERSION, {"cell": "gru", "variant": "int8", "runtime": "ai-edge-litert"})
+        self.metrics.models.start_shadow(CANDIDATE, range(1, 6))
         self.target = f"127.0.0.1:{serve_pages('127.0.0.1', 0, self.registry, _Health())}"
 
     def feed(self) -> None:
@@ -83,6 +94,32 @@ class Page:
         metrics.partitions_assigned.set(len(LAG))
         metrics.partitions_paused.set(0)
         metrics.ready.set(1)
+        self._feed_models()
+
+    def _feed_models(self) -> None:
+        """Of ten reviews rated by both, eight the same; of four with their author's stars, three right."""
+        models = self.metrics.models
+        models.count_shadow(CANDIDATE, range(1, 6), np.array([4] * 8 + [0, 4]), np.array([4] * 8 + [1, 3]))
+        models.shadow_difference.labels(CANDIDATE).observe_all(np.array([0.1] * 8 + [1.0, 1.2]))
+        models.shadow_confidence.labels(CANDIDATE).observe_all(np.array([0.6] * 10))
+        models.shadow_seconds.observe(0.006)
+        models.count_feedback(VERSION, 5, 5, 3)
+        models.count_feedback(VERSION, 5, 3)
+        models.load_seconds.observe(0.2)
+        models.canary_share.set(0.1)
+        for feature in DRIFT_FEATURES:
+            models.drift.labels(VERSION, feature).set(0.05)
+        models.drift_reviews.labels(VERSION).set(5000)
+        for counter, values in (
+            (models.shadow_errors, SHADOW_ERRORS),
+            (models.canary_returns, RETURN_REASONS),
+            (models.feedback, FEEDBACK_OUTCOMES),
+        ):
+            for value in values:
+                counter.labels(value).inc()
+        for role in ROLES:
+            for outcome in RELOAD_OUTCOMES:
+                models.reloads.labels(role, outcome).inc()
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +156,11 @@ def test_recorded_expression_returns_data(prometheus: LocalPrometheus, query: Qu
     assert wait_for_data(prometheus, query.where)
 
 
+@pytest.mark.parametrize("query", drawn_events(), ids=lambda query: query.where)
+def test_annotation_is_understood(prometheus: LocalPrometheus, query: Query) -> None:
+    prometheus.query(query.expr)
+
+
 @pytest.mark.parametrize("query", alerts(), ids=lambda query: query.where)
 def test_alert_is_understood_and_everything_it_reads_is_there(prometheus: LocalPrometheus, query: Query) -> None:
     prometheus.query(query.expr)
@@ -143,6 +185,14 @@ def test_figures_on_the_dashboard_are_those_of_the_page(prometheus: LocalPrometh
     assert value("Reviews in a batch / A") == pytest.approx(10)
     (model,) = wait_for_data(prometheus, queries["Model / A"])
     assert model.labels["model_version"] == VERSION
+    assert value("Agreement by version / A") == pytest.approx(0.8)
+    assert value("Stars apart / A") == pytest.approx(0.3)
+    assert value("Online accuracy / A") == pytest.approx(0.75)
+    assert value("Online error / A") == pytest.approx(0.5)
+    assert value("Refusals / A") == 0
+    cells = wait_for_data(prometheus, queries["Agreement matrix / A"])
+    assert len(cells) == 25
+    assert {cell.labels["stable_rating"] for cell in cells} == set("12345")
     phases = wait_for_data(prometheus, queries["Where the loop spends its time / A"])
     assert sum(each.value for each in phases) == pytest.approx(1)
 

@@ -106,6 +106,26 @@ def test_redis_away_in_mid_stream_loses_nothing(end: str, own: Deployment, own_r
     assert worker.stop() == ExitCode.OK
 
 
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_kafka_that_crashed_in_mid_stream_loses_nothing(
+    delivery: str, broker: LocalKafka, deployment: Deployment
+) -> None:
+    worker = deployment.worker(delivery=delivery, batch_reviews="100").ready()
+    deployment.produce(*messages(0, 2000))
+    worker.until(lambda: worker.total("starstream_reviews_settled_total") > 0, "a start is made")
+    broker.kill()
+    # Either the brokers do not answer, or the loop stands in a call of the client that takes no time-out.
+    worker.until(lambda: worker.get("/readyz")[0] == 503, "not ready")
+    assert {"kafka", "loop"} & set(worker.reasons)
+    assert worker.get("/livez")[0] == 200
+    broker.start()
+    deployment.produce(*messages(2000, 500))
+    worker.until(lambda: deployment.lag() == 0, "all committed")
+    worker.ready()
+    assert_all(deployment, 2500, once=delivery == "exactly_once")
+    assert worker.stop() == ExitCode.OK
+
+
 def test_kafka_down_at_start_is_waited_for_without_leaking(deployment: Deployment) -> None:
     """Each try that fails must give back its thread and sockets: a broker may be away for hours."""
     nobody = f"{LOOPBACK}:{free_port()}"

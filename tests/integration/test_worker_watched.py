@@ -1,24 +1,37 @@
-"""A real Prometheus watches a real worker: every query of dashboard and recording rules has data."""
+"""A real Prometheus watches a real worker: every query of dashboards and recording rules has data."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from deploy.process import LOOPBACK
 from tests.deploy.assets import dashboard_queries, recorded
+from tests.fixtures.bundles import SECOND, Change, ToyRegistry
 from tests.fixtures.running import Deployment, Message
 from tests.integration.prometheus import LocalPrometheus, wait_for_data
 
 
-def test_every_query_of_the_dashboard_has_data(deployment: Deployment) -> None:
-    worker = deployment.worker("--processes", "2").ready()
+def test_every_query_of_the_dashboards_has_data(deployment: Deployment, tmp_path: Path) -> None:
+    registry = ToyRegistry(tmp_path / "models")
+    registry.publish(SECOND, Change(always=1))
+    registry.point("candidate", SECOND)
+    asked = {"registry": str(registry.root), "shadow_channel": "candidate", "reload_interval_s": "0.5"}
+    asked |= {"drift_window_reviews": "100", "drift_min_reviews": "50"}
+    worker = deployment.worker("--processes", "2", **asked).ready()
+    worker.until(lambda: worker.total("starstream_shadow_info") == 1, "a candidate runs beside")
     with LocalPrometheus(f"{LOOPBACK}:{worker.port}") as prometheus:
         prometheus.wait_scraped()  # a rate needs the zero before
         deployment.produce(
-            *(Message(b"love it, best app ever", f"r{number}".encode()) for number in range(400)),
+            *(
+                Message(b'{"text": "love it, best app ever", "score": 4}', f"r{number}".encode())
+                for number in range(400)
+            ),
             Message(b"worst app", b"gone"),
             Message(None, b"gone"),
             Message(b"\xff\xfe", b"poison"),
         )
         worker.until(lambda: deployment.lag() == 0, "all committed")
+        deployment.produce(*(Message(b"worst app", f"later-{number}".encode()) for number in range(400)))
         for query in [*recorded(), *dashboard_queries(interval="30s")]:
             assert wait_for_data(prometheus, query.expr), query
     assert worker.stop() == 0

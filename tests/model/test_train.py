@@ -137,7 +137,7 @@ def test_same_seed_and_data_give_the_same_hash_and_the_channel_moves(published: 
     assert again.version.split("-")[1] == first.version.split("-")[1]
     assert again.floors == {}
     assert _train(tmp_path, registry, "--no-floors", "--seed", "1", "--channel", "none") == Exit.OK
-    versions = sorted(path.name for path in registry.iterdir() if path.is_dir())
+    versions = sorted(path.parent.name for path in registry.glob("*/manifest.json"))
     assert len(versions) == 2
     assert _stable(registry).name == versions[0]
     assert versions[1].split("-")[1] != versions[0].split("-")[1]
@@ -157,7 +157,7 @@ def test_lstm_one_way_and_two_labels_train_too(tmp_path: Path) -> None:
     [
         (["--data", "missing.csv"], Exit.BAD_DATA, "missing.csv: No such file"),
         (["--text-column", "body"], Exit.BAD_DATA, "there are: content, score"),
-        (["--registry", "s3://bucket/models"], Exit.REGISTRY, "local folders only"),
+        (["--registry", "nonsense://bucket/models"], Exit.REGISTRY, "use a folder or s3://bucket/path"),
         (["--channel", "Not a channel"], Exit.REGISTRY, "lower-case"),
     ],
 )

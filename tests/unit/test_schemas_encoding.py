@@ -60,6 +60,11 @@ def test_tokens_are_folded_visible_and_without_spaces(text: str) -> None:
         assert tokens(token) == [token], "a token is its own only token, so a table of tokens can be looked up"
 
 
+@given(text=st.text(alphabet=st.characters(max_codepoint=127)))
+def test_plain_text_gives_the_tokens_it_gives_beside_a_letter_with_an_accent(text: str) -> None:
+    assert [*tokens(text.replace("<", " ")), "\u00e9"] == tokens(text.replace("<", " ") + " \u00e9")
+
+
 @given(text=st.text(st.characters(max_codepoint=0x24F)))
 def test_case_does_not_matter(text: str) -> None:
     folded = text.casefold()

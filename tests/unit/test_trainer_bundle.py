@@ -51,10 +51,12 @@ def test_drift_baseline_counts_each_review_once() -> None:
         unknown=3,
         cells=10,
     )
-    found = drift_baseline(scores, np.array([2, 3, 500]), 2)
+    found = drift_baseline(scores, np.array([2, 3, 500]), 2, ["good", "плохо", "gut"])
     assert found.rating_shares == pytest.approx([2 / 3, 1 / 3], abs=1e-6)
     assert sum(found.confidence_shares) == pytest.approx(1, abs=1e-5)
     assert len(found.confidence_shares) == len(CONFIDENCE_EDGES) + 1
     assert found.confidence_shares[-1] == pytest.approx(1 / 3, abs=1e-6)
     assert found.length_shares[0] == found.length_shares[1] == found.length_shares[-1] == pytest.approx(1 / 3, abs=1e-6)
     assert found.unknown_ratio == pytest.approx(0.3)
+    assert found.script_shares["latin"] == pytest.approx(2 / 3, abs=1e-6)
+    assert found.script_shares["cyrillic"] == pytest.approx(1 / 3, abs=1e-6)

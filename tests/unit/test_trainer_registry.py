@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import RegistryError
-from trainer.registry import LocalFolder, Registry, local_path
+from trainer.history import Why
+from trainer.local_store import LocalFolder
+from trainer.registry import Registry
 
 OLD = "20260101T000000Z-00000000"
 NEW = "20260102T000000Z-11111111"
+WHY = Why(action="promote", message="a test")
 FILES = {"model.tflite": b"model", "manifest.json": b"{}"}
 
 
@@ -38,14 +41,14 @@ def test_published_version_is_there_whole_and_channels_point(tmp_path: Path) -> 
     assert registry.versions() == []
     assert registry.channels() == {}
     registry.publish(OLD, FILES)
-    registry.point("stable", OLD)
+    registry.point("stable", OLD, WHY)
     registry.publish(NEW, FILES)
-    registry.point("candidate", NEW)
+    registry.point("candidate", NEW, WHY)
     assert registry.versions() == [OLD, NEW]
     assert registry.channels() == {"stable": OLD, "candidate": NEW}
     assert registry.resolve("stable") == registry.resolve(OLD) == OLD
     assert {path.name: path.read_bytes() for path in (tmp_path / "models" / OLD).iterdir()} == FILES
-    registry.point("stable", NEW)
+    registry.point("stable", NEW, WHY)
     assert registry.channels()["stable"] == NEW
 
 
@@ -62,7 +65,8 @@ KILLED = """
 import sys
 from pathlib import Path
 from tests.unit.test_trainer_registry import FILES, NEW, Interrupted
-from trainer.registry import LocalFolder, Registry
+from trainer.local_store import LocalFolder
+from trainer.registry import Registry
 
 class Stuck(Interrupted):
     def __iter__(self):
@@ -97,10 +101,11 @@ def test_channel_file_is_never_seen_half_written(tmp_path: Path) -> None:
     registry.publish(OLD, FILES)
     registry.publish(NEW, FILES)
     move = (
-        "import sys; from pathlib import Path; from trainer.registry import LocalFolder, Registry\n"
+        "import sys; from pathlib import Path; from trainer.history import Why\n"
+        "from trainer.local_store import LocalFolder; from trainer.registry import Registry\n"
         "registry = Registry(LocalFolder(Path(sys.argv[1])))\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
-        "for number in range(60): registry.point(f'{sys.argv[2]}{number}', sys.argv[3])\n"
+        "for number in range(60): registry.point(f'{sys.argv[2]}{number}', sys.argv[3], Why(action='promote'))\n"
     )
     writers = [
         subprocess.Popen(
@@ -148,7 +153,7 @@ def test_versions_are_not_overwritten(tmp_path: Path) -> None:
 def test_unknown_name_lists_what_there_is(tmp_path: Path, name: str, reason: str) -> None:
     registry = _registry(tmp_path)
     registry.publish(OLD, FILES)
-    registry.point("stable", OLD)
+    registry.point("stable", OLD, WHY)
     with pytest.raises(RegistryError) as caught:
         registry.resolve(name)
     assert reason in str(caught.value)
@@ -161,7 +166,7 @@ def test_channel_that_points_nowhere_says_so(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match=f"stable points at {NEW}, which is not in the registry"):
         registry.resolve("stable")
     with pytest.raises(RegistryError, match="is not in the registry"):
-        registry.point("candidate", NEW)
+        registry.point("candidate", NEW, WHY)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"stable": 3}', "\ufffd"])
@@ -176,17 +181,10 @@ def test_channel_names_are_plain(tmp_path: Path, channel: str) -> None:
     registry = _registry(tmp_path)
     registry.publish(OLD, FILES)
     with pytest.raises(RegistryError, match="lower-case"):
-        registry.point(channel, OLD)
+        registry.point(channel, OLD, WHY)
 
 
 def test_unwritable_registry_is_an_error_of_ours(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RegistryError, match="nothing was published"):
         _registry(tmp_path / "file").publish(OLD, FILES)
-
-
-def test_location_is_a_folder() -> None:
-    assert local_path("models") == Path("models")
-    assert local_path("file:///srv/models") == Path("/srv/models")
-    with pytest.raises(RegistryError, match="local folders only"):
-        local_path("s3://bucket/models")

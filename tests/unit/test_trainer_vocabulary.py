@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import os
 import subprocess
 import sys
@@ -20,7 +22,14 @@ from trainer.vocabulary import Vocabulary, learn
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 NLTK_DATA = SHARED / "nltk_data"
-REVIEWS = SHARED / "data" / "app_reviews.csv"
+SETS = [  # name, one text in so many (the large sets would take minutes), at least so many texts
+    ("app_reviews.csv", 1, 18_000),
+    ("canva_reviews.csv", 1, 1_400),
+    ("clothing_reviews.csv.gz", 4, 5_600),
+    ("imdb_train.csv.gz", 20, 1_250),
+    ("imdb_test.csv.gz", 20, 1_250),
+    ("unlabelled_reviews.csv.gz", 20, 14_500),
+]
 
 TRAINING = (
     "The cats were running, and the cat runs; running is what cats do.",
@@ -49,6 +58,18 @@ def _corpora(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @cache
+def _texts_of(name: str) -> list[str]:
+    path = SHARED / "data" / name
+    if not path.is_file():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{path} is missing")
+        pytest.skip(f"{path} is missing")
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+    return [row["content"] for row in csv.DictReader(io.StringIO(text, newline=""))]
+
+
+@cache
 def _learned(number: int) -> Vocabulary:
     return learn(TRAINING, VARIANTS[number])
 
@@ -70,15 +91,11 @@ def test_compiled_table_gives_the_ids_of_the_nltk_path(number: int, text: str) -
 
 
 @pytest.mark.parametrize("normalise", ["none", "lemma", "stem"])
-def test_compiled_table_gives_the_ids_of_the_nltk_path_on_every_app_review(
-    normalise: Literal["none", "lemma", "stem"],
+@pytest.mark.parametrize(("name", "every", "least"), SETS)
+def test_compiled_table_gives_the_ids_of_the_nltk_path_on_every_set(
+    name: str, every: int, least: int, normalise: Literal["none", "lemma", "stem"]
 ) -> None:
-    if not REVIEWS.is_file():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{REVIEWS} is missing")
-        pytest.skip(f"{REVIEWS} is missing")
-    with REVIEWS.open(encoding="utf-8", newline="") as file:
-        texts = [row["content"] for row in csv.DictReader(file)]
+    texts = _texts_of(name)[::every]
     vocabulary = learn(texts[::2], TextSettings(normalise=normalise, stop_words=normalise != "none", max_tokens=64))
     encoder, reference = vocabulary.encoder(), vocabulary.reference
     remembered = type(reference)(
@@ -86,7 +103,7 @@ def test_compiled_table_gives_the_ids_of_the_nltk_path_on_every_app_review(
     )
     wrong = [number for number, text in enumerate(texts) if encoder.encode(text).tolist() != remembered.encode(text)]
     assert wrong == []
-    assert len(texts) > 18_000
+    assert len(texts) >= least
 
 
 def test_ids_go_by_count_then_alphabet_and_rare_words_are_unknown() -> None:

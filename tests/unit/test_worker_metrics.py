@@ -15,6 +15,7 @@ from prometheus_client.samples import Sample
 
 from schemas.dead_letter import REJECT_REASONS
 from tests.doubles import TIMESTAMP_MS, WALL_S, make_rated, make_record
+from worker.histogram import BatchHistogram
 from worker.metrics import (
     CHECKPOINT_RESULTS,
     ERROR_KINDS,
@@ -22,7 +23,6 @@ from worker.metrics import (
     REBALANCE_EVENTS,
     SINKS,
     WRITE_RESULTS,
-    BatchHistogram,
     Metrics,
 )
 from worker.parse import rejected
@@ -99,7 +99,7 @@ def test_names_follow_prometheus(metrics: Metrics) -> None:
 def test_labels_are_bounded(metrics: Metrics) -> None:
     """No review id, app or text can become a label."""
     names = {name for sample in samples(metrics) for name in sample.labels}
-    assert names <= {"outcome", "reason", "result", "event", "phase", "sink", "kind", "le"}
+    assert names <= {"outcome", "reason", "result", "event", "phase", "sink", "kind", "role", "le"}
 
 
 def test_a_settled_batch_is_counted_by_outcome(metrics: Metrics) -> None:

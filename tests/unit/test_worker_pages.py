@@ -47,10 +47,14 @@ def test_metrics_are_what_prometheus_reads(port: int, metrics: Metrics) -> None:
 def test_not_ready_says_why(port: int, health: Health) -> None:
     status, content_type, body = get(port, "/readyz")
     assert (status, content_type) == (503, "application/json")
-    assert json.loads(body) == {"ready": False, "reasons": {"model": "starting"}}
+    assert json.loads(body) == {"ready": False, "reasons": {"model": "starting"}, "notes": {}}
     health.up("model")
+    health.note("refused", "v2: another label set")
     status, _, body = get(port, "/readyz")
-    assert (status, json.loads(body)) == (200, {"ready": True, "reasons": {}})
+    assert (status, json.loads(body)) == (
+        200,
+        {"ready": True, "reasons": {}, "notes": {"refused": "v2: another label set"}},
+    )
 
 
 def test_alive_until_the_loop_is_stuck(port: int, clock: ManualClock) -> None:

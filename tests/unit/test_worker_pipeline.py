@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
 from schemas.rating import Rating
-from tests.doubles import TOPIC, make_record
+from tests.doubles import REFUSED, TOPIC, StubClassifier, make_record
 from tests.fixtures.world import SETTINGS, World
-from worker.records import Partition, Settled
+from worker.records import Partition, Pending, Rated, Rejected, Settled
 
 
 class Ordered:
@@ -137,3 +138,37 @@ def test_metrics_add_up() -> None:
     assert world.sample("starstream_review_latency_seconds_count") == 6
     assert world.sample("starstream_checkpoints_total", result="committed") == 2
     assert world.sample("starstream_batch_reviews_count") == 2
+
+
+class Changing(StubClassifier):
+    """Another version at each refresh."""
+
+    version = "v0"
+    refreshes = 0
+
+    def refresh(self) -> None:
+        self.refreshes += 1
+        self.version = f"v{self.refreshes}"
+
+    def _rate(self, pending: Pending, rated_at: str) -> Rated | Rejected:
+        outcome = super()._rate(pending, rated_at)
+        if isinstance(outcome, Rejected):
+            return outcome
+        return replace(outcome, rating=outcome.rating.model_copy(update={"model_version": self.version}))
+
+
+def test_a_model_may_change_between_batches_and_never_inside_one() -> None:
+    world = World(batch=8)
+    world.pipeline.classifier = Changing()
+    for _ in range(6):
+        world.produce(*["love", "\0", f"a {REFUSED}", "bad"] * 2)
+        world.steps()
+    assert len(world.delivery.commits) == 6
+    versions = [
+        each.rating.model_version if isinstance(each, Rated) else each.letter.model_version
+        for each in world.settled
+        if isinstance(each, Rated | Rejected)
+    ]
+    batches = [set(versions[start : start + 8]) for start in range(0, len(versions), 8)]
+    assert all(len(batch) == 1 for batch in batches), batches
+    assert len(set(versions)) == 6

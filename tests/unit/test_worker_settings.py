@@ -100,6 +100,19 @@ CROSS: dict[str, tuple[dict[str, str], str]] = {
     ),
     "certificate without a key": ({"KAFKA_SSL_CERTFILE": __file__}, "WORKER_KAFKA_SSL_KEYFILE"),
     "a certificate that is not there": ({"KAFKA_SSL_CAFILE": "/no/ca.pem"}, "WORKER_KAFKA_SSL_CAFILE"),
+    "a shadow that is never looked at": (
+        {"SHADOW_CHANNEL": "candidate", "RELOAD_INTERVAL_S": "0"},
+        "WORKER_SHADOW_CHANNEL",
+    ),
+    "a canary of nothing": ({"CANARY_SHARE": "0.1"}, "WORKER_CANARY_SHARE"),
+    "a shadow topic of nothing": ({"SHADOW_TOPIC": "ratings.shadow"}, "WORKER_SHADOW_TOPIC"),
+    "shadow ratings among the ratings": (
+        {"SHADOW_CHANNEL": "candidate", "SHADOW_TOPIC": "ratings"},
+        "WORKER_SHADOW_TOPIC=ratings",
+    ),
+    "feedback among the reviews": ({"FEEDBACK_TOPIC": "reviews"}, "WORKER_FEEDBACK_TOPIC=reviews"),
+    "a canary never judged": ({"CANARY_MIN_REVIEWS": "3000"}, "WORKER_CANARY_MIN_REVIEWS"),
+    "a drift never told": ({"DRIFT_MIN_REVIEWS": "20000"}, "WORKER_DRIFT_MIN_REVIEWS"),
     "no topic": ({"INPUT_TOPICS": ","}, "WORKER_INPUT_TOPICS"),
 }  # fmt: skip
 

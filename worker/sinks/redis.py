@@ -19,12 +19,12 @@ from redis import exceptions as redis_errors
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from schemas.rating import Rating, rating_key, summary_key
+from schemas.rating import rating_key, summary_key
 from worker.attempts import Attempt
 from worker.clock import Clock
 from worker.errors import PermanentError, ServiceError, TransientError
 from worker.metrics import Metrics
-from worker.records import Deleted, Partition, Rated, Record, Rejected, Settled
+from worker.records import Deleted, Partition, Rated, Rejected, Settled
 from worker.settings import WorkerSettings
 
 _SCRIPT: Final = (Path(__file__).parent / "write.lua").read_text(encoding="utf-8")
@@ -32,6 +32,7 @@ _SCRIPT_SHA1: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexd
 # A call holds Redis's one thread: 256 reviews are about 2 ms, which other clients do not notice.
 _CALL_REVIEWS: Final = 256
 _MARKER_TTL_S: Final = 24 * 3600  # a deletion is remembered so long, against writers that come late
+_Call = list[Any]  # the arguments of one EVALSHA: number of keys, keys, values
 _RESULTS: Final = {"w": "written", "d": "deleted", "s": "stale", "r": "replayed"}
 
 # These come back by themselves, or once an operator has freed memory or ended a failover.
@@ -182,42 +183,45 @@ class RedisStore:
     def _any(self) -> Any:
         return self._client if self._cluster is None else self._cluster
 
-    def _call(self, rows: Sequence[Rated | Deleted]) -> list[str | int]:
-        """Return the arguments of one EVALSHA: number of keys, keys, operations, lives."""
-        keys: list[str] = []
-        operations = []
+    def _call(self, rows: Sequence[Rated | Deleted]) -> _Call:
+        """Return the arguments of one EVALSHA, as `write.lua` lists them, behind the number of keys."""
         apps = {each.rating.app_id for each in rows if isinstance(each, Rated) and each.rating.app_id}
-        summaries = {
+        summaries: dict[str | None, int] = {
             app: 2 * len(rows) + 1 + number for number, app in enumerate(sorted(apps) if self._summary else ())
         }
+        topics: dict[str, int] = {}
+        keys: list[str] = []
+        ratings: list[bytes] = []
+        numbers: list[int] = []
         for each in rows:
-            review_id = each.review_id if isinstance(each, Deleted) else each.rating.review_id
-            keys += (rating_key(review_id, prefix=self._prefix), f"{self._prefix}deleted:{{{review_id}}}")
-            position = self._position(each.record)
-            operation: dict[str, Any] = {
-                "position": position,
-                "fields": None,
-                "rated_at": None,
-                "summary": 0,
-                "star": "0",
-            }
+            record, summary = each.record, 0
             if isinstance(each, Rated):
-                operation["fields"] = _fields(each.rating, position)
-                operation["rated_at"] = each.rating.rated_at
-                operation["star"] = str(each.rating.rating)
-                operation["summary"] = summaries.get(each.rating.app_id or "", 0)
-            operations.append(operation)
-        keys += (summary_key(app, prefix=self._prefix) for app in summaries)
-        return [len(keys), *keys, json.dumps(operations), self._ttl_s, _MARKER_TTL_S]
+                review_id = each.rating.review_id
+                ratings.append(each.rating.to_json())
+                summary = summaries.get(each.rating.app_id, 0)
+            else:
+                review_id = each.review_id
+                ratings.append(b"null")
+            keys += self._keys(review_id)
+            topic = topics.setdefault(record.topic, len(topics))
+            numbers += (topic, record.partition, record.offset, record.timestamp, summary)
+        keys += (summary_key(str(app), prefix=self._prefix) for app in summaries)
+        known = [name for topic in topics for name in (topic, self._topic_id(topic))]
+        values = b"[" + b",".join(ratings) + b"]"
+        return [len(keys), *keys, values, json.dumps(numbers), json.dumps(known), self._ttl_s, _MARKER_TTL_S]
 
-    def _position(self, record: Record) -> list[str | int]:
-        return [record.topic, self._topic_id(record.topic), record.partition, record.offset, record.timestamp]
+    def _keys(self, review_id: str) -> tuple[str, str]:
+        """Return the keys of a rating and of its deletion's marker."""
+        rating = rating_key(review_id, prefix=self._prefix)
+        if self._cluster is not None and review_id.startswith("}"):
+            return rating, rating  # `{}` is no hash tag: no other key is sure to be in its slot
+        return rating, f"{self._prefix}deleted:{{{review_id}}}"
 
-    def _run(self, calls: Sequence[list[str | int]]) -> list[str]:
+    def _run(self, calls: Sequence[_Call]) -> list[str]:
         if self._client is not None:
             return _pipelined(self._client, calls)
         assert self._cluster is not None  # noqa: S101  (one of the two is there)
-        by_node: dict[Any, list[list[str | int]]] = {}
+        by_node: dict[Any, list[_Call]] = {}
         for call in calls:
             node = self._cluster.get_node_from_key(str(call[1]))  # type: ignore[no-untyped-call]
             if node is None:
@@ -234,12 +238,12 @@ class RedisStore:
             raise redis_errors.TryAgainError(str(error)) from error
 
 
-def _pipelined(client: redis.Redis, calls: Sequence[list[str | int]]) -> list[str]:
+def _pipelined(client: redis.Redis, calls: Sequence[_Call]) -> list[str]:
     """Send the calls in one round trip; load the script and send them again where the server has forgotten it."""
     for last in (False, True):
         pipeline = client.pipeline(transaction=False)
         for call in calls:
-            pipeline.evalsha(_SCRIPT_SHA1, *call)  # type: ignore[arg-type]  # redis-py types str only, and takes int
+            pipeline.evalsha(_SCRIPT_SHA1, *call)
         try:
             return [result.decode() for result in pipeline.execute()]
         except redis_errors.NoScriptError:
@@ -247,25 +251,3 @@ def _pipelined(client: redis.Redis, calls: Sequence[list[str | int]]) -> list[st
                 raise
             client.script_load(_SCRIPT)
     raise AssertionError("unreachable")
-
-
-def _fields(rating: Rating, position: Sequence[str | int]) -> list[str]:
-    """Return the flat fields of a rating's hash; `schemas.rating.rating_from_hash` reads them back."""
-    topic, topic_id, partition, offset, timestamp_ms = position
-    pairs = {
-        "review_id": rating.review_id,
-        "app_id": rating.app_id or "",
-        "rating": rating.rating,
-        "expected_rating": rating.expected_rating,
-        "confidence": rating.confidence,
-        "uncertain": int(rating.uncertain),
-        "probabilities": ",".join(map(str, rating.probabilities)),
-        "model_version": rating.model_version,
-        "rated_at": rating.rated_at,
-        "source_topic": topic,
-        "source_topic_id": topic_id,
-        "source_partition": partition,
-        "source_offset": offset,
-        "source_timestamp_ms": timestamp_ms,
-    }
-    return [str(part) for pair in pairs.items() for part in pair]

@@ -17,8 +17,10 @@ from worker.errors import ServiceError
 from worker.kafka_client import client_config, connecting, make_client, translated
 from worker.records import Deleted, Partition, Rated, Record, Settled
 from worker.settings import WorkerSettings
+from worker.sinks.partitions import partitions_of
 
 _CLOSE_S: Final = 2.0
+_RATING_HEADERS: Final = [("content-type", CONTENT_TYPE)]  # shared by all records, so nobody may change it
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 
 
@@ -61,7 +63,7 @@ class AtLeastOnce:
         producer = self._ready()
         try:
             with translated("publish"):
-                sent = [send(producer, outgoing(each, self._settings)) for each in settled]
+                sent = publish(producer, settled, self._settings)
                 producer.flush(timeout=self._settings.request_timeout_s)
                 for future in sent:
                     if future.exception is not None:
@@ -94,11 +96,27 @@ class AtLeastOnce:
         return self._producer
 
 
-def send(producer: KafkaProducer, record: Outgoing) -> Any:
-    """Hand a record to the producer and return its future."""
-    return producer.send(
-        record.topic, record.value, record.key, headers=record.headers, timestamp_ms=record.timestamp_ms
-    )
+def publish(producer: KafkaProducer, settled: Sequence[Settled], settings: WorkerSettings) -> list[Any]:
+    """Hand the outcomes to the producer, in order, and return its futures.
+
+    Raises:
+        KafkaError: the producer took no more; what was handed over before may be sent.
+    """
+    records = [outgoing(each, settings) for each in settled]
+    ours = [record.key for record in records if record.topic == settings.output_topic and record.key is not None]
+    partitions = iter(partitions_of(ours, len(producer.partitions_for(settings.output_topic))) if ours else ())
+    return [
+        producer.send(
+            record.topic,
+            record.value,
+            record.key,
+            headers=record.headers,
+            # A dead letter's key may be absent, and a topic be both: the producer finds the partition of the others.
+            partition=next(partitions) if record.topic == settings.output_topic and record.key is not None else None,
+            timestamp_ms=record.timestamp_ms,
+        )
+        for record in records
+    ]
 
 
 def close_failed(producer: KafkaProducer) -> None:
@@ -114,7 +132,7 @@ def outgoing(settled: Settled, settings: WorkerSettings) -> Outgoing:
     """Return what is published for an outcome: a rating, a tombstone, or a dead letter."""
     record = settled.record
     if isinstance(settled, Rated):
-        headers = [("content-type", CONTENT_TYPE), *_trace(record)]
+        headers = [*_RATING_HEADERS, *_trace(record)] if record.headers else _RATING_HEADERS
         return Outgoing(
             settings.output_topic, settled.rating.review_id.encode(), settled.rating.to_json(), headers, None
         )

@@ -19,7 +19,7 @@ from worker.kafka_client import connecting, make_client, translated
 from worker.logs import Log
 from worker.records import Partition, Settled
 from worker.settings import WorkerSettings
-from worker.sinks.topic import close_failed, outgoing, producer_config, require_topics, send
+from worker.sinks.topic import close_failed, producer_config, publish, require_topics
 
 
 class Membership(Protocol):
@@ -63,11 +63,12 @@ class ExactlyOnce:
         try:
             with translated("transaction"):
                 producer.begin_transaction()
-                sent = [send(producer, outgoing(each, self._settings)) for each in settled]
+                sent = publish(producer, settled, self._settings)
                 wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
                 producer.flush(timeout=self._settings.request_timeout_s)
-                producer.send_offsets_to_transaction(wanted, membership)
-                producer.commit_transaction()
+                manager = producer._transaction_manager
+                self._wait(producer, manager.send_offsets_to_transaction(wanted, membership), "send the offsets")
+                self._wait(producer, manager.begin_commit(), "commit")
                 for future in sent:  # the commit has flushed; a refused record fails it, and says why here
                     if future.exception is not None:
                         raise future.exception
@@ -107,6 +108,16 @@ class ExactlyOnce:
                     raise
             self._producer = producer
         return self._producer
+
+    def _wait(self, producer: KafkaProducer, result: Any, doing: str) -> None:
+        """Wait for a step of the transaction, but not for ever.
+
+        The client's own `send_offsets_to_transaction` and `commit_transaction` take no time-out, and do wait for ever
+        where the broker that coordinates the group crashed and another took over (chaos: `coordinator_moves`).
+        """
+        producer._sender.wakeup()
+        if not result.wait(timeout_ms=self._settings.request_timeout_s * 1000):
+            raise kafka_errors.KafkaTimeoutError(f"{doing}: no answer in {self._settings.request_timeout_s:g} s")
 
     def _discard(self, error: ServiceError) -> None:
         self._log(logging.WARNING, "transaction_failed", reason=str(error))

@@ -3,11 +3,14 @@
 -- commit leaves a rating that nobody published, perhaps another bundle's. Atomic, one call a batch;
 -- worker/sinks/redis.py is the only caller.
 --
--- KEYS     per operation: rating key, deletion marker; then one summary key per app (standalone only)
--- ARGV[1]  JSON: [{"fields": [name, value, ...] or null for a deletion, "rated_at": UTC or null, "position": [topic,
---          topic id, partition, offset, timestamp ms], "star": label, "summary": index into KEYS or 0}, ...]
--- ARGV[2]  life of a rating in seconds, 0 for ever
--- ARGV[3]  life of a deletion marker in seconds
+-- KEYS     per operation: rating key, deletion marker (the rating key again where no other key is in its slot); then one
+--          summary key per app (standalone only)
+-- ARGV[1]  JSON: [rating as the output topic carries it, or null for a deletion, ...]
+-- ARGV[2]  JSON: [index into ARGV[3], partition, offset, timestamp ms, index of the summary into KEYS or 0, ...], five
+--          per operation
+-- ARGV[3]  JSON: [topic, topic id, ...], two per topic
+-- ARGV[4]  life of a rating in seconds, 0 for ever
+-- ARGV[5]  life of a deletion marker in seconds
 -- Returns  one string: per operation 'w' written, 'd' deleted, 's' stale, 'r' replay (the same position again)
 local SOURCE = {'source_topic', 'source_topic_id', 'source_partition', 'source_offset', 'source_timestamp_ms'}
 
@@ -29,41 +32,48 @@ local function count(key, star, by)
   redis.call('HINCRBY', key, 'count:' .. star, by)
 end
 
-local operations = cjson.decode(ARGV[1])
-local rating_ttl, marker_ttl = tonumber(ARGV[2]), tonumber(ARGV[3])
+local function whole(number) return string.format('%.0f', number) end -- Lua's own has 14 digits
+
+local ratings, numbers, topics = cjson.decode(ARGV[1]), cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
+local rating_ttl, marker_ttl = tonumber(ARGV[4]), tonumber(ARGV[5])
 local results = {}
-for number, operation in ipairs(operations) do
+for number, rating in ipairs(ratings) do
   local key, marker = KEYS[number * 2 - 1], KEYS[number * 2]
+  local at = number * 5 - 4
+  local topic, summary = numbers[at], KEYS[numbers[at + 4]]
+  local position = {topics[topic * 2 + 1], topics[topic * 2 + 2], numbers[at + 1], numbers[at + 2], numbers[at + 3]}
   local stored = redis.call('HMGET', key, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5], 'summary', 'rating',
     'rated_at')
   local fence = stored[4] and stored or redis.call('HMGET', marker, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5])
-  local order = fence[4] and compare(fence, operation.position) or 1
-  local again = order == 0 and stored[8] and operation.rated_at ~= cjson.null and operation.rated_at > stored[8]
+  local order = fence[4] and compare(fence, position) or 1
+  local again = order == 0 and stored[8] and rating ~= cjson.null and rating.rated_at > stored[8]
   if order < 1 and not again then
     results[number] = order == 0 and 'r' or 's'
   else
     -- What this review counted for until now is taken back, in the summary that it was counted in.
     if stored[6] and stored[6] ~= '' then count(stored[6], stored[7], -1) end
-    if operation.fields == cjson.null then
+    if rating == cjson.null then
       redis.call('DEL', key)
-      local position = {}
-      for index, value in ipairs(operation.position) do
-        position[#position + 1] = SOURCE[index]
-        position[#position + 1] = value
-      end
-      redis.call('HSET', marker, unpack(position))
+      redis.call('HSET', marker, SOURCE[1], position[1], SOURCE[2], position[2], SOURCE[3], whole(position[3]),
+        SOURCE[4], whole(position[4]), SOURCE[5], whole(position[5]))
       redis.call('EXPIRE', marker, marker_ttl)
       results[number] = 'd'
     else
-      redis.call('HSET', key, unpack(operation.fields))
-      if operation.summary > 0 then
-        redis.call('HSET', key, 'summary', KEYS[operation.summary])
-        count(KEYS[operation.summary], operation.star, 1)
-      else
+      local star = whole(rating.rating)
+      redis.call('HSET', key, 'review_id', rating.review_id, 'app_id', rating.app_id == cjson.null and '' or rating.app_id,
+        'rating', star, 'expected_rating', tostring(rating.expected_rating),
+        'confidence', tostring(rating.confidence), 'uncertain', rating.uncertain and '1' or '0',
+        'probabilities', table.concat(rating.probabilities, ','), 'model_version', rating.model_version,
+        'rated_at', rating.rated_at, SOURCE[1], position[1], SOURCE[2], position[2], SOURCE[3], whole(position[3]),
+        SOURCE[4], whole(position[4]), SOURCE[5], whole(position[5]))
+      if summary then
+        redis.call('HSET', key, 'summary', summary)
+        count(summary, star, 1)
+      elseif stored[6] then
         redis.call('HDEL', key, 'summary')
       end
       if rating_ttl > 0 then redis.call('EXPIRE', key, rating_ttl) else redis.call('PERSIST', key) end
-      if not stored[4] then redis.call('DEL', marker) end
+      if not stored[4] and marker ~= key then redis.call('DEL', marker) end
       results[number] = again and 'r' or 'w'
     end
   end

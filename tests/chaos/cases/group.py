@@ -69,7 +69,7 @@ def input_transactions(scene: Scene) -> Verdict:
     partition ends in a marker; one worker is killed meanwhile. Aborted reviews are never rated, and lag reads 0.
     """
     first = scene.worker("first", instance_id="first")
-    producer = Producer({**client(scene.stage), "transactional.id": scene.group})
+    producer = Producer({**client(scene.brokers.bootstrap), "transactional.id": scene.group})
     producer.init_transactions(30)
     for turn in range(8):
         producer.begin_transaction()

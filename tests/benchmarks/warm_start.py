@@ -1,0 +1,120 @@
+"""`python -m tests.benchmarks.warm_start`: does a warm start pay? On app reviews, written to trainer/README.md.
+
+A version is trained on the first 60% of the reviews (in a fixed random order), as a month ago; then on all of them,
+once from nothing and once from that version. Both are judged on the same held-out texts, which none of the three
+learned from. Passes and steps do not depend on who else uses the machine; seconds do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.benchmarks.model_quality.cases import DATA, ROOT
+
+README = ROOT / "trainer" / "README.md"
+BEGIN, END = "<!-- warm-start: begin -->\n", "<!-- warm-start: end -->\n"
+EARLIER = 0.6
+FIGURES = ("accuracy", "macro_f1", "mae", "qwk", "nll")
+
+
+def main() -> int:
+    """Train, print the table, write it; exit code 2 without the data."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.warm_start", description=__doc__)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    parser.add_argument("--print-only", action="store_true", help="leave trainer/README.md as it is")
+    given = parser.parse_args()
+    everything = DATA / "app_reviews.csv"
+    if not everything.is_file():
+        sys.stderr.write(f"{everything}: no data here\n")
+        return 2
+    found: dict[str, list[dict[str, float]]] = {"from nothing": [], "from the earlier version": []}
+    for seed in given.seeds:
+        with tempfile.TemporaryDirectory(prefix="warm-start-") as folder:
+            earlier = _first_part(everything, Path(folder) / "earlier.csv")
+            flags = ["--registry", f"{folder}/models", "--no-floors", "--no-texts"]
+            _train([*flags, "--data", str(earlier), "--seed", str(seed)], Path(folder))
+            again = [*flags, "--data", str(everything), "--channel", "none"]
+            found["from nothing"].append(_train([*again, "--seed", str(seed)], Path(folder)))
+            found["from the earlier version"].append(_train([*again, "--warm-start", "stable"], Path(folder)))
+    table = _table(found, given.seeds)
+    sys.stdout.write(table)
+    if not given.print_only:
+        README.write_text(_between(README.read_text(encoding="utf-8"), table), encoding="utf-8")
+    return 0
+
+
+def _first_part(everything: Path, path: Path) -> Path:
+    with everything.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    random.Random(0).shuffle(rows)  # noqa: S311 - an order, not a secret
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows[: round(EARLIER * len(rows))]])
+    return path
+
+
+def _train(flags: Sequence[str], folder: Path) -> dict[str, float]:
+    before = _children_s()
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", "train", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    if done.returncode:
+        raise RuntimeError(f"exit {done.returncode}: {done.stderr[-800:]}")
+    manifest: dict[str, Any] = json.loads(max((folder / "models").glob("*/manifest.json")).read_bytes())
+    training = manifest["training"]
+    sys.stderr.write(f"{' '.join(flags[-2:])}: {manifest['metrics']}\n")
+    return {
+        "passes": len(training["epochs"]),
+        "validation loss": min(epoch["validation_loss"] for epoch in training["epochs"]),
+        **{name: manifest["metrics"][name] for name in FIGURES},
+        "CPU s": _children_s() - before,
+    }
+
+
+def _table(found: dict[str, list[dict[str, float]]], seeds: Sequence[int]) -> str:
+    names = ["passes", "validation loss", *FIGURES, "CPU s"]
+    lines = [f"| trained on all reviews | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    for start, runs in found.items():
+        lines.append(f"| {start} | {' | '.join(_cell(name, [run[name] for run in runs]) for name in names)} |")
+    shown = ", ".join(map(str, seeds))
+    return (
+        "\n".join(lines)
+        + f"\n\nSeeds {shown}; mean ± standard deviation; each seed has its own split and earlier version.\n"
+    )
+
+
+def _cell(name: str, values: Sequence[float]) -> str:
+    digits = {"passes": 1, "CPU s": 0}.get(name, 3)
+    return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
+
+
+def _between(page: str, table: str) -> str:
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def _children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,369 @@
+"""What a registry asks of its store, on a folder, on fsspec's store in memory, and on a real S3 server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from deploy.process import ServiceUnavailable
+from schemas.bundle import BundleError
+from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION, missing
+from tests.fixtures.s3 import BUCKET, LocalS3
+from trainer.__main__ import main
+from trainer.errors import RegistryError
+from trainer.history import Why, change_file, channels_bytes, make_change
+from trainer.location import open_registry
+from trainer.registry import Registry, weights_file
+from worker.bundles import fetch_bundle, resolve_version
+
+OLD = "20260101T000000Z-00000000"
+NEW = "20260102T000000Z-11111111"
+FILES = {"model.tflite": b"model", "report.html": b"", "manifest.json": b"{}"}
+WHY = Why(action="promote", message="a test")
+# The client keeps its connections open for as long as the process runs.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[LocalS3]:
+    server = LocalS3()
+    try:
+        server.start()
+    except ServiceUnavailable as unavailable:
+        missing(str(unavailable))
+    with server:
+        server.make_bucket()
+        yield server
+
+
+@pytest.fixture
+def s3_location(s3: LocalS3, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{abs(hash(request.node.name))}/models"
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "folder":
+        return str(tmp_path / "models")
+    if request.param == "memory":
+        return f"memory://{tmp_path}/models"
+    return str(request.getfixturevalue("s3_location"))
+
+
+@pytest.fixture(params=["folder", "s3"])
+def shared_location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """One that several processes can open."""
+    return str(tmp_path / "models") if request.param == "folder" else str(request.getfixturevalue("s3_location"))
+
+
+@pytest.fixture
+def registry(location: str) -> Registry:
+    found = open_registry(location)
+    assert found.versions() == []
+    assert found.channels() == {}
+    return found
+
+
+def test_published_version_is_there_whole_and_channels_point(registry: Registry, location: str) -> None:
+    registry.publish(OLD, FILES, b"weights")
+    registry.point("stable", OLD, WHY)
+    registry.publish(NEW, FILES)
+    registry.point("candidate", NEW, WHY)
+    again = open_registry(location)
+    assert again.versions() == [OLD, NEW]
+    assert again.channels() == {"stable": OLD, "candidate": NEW}
+    assert (again.weights(OLD), again.weights(NEW)) == (b"weights", None)
+    with again.folder(OLD) as folder:
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES
+    with pytest.raises(RegistryError, match="in the registry already"):
+        again.publish(OLD, {**FILES, "model.tflite": b"other"})
+
+
+class _Failing(dict[str, bytes]):
+    """Files of which the one named `report.html` cannot be had."""
+
+    def __getitem__(self, name: str) -> bytes:
+        if name == "report.html":
+            raise KeyboardInterrupt
+        return super().__getitem__(name)
+
+    def items(self) -> Iterator[tuple[str, bytes]]:  # type: ignore[override]
+        return ((name, self[name]) for name in self)
+
+
+def test_interrupted_publish_leaves_nothing(registry: Registry, location: str) -> None:
+    registry.publish(OLD, FILES)
+    with pytest.raises(KeyboardInterrupt):
+        registry.publish(NEW, _Failing(FILES), b"weights")
+    assert open_registry(location).versions() == [OLD]
+    assert registry.weights(NEW) is None
+    registry.publish(NEW, {**FILES, "model.tflite": b"other"})
+    assert registry.versions() == [OLD, NEW]
+
+
+KILLED = """
+import os, signal, sys
+from tests.contract.test_registry_stores import FILES, NEW
+from trainer.location import open_registry
+
+class Dying(dict):
+    def __getitem__(self, name):
+        if name == "manifest.json":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(name)
+    def items(self):
+        return ((name, self[name]) for name in self)
+
+open_registry(sys.argv[1]).publish(NEW, Dying(FILES), b"weights")
+"""
+
+
+def test_killed_publish_is_no_version_and_is_pruned_once_it_is_old(
+    shared_location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = open_registry(shared_location)
+    registry.publish(OLD, FILES)
+    done = subprocess.run([sys.executable, "-c", KILLED, shared_location], cwd=ROOT, check=False)
+    assert done.returncode == -9
+    assert registry.versions() == [OLD]
+    with pytest.raises(RegistryError, match="is not in the registry"):
+        registry.point("stable", NEW, WHY)
+    assert [name for name in registry.prunable(5) if "weights" not in name] == [], "it may still be under way"
+    monkeypatch.setattr("trainer.registry.LEFTOVER_S", -60.0)
+    left = registry.prunable(5)
+    assert len(left) == 2
+    assert weights_file(NEW) in left
+    for name in left:
+        assert registry.remove(name)
+    assert registry.prunable(5) == []
+    registry.publish(NEW, FILES)
+    assert registry.versions() == [OLD, NEW]
+
+
+MOVE = """
+import sys
+from tests.contract.test_registry_stores import WHY
+from trainer.location import open_registry
+registry = open_registry(sys.argv[1])
+registry.channels()
+print("ready", flush=True); sys.stdin.readline()
+for number in range(int(sys.argv[4])):
+    registry.point(f"{sys.argv[2]}{number}", sys.argv[3], WHY)
+"""
+
+
+def _together(code: str, *arguments: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Run a program once for each set of arguments, all let go at the same time; return exit codes and output."""
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, *each], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for each in arguments
+    ]
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    found = [(child.communicate(timeout=120)[0], child) for child in children]
+    return [(child.returncode, output) for output, child in found]
+
+
+def test_publishers_that_move_channels_at_once_lose_no_move(shared_location: str) -> None:
+    registry = open_registry(shared_location)
+    registry.publish(OLD, FILES)
+    registry.publish(NEW, FILES)
+    moves = 12
+    movers = (("a", OLD), ("b", NEW), ("c", OLD))
+    done = _together(MOVE, *((shared_location, name, version, str(moves)) for name, version in movers))
+    assert [code for code, _ in done] == [0, 0, 0]
+    changes = registry.history()
+    assert [change.number for change in changes] == list(range(1, 3 * moves + 1))
+    assert len(registry.channels()) == 3 * moves
+    assert registry.channels() == changes[-1].after
+    for before, after in pairwise(changes):
+        assert after.before == before.after, "each saw what the one before did"
+
+
+DECIDE = """
+import sys
+from tests.contract.test_registry_stores import OLD, WHY
+from trainer.errors import ConflictError
+from trainer.location import open_registry
+registry = open_registry(sys.argv[1])
+registry.channels()
+print("ready", flush=True); sys.stdin.readline()
+try:
+    registry.point("stable", sys.argv[2], WHY, expected=OLD)
+    print("moved")
+except ConflictError as error:
+    print(error)
+"""
+
+
+def test_of_publishers_that_decided_on_the_same_version_one_moves_the_channel(shared_location: str) -> None:
+    registry = open_registry(shared_location)
+    versions = [f"2026010{day}T000000Z-0000000{day}" for day in range(2, 6)]
+    for version in (OLD, *versions):
+        registry.publish(version, FILES)
+    registry.point("stable", OLD, WHY)
+    said = [output.strip() for _, output in _together(DECIDE, *((shared_location, version) for version in versions))]
+    assert said.count("moved") == 1
+    winner = registry.channels()["stable"]
+    assert winner == versions[said.index("moved")]
+    assert all(f"stable points at {winner}, no longer at {OLD}" in line for line in said if line != "moved")
+
+
+def test_threads_of_one_process_lose_no_move(registry: Registry) -> None:
+    registry.publish(OLD, FILES)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: registry.point(f"c{number}", OLD, WHY), range(12)))
+    assert len(registry.channels()) == 12
+    assert registry.channels() == registry.history()[-1].after
+
+
+def test_change_that_stopped_half_way_is_finished_by_the_next(registry: Registry) -> None:
+    for version in (OLD, NEW):
+        registry.publish(version, FILES)
+    registry.point("stable", OLD, WHY)
+    half = make_change(2, "stable", NEW, registry.channels(), WHY)
+    assert registry._store.create(half.file, half.content)
+    assert registry.channels() == {"stable": OLD}
+    registry.point("candidate", NEW, WHY)
+    assert registry.channels() == {"stable": NEW, "candidate": NEW}
+    assert [change.number for change in registry.history()] == [1, 2, 3]
+
+
+def test_late_writer_of_the_channels_file_does_not_undo_a_newer_change(registry: Registry) -> None:
+    registry.publish(OLD, FILES)
+    registry.publish(NEW, FILES)
+    registry.point("stable", OLD, WHY)
+    slow = registry._store.read("channels.json")
+    registry.point("stable", NEW, WHY)
+    assert not registry._store.swap("channels.json", slow.tag, channels_bytes({"stable": OLD}))
+    assert registry.channels() == {"stable": NEW}
+    assert not registry._store.create(change_file(2), b"another")
+
+
+def test_file_edited_by_hand_is_taken_as_it_is(registry: Registry) -> None:
+    for version in (OLD, NEW):
+        registry.publish(version, FILES)
+    registry.point("stable", OLD, WHY)
+    found = registry._store.read("channels.json")
+    assert registry._store.swap("channels.json", found.tag, json.dumps({"stable": OLD, "mine": NEW}).encode())
+    registry.point("candidate", NEW, WHY)
+    assert registry.channels() == {"stable": OLD, "mine": NEW, "candidate": NEW}
+
+
+def test_rollback_goes_back_and_back_again(registry: Registry) -> None:
+    third = "20260103T000000Z-22222222"
+    for version in (OLD, NEW, third):
+        registry.publish(version, FILES)
+        registry.point("stable", version, Why(action="train"))
+    back = Why(action="rollback", message="worse")
+    assert registry.rollback("stable", back).version == NEW
+    assert registry.rollback("stable", back).version == OLD
+    with pytest.raises(RegistryError, match="the history has nothing before"):
+        registry.rollback("stable", back)
+    with pytest.raises(RegistryError, match="no channel other"):
+        registry.rollback("other", back)
+    last = registry.history()[-1]
+    assert (last.action, last.message, last.version, last.before["stable"]) == ("rollback", "worse", OLD, NEW)
+    assert "@" in last.by
+    registry.point("stable", third, WHY)
+    assert registry.rollback("stable", back).version == OLD
+
+
+def test_prune_never_takes_what_a_channel_or_its_rollback_needs(registry: Registry) -> None:
+    versions = [f"2026010{day}T000000Z-0000000{day}" for day in range(1, 8)]
+    for version in versions:
+        registry.publish(version, FILES, b"weights")
+    registry.point("stable", versions[0], WHY)
+    registry.point("stable", versions[2], WHY)
+    registry.point("candidate", versions[3], WHY)
+    found = registry.prunable(2)
+    assert found == [versions[1], versions[4]]
+    registry.point("candidate", versions[4], WHY)
+    assert not registry.remove(versions[4]), "a channel came to need it"
+    assert registry.remove(versions[1])
+    assert registry.versions() == [versions[0], *versions[2:]]
+    assert registry.weights(versions[1]) is None
+    assert registry.weights(versions[2]) == b"weights"
+    assert registry.rollback("stable", WHY).version == versions[0]
+
+
+def test_the_worker_reads_what_was_published(location: str) -> None:
+    toy = open_registry(str(TOY_REGISTRY))
+    registry = open_registry(location)
+    with toy.folder(TOY_VERSION) as folder:
+        registry.publish(TOY_VERSION, {path.name: path.read_bytes() for path in sorted(folder.iterdir())}, b"weights")
+    registry.point("stable", TOY_VERSION, WHY)
+    assert resolve_version(location, "stable") == TOY_VERSION
+    assert fetch_bundle(location, TOY_VERSION) == registry.bundle(TOY_VERSION) == toy.bundle(TOY_VERSION)
+    assert registry.manifest(TOY_VERSION) == toy.manifest(TOY_VERSION)
+    with pytest.raises(BundleError, match="is this a published bundle"):
+        registry.manifest(NEW)
+
+
+def test_commands_work_on_s3(s3_location: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*argv: str) -> str:
+        assert main([*argv[:1], "--registry", s3_location, *argv[1:]]) == 0
+        return capsys.readouterr().out
+
+    run("publish", "--source", str(TOY_REGISTRY), "--version", "stable")
+    run("promote", "--version", TOY_VERSION, "--message", "over the wire")
+    assert TOY_VERSION in run("list")
+    assert TOY_VERSION in run("show")
+    assert "over the wire" in run("history", "--json")
+    assert "replays 5 golden" in run("verify")
+    assert "nothing to remove" in run("prune", "--keep", "1")
+
+
+def test_what_the_store_refuses_is_an_error_of_ours(s3: LocalS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RegistryError, match="nothing was published"):
+        open_registry("s3://no-such-bucket/models").publish(NEW, FILES)
+
+
+def test_server_that_does_not_answer_is_an_error_of_ours() -> None:
+    code = "import sys; from trainer.__main__ import main; sys.exit(main(['list', '--registry', 's3://b/models']))"
+    away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    environment = {**os.environ, **away, "AWS_MAX_ATTEMPTS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 4, done.stderr
+    assert "AWS_*" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [("gs://bucket/models", "pip install gcsfs"), ("nonsense://x", "use a folder or s3://")],
+)
+def test_url_that_cannot_be_opened_says_what_to_do(url: str, said: str) -> None:
+    with pytest.raises(RegistryError, match=said):
+        open_registry(url)
+
+
+def test_missing_s3_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(_: str) -> Callable[..., object]:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", absent)
+    with pytest.raises(RegistryError, match=r"pip install 'starstream\[s3\]'"):
+        open_registry("s3://bucket/models")

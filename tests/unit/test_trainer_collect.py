@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.__main__ import main
+from trainer.collect import Collected, sort_records, write
+from trainer.collect_settings import start_of
+from trainer.errors import DataError, Exit
+from trainer.kafka_log import LogRecord
+from trainer.languages import language
+from trainer.pool import Labelled, Pool
+from trainer.rows import Row, read_rows
+
+NOW = datetime(2026, 5, 31, tzinfo=UTC)
+
+
+def _record(value: Any, *, at: int = 0, key: str | None = None) -> LogRecord:
+    content = value if isinstance(value, bytes) or value is None else json.dumps(value).encode()
+    return LogRecord(f"reviews-0-{at}", at, None if key is None else key.encode(), content)
+
+
+def _outcome(*records: LogRecord, labels: Iterable[int] = ()) -> tuple[Collected, list[tuple[str, int]]]:
+    with Pool() as pool:
+        found = sort_records(records, pool, list(labels))
+        found.totals = pool.totals()
+        rows = [(row.text, row.score) for row in pool.labelled()]
+    assert found.totals.written == len(rows)
+    return found, rows
+
+
+def _review(text: str, review_id: str, score: Any = None, *, at: int = 0) -> LogRecord:
+    given = {"text": text, "review_id": review_id}
+    return _record(given if score is None else {**given, "score": score}, at=at)
+
+
+def _stars(review_id: str, score: Any, *, at: int = 0) -> LogRecord:
+    return _record({"review_id": review_id, "score": score}, at=at)
+
+
+def test_text_with_its_own_stars_is_kept_and_one_without_is_counted() -> None:
+    found, rows = _outcome(_review("love it", "a", 5, at=1), _review("no idea", "b", at=2))
+    assert rows == [("love it", 5)]
+    assert found.totals.unscored == 1
+    assert dict(found.kinds) == {"reviews": 2}
+
+
+def test_stars_that_come_later_are_joined_by_id_and_the_last_win() -> None:
+    records = [_stars("a", 1, at=5), _stars("a", 2, at=9), _stars("a", 3, at=7), _review("it works", "a", at=1)]
+    found, rows = _outcome(*records)
+    assert rows == [("it works", 2)]
+    assert found.kinds["stars"] == 3
+
+
+def test_stars_and_a_review_sent_again_are_ordered_by_their_time() -> None:
+    assert _outcome(_review("fine", "a", 5, at=1), _stars("a", 2, at=4))[1] == [("fine", 2)]
+    assert _outcome(_stars("a", 2, at=4), _review("fine", "a", 5, at=8))[1] == [("fine", 5)]
+    assert _outcome(_review("fine", "a", 5, at=8), _review("older", "a", 1, at=2))[1] == [("fine", 5)]
+
+
+def test_stars_for_an_unknown_review_are_counted() -> None:
+    found, rows = _outcome(_stars("gone", 4))
+    assert rows == []
+    assert found.totals.stars_without_review == 1
+
+
+def test_review_is_known_by_its_id_its_key_or_its_place() -> None:
+    by_key = _record({"text": "one"}, key="k", at=3)
+    by_place = _record(b"two words", at=4)
+    rows = _outcome(by_key, by_place, _stars("k", 1, at=5), _stars("reviews-0-4", 2, at=6))[1]
+    assert rows == [("one", 1), ("two words", 2)]
+
+
+def test_deleted_review_is_left_out_unless_it_was_written_again() -> None:
+    deletion = _record(None, key="a", at=5)
+    found, rows = _outcome(_review("mine", "a", 5, at=1), deletion)
+    assert (rows, found.totals.deleted) == ([], 1)
+    assert _outcome(deletion, _review("mine", "a", 5, at=9))[1] == [("mine", 5)]
+
+
+def test_texts_that_say_the_same_are_one_with_the_latest_stars() -> None:
+    records = (_review("Great app!!", "a", 5, at=1), _review("great APP", "b", 4, at=2), _review("great", "c", 3, at=3))
+    found, rows = _outcome(*records)
+    assert rows == [("great APP", 4), ("great", 3)]
+    assert (found.totals.repeated, found.totals.contradicted) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (_record(b"\xff\xfe"), "not_utf8"),
+        (_record(b"{broken"), "not_json"),
+        (_record({"text": ""}), "no_text"),
+        (_record(b"   "), "no_text"),
+        (_record({"review_id": "a"}), "no_text"),
+        (_record({"score": 3}), "no_text"),
+        (_record({"review_id": 7, "score": 3}), "no_text"),
+        (_record({"text": "x" * 20_001}), "text_too_long"),
+        (_record({"text": "a\0b"}), "null_byte"),
+        (_record({"text": "ok", "review_id": "i" * 257}), "bad_identifier"),
+        (_record({"review_id": "i" * 257, "score": 3}), "bad_identifier"),
+        (LogRecord("p", 0, b"\xff", b"fine"), "bad_identifier"),
+        (_record(None), "empty"),
+        (_review("ok", "a", 3.5), "score_not_whole"),
+        (_stars("a", "four"), "score_not_whole"),
+        (_stars("a", True), "score_not_whole"),
+        (_record(b'{"review_id": "a", "score": NaN}'), "score_not_whole"),
+        (_review("ok", "a", 9), "score_not_a_label"),
+        (_stars("a", 10**400), "score_not_a_label"),
+        (_stars("a", 10**30), "score_not_a_label"),
+    ],
+)
+def test_record_of_no_use_is_counted_by_its_reason(record: LogRecord, reason: str) -> None:
+    found, rows = _outcome(record, labels=(1, 2, 3, 4, 5))
+    assert (dict(found.bad), rows, found.records) == ({reason: 1}, [], 1)
+
+
+def test_whole_scores_of_any_form_are_taken() -> None:
+    assert _outcome(_review("one", "a", 4.0), _review("two", "b", 0))[1] == [("one", 4), ("two", 0)]
+
+
+def test_file_is_what_train_reads_and_appears_whole(tmp_path: Path) -> None:
+    path = tmp_path / "labelled.csv"
+    path.write_text("before")
+    texts = ['a "quoted", text', "two\nlines", "carriage\r\nreturn", "\N{THUMBS UP SIGN}"]
+    write(path, [Labelled(text, at, f"id{at}", "", 1000 * at) for at, text in enumerate(texts)])
+    assert list(read_rows(path)) == [Row(text, at) for at, text in enumerate(texts)]
+    with path.open(encoding="utf-8", newline="") as file:
+        assert next(csv.reader(file)) == ["content", "score", "review_id", "app_id", "at"]
+
+    def interrupted() -> Iterable[Labelled]:
+        yield Labelled("half", 1, "a", "", 0)
+        raise KeyboardInterrupt
+
+    whole = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        write(path, interrupted())
+    assert path.read_bytes() == whole
+    assert [each.name for each in tmp_path.iterdir()] == ["labelled.csv"]
+    with pytest.raises(DataError, match="choose another"):
+        write(tmp_path / "missing" / "labelled.csv", [])
+
+
+@pytest.mark.parametrize(
+    ("since", "start"),
+    [
+        ("30d", NOW - timedelta(days=30)),
+        ("2w", NOW - timedelta(weeks=2)),
+        ("90m", NOW - timedelta(minutes=90)),
+        ("2026-05-01", datetime(2026, 5, 1, tzinfo=UTC)),
+        ("2026-05-01T12:00:00+02:00", datetime(2026, 5, 1, 10, tzinfo=UTC)),
+        ("all", None),
+    ],
+)
+def test_since_is_a_span_a_time_or_all(since: str, start: datetime | None) -> None:
+    assert start_of(since, NOW) == start
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--since", "30"], "--since: '30' is not a number with s, m, h, d or w"),
+        (["--topic", "a b"], "--topic"),
+        (["--security-protocol", "SASL_SSL"], "needs sasl-mechanism, sasl-username and sasl-password-file"),
+    ],
+)
+def test_wrong_flags_are_named(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["collect", "--bootstrap-servers", "127.0.0.1:9", "--out", "labelled.csv", *flags]
+    assert main(argv) == Exit.USAGE
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I love this app and it is very good", "en"),
+        ("Muy buena aplicación, la uso todos los días", "es"),
+        ("Très déçu, ça ne marche plus depuis la mise à jour", "fr"),
+        ("Die App ist sehr gut, aber nicht billig", "de"),
+        ("aplikasi ini sangat bagus dan tidak berat", "id"),
+        ("очень хорошее приложение", "cyrillic"),
+        ("とても使いやすいです", "ja"),
+        ("非常好用的应用", "han"),
+        ("정말 좋아요", "ko"),
+        ("برنامج رائع", "arabic"),
+        ("\N{THUMBS UP SIGN} 10/10", "unclear"),
+        ("zxqv blorptastic", "unclear"),
+    ],
+)
+def test_language_is_told_by_script_and_small_words(text: str, expected: str) -> None:
+    assert language(text) == expected

@@ -1,0 +1,169 @@
+"""The commands that look after a registry, on toy bundles: what they do, say and end with."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TOY_REGISTRY, TOY_VERSION
+from tests.fixtures.versions import add_toy, costs_of_one_star
+from trainer.__main__ import main
+from trainer.errors import Exit
+
+OLD, NEW, THIRD = (f"2026010{day}T000000Z-0000000{day}" for day in (2, 3, 4))
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    folder = tmp_path / "models"
+    add_toy(folder, OLD)
+    add_toy(folder, NEW)
+    return folder
+
+
+def _run(registry: Path, *argv: str) -> int:
+    return main([argv[0], "--registry", str(registry), *argv[1:]])
+
+
+def _channels(registry: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads((registry / "channels.json").read_bytes())
+    return found
+
+
+def _held_out(folder: Path) -> str:
+    texts = {1: "worst app", 3: "ok", 5: "love it, best app"}
+    with (folder / "held_out.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("content", "score"))
+        writer.writerows((f"{texts[star]} {number}", star) for number in range(60) for star in texts)
+    return str(folder / "held_out.csv")
+
+
+def test_promote_rollback_and_their_history(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(registry, "promote", "--version", OLD, "--message", "the first") == Exit.OK
+    assert _run(registry, "promote", "--version", NEW, "--channel", "candidate") == Exit.OK
+    assert _run(registry, "promote", "--message", "shadow agrees") == Exit.OK  # candidate becomes stable
+    assert _channels(registry) == {"stable": NEW, "candidate": NEW}
+    assert _run(registry, "rollback", "--message", "too many ones") == Exit.OK
+    assert _channels(registry) == {"stable": OLD, "candidate": NEW}
+    capsys.readouterr()
+    assert _run(registry, "history", "--json", "--channel", "stable") == Exit.OK
+    changes = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [change["message"] for change in changes] == ["too many ones", "shadow agrees", "the first"]
+    assert [change["action"] for change in changes] == ["rollback", "promote", "promote"]
+    assert all("@" in change["by"] and change["at"].startswith("20") for change in changes)
+    assert _run(registry, "history") == Exit.OK
+    said = capsys.readouterr().out
+    assert "too many ones" in said
+    assert f"candidate: {NEW}; a rollback goes to nothing" in said
+    assert _run(registry, "rollback") == Exit.REGISTRY
+    assert "the history has nothing before" in capsys.readouterr().err
+
+
+def test_promote_refuses_what_cannot_serve(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (registry / NEW / "model.tflite").write_bytes(b"half")
+    assert _run(registry, "promote", "--version", NEW) == Exit.REGISTRY
+    assert "sha256 differs" in capsys.readouterr().err
+    assert _run(registry, "promote", "--version", "candidate") == Exit.REGISTRY
+    assert not (registry / "channels.json").exists()
+
+
+def test_promote_refuses_other_labels_unless_forced(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add_toy(registry, THIRD, labels=[0, 1, 2, 3, 4])
+    assert _run(registry, "promote", "--version", OLD) == Exit.OK
+    assert _run(registry, "promote", "--version", THIRD) == Exit.GATE
+    assert _channels(registry) == {"stable": OLD}
+    caught = capsys.readouterr()
+    assert "FAILS" in caught.out
+    assert "another set" in caught.err
+    assert _run(registry, "promote", "--version", THIRD, "--force", "--message", "stars from 0") == Exit.OK
+    assert _channels(registry) == {"stable": THIRD}
+    capsys.readouterr()
+    assert _run(registry, "history") == Exit.OK
+    said = " ".join(capsys.readouterr().out.split())
+    assert "forced" in said
+    assert "stars from 0" in said
+
+
+def test_promote_with_data_asks_the_gate(registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add_toy(registry, THIRD, costs=costs_of_one_star())
+    data = ["--data", _held_out(tmp_path), "--gate-slower", "20", "--gate-max-ece", "1"]
+    assert _run(registry, "promote", "--version", OLD, *data) == Exit.OK, "there is nothing to be worse than"
+    assert _run(registry, "promote", "--version", NEW, *data) == Exit.OK
+    assert _run(registry, "promote", "--version", THIRD, *data) == Exit.GATE
+    assert _channels(registry) == {"stable": NEW}
+    caught = capsys.readouterr()
+    assert "accuracy: 0.333 against 1.000 (+0.667" in caught.err
+    assert caught.out.count("FAILS") >= 5
+    assert _run(registry, "promote", "--version", THIRD, *data, "--force") == Exit.OK
+    assert _channels(registry) == {"stable": THIRD}
+
+
+def test_candidate_is_compared_with_stable(registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add_toy(registry, THIRD, costs=costs_of_one_star())
+    data = ["--data", _held_out(tmp_path), "--gate-slower", "20", "--gate-max-ece", "1"]
+    assert _run(registry, "promote", "--version", OLD) == Exit.OK
+    candidate = ["promote", "--version", THIRD, "--channel", "candidate", *data]
+    assert _run(registry, *candidate) == Exit.GATE
+    assert "accuracy: 0.333 against 1.000" in capsys.readouterr().err
+    assert _run(registry, *candidate, "--against", "candidate") == Exit.OK, "there is none yet to be worse than"
+    assert _channels(registry) == {"stable": OLD, "candidate": THIRD}
+
+
+def test_publish_copies_what_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "elsewhere"
+    copy = ["publish", "--registry", str(target), "--source", str(TOY_REGISTRY), "--version", "stable"]
+    assert main(copy) == Exit.OK
+    assert (target / TOY_VERSION / "manifest.json").is_file()
+    assert not (target / "channels.json").exists()
+    assert main(copy) == Exit.REGISTRY
+    assert "in the registry already" in capsys.readouterr().err
+
+
+def test_prune_says_what_it_would_do_and_does_it(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add_toy(registry, THIRD)
+    assert _run(registry, "promote", "--version", OLD) == Exit.OK
+    capsys.readouterr()
+    assert _run(registry, "prune", "--keep", "1", "--dry-run") == Exit.OK
+    assert capsys.readouterr().out == f"would remove {NEW}\n"
+    assert _run(registry, "prune", "--keep", "1") == Exit.OK
+    assert sorted(path.parent.name for path in registry.glob("*/manifest.json")) == [OLD, THIRD]
+    assert _run(registry, "prune", "--keep", "0") == Exit.USAGE
+
+
+def test_verify_names_every_fault(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(registry, "promote", "--version", OLD) == Exit.OK
+    assert _run(registry, "verify") == Exit.OK
+    assert "replays 5 golden" in capsys.readouterr().out
+    other = json.loads((registry / NEW / "manifest.json").read_bytes())
+    other["golden"][0]["probabilities"] = [0.2] * 5
+    (registry / NEW / "manifest.json").write_text(json.dumps(other))
+    add_toy(registry, THIRD)
+    (registry / THIRD).rename(registry / "20260105T000000Z-00000005")
+    (registry / OLD / "encoder.tsv").write_text("love\t2\n")
+    assert _run(registry, "verify") == Exit.REGISTRY
+    said = capsys.readouterr().out
+    assert f"{OLD}/encoder.tsv: sha256 differs" in said
+    assert f"{NEW}: golden review 0: probabilities are off" in said
+    assert f"its manifest says {THIRD}" in said
+    assert _run(registry, "verify", "--version", "stable") == Exit.REGISTRY
+    assert _run(registry, "verify", "--version", "nothing") == Exit.REGISTRY
+
+
+def test_list_shows_channels_and_names_the_damaged(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(registry, "promote", "--version", OLD) == Exit.OK
+    (registry / NEW / "manifest.json").write_text("{}")
+    capsys.readouterr()
+    assert _run(registry, "list") == Exit.OK
+    said = capsys.readouterr().out
+    assert "stable" in said
+    assert f"{NEW}/manifest.json: not a manifest" in said
+
+
+@pytest.mark.parametrize("command", ["list", "show", "publish", "promote", "rollback", "history", "prune", "verify"])
+def test_help_teaches_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == Exit.OK
+    assert f"Examples:\n  python -m trainer {command}" in capsys.readouterr().out

@@ -1,0 +1,146 @@
+"""Drift windows: full enough to speak, bounded by count and time, one for each version."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from schemas.bundle import read_bundle
+from schemas.drift import SCRIPT_BINS
+from schemas.manifest import DriftBaseline, Manifest
+from tests.conftest import TOY_REGISTRY, TOY_VERSION
+from tests.doubles import ManualClock
+from worker.drift import Drift, Look
+from worker.metrics import Metrics
+
+BASELINE = DriftBaseline(
+    rating_shares=[0.2] * 5,
+    confidence_edges=[0.5],
+    confidence_shares=[0.5, 0.5],
+    length_edges=[10],
+    length_shares=[0.5, 0.5],
+    unknown_ratio=0.1,
+    script_shares={"latin": 1.0},
+)
+
+
+def manifest(version: str = TOY_VERSION, /, **baseline: object) -> Manifest:
+    toy = read_bundle(TOY_REGISTRY / TOY_VERSION).manifest
+    return toy.model_copy(update={"version": version, "baseline": BASELINE.model_copy(update=baseline)})
+
+
+def look(reviews: int = 100, *, stars: int | None = None, unknown_share: float = 0.1, script: str = "latin") -> Look:
+    """As the baseline, but for what is asked otherwise."""
+    numbers = np.arange(reviews)
+    scripts = np.zeros(len(SCRIPT_BINS), dtype=np.int64)
+    scripts[SCRIPT_BINS.index(script)] = reviews
+    return Look(
+        choices=numbers % 5 if stars is None else np.full(reviews, stars - 1),
+        confidences=np.where(numbers % 2, 0.4, 0.9),
+        lengths=np.where(numbers % 2, 5, 15),
+        unknown=round(unknown_share * 10 * reviews),
+        scripts=scripts,
+    )
+
+
+@pytest.fixture
+def drift(metrics: Metrics, clock: ManualClock) -> Drift:
+    return Drift(metrics, clock, reviews=2000, seconds=3600, least_reviews=500)
+
+
+def index(metrics: Metrics, feature: str, version: str = TOY_VERSION) -> float | None:
+    labels = {"model_version": version, "feature": feature}
+    return metrics.registry.get_sample_value("starstream_drift_psi", labels)
+
+
+def reviews(metrics: Metrics, version: str = TOY_VERSION) -> float | None:
+    return metrics.registry.get_sample_value("starstream_drift_window_reviews", {"model_version": version})
+
+
+def test_few_reviews_say_nothing(drift: Drift, metrics: Metrics) -> None:
+    for _ in range(5):
+        drift.observe(manifest(), look())
+    assert reviews(metrics) == 400, "the block under way is not told yet"
+    assert index(metrics, "stars") is None
+
+
+def test_a_stream_like_the_baseline_has_not_moved(drift: Drift, metrics: Metrics) -> None:
+    for _ in range(20):
+        drift.observe(manifest(), look())
+    for feature in ("stars", "confidence", "length", "unknown_words", "script"):
+        assert index(metrics, feature) == pytest.approx(0, abs=1e-6), feature
+
+
+@pytest.mark.parametrize(
+    ("feature", "moved"),
+    [
+        ("stars", look(stars=5)),
+        ("unknown_words", look(unknown_share=0.6)),
+        ("script", look(script="cyrillic")),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_what_moves_is_told_and_nothing_else(drift: Drift, metrics: Metrics, feature: str, moved: Look) -> None:
+    for _ in range(20):
+        drift.observe(manifest(), moved)
+    for each in ("stars", "confidence", "length", "unknown_words", "script"):
+        value = index(metrics, each)
+        assert value is not None
+        assert (value > 0.25) == (each == feature), each
+
+
+def test_the_window_forgets_by_count(drift: Drift, metrics: Metrics) -> None:
+    for _ in range(30):
+        drift.observe(manifest(), look(stars=1))
+    for _ in range(25):
+        drift.observe(manifest(), look())
+    assert index(metrics, "stars") == pytest.approx(0, abs=1e-6)
+    assert reviews(metrics) == 2000
+
+
+def test_the_window_forgets_by_time(drift: Drift, metrics: Metrics, clock: ManualClock) -> None:
+    for _ in range(10):
+        drift.observe(manifest(), look(stars=1))
+    clock.advance(3601)
+    for _ in range(8):
+        drift.observe(manifest(), look())
+    assert index(metrics, "stars") == pytest.approx(0, abs=1e-6)
+
+
+def test_memory_does_not_grow_with_the_stream(drift: Drift) -> None:
+    for _ in range(500):
+        drift.observe(manifest(), look(37))
+    assert len(drift._windows[TOY_VERSION]) <= 22
+
+
+def test_each_version_is_held_against_its_own_baseline(drift: Drift, metrics: Metrics) -> None:
+    other = manifest("v2", rating_shares=[0.0001, 0.0001, 0.0001, 0.0001, 0.9996])
+    for _ in range(10):
+        drift.observe(manifest(), look(stars=5))
+        drift.observe(other, look(stars=5))
+    assert (index(metrics, "stars") or 0) > 1
+    assert index(metrics, "stars", "v2") == pytest.approx(0, abs=0.01)
+
+
+def test_a_version_that_left_is_forgotten_and_alarms_nobody(drift: Drift, metrics: Metrics) -> None:
+    for _ in range(10):
+        drift.observe(manifest(), look(stars=5))
+    drift.keep({"v2"})
+    assert index(metrics, "stars") == 0
+    assert reviews(metrics) == 0
+    assert drift._windows == {}
+
+
+@pytest.mark.parametrize("baseline", [{"script_shares": {}}, {"rating_shares": [0.5, 0.5]}], ids=["old", "strange"])
+def test_a_baseline_without_a_feature_is_not_watched_for_it(
+    drift: Drift, metrics: Metrics, baseline: dict[str, object]
+) -> None:
+    for _ in range(10):
+        drift.observe(manifest(**baseline), look())
+    assert index(metrics, "script" if "script_shares" in baseline else "stars") is None
+    assert index(metrics, "length") == pytest.approx(0, abs=1e-6)
+
+
+def test_an_empty_batch_is_nothing(drift: Drift) -> None:
+    drift.observe(manifest(), look(0))
+    assert drift._windows == {}

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from kafka.partitioner.default import murmur2 as reference
+
+from worker.sinks.partitions import murmur2, partitions_of
+
+_keys = st.lists(st.binary(max_size=70), min_size=1, max_size=40)
+
+
+@given(keys=_keys)
+def test_a_batch_is_hashed_as_kafka_python_hashes_each_key(keys: list[bytes]) -> None:
+    assert murmur2(keys).tolist() == [reference(key) & 0xFFFFFFFF for key in keys]
+
+
+@given(keys=_keys, count=st.integers(1, 300))
+def test_every_key_has_the_partition_of_the_default_partitioner(keys: list[bytes], count: int) -> None:
+    assert partitions_of(keys, count) == [(reference(key) & 0x7FFFFFFF) % count for key in keys]
+
+
+def test_values_that_apache_kafka_tests_itself_with() -> None:
+    """UtilsTest.testMurmur2 of Apache Kafka."""
+    cases = {
+        b"21": -973932308,
+        b"foobar": -790332482,
+        b"a-little-bit-long-string": -985981536,
+        b"a-little-bit-longer-string": -1486304829,
+        b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+        b"abc": 479470107,
+    }
+    assert murmur2(list(cases)).view("i4").tolist() == list(cases.values())
+
+
+def test_no_keys_have_no_partitions() -> None:
+    assert partitions_of([], 3) == []

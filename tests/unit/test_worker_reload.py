@@ -1,0 +1,303 @@
+"""The reloader: what a channel names is made ready, or refused with its reason, and the old one keeps serving."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TOY_VERSION
+from tests.doubles import ManualClock, MemoryLog
+from tests.fixtures.bundles import FOURTH, SECOND, THIRD, Change, ToyRegistry
+from worker.bundles import read_channels
+from worker.classifier import TfliteClassifier
+from worker.errors import RegistryError
+from worker.health import Health
+from worker.metrics import Metrics
+from worker.models import load_version
+from worker.reload import Registry, Reloader, Watched
+from worker.settings import WorkerSettings
+
+RETRY_S = 300.0
+
+
+class Bench:
+    """A reloader on a registry of its own, looked at by hand."""
+
+    def __init__(self, folder: Path, clock: ManualClock, log: MemoryLog, metrics: Metrics) -> None:
+        self.registry = ToyRegistry(folder / "models")
+        self.clock, self.log, self.metrics = clock, log, metrics
+        self.settings = WorkerSettings(_env_file=None, registry=str(self.registry.root), runtime="litert")
+        self.health = Health(clock, stall_s=120, parts=())
+        self.loads: list[str] = []
+        self.reloader = self.watching("stable", "candidate")
+
+    def watching(self, channel: str | None, shadow_channel: str | None) -> Reloader:
+        self.reloader = Reloader(
+            load_version(self.settings, TOY_VERSION, self.metrics, self.clock),
+            Watched(channel, shadow_channel, 5.0, RETRY_S),
+            Registry(lambda: read_channels(self.settings.registry), self.load),
+            clock=self.clock,
+            metrics=self.metrics,
+            health=self.health,
+            log=self.log,
+        )
+        return self.reloader
+
+    def load(self, version: str) -> TfliteClassifier:
+        self.loads.append(version)
+        loaded = load_version(self.settings, version, self.metrics, self.clock)
+        loaded.warm_up()
+        return loaded
+
+    @property
+    def offered(self) -> list[str | None]:
+        lineup = self.reloader.lineup
+        return [lineup.stable.version, lineup.candidate.version if lineup.candidate else None]
+
+    def count(self, outcome: str, role: str = "stable") -> float | None:
+        value = self.metrics.registry.get_sample_value
+        return value("starstream_model_reloads_total", {"role": role, "outcome": outcome})
+
+
+@pytest.fixture
+def bench(tmp_path: Path, clock: ManualClock, log: MemoryLog, metrics: Metrics) -> Bench:
+    return Bench(tmp_path, clock, log, metrics)
+
+
+def test_nothing_moves_while_the_channel_stands(bench: Bench) -> None:
+    before = bench.reloader.lineup
+    bench.reloader.check()
+    assert bench.reloader.lineup is before
+    assert (bench.loads, bench.log.names) == ([], [])
+
+
+def test_a_version_the_channel_moves_to_is_offered(bench: Bench) -> None:
+    bench.registry.publish(SECOND)
+    bench.reloader.check()
+    assert bench.offered == [TOY_VERSION, None]
+    bench.registry.point("stable", SECOND)
+    bench.reloader.check()
+    assert bench.offered == [SECOND, None]
+    assert bench.health.notes == {}
+
+
+def test_the_one_before_comes_back_from_memory(bench: Bench) -> None:
+    before = bench.reloader.lineup.stable
+    bench.registry.publish(SECOND)
+    bench.registry.point("stable", SECOND)
+    bench.reloader.check()
+    bench.registry.point("stable", TOY_VERSION)
+    bench.reloader.check()
+    assert bench.reloader.lineup.stable is before
+    assert bench.loads == [SECOND]
+
+
+def test_no_more_than_three_versions_are_in_memory(bench: Bench) -> None:
+    for version in (SECOND, THIRD, FOURTH):
+        bench.registry.publish(version)
+    bench.registry.point("candidate", SECOND)
+    bench.reloader.check()
+    bench.registry.point("stable", THIRD)
+    bench.reloader.check()
+    bench.registry.point("stable", FOURTH)
+    bench.reloader.check()
+    assert bench.offered == [FOURTH, SECOND]
+    assert set(bench.reloader._known) == {FOURTH, THIRD, SECOND}
+
+
+def test_a_promoted_candidate_serves_without_another_load(bench: Bench) -> None:
+    bench.registry.publish(SECOND)
+    bench.registry.point("candidate", SECOND)
+    bench.reloader.check()
+    assert bench.offered == [TOY_VERSION, SECOND]
+    candidate = bench.reloader.lineup.candidate
+    bench.registry.point("stable", SECOND)
+    bench.reloader.check()
+    assert bench.offered == [SECOND, None]
+    assert bench.reloader.lineup.stable is candidate
+    assert bench.loads == [SECOND]
+
+
+def spoil_hash(registry: ToyRegistry) -> None:
+    registry.publish(SECOND)
+    registry.corrupt(SECOND)
+
+
+def spoil_file(registry: ToyRegistry) -> None:
+    registry.publish(SECOND)
+    (registry.root / SECOND / "encoder.tsv").unlink()
+
+
+def spoil_manifest(registry: ToyRegistry) -> None:
+    registry.publish(SECOND)
+    path = registry.root / SECOND / "manifest.json"
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def spoil_golden(registry: ToyRegistry) -> None:
+    registry.publish(SECOND)
+    path = registry.root / SECOND / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b'"temperature":1.25', b'"temperature":9.0'))
+
+
+def spoil_labels(registry: ToyRegistry) -> None:
+    registry.publish(SECOND, Change(labels=(0, 1, 2, 3, 4)))
+
+
+def spoil_schema(registry: ToyRegistry) -> None:
+    registry.publish(SECOND, Change(schema_version=2))
+
+
+def spoil_folder(registry: ToyRegistry) -> None:
+    registry.publish(SECOND)
+    (registry.root / SECOND).rename(registry.root / "elsewhere")
+
+
+SPOILED: Mapping[str, tuple[Callable[[ToyRegistry], None], str]] = {
+    "hash": (spoil_hash, "model.tflite: sha256 differs from the manifest"),
+    "file": (spoil_file, "encoder.tsv: No such file"),
+    "manifest": (spoil_manifest, "not a manifest"),
+    "golden": (spoil_golden, "golden review 0: probabilities are off"),
+    "labels": (spoil_labels, "its labels [0, 1, 2, 3, 4] are not the serving [1, 2, 3, 4, 5]"),
+    "schema": (spoil_schema, "schema_version 2, this release reads 1; upgrade"),
+    "folder": (spoil_folder, "manifest.json: No such file"),
+}
+
+
+@pytest.mark.parametrize("role", ["stable", "candidate"])
+@pytest.mark.parametrize(("spoil", "reason"), SPOILED.values(), ids=SPOILED)
+def test_a_bad_version_is_refused_once_with_its_reason(
+    bench: Bench, spoil: Callable[[ToyRegistry], None], reason: str, role: str
+) -> None:
+    spoil(bench.registry)
+    channels = json.dumps({"stable": TOY_VERSION, role: SECOND})
+    (bench.registry.root / "channels.json").write_text(channels, encoding="utf-8")
+    for _ in range(3):
+        bench.reloader.check()
+        bench.clock.advance(5)
+        bench.health.beat()
+    assert bench.offered == [TOY_VERSION, None]
+    assert bench.loads == [SECOND]
+    assert bench.count("refused", role) == 1
+    assert bench.log.names == ["model_refused"]
+    (event,) = bench.log.events
+    assert (event.level, event.fields["serving"], event.fields["model_version"]) == (logging.ERROR, TOY_VERSION, SECOND)
+    assert reason in str(event.fields["reason"])
+    assert reason in bench.health.notes[role]
+    assert bench.health.reasons == {}, "refusing a bundle makes no worker unready"
+    assert bench.metrics.registry.get_sample_value("starstream_model_refused", {"role": role}) == 1
+
+
+def test_a_refused_version_is_tried_again_after_a_pause(bench: Bench) -> None:
+    bench.registry.publish(SECOND)
+    bench.registry.corrupt(SECOND)
+    bench.registry.point("stable", SECOND)
+    bench.reloader.check()
+    bench.registry.corrupt(SECOND)  # flips the byte back
+    bench.clock.advance(RETRY_S - 1)
+    bench.reloader.check()
+    assert bench.offered == [TOY_VERSION, None]
+    bench.clock.advance(1)
+    bench.reloader.check()
+    assert bench.offered == [SECOND, None]
+    assert bench.health.notes == {}
+    assert bench.metrics.registry.get_sample_value("starstream_model_refused", {"role": "stable"}) == 0
+
+
+def test_a_refused_version_is_tried_again_when_the_channel_moves_back_to_it(bench: Bench) -> None:
+    bench.registry.publish(SECOND)
+    bench.registry.corrupt(SECOND)
+    bench.registry.point("stable", SECOND)
+    bench.reloader.check()
+    bench.registry.point("stable", TOY_VERSION)
+    bench.reloader.check()
+    assert bench.health.notes == {}
+    bench.registry.corrupt(SECOND)
+    bench.registry.point("stable", SECOND)
+    bench.reloader.check()
+    assert bench.offered == [SECOND, None]
+
+
+def test_an_unreachable_registry_is_counted_and_said_once(bench: Bench) -> None:
+    bench.registry.hide()
+    for _ in range(3):
+        bench.reloader.check()
+    assert bench.offered == [TOY_VERSION, None]
+    assert bench.count("unreachable") == 3
+    assert bench.log.names == ["registry_unreachable"]
+    assert bench.health.notes["registry"].startswith(f"WORKER_REGISTRY={bench.registry.root}: no bundle there")
+    assert bench.metrics.registry.get_sample_value("starstream_registry_reachable") == 0
+    bench.registry.bring_back()
+    bench.reloader.check()
+    assert bench.log.names == ["registry_unreachable", "registry_reachable"]
+    assert bench.health.notes == {}
+    assert bench.metrics.registry.get_sample_value("starstream_registry_reachable") == 1
+
+
+def test_a_registry_that_goes_away_during_a_fetch_refuses_nothing(bench: Bench) -> None:
+    bench.registry.publish(SECOND)
+    bench.registry.point("stable", SECOND)
+    whole, answers = bench.load, [RegistryError("connection reset")]
+
+    def load(version: str) -> TfliteClassifier:
+        if answers:
+            raise answers.pop()
+        return whole(version)
+
+    bench.reloader._registry = Registry(lambda: read_channels(bench.settings.registry), load)
+    bench.reloader.check()
+    assert bench.offered == [TOY_VERSION, None]
+    assert (bench.count("refused"), bench.count("unreachable")) == (0, 1)
+    bench.reloader.check()
+    assert bench.offered == [SECOND, None]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"candidate": "x"}', "\xff"])
+def test_channels_that_say_nothing_change_nothing(bench: Bench, content: str) -> None:
+    (bench.registry.root / "channels.json").write_text(content, encoding="latin-1")
+    bench.reloader.check()
+    assert bench.offered == [TOY_VERSION, None]
+    assert "registry" in bench.health.notes
+
+
+def test_whatever_a_file_system_raises_the_watch_goes_on(bench: Bench) -> None:
+    def broken() -> Mapping[str, str]:
+        raise KeyError("a package of somebody else")
+
+    bench.reloader._registry = Registry(broken, bench.load)
+    bench.reloader.check()
+    assert bench.offered == [TOY_VERSION, None]
+    assert "KeyError" in bench.health.notes["registry"]
+
+
+def test_a_pinned_version_stays_whatever_the_channel_says(bench: Bench) -> None:
+    reloader = bench.watching(None, "candidate")
+    bench.registry.publish(SECOND)
+    bench.registry.point("stable", SECOND)
+    bench.registry.point("candidate", SECOND)
+    reloader.check()
+    assert bench.offered == [TOY_VERSION, SECOND]
+
+
+def test_no_shadow_channel_no_candidate(bench: Bench) -> None:
+    reloader = bench.watching("stable", None)
+    bench.registry.publish(SECOND)
+    bench.registry.point("candidate", SECOND)
+    reloader.check()
+    assert bench.offered == [TOY_VERSION, None]
+    assert bench.loads == []
+
+
+def test_a_promotion_is_not_held_up_by_a_candidate_that_cannot_be_had(bench: Bench) -> None:
+    bench.registry.publish(SECOND)
+    bench.registry.publish(THIRD)
+    bench.registry.corrupt(THIRD)
+    bench.registry.point("candidate", THIRD)
+    bench.registry.point("stable", SECOND)
+    bench.reloader.check()
+    assert bench.offered == [SECOND, None]
+    assert bench.count("refused", "candidate") == 1

@@ -1,0 +1,94 @@
+"""The flags of `collect`.
+
+Owns their names, limits and help, and what `--since` means. `collect` acts on them.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+HOW = "a number with s, m, h, d or w (30d), an ISO 8601 time (UTC when it names no zone), or all"
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+
+
+class CollectSettings(BaseModel):
+    r"""Build a training file from what flowed through Kafka: texts with their authors' own stars.
+
+    Reads the topics from `--since` to where they end now, without a consumer group: no worker notices. A review's
+    stars are its `score`, or those of a later {"review_id": ..., "score": ...} on any of the topics; the last word
+    wins. Deleted reviews (tombstones) are left out, and texts that say the same in other punctuation are one.
+
+    Examples:
+      python -m trainer collect --bootstrap-servers kafka:9092 --out labelled.csv
+      python -m trainer collect --bootstrap-servers kafka:9092 --topic reviews --topic reviews.feedback --since 30d \
+          --out labelled.csv && python -m trainer train --data labelled.csv --warm-start stable --channel candidate
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    bootstrap_servers: Annotated[
+        list[str], Field(min_length=1, description="host:port of a broker; repeat, or separate with commas.")
+    ]
+    topic: Annotated[list[Topic], Field(min_length=1, description="Reviews or feedback; repeat for more topics.")] = [
+        "reviews",
+        "reviews.feedback",
+    ]
+    out: Annotated[Path, Field(description="CSV to write: content, score, review_id, app_id, at.")]
+    since: Annotated[str, Field(description=f"How far back: {HOW}.")] = "30d"
+    labels: Annotated[list[int], Field(description="Stars allowed, others are bad. Default: any whole number.")] = []
+    min_reviews: Annotated[int, Field(ge=1, description="Fewer are an error, exit code 3, and no file.")] = 1
+    patience_s: Annotated[float, Field(gt=0, description="Give up after so many seconds without an answer.")] = 30.0
+    security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], Field(description="As the brokers listen.")
+    ] = "PLAINTEXT"
+    sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None, Field(description="With SASL_*.")
+    ] = None
+    sasl_username: Annotated[str | None, Field(description="With SASL_*.")] = None
+    sasl_password_file: Annotated[Path | None, Field(description="File that holds the password; never a flag.")] = None
+    ssl_cafile: Annotated[Path | None, Field(description="Certificates to trust, PEM.")] = None
+    ssl_certfile: Annotated[Path | None, Field(description="The client's certificate, PEM.")] = None
+    ssl_keyfile: Annotated[Path | None, Field(description="Its key, PEM.")] = None
+
+    @field_validator("bootstrap_servers", mode="after")
+    @classmethod
+    def _separate(cls, value: list[str]) -> list[str]:
+        return [part.strip() for each in value for part in each.split(",") if part.strip()]
+
+    @field_validator("since", mode="after")
+    @classmethod
+    def _understood(cls, value: str) -> str:
+        start_of(value, datetime.now(UTC))
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        named = (self.sasl_mechanism, self.sasl_username, self.sasl_password_file)
+        if self.security_protocol.startswith("SASL_") and None in named:
+            needed = "sasl-mechanism, sasl-username and sasl-password-file"
+            raise ValueError(f"security-protocol {self.security_protocol}: needs {needed}")
+        return self
+
+
+def start_of(since: str, now: datetime) -> datetime | None:
+    """Return the time that `--since` means, None for all there is.
+
+    Raises:
+        ValueError: it is none of `HOW`.
+    """
+    if since == "all":
+        return None
+    found = re.fullmatch(r"(\d{1,6})([smhdw])", since)
+    if found is not None:
+        return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
+    try:
+        time = datetime.fromisoformat(since)
+    except ValueError as error:
+        raise ValueError(f"{since!r} is not {HOW}") from error
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)

@@ -1,0 +1,37 @@
+"""From `--registry` to a registry: a folder, or an fsspec URL.
+
+Owns the schemes and what to install for each. Credentials come from each client's own environment (`AWS_*` for S3).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from trainer.errors import RegistryError
+from trainer.local_store import LocalFolder
+from trainer.object_store import ObjectStore
+from trainer.registry import Registry
+
+PACKAGES = {"s3": "pip install 'starstream[s3]'", "gs": "pip install gcsfs", "abfs": "pip install adlfs"}
+
+
+def open_registry(location: str) -> Registry:
+    """Return the registry that a setting means: a folder, `s3://bucket/path`, or another fsspec URL.
+
+    Raises:
+        RegistryError: the URL is not understood, or its package is not installed; names the package.
+    """
+    scheme = location.partition("://")[0] if "://" in location else "file"
+    try:
+        files, root = fsspec.core.url_to_fs(location)
+    except ImportError as error:
+        how = PACKAGES.get(scheme, "install its fsspec package")
+        raise RegistryError(f"registry {location}: {scheme}:// needs a package that is not here: {how}") from error
+    except ValueError as error:
+        raise RegistryError(f"registry {location}: {error}; use a folder or s3://bucket/path") from error
+    if isinstance(files, LocalFileSystem):
+        return Registry(LocalFolder(Path(location.removeprefix("file://"))))
+    return Registry(ObjectStore(files, str(root)))

@@ -1,0 +1,292 @@
+"""The commands that look after a registry: `list`, `show`, `publish`, `promote`, `rollback`, `history`, `prune` ...
+
+Owns what they print and the order of their checks. Never imports TensorFlow, so they start at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import version as installed
+from typing import Any
+
+from pydantic import BaseModel
+from rich.table import Table
+
+from schemas.bundle import MANIFEST_FILE, BundleError, InterpreterFactory
+from schemas.inference import Interpreter
+from schemas.manifest import Manifest
+from trainer.errors import Exit, GateError
+from trainer.history import Change, Why, rollback_target
+from trainer.location import open_registry
+from trainer.registry import Registry, check_channel
+from trainer.registry_settings import (
+    HistorySettings,
+    ListSettings,
+    PromoteSettings,
+    PruneSettings,
+    PublishSettings,
+    RollbackSettings,
+    ShowSettings,
+    VerifySettings,
+)
+
+RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
+
+
+def list_versions(settings: ListSettings) -> int:
+    """Print the versions; one whose manifest cannot be read is named as damaged."""
+    from trainer.console import Screen
+
+    registry = open_registry(settings.registry)
+    channels = registry.channels()
+    table = Table()
+    for column in ("version", "channels", "cell", "variant", "accuracy", "macro_f1", "mae", "qwk", "reviews"):
+        table.add_column(column, no_wrap=True)
+    damaged = []
+    for version in reversed(registry.versions()):
+        pointing = ", ".join(sorted(name for name, to in channels.items() if to == version))
+        try:
+            manifest = registry.manifest(version)
+        except BundleError as error:
+            damaged.append(str(error))
+            table.add_row(version, pointing, "damaged")
+            continue
+        figures = [_figure(manifest, name) for name in ("accuracy", "macro_f1", "mae", "qwk")]
+        table.add_row(version, pointing, manifest.cell, manifest.variant, *figures, str(manifest.data.rows))
+    screen = Screen()
+    screen.result(table if table.row_count else "no version yet; publish one with `train`")
+    for line in damaged:
+        screen.result(line)
+    return Exit.OK
+
+
+def show(settings: ShowSettings) -> int:
+    """Print a manifest."""
+    from trainer.console import Screen
+
+    registry = open_registry(settings.registry)
+    manifest = registry.bundle(registry.resolve(settings.version)).manifest
+    if settings.raw:
+        sys.stdout.write(manifest.model_dump_json(indent=2) + "\n")
+        return Exit.OK
+    table = Table("of", "what", title=manifest.version)
+    for name, value in _summary(manifest).items():
+        table.add_row(name, value)
+    Screen().result(table)
+    return Exit.OK
+
+
+def publish(settings: PublishSettings) -> int:
+    """Copy a version that serves, with its training weights where there are any."""
+    from trainer.runtime import open_interpreter
+
+    source, target = open_registry(settings.source), open_registry(settings.registry)
+    version = source.resolve(settings.version)
+    bundle = source.bundle(version)
+    bundle.load(open_interpreter)
+    with source.folder(version) as folder:
+        files = {name: (folder / name).read_bytes() for name in [*bundle.manifest.files, MANIFEST_FILE]}
+    target.publish(version, files, source.weights(version))
+    sys.stdout.write(f"published {version} in {settings.registry}; no channel moved\n")
+    return Exit.OK
+
+
+def promote(settings: PromoteSettings) -> int:
+    """Point a channel at a version: at once, or when the gate passes on `data`."""
+    from trainer.runtime import open_interpreter
+
+    check_channel(settings.channel)
+    registry = open_registry(settings.registry)
+    version = registry.resolve(settings.version)
+    registry.bundle(version).load(open_interpreter)  # a channel never moves to what cannot serve
+    expected = registry.channels().get(settings.channel)
+    refusals = _refusals(registry, version, settings)
+    if refusals and not settings.force:
+        raise GateError(f"{settings.channel} stays where it is: {'; '.join(refusals)}. --force moves it all the same")
+    why = Why(action="promote", message=settings.message, forced=bool(refusals), refusals=refusals)
+    _say_moved(registry.point(settings.channel, version, why, expected))
+    return Exit.OK
+
+
+def rollback(settings: RollbackSettings) -> int:
+    """Point a channel back."""
+    registry = open_registry(settings.registry)
+    _say_moved(registry.rollback(settings.channel, Why(action="rollback", message=settings.message)))
+    return Exit.OK
+
+
+def history(settings: HistorySettings) -> int:
+    """Print the changes, newest first."""
+    from trainer.console import Screen
+
+    registry = open_registry(settings.registry)
+    everything = registry.history()
+    found = [change for change in reversed(everything) if settings.channel in {None, change.channel}]
+    if settings.json_lines:
+        for change in found:
+            sys.stdout.write(change.model_dump_json() + "\n")
+        return Exit.OK
+    screen = Screen()
+    table = Table("when", "who", "channel", "from", "to", "how", "why")
+    for change in found:
+        how = f"{change.action}, forced" if change.forced else change.action
+        said = "; ".join([*([change.message] if change.message else []), *change.refusals])
+        was = change.before.get(change.channel, "")
+        table.add_row(change.at, change.by, change.channel, was, change.version, how, said)
+    screen.result(table if found else "no channel has moved yet")
+    channels = registry.channels()
+    if everything and channels != everything[-1].after:
+        screen.result("channels.json differs from the last change: it was edited by hand, or a change is under way")
+    for channel in sorted(channels):
+        target = rollback_target(everything, channel)
+        screen.result(f"{channel}: {channels[channel]}; a rollback goes to {target or 'nothing'}")
+    return Exit.OK
+
+
+def prune(settings: PruneSettings) -> int:
+    """Remove what nothing refers to."""
+    registry = open_registry(settings.registry)
+    found = registry.prunable(settings.keep)
+    for name in found:
+        removed = settings.dry_run or registry.remove(name)
+        said = "would remove" if settings.dry_run else "removed" if removed else "kept, a channel came to need it:"
+        sys.stdout.write(f"{said} {name}\n")
+    if not found:
+        sys.stdout.write(f"nothing to remove: {len(registry.versions())} versions\n")
+    return Exit.OK
+
+
+def verify(settings: VerifySettings) -> int:
+    """Load versions as workers do."""
+    from trainer.console import Screen
+
+    registry = open_registry(settings.registry)
+    runtimes = _runtimes()
+    versions = [registry.resolve(settings.version)] if settings.version else registry.versions()
+    table = Table("version", "hashes", *runtimes)
+    faults = []
+    for version in versions:
+        cells, found = _verified(registry, version, runtimes)
+        table.add_row(version, *cells)
+        faults += found
+    for channel, version in registry.channels().items():
+        if version not in registry.versions():
+            faults.append(f"{channel} points at {version}, which is not in the registry")
+    screen = Screen()
+    screen.result(table)
+    for line in faults:
+        screen.result(line)
+    absent = ", ".join(sorted(set(RUNTIMES) - set(runtimes)))
+    if absent:
+        screen.say(f"not tried, for it is not installed: {absent}")
+    return Exit.REGISTRY if faults else Exit.OK
+
+
+def _verified(
+    registry: Registry, version: str, runtimes: Mapping[str, InterpreterFactory]
+) -> tuple[list[str], list[str]]:
+    try:
+        bundle = registry.bundle(version)
+    except BundleError as error:
+        return ["wrong", *[""] * len(runtimes)], [str(error)]
+    if bundle.version != version:
+        said = f"{version}: its manifest says {bundle.version}; publish the bundle again"
+        return ["wrong", *[""] * len(runtimes)], [said]
+    cells, faults = ["right"], []
+    for runtime, factory in runtimes.items():
+        try:
+            bundle.load(factory)
+        except BundleError as error:
+            cells.append("refused")
+            faults.append(f"{runtime}: {error}")
+        else:
+            cells.append(f"replays {len(bundle.manifest.golden)} golden")
+    return cells, faults
+
+
+def _runtimes() -> dict[str, InterpreterFactory]:
+    """Return what makes interpreters, for every TFLite runtime that is installed."""
+    found: dict[str, InterpreterFactory] = {}
+    for name, module_name in RUNTIMES.items():
+        try:
+            module: Any = importlib.import_module(module_name)
+        except ImportError:
+            continue
+
+        def interpreter(model: bytes, make: Any = module.Interpreter) -> Interpreter:
+            made: Interpreter = make(model_content=model, num_threads=1)
+            return made
+
+        found[f"{name} {installed(name)}"] = interpreter
+    return found
+
+
+def _refusals(registry: Registry, version: str, settings: PromoteSettings) -> list[str]:
+    """Return why the channel should not move: the gate's rows with data, another label set without."""
+    from trainer.console import Screen, verdict_table
+    from trainer.gate import Contender, other_labels
+    from trainer.judge import labelled
+    from trainer.publication import contender, serving_now, verdict_on
+
+    manifest = registry.manifest(version)
+    labels, rival = manifest.decision.labels, settings.rival(settings.channel)
+    if settings.data:
+        part = labelled(settings.evaluation(), manifest)
+        new = contender(registry, version, part, labels)
+        assert isinstance(new, Contender)  # noqa: S101 - the labels are its own
+        verdict = verdict_on(new, serving_now(registry, rival, part, labels), labels, part.texts, settings)
+    else:
+        current = _labels(registry, registry.channels().get(rival))
+        if current is None or current == labels:
+            return []
+        verdict = other_labels(labels, current)
+    screen = Screen()
+    screen.result(verdict_table(f"may {settings.channel} move to {version}?", verdict))
+    for note in verdict.notes:
+        screen.result(note)
+    return verdict.refusals
+
+
+def _labels(registry: Registry, version: str | None) -> list[int] | None:
+    try:
+        return None if version is None else registry.manifest(version).decision.labels
+    except BundleError:
+        return None  # a damaged version must not keep a sound one from replacing it
+
+
+def _say_moved(change: Change) -> None:
+    sys.stdout.write(f"{change}{', forced' if change.forced else ''}\n")
+
+
+def _figure(manifest: Manifest, name: str) -> str:
+    return f"{manifest.metrics[name]:.3f}" if name in manifest.metrics else ""
+
+
+def _summary(manifest: Manifest) -> dict[str, str]:
+    counts = ", ".join(f"{label}: {count}" for label, count in manifest.data.label_counts.items())
+    return {
+        "created": manifest.created_at,
+        "model": f"{manifest.cell}, {manifest.variant}",
+        "labels": ", ".join(map(str, manifest.decision.labels)),
+        "encoder": manifest.encoder.model_dump_json(),
+        "temperature": f"{manifest.decision.temperature:g}",
+        "data": f"{manifest.data.rows} reviews of {', '.join(manifest.data.files)} ({counts})",
+        "split": f"{manifest.data.train_rows} / {manifest.data.validation_rows} / {manifest.data.test_rows}",
+        **{name: f"{value:.3f}" for name, value in manifest.metrics.items()},
+        "files": ", ".join(f"{name} ({found.size_bytes} bytes)" for name, found in manifest.files.items()),
+        "toolchain": ", ".join(f"{name} {version}" for name, version in manifest.toolchain.items()),
+    }
+
+
+COMMANDS: dict[type[BaseModel], Callable[[Any], int]] = {
+    ListSettings: list_versions,
+    ShowSettings: show,
+    PublishSettings: publish,
+    PromoteSettings: promote,
+    RollbackSettings: rollback,
+    HistorySettings: history,
+    PruneSettings: prune,
+    VerifySettings: verify,
+}

@@ -1,0 +1,192 @@
+"""A warm start: a new network that begins with a published version's weights and words.
+
+Owns the training weights beside a bundle (`weights/<version>.npz`, no pickles, hashed in the manifest; no worker reads
+them), the vocabulary that grows by new words, and what of an earlier run's settings must stay the same: the shapes,
+the way text becomes ids, and the split, or texts that were learned would be held out.
+
+New words start from word vectors of the new texts, moved into the old embedding's space by the linear map that fits
+the words both have best (Mikolov, Le & Sutskever 2013, "Exploiting Similarities among Languages").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from schemas.encoding import DROPPED, FIRST_WORD_ID, Encoder
+from schemas.manifest import Manifest
+from trainer.errors import RegistryError, WarmStartError
+from trainer.fit import plan
+from trainer.normalise import Reference
+from trainer.registry import Registry, weights_file
+from trainer.settings import TrainSettings
+from trainer.vectors import RANDOM_SCALE, word_vectors
+from trainer.vocabulary import Vocabulary, learn, linguistics
+
+Floats = npt.NDArray[np.float32]
+
+SHAPES = ("cell", "bidirectional", "units", "embedding")
+WORDS = ("normalise", "stop_words", "head_share", "squeeze", "unknown_buckets")
+SPLIT = ("seed", "validation_share", "test_share")
+SHORTER = 2  # times fewer passes: by validation as good as all of them from nothing, see "Warm start" in README.md
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a version brings to a warm start.
+
+    Attributes:
+        version: its name.
+        manifest: its manifest.
+        table: surface -> id.
+        arrays: the network's weights, by layer and place.
+    """
+
+    version: str
+    manifest: Manifest
+    table: Mapping[str, int]
+    arrays: Mapping[str, Floats]
+
+
+def weights_bytes(network: keras.Model) -> bytes:
+    """Return every weight of the trained network, before it is joined, as an `.npz` without pickles."""
+    arrays = {f"{layer.name}.{at}": array for layer in network.layers for at, array in enumerate(layer.get_weights())}
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: array for name, array in arrays.items() if array.dtype == np.float32})
+    return buffer.getvalue()
+
+
+def read_start(registry: Registry, name: str) -> Start:
+    """Read a version, or what a channel points at, with its weights.
+
+    Raises:
+        RegistryError: there is no such version, or it has no weights, or they are not what its manifest says.
+        BundleError: the bundle is damaged.
+    """
+    version = registry.resolve(name)
+    bundle = registry.bundle(version)
+    said = bundle.manifest.training.get("weights", {})
+    content = registry.weights(version) if said else None
+    if content is None:
+        raise RegistryError(f"{version} has no training weights ({weights_file(version)}); train without --warm-start")
+    if hashlib.sha256(content).hexdigest() != said["sha256"]:
+        raise RegistryError(f"{weights_file(version)}: sha256 differs from the manifest; train without --warm-start")
+    with np.load(io.BytesIO(content), allow_pickle=False) as found:
+        arrays = {key: np.asarray(found[key], dtype=np.float32) for key in found.files}
+    return Start(version, bundle.manifest, bundle.table, arrays)
+
+
+def adopted(settings: TrainSettings, start: Start) -> TrainSettings:
+    """Return the settings with what must be as it was.
+
+    Raises:
+        WarmStartError: a flag asks for something else; names it and the value.
+    """
+    before = start.manifest.training["settings"]
+    given = settings.model_fields_set
+    update: dict[str, Any] = {}
+    for name in (*SHAPES, *WORDS, *SPLIT):
+        if name in given and getattr(settings, name) != before[name]:
+            flag = name.replace("_", "-")
+            raise WarmStartError(
+                f"--{flag} {getattr(settings, name)}: {start.version} has {before[name]}; leave it out, "
+                "or train without --warm-start"
+            )
+        update[name] = before[name]
+    if bool(settings.test_data) != bool(before["test_data"]):
+        with_test, without = ("this run", start.version) if settings.test_data else (start.version, "this run")
+        raise WarmStartError(
+            f"--test-data: {with_test} has an official test and {without} has none, so held-out texts may have been "
+            "learned; use the same, or train without --warm-start"
+        )
+    update["max_tokens"] = settings.max_tokens or start.manifest.encoder.max_tokens
+    return settings.model_copy(update=update)
+
+
+def shortened(settings: TrainSettings, rows: int) -> TrainSettings:
+    """Return the settings with fewer passes over so many training rows, when none are given."""
+    return settings.model_copy(update={"epochs": settings.epochs or max(plan(settings, rows).epochs // SHORTER, 1)})
+
+
+def require_labels(start: Start, labels: Sequence[int]) -> None:
+    """Refuse data with other labels than the version's.
+
+    Raises:
+        WarmStartError: naming both.
+    """
+    before = start.manifest.decision.labels
+    if list(labels) != before:
+        raise WarmStartError(
+            f"the data has the scores {', '.join(map(str, labels))}, {start.version} has "
+            f"{', '.join(map(str, before))}; name the ones to keep with --labels, or train without --warm-start"
+        )
+
+
+def grown(texts: Sequence[str], settings: TrainSettings, unlabelled: Sequence[str], start: Start) -> Vocabulary:
+    """Return the version's vocabulary with the new words behind it; known words keep their ids.
+
+    Raises:
+        CorpusError: NLTK's lists are needed and missing.
+    """
+    fresh = learn(texts, settings, unlabelled)
+    base, dropped = linguistics(settings)
+    surfaces = [surface for surface, token_id in start.table.items() if token_id != DROPPED]
+    ids = {base(surface): start.table[surface] for surface in surfaces}
+    by_id = sorted(fresh.reference.ids.items(), key=lambda item: item[1])
+    new = [form for form, _ in by_id if form not in ids]
+    room = max(settings.vocabulary_size - len(ids), 0)
+    first = max(ids.values(), default=FIRST_WORD_ID - 1) + 1
+    ids |= {form: at for at, form in enumerate(new[:room], start=first)}
+    lexicon = fresh.reference.lexicon | frozenset(surfaces)
+    table = {surface: ids[form] for surface in sorted(lexicon) if (form := base(surface)) in ids}
+    table.update(dict.fromkeys(dropped, DROPPED))
+    encoder = settings.encoder(fresh.settings.max_tokens)
+    return Vocabulary(encoder, table, Reference(encoder, lexicon, dropped, ids, base))
+
+
+def warm_embedding(vocabulary: Vocabulary, texts: Sequence[str], settings: TrainSettings, start: Start) -> Floats:
+    """Return what the embedding starts from, `float32[V, D]`: the version's rows, and rows for the new words."""
+    old_encoder = Encoder(start.manifest.encoder, start.table)
+    old = _array(start, "embedding.0", (old_encoder.size, settings.embedding))
+    encoder = vocabulary.encoder()
+    known = old_encoder.first_bucket
+    found = np.random.default_rng(settings.seed).normal(0, RANDOM_SCALE, (encoder.size, settings.embedding))
+    embedding = found.astype(np.float32)
+    embedding[:known] = old[:known]
+    embedding[encoder.first_bucket :] = old[known:]
+    if encoder.first_bucket > known and settings.vectors:
+        whole = Encoder(vocabulary.settings.model_copy(update={"max_tokens": 4096}), vocabulary.table)
+        ids, vectors = word_vectors((whole.encode(text) for text in texts), encoder.size, settings.embedding)
+        shared = ids < known
+        added = (ids >= known) & (ids < encoder.first_bucket)
+        if shared.sum() > 2 * vectors.shape[1]:
+            moved, *_ = np.linalg.lstsq(vectors[shared], old[ids[shared]], rcond=None)
+            embedding[ids[added]] = vectors[added] @ moved
+    return embedding
+
+
+def set_weights(network: keras.Model, start: Start) -> None:
+    """Give the layers behind the embedding the version's weights.
+
+    Raises:
+        RegistryError: a weight is missing or has another shape.
+    """
+    for layer in network.layers:
+        if layer.name != "embedding" and any(key.startswith(f"{layer.name}.") for key in start.arrays):
+            shapes = [array.shape for array in layer.get_weights()]
+            layer.set_weights([_array(start, f"{layer.name}.{at}", shape) for at, shape in enumerate(shapes)])
+
+
+def _array(start: Start, name: str, shape: tuple[int, ...]) -> Floats:
+    found = start.arrays.get(name)
+    if found is None or found.shape != shape:
+        there = "nothing" if found is None else str(found.shape)
+        raise RegistryError(f"{weights_file(start.version)}: {name}: {there}, expected {shape}; train without it")
+    return found
