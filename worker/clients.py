@@ -33,7 +33,7 @@ def make_source(settings: WorkerSettings, *, instance_id: str | None, metrics: M
         SettingsError: that client is not installed.
         ServiceError: the brokers do not answer or refuse.
     """
-    if _is_confluent(settings):
+    if require_client(settings) == "confluent":
         from worker.confluent.source import ConfluentSource
 
         return ConfluentSource(settings, instance_id=instance_id, metrics=metrics, clock=clock)
@@ -55,7 +55,7 @@ def make_delivery(settings: WorkerSettings, source: GroupSource, transactional_i
         SettingsError: the client is not installed.
         ServiceError: the brokers do not answer or refuse.
     """
-    if _is_confluent(settings):
+    if require_client(settings) == "confluent":
         from worker.confluent.delivery import ConfluentAtLeastOnce, ConfluentExactlyOnce
 
         if settings.delivery == "at_least_once":
@@ -69,12 +69,15 @@ def make_delivery(settings: WorkerSettings, source: GroupSource, transactional_i
     return ExactlyOnce(settings, source, transactional_id, log)
 
 
-def _is_confluent(settings: WorkerSettings) -> bool:
-    if settings.kafka_client != "confluent":
-        return False
-    if find_spec("confluent_kafka") is None:
+def require_client(settings: WorkerSettings) -> str:
+    """Return the name of the client, if it is installed.
+
+    Raises:
+        SettingsError: it is not; the message names the extra.
+    """
+    if settings.kafka_client == "confluent" and find_spec("confluent_kafka") is None:
         raise SettingsError(
             "WORKER_KAFKA_CLIENT=confluent: the package confluent-kafka is not installed; "
             "pip install 'starstream[confluent]', or leave the variable at kafka-python"
         )
-    return True
+    return settings.kafka_client

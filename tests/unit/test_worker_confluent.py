@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from tests.doubles import ManualClock, MemoryLog
 from worker import clients
 from worker.clients import make_source
-from worker.confluent.client import FENCED, PERMANENT, Errors, client_config, translate, translated
-from worker.confluent.delivery import producer_config
+from worker.confluent.client import FENCED, PERMANENT, Errors, bounded, translate, translated
 from worker.confluent.group import Ownership, require_member
-from worker.confluent.source import consumer_config
+from worker.confluent.options import client_config, consumer_config, producer_config
 from worker.confluent.topics import TopicIds
 from worker.confluent.watch import Watch
 from worker.errors import FencedError, PermanentError, SettingsError, TransientError
@@ -112,6 +112,22 @@ def test_any_other_end_of_the_client_is_permanent() -> None:
         errors.raise_final("poll")
 
 
+def test_a_call_that_never_returns_is_given_up() -> None:
+    never = threading.Event()
+    with pytest.raises(TransientError, match=r"commit: no answer in 0\.05 s"):
+        bounded(lambda: setattr(never, "waited", never.wait(20)), 0.05, "commit")
+    never.set()
+
+
+def test_a_bounded_call_raises_what_it_raises() -> None:
+    def refused() -> None:
+        raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION))
+
+    with pytest.raises(KafkaException):
+        bounded(refused, 20, "commit")
+    bounded(lambda: None, 20, "commit")
+
+
 def test_every_setting_of_the_connection_reaches_librdkafka(tmp_path: Path) -> None:
     """Each setting that changes the other client's options changes this one's; librdkafka takes them all."""
     pem = tmp_path / "some.pem"
@@ -195,7 +211,7 @@ def test_the_token_of_a_login_is_the_one_set() -> None:
 def test_librdkafka_takes_every_option(more: dict[str, Any], metrics: Metrics, clock: ManualClock) -> None:
     """It refuses names it does not know, and values that contradict one another, when a client is made."""
     chosen = settings(kafka_bootstrap_servers=["127.0.0.1:1"], **more)
-    Consumer(consumer_config(chosen, "static", Errors(), Watch(metrics, clock))).close()
+    Consumer(consumer_config(chosen, "static", Errors(), Watch(metrics, clock).take_statistics)).close()
     for transactional_id in (None, "a-name"):
         assert isinstance(Producer(producer_config(chosen, transactional_id, Errors())), Producer)
 

@@ -1,20 +1,18 @@
-"""What the adapters on confluent-kafka share: librdkafka's options from our settings, and its errors translated.
+"""What the adapters on confluent-kafka share: librdkafka's errors translated, and waits that end.
 
 Owns the one place where librdkafka's error codes become ours (`test_librdkafka_errors_are_all_translated` walks them).
-The figures behind each option are in worker/README.md.
+`options` is where a client's behaviour is set.
 """
 
 from __future__ import annotations
 
-import logging
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
-from pydantic import SecretStr
 
 from worker.errors import FencedError, PermanentError, ServiceError, TransientError
 from worker.kafka_client import connecting
@@ -38,10 +36,6 @@ PERMANENT: Final[frozenset[int]] = frozenset(
 # Another process has this worker's identity; going on would be a fight.
 FENCED: Final[frozenset[int]] = frozenset({KafkaError.FENCED_INSTANCE_ID})
 _FENCED_WORDS: Final = tuple(KafkaError(code).str() for code in FENCED)  # all that a fatal error tells of its cause
-_METADATA_MS: Final = (
-    10_000  # a topic created late, or grown, is read after so long; the client's own 5 minutes is an outage
-)
-_TOKEN_LIFE_S: Final = 3600.0  # of a token, which the settings do not tell: the same one is handed out again by then
 _ASK_S: Final = 1.0  # a signal is seen in time, and a refused login at once
 
 
@@ -134,6 +128,31 @@ def await_brokers(client: Any, serve: Callable[[], object], errors: Errors, sett
             return
 
 
+def bounded(call: Callable[[], None], limit_s: float, doing: str) -> None:
+    """Make a call of the client that may never return, whatever its own time-out; what it raises is raised.
+
+    One that did not return in time is left behind on its thread: nothing may be done with that client any more.
+
+    Raises:
+        TransientError: it did not return in time.
+    """
+    raised: list[KafkaException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except KafkaException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="bounded", daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if thread.is_alive():
+        raise TransientError("kafka", f"{doing}: no answer in {limit_s:g} s")
+    if raised:
+        raise raised[0]
+
+
 def missing_topic(client: Any, topic: str, timeout_s: float) -> str | None:
     """Return why a topic can not be used; None when it can.
 
@@ -144,46 +163,3 @@ def missing_topic(client: Any, topic: str, timeout_s: float) -> str | None:
     if found is None:
         return "no such topic"
     return None if found.error is None else str(found.error.str())
-
-
-def client_config(settings: WorkerSettings, errors: Errors) -> dict[str, Any]:
-    """Return the options that consumer, producer and admin client share."""
-    config: dict[str, Any] = {
-        "bootstrap.servers": ",".join(settings.kafka_bootstrap_servers),
-        "client.id": settings.kafka_client_id,
-        "socket.timeout.ms": round(settings.request_timeout_s * 1000),
-        "reconnect.backoff.max.ms": 1000,
-        "topic.metadata.refresh.interval.ms": _METADATA_MS,
-        "allow.auto.create.topics": False,
-        "error_cb": errors.note,
-        "logger": logging.getLogger("kafka"),  # which `worker.logs` quiets: the loop says each outage once
-        "security.protocol": settings.kafka_security_protocol,
-        "ssl.endpoint.identification.algorithm": "https" if settings.kafka_ssl_check_hostname else "none",
-        **_given(
-            {
-                "sasl.mechanism": settings.kafka_sasl_mechanism,
-                "sasl.username": settings.kafka_sasl_username,
-                "sasl.password": _revealed(settings.kafka_sasl_password),
-                "ssl.ca.location": _path(settings.kafka_ssl_cafile),
-                "ssl.certificate.location": _path(settings.kafka_ssl_certfile),
-                "ssl.key.location": _path(settings.kafka_ssl_keyfile),
-                "ssl.key.password": _revealed(settings.kafka_ssl_password),
-            }
-        ),
-    }
-    token = settings.kafka_oauth_token
-    if token is not None and settings.kafka_sasl_mechanism == "OAUTHBEARER":
-        config["oauth_cb"] = lambda _config: (token.get_secret_value(), time.time() + _TOKEN_LIFE_S)
-    return config
-
-
-def _given(options: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
-
-
-def _path(path: Path | None) -> str | None:
-    return None if path is None else str(path)

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from worker.confluent.client import Errors, await_brokers, client_config, missing_topic, translated
+from worker.confluent.client import Errors, await_brokers, bounded, missing_topic, translated
+from worker.confluent.options import producer_config
 from worker.errors import ServiceError, TransientError
 from worker.kafka_client import connecting
 from worker.logs import Log
@@ -24,6 +25,7 @@ from worker.sinks.topic import Commits, outgoing
 from worker.sinks.transaction import Membership
 
 _ABORT_S: Final = 1.0
+_GRACE_S: Final = 1.0  # beyond the time-out the client was given, before it is not waited for any longer
 _LEAST_START_S: Final = 5.0  # while the brokers abort a predecessor's transaction, the client asks twice a second
 _ANY_PARTITION: Final = -1  # the key decides
 
@@ -129,8 +131,8 @@ class ConfluentExactlyOnce:
     def _ready(self) -> _Outlet:
         """Return the outlet, making one when there is none; its start aborts and fences its predecessor's.
 
-        One that lost a connection is not used again: after a restart of the broker, librdkafka 2.16 may wait in
-        `send_offsets_to_transaction` without end, whatever its time-out.
+        One that lost a connection is not used again: after a restart of the broker librdkafka 2.16 may wait in
+        `send_offsets_to_transaction` for ever, whatever its time-out.
         """
         if self._outlet is not None and self._outlet.shaken:
             self._outlet.discard()
@@ -221,9 +223,14 @@ class _Outlet:
             ServiceError: it is not, or nobody knows.
         """
         wanted = [TopicPartition(*at, offset) for at, offset in offsets.items()]
-        with translated("transaction"):
+
+        def finish() -> None:
             self._producer.send_offsets_to_transaction(wanted, membership, self._timeout_s)
-            self._producer.commit_transaction(self._timeout_s)
+            if self._producer is not None:  # given up meanwhile
+                self._producer.commit_transaction(self._timeout_s)
+
+        with translated("transaction"):
+            bounded(finish, self._timeout_s + _GRACE_S, "transaction")
 
     def require_topics(self) -> None:
         """Return if the output topics are there.
@@ -246,8 +253,8 @@ class _Outlet:
 
         Where nobody knows whether a commit was carried out, the client refuses to.
         """
-        with suppress(KafkaException):
-            self._producer.abort_transaction(_ABORT_S)
+        with suppress(KafkaException, TransientError):
+            bounded(lambda: self._producer.abort_transaction(_ABORT_S), _ABORT_S + _GRACE_S, "abort")
 
     def discard(self) -> None:
         """End the producer with whatever it holds. Its own `close` would wait for the brokers, for ever."""
@@ -255,29 +262,3 @@ class _Outlet:
 
     def _note_refusal(self, error: KafkaError, _message: object) -> None:
         self._refused.append(error)
-
-
-def producer_config(settings: WorkerSettings, transactional_id: str | None, errors: Errors) -> dict[str, Any]:
-    """Return the producer's options: idempotent, acknowledged by all replicas, partitions as the Java client's."""
-    config: dict[str, Any] = {
-        **client_config(settings, errors),
-        "acks": "all",
-        "enable.idempotence": True,
-        "partitioner": "murmur2_random",  # as kafka-python and Java: a review's ratings stay in one partition
-        "linger.ms": 500,  # nothing leaves before `flush` or `commit_transaction`
-        "queue.buffering.max.messages": 200_000,
-        "retry.backoff.ms": 10,  # the default of 100 ms makes tails of 100 ms
-        "message.max.bytes": 2 * 1024 * 1024,
-        "message.timeout.ms": round(settings.request_timeout_s * 1000) + 2000,
-        # Longest wait for a topic nobody knows; one that is away is said by `ping`, over and over.
-        "topic.metadata.propagation.max.ms": round(min(settings.request_timeout_s, 2.0) * 1000),
-    }
-    if transactional_id is not None:
-        limit_ms = round(settings.transaction_timeout_s * 1000)  # the client allows no wait beyond it
-        config |= {
-            "transactional.id": transactional_id,
-            "transaction.timeout.ms": limit_ms,
-            "message.timeout.ms": min(config["message.timeout.ms"], limit_ms),
-            "socket.timeout.ms": min(config["socket.timeout.ms"], limit_ms),
-        }
-    return config

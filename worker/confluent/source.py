@@ -15,8 +15,9 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from worker.clock import Clock
-from worker.confluent.client import Errors, await_brokers, client_config, missing_topic, translate, translated
+from worker.confluent.client import Errors, await_brokers, missing_topic, translate, translated
 from worker.confluent.group import Ownership, require_member
+from worker.confluent.options import consumer_config
 from worker.confluent.topics import TopicIds
 from worker.confluent.watch import Watch
 from worker.errors import ServiceError
@@ -24,11 +25,6 @@ from worker.metrics import Metrics
 from worker.records import Partition, Record
 from worker.settings import WorkerSettings
 
-# The client fetches ahead on its own thread. A queue of its default 64 MB, or 100,000 records, is memory for nothing.
-_QUEUE_KB: Final = 8 * 1024
-_QUEUE_RECORDS: Final = 20_000
-_FETCH_BYTES: Final = 4 * 1024 * 1024
-_FULL_QUEUE_MS: Final = 5  # then it looks again whether there is room; its default of 1 s starves the loop
 _STRAYS: Final = 1000  # most records a hold takes, to read them again
 # Said in the course of things; what follows from each comes by another way.
 _NO_NEWS: Final = frozenset(
@@ -93,7 +89,7 @@ class ConfluentSource:
         self._anew: set[Partition] = set()  # the same from the beginning: of a topic that is another one now
         self._paused: set[Partition] = set()
         with translated("consumer"):
-            self._consumer = Consumer(consumer_config(settings, instance_id, self._errors, self._watch))
+            self._consumer = Consumer(consumer_config(settings, instance_id, self._errors, self._watch.take_statistics))
         await_brokers(self._consumer, lambda: self._consumer.consume(1, 0), self._errors, settings)
         with translated("subscribe"):
             own = self._ownership
@@ -338,30 +334,3 @@ class ConfluentSource:
                 self._consumer.resume([TopicPartition(*each) for each in held])
             self._paused -= held
             self._metrics.partitions_paused.set(0)
-
-
-def consumer_config(settings: WorkerSettings, instance_id: str | None, errors: Errors, watch: Watch) -> dict[str, Any]:
-    """Return the consumer's options."""
-    static = {} if instance_id is None else {"group.instance.id": instance_id}
-    return {
-        **client_config(settings, errors),
-        **static,
-        "group.id": settings.group_id,
-        "auto.offset.reset": settings.auto_offset_reset,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "isolation.level": "read_committed",
-        "partition.assignment.strategy": "cooperative-sticky",
-        "session.timeout.ms": round(settings.session_timeout_s * 1000),
-        "heartbeat.interval.ms": round(settings.session_timeout_s * 1000 / 5),
-        "max.poll.interval.ms": round(settings.max_poll_interval_s * 1000),
-        "queued.max.messages.kbytes": _QUEUE_KB,
-        "queued.min.messages": _QUEUE_RECORDS,
-        "fetch.message.max.bytes": _FETCH_BYTES,
-        "fetch.max.bytes": _FETCH_BYTES,
-        "fetch.queue.backoff.ms": _FULL_QUEUE_MS,
-        "fetch.error.backoff.ms": 100,
-        "enable.partition.eof": True,  # the only word of a position behind the markers of transactions
-        "statistics.interval.ms": 1000,  # the only word of a connection that came back
-        "stats_cb": watch.take_statistics,
-    }

@@ -15,7 +15,8 @@ from uuid import UUID
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from worker.confluent.client import Errors, client_config, translated
+from worker.confluent.client import Errors, translated
+from worker.confluent.options import client_config
 from worker.errors import TransientError
 from worker.settings import WorkerSettings
 
