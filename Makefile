@@ -8,7 +8,7 @@ BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup check fix test test-unit test-integration chaos soak bench bench-quality demo kafka ci lock clean
+.PHONY: help setup check fix test test-unit test-integration chaos soak bench bench-quality demo demo-refresh kafka ci lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -57,13 +57,16 @@ bench-quality: setup ## the model beside its rivals, written to trainer/README.m
 demo: setup ## the whole job on embedded defaults; KEEP=1 leaves it up
 	@$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
 
+demo-refresh: setup ## a second model is trained, gated, run in shadow, promoted and rolled back while a stream runs
+	@$(BIN)/python -m deploy.demo.refresh
+
 kafka: setup ## a real Kafka broker in the foreground; ARGS='--port 9092'
 	@$(BIN)/python -m deploy.kafka start --topics reviews:6,ratings:6,reviews.dlq:1 $(ARGS)
 
 ci: check test chaos ## what CI runs
 
 lock: setup ## write lock/*.txt again from pyproject.toml
-	@for part in worker: trainer:--extra=trainer dev:--extra=dev; do \
+	@for part in worker:--extra=confluent trainer:--extra=trainer dev:--extra=dev; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 			--no-annotate --no-header --upgrade $${part#*:} pyproject.toml -o lock/$${part%%:*}.txt || exit 1; done
 

@@ -25,6 +25,7 @@ from worker.backoff import Backoff
 from worker.batcher import Batcher
 from worker.breaker import Breaker
 from worker.classifier import TfliteClassifier
+from worker.clients import GroupSource, make_delivery, make_source
 from worker.clock import Clock, SystemClock
 from worker.errors import ExitCode, TransientError
 from worker.health import Health
@@ -35,12 +36,9 @@ from worker.models import Surroundings, load_version, serving_version, start_mod
 from worker.pages import serve_pages
 from worker.parse import Parser
 from worker.pipeline import Pipeline
-from worker.ports import Classifier, Delivery
+from worker.ports import Classifier
 from worker.settings import WorkerSettings
 from worker.sinks.redis import RedisStore
-from worker.sinks.topic import AtLeastOnce
-from worker.sinks.transaction import ExactlyOnce
-from worker.source import KafkaSource
 from worker.status import report_status
 
 _Made = TypeVar("_Made")
@@ -110,11 +108,12 @@ def _connect(process: _Process, classifier: Classifier) -> Pipeline | None:
     # A static member that stops keeps its partitions until the session ends, so that is asked for, not assumed.
     instance_id = identity.name if settings.instance_id else None
     source = _patiently(
-        process, "kafka", lambda: KafkaSource(settings, instance_id=instance_id, metrics=metrics, clock=clock)
+        process, "kafka", lambda: make_source(settings, instance_id=instance_id, metrics=metrics, clock=clock)
     )
     if source is None:
         return None
-    delivery = _patiently(process, "kafka", lambda: _delivery(process, source, identity))
+    transactional_id = f"{settings.group_id}-{identity.name}"
+    delivery = _patiently(process, "kafka", lambda: make_delivery(settings, source, transactional_id, process.log))
     store = _patiently(process, "redis", lambda: _store(process, source)) if delivery else None
     if delivery is None or store is None:
         return None
@@ -145,14 +144,7 @@ def _connect(process: _Process, classifier: Classifier) -> Pipeline | None:
     )
 
 
-def _delivery(process: _Process, source: KafkaSource, identity: Identity) -> Delivery:
-    settings = process.settings
-    if settings.delivery == "at_least_once":
-        return AtLeastOnce(settings, source)
-    return ExactlyOnce(settings, source, f"{settings.group_id}-{identity.name}", process.log)
-
-
-def _store(process: _Process, source: KafkaSource) -> RedisStore:
+def _store(process: _Process, source: GroupSource) -> RedisStore:
     store = RedisStore(process.settings, metrics=process.metrics, clock=process.clock, topic_id=source.topic_id)
     store.ping()
     return store

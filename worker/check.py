@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.app import load_classifier
+from worker.clients import require_client
 from worker.clock import SystemClock
 from worker.errors import ExitCode, PermanentError, WorkerError, exit_code_of
 from worker.kafka_client import client_config, connecting, translated
@@ -53,6 +54,7 @@ def _model(settings: WorkerSettings) -> str:
 
 
 def _kafka(settings: WorkerSettings) -> str:
+    require_client(settings)
     with translated(connecting(settings)):
         admin = KafkaAdminClient(**client_config(settings))
         try:

@@ -23,6 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="say what each case does, and end")
     parser.add_argument("--full", action="store_true", help="the full counts: 50 kills in 50,000 reviews, and so on")
     parser.add_argument("--plant", action="append", default=[], choices=sorted(planted.FAULTS), help="a fault to find")
+    clients = ("kafka-python", "confluent")
+    parser.add_argument("--client", choices=clients, default=clients[0], help="the workers' WORKER_KAFKA_CLIENT")
     parser.add_argument("--keep", type=Path, help="an empty folder for logs and data, which stay there")
     parser.add_argument("--soak", type=int, metavar="N", help="instead: N reviews, kills all along; by hand")
     parser.add_argument("--data", type=Path, help="with --soak: CSV.gz of real reviews (column content)")
@@ -36,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         cases = [soak_case(chosen.soak, chosen.data)]
     rows = []
     try:
-        with open_stage(plants=chosen.plant, full=chosen.full, keep=chosen.keep) as stage:
+        with open_stage(plants=chosen.plant, full=chosen.full, client=chosen.client, keep=chosen.keep) as stage:
             print(table.HEAD, flush=True)
             for case in cases:
                 rows.append(case.play(stage))

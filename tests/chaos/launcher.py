@@ -45,7 +45,10 @@ import worker.app
 import worker.pipeline
 import worker.supervisor
 from tests.chaos import planted
+from tests.chaos.both_clients import OpenProducer, is_evicted, lost_answer
 from worker.classifier import TfliteClassifier
+from worker.confluent.delivery import ConfluentExactlyOnce
+from worker.confluent.source import ConfluentSource
 from worker.sinks.redis import RedisStore
 from worker.sinks.transaction import ExactlyOnce
 from worker.source import KafkaSource
@@ -74,7 +77,7 @@ class FailPoint:
         if self.action == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         elif self.action == "lose":
-            raise kafka.errors.KafkaConnectionError("the answer was lost")
+            raise lost_answer()
         elif self.action == "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
             _await_eviction()
@@ -83,7 +86,8 @@ class FailPoint:
                 time.sleep(_LOOK_EVERY_S)
 
 
-_sources: list[KafkaSource] = []
+Act = Callable[[], None]
+_sources: list[KafkaSource | ConfluentSource] = []
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -112,10 +116,10 @@ def main(arguments: Sequence[str]) -> int:
     return command.main(rest)
 
 
-def _before(owner: type, name: str) -> Callable[[Callable[[], None]], None]:
+def _before(name: str, *owners: type) -> Callable[[Callable[[], None]], None]:
     """Return what puts a fail point before a method."""
 
-    def put(act: Callable[[], None]) -> None:
+    def put(owner: Any, act: Callable[[], None]) -> None:
         real = getattr(owner, name)
 
         def wrapped(*args: Any, **options: Any) -> Any:
@@ -124,7 +128,7 @@ def _before(owner: type, name: str) -> Callable[[Callable[[], None]], None]:
 
         setattr(owner, name, wrapped)
 
-    return put
+    return _each(owners, put)
 
 
 def _half_redis(act: Callable[[], None]) -> None:
@@ -138,77 +142,87 @@ def _half_redis(act: Callable[[], None]) -> None:
     RedisStore.write = write  # type: ignore[method-assign]
 
 
-def _after_send(act: Callable[[], None]) -> None:
-    real = kafka.KafkaProducer.send_offsets_to_transaction
+def _after_send(producer: Any, act: Callable[[], None]) -> None:
+    real = producer.send_offsets_to_transaction
 
     def send_offsets(self: Any, *args: Any) -> Any:
         self.flush(timeout=10)
         act()
         return real(self, *args)
 
-    kafka.KafkaProducer.send_offsets_to_transaction = send_offsets
+    producer.send_offsets_to_transaction = send_offsets
 
 
-def _during_end(act: Callable[[], None]) -> None:
-    real = kafka.KafkaProducer.commit_transaction
+def _during_end(producer: Any, act: Callable[[], None]) -> None:
+    real = producer.commit_transaction
 
-    def commit(self: Any) -> Any:
+    def commit(self: Any, *args: Any) -> Any:
         timer = threading.Timer(random.uniform(0.0, 0.006), act)  # noqa: S311  (a moment, no secret)
         timer.start()
-        return real(self)
+        return real(self, *args)
 
-    kafka.KafkaProducer.commit_transaction = commit
-
-
-def _answer(act: Callable[[], None]) -> None:
-    real = kafka.KafkaProducer.commit_transaction
-
-    def commit(self: Any) -> Any:
-        real(self)
-        act()
-
-    kafka.KafkaProducer.commit_transaction = commit
+    producer.commit_transaction = commit
 
 
-def _after_end(act: Callable[[], None]) -> None:
-    real = ExactlyOnce.commit
+def _after(owner: Any, act: Callable[[], None]) -> None:
+    """Put a fail point behind the commit of a delivery, or of its producer's transaction."""
+    name = "commit_transaction" if hasattr(owner, "commit_transaction") else "commit"
+    real = getattr(owner, name)
 
-    def commit(self: ExactlyOnce, *args: Any) -> None:
+    def commit(self: Any, *args: Any) -> None:
         real(self, *args)
         act()
 
-    ExactlyOnce.commit = commit  # type: ignore[method-assign,assignment]
+    setattr(owner, name, commit)
 
 
+def _each(
+    owners: Sequence[Any], put: Callable[[Any, Callable[[], None]], None]
+) -> Callable[[Callable[[], None]], None]:
+    """Return what puts a fail point into the class of each client."""
+
+    def put_into_all(act: Callable[[], None]) -> None:
+        for owner in owners:
+            put(owner, act)
+
+    return put_into_all
+
+
+# Both clients' classes; a worker uses one of them.
+_DELIVERIES: Final = (ExactlyOnce, ConfluentExactlyOnce)
+_PRODUCERS: Final = (kafka.KafkaProducer, OpenProducer)
 POINTS: Final[dict[str, Callable[[Callable[[], None]], None]]] = {
-    "noted": _before(worker.pipeline.Pipeline, "_judge"),
-    "before_redis": _before(RedisStore, "write"),
+    "noted": _before("_judge", worker.pipeline.Pipeline),
+    "before_redis": _before("write", RedisStore),
     "half_redis": _half_redis,
-    "before_commit": _before(ExactlyOnce, "commit"),
-    "after_send": _after_send,
-    "before_end": _before(kafka.KafkaProducer, "commit_transaction"),
-    "during_end": _during_end,
-    "answer": _answer,
-    "after_end": _after_end,
-    "before_offsets": _before(KafkaSource, "commit"),
+    "before_commit": _before("commit", *_DELIVERIES),
+    "after_send": _each(_PRODUCERS, _after_send),
+    "before_end": _before("commit_transaction", *_PRODUCERS),
+    "during_end": _each(_PRODUCERS, _during_end),
+    "answer": _each(_PRODUCERS, _after),
+    "after_end": _each(_DELIVERIES, _after),
+    "before_offsets": _before("commit", KafkaSource, ConfluentSource),
 }
 
 
 def _remember_sources() -> None:
-    real = KafkaSource.__init__
+    def put(source: Any, _act: object) -> None:
+        real = source.__init__
 
-    def remember(self: KafkaSource, *args: Any, **options: Any) -> None:
-        real(self, *args, **options)
-        _sources.append(self)
+        def remember(self: Any, *args: Any, **options: Any) -> None:
+            real(self, *args, **options)
+            _sources.append(self)
 
-    KafkaSource.__init__ = remember  # type: ignore[method-assign]
+        source.__init__ = remember
+
+    _each((KafkaSource, ConfluentSource), put)(lambda: None)
 
 
 def _await_eviction() -> None:
     """Block until the client knows that it is no member any more: the worst moment to go on."""
     until = time.monotonic() + _NOTICE_S
     while time.monotonic() < until:
-        if any(source._consumer.group_metadata().generation_id < 0 for source in _sources):
+        if any(map(is_evicted, _sources)):
             return
         time.sleep(_LOOK_EVERY_S)
 

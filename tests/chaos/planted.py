@@ -12,6 +12,8 @@ from typing import Any, Final
 from kafka import TopicPartition
 
 import worker.sinks.redis as redis_sink
+from worker.confluent.delivery import ConfluentExactlyOnce
+from worker.confluent.source import ConfluentSource
 from worker.pipeline import Pipeline
 from worker.records import Partition, Record, next_offsets
 from worker.sinks.transaction import ExactlyOnce
@@ -31,18 +33,24 @@ def commit_before_sink() -> None:
 
 def last_offset() -> None:
     """The last offset read is committed, not the highest below which all are settled: what still waits is skipped."""
-    real = ExactlyOnce.commit
+    real, other = ExactlyOnce.commit, ConfluentExactlyOnce.commit
 
     def commit(self: ExactlyOnce, settled: Sequence[Any], offsets: Mapping[Partition, int]) -> None:
         consumer = self._consumer._consumer  # type: ignore[attr-defined]
         real(self, settled, {at: consumer.position(TopicPartition(*at)) for at in offsets})
 
+    def commit_other(self: ConfluentExactlyOnce, settled: Sequence[Any], offsets: Mapping[Partition, int]) -> None:
+        given = self._consumer._watch._given  # type: ignore[attr-defined]
+        other(self, settled, {at: given[at] + 1 for at in offsets})
+
     ExactlyOnce.commit = commit  # type: ignore[method-assign]
+    ConfluentExactlyOnce.commit = commit_other  # type: ignore[method-assign]
 
 
 def no_group_fence() -> None:
     """Offsets go with whatever membership there is at the commit, also none: the broker does not fence that."""
     KafkaSource.membership = lambda self: self._consumer.group_metadata()  # type: ignore[method-assign]
+    ConfluentSource.membership = lambda self: self._consumer.consumer_group_metadata()  # type: ignore[method-assign]
 
 
 def no_redis_fence() -> None:
@@ -65,6 +73,7 @@ def _rewrite(old: str, new: str) -> None:
 def blind_rewind() -> None:
     """After a failed commit the batch is read again, though it may have been committed, its answer lost."""
     KafkaSource._skip_committed = lambda self: self._doubtful.clear()  # type: ignore[method-assign]
+    ConfluentSource._committed = lambda _self: {}  # type: ignore[method-assign,assignment]
 
 
 FAULTS: Final[dict[str, Callable[[], None]]] = {

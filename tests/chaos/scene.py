@@ -61,6 +61,7 @@ class Stage:
     folder: Path
     plants: Sequence[str] = ()
     full: bool = False
+    client: str = "kafka-python"
 
     def scaled(self, ci: int, full: int) -> int:
         """Return the count of this run's size."""
@@ -86,8 +87,12 @@ def client(bootstrap: str) -> dict[str, str | int | float | bool]:
 
 
 @contextmanager
-def open_stage(*, plants: Sequence[str] = (), full: bool = False, keep: Path | None = None) -> Iterator[Stage]:
+def open_stage(
+    *, plants: Sequence[str] = (), full: bool = False, client: str = "kafka-python", keep: Path | None = None
+) -> Iterator[Stage]:
     """Start the services, and stop them at the end; logs and data stay in the folder `keep`, when given.
+
+    `client` is the workers' Kafka client.
 
     Raises:
         ServiceUnavailable: Java, Maven or redis-server is missing.
@@ -99,7 +104,7 @@ def open_stage(*, plants: Sequence[str] = (), full: bool = False, keep: Path | N
             LocalKafka(extra_properties=_BROKER, data_dir=folder / "kafka") as kafka,
             LocalRedis(appendonly=True, data_dir=folder / "redis") as store,
         ):
-            yield Stage(kafka, store, folder, plants, full)
+            yield Stage(kafka, store, folder, plants, full, client)
     finally:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -201,6 +206,7 @@ class Scene:
         flags = {
             **_FLAGS,
             "kafka-bootstrap-servers": self.brokers.bootstrap,
+            "kafka-client": self.stage.client,
             "input-topics": self.topic,
             "output-topic": self.ratings,
             "dead-letter-topic": self.letters,

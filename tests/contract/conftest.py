@@ -35,13 +35,19 @@ def redis_world(request: pytest.FixtureRequest) -> Iterator[RedisStoreWorld]:
 
 
 def _stream_world(kind: str, request: pytest.FixtureRequest) -> StreamWorld:
-    world: StreamWorld
-    world = MemoryStreamWorld() if kind == "memory" else KafkaStreamWorld(request.getfixturevalue("kafka"), kind)
+    world: StreamWorld = MemoryStreamWorld()
+    if kind != "memory":
+        client, _, delivery = kind.partition(" ")
+        world = KafkaStreamWorld(request.getfixturevalue("kafka"), delivery, client)
     world.create(world.topic, world.output_topic, world.dead_letter_topic)
     return world
 
 
-@pytest.fixture(params=["memory", "at_least_once"], ids=["memory", "kafka"])
+_CLIENTS = ("kafka-python", "confluent")
+_MODES = ("at_least_once", "exactly_once")
+
+
+@pytest.fixture(params=["memory", *(f"{client} at_least_once" for client in _CLIENTS)], ids=["memory", *_CLIENTS])
 def stream_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
     """For the Source suite."""
     world = _stream_world(request.param, request)
@@ -49,7 +55,7 @@ def stream_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
     world.close()
 
 
-@pytest.fixture(params=["memory", "at_least_once", "exactly_once"])
+@pytest.fixture(params=["memory", *(f"{client} {mode}" for client in _CLIENTS for mode in _MODES)])
 def delivery_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
     """For the Delivery suite."""
     world = _stream_world(request.param, request)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from kafka.admin import KafkaAdminClient
@@ -30,6 +31,12 @@ def world(kafka: LocalKafka) -> Iterator[KafkaStreamWorld]:
     made.close()
 
 
+def joining(world: KafkaStreamWorld, **settings: Any) -> KafkaSource:
+    member = world.member(**settings)
+    assert isinstance(member, KafkaSource)
+    return member
+
+
 def work(seconds: float) -> None:
     """Do something else than poll, as a loop does that rates a batch."""
     threading.Event().wait(seconds)
@@ -48,14 +55,14 @@ def read_busily(member: KafkaSource, count: int) -> list[Record]:
 def test_short_polls_with_work_in_between_join_the_group(world: KafkaStreamWorld) -> None:
     """The client throws away a join that was answered between two polls, and asks again, for ever."""
     positions = produce(world, 5)
-    member = world.member()
+    member = joining(world)
     assert as_set(read_busily(member, 15)) == positions
     assert member.membership().generation_id < 10
 
 
 def test_a_rejoin_that_was_answered_between_two_polls_is_not_lost(kafka: LocalKafka, world: KafkaStreamWorld) -> None:
     """The client forgets that it was rejoining, with its heartbeat off: it reads nothing more, and says nothing."""
-    member = world.member()
+    member = joining(world)
     world.settle_membership(member)
     admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
     admin.create_partitions({world.topic: 4})
@@ -77,7 +84,7 @@ def test_a_rejoin_that_was_answered_between_two_polls_is_not_lost(kafka: LocalKa
 
 @pytest.mark.parametrize("call", [lambda member: member.trouble(), lambda member: member.poll(1, 0.2)])
 def test_a_missing_topic_is_trouble_not_a_crash(call: Callable[[KafkaSource], object], world: KafkaStreamWorld) -> None:
-    member = world.member(input_topics=["nowhere-at-all"])
+    member = joining(world, input_topics=["nowhere-at-all"])
     for _ in range(10):
         call(member)
     assert "nowhere-at-all" in str(member.trouble())
@@ -85,7 +92,7 @@ def test_a_missing_topic_is_trouble_not_a_crash(call: Callable[[KafkaSource], ob
 
 def test_a_topic_that_is_created_later_is_read(world: KafkaStreamWorld) -> None:
     late = f"{world.topic}-late"
-    member = world.member(input_topics=[late])
+    member = joining(world, input_topics=[late])
     for _ in range(3):
         member.poll(1, 0.1)
     assert f"{late}: no such topic" in str(member.trouble())
@@ -100,7 +107,7 @@ def test_a_topic_that_is_created_later_is_read(world: KafkaStreamWorld) -> None:
 
 
 def test_a_recreated_topic_has_another_id(world: KafkaStreamWorld) -> None:
-    member = world.member()
+    member = joining(world)
     world.settle_membership(member)
     first = member.topic_id(world.topic)
     assert len(first) == 36

@@ -32,14 +32,14 @@ from tests.doubles import (
     MemoryStore,
 )
 from worker.attempts import Ledger
+from worker.clients import GroupSource, make_delivery, make_source
 from worker.clock import SystemClock
+from worker.confluent.source import ConfluentSource
 from worker.metrics import WRITE_RESULTS, Metrics
 from worker.ports import Delivery, Source, Store
 from worker.records import Partition, Record
 from worker.settings import WorkerSettings
 from worker.sinks.redis import RedisStore
-from worker.sinks.topic import AtLeastOnce
-from worker.sinks.transaction import ExactlyOnce
 from worker.source import KafkaSource
 
 PATIENCE_S: Final = 20.0
@@ -255,17 +255,23 @@ class MemoryStreamWorld(StreamWorld):
 
 
 class KafkaStreamWorld(StreamWorld):
-    def __init__(self, broker: LocalKafka, delivery: str = "at_least_once") -> None:
+    def __init__(self, broker: LocalKafka, delivery: str = "at_least_once", client: str = "kafka-python") -> None:
         super().__init__()
         self._broker = broker
         self.kind = delivery
+        self.client = client
         self._admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
         self._producer = KafkaProducer(bootstrap_servers=broker.bootstrap, max_request_size=4_000_000)
         self._closers: list[Callable[[], None]] = [self._admin.close, self._producer.close]
         self.log = MemoryLog()
 
     def settings(self, **more: Any) -> WorkerSettings:
-        return super().settings(**{"kafka_bootstrap_servers": [self._broker.bootstrap]} | more)
+        given = {
+            "kafka_bootstrap_servers": [self._broker.bootstrap],
+            "kafka_client": self.client,
+            "delivery": self.kind,
+        }
+        return super().settings(**given | more)
 
     def create(self, *topics: str) -> None:
         self._broker.create_topics(dict.fromkeys(topics, self.partitions))
@@ -286,8 +292,8 @@ class KafkaStreamWorld(StreamWorld):
         for future in sent:
             future.get(PATIENCE_S)
 
-    def member(self, **settings: Any) -> KafkaSource:
-        source = KafkaSource(
+    def member(self, **settings: Any) -> GroupSource:
+        source = make_source(
             self.settings(**settings), instance_id=None, metrics=Metrics(CollectorRegistry()), clock=SystemClock()
         )
         self._closers.insert(0, lambda: source.close(2.0))
@@ -316,7 +322,7 @@ class KafkaStreamWorld(StreamWorld):
         return read
 
     def commit(self, member: Source, offsets: Mapping[Partition, int]) -> None:
-        assert isinstance(member, KafkaSource)
+        assert isinstance(member, KafkaSource | ConfluentSource)
         member.commit(offsets)
 
     def committed(self, partition: int) -> int:
@@ -343,19 +349,17 @@ class KafkaStreamWorld(StreamWorld):
             consumer.close()
 
     def evict(self, member: Source) -> None:
-        assert isinstance(member, KafkaSource)
-        removed = self._admin.remove_group_members(
-            self.group, [MemberToRemove(member_id=member.membership().member_id)]
-        )
+        if isinstance(member, KafkaSource):
+            member_id = member.membership().member_id
+        else:
+            assert isinstance(member, ConfluentSource)
+            member_id = member._consumer.memberid()
+        removed = self._admin.remove_group_members(self.group, [MemberToRemove(member_id=member_id)])
         assert [error.__name__ for error in removed.values()] == ["NoError"]
 
     def delivery(self, member: Source, **settings: Any) -> Delivery:
-        assert isinstance(member, KafkaSource)
-        made: Delivery
-        if self.kind == "at_least_once":
-            made = AtLeastOnce(self.settings(**settings), member)
-        else:
-            made = ExactlyOnce(self.settings(**settings), member, f"{self.group}-tx", self.log)
+        assert isinstance(member, KafkaSource | ConfluentSource)
+        made = make_delivery(self.settings(**settings), member, f"{self.group}-tx", self.log)
         self._closers.insert(0, lambda: made.close(2.0))
         return made
 

@@ -70,13 +70,18 @@ def review(row: dict[str, str]) -> Message:
     )
 
 
-@pytest.fixture(scope="module")
-def run(kafka: LocalKafka, redis_server: LocalRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+@pytest.fixture(scope="module", params=["kafka-python", "confluent"])
+def run(
+    request: pytest.FixtureRequest,
+    kafka: LocalKafka,
+    redis_server: LocalRedis,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Run]:
     with data_file("app_reviews.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["review_id"]: row for _, row in zip(range(ROWS), csv.DictReader(file), strict=False)}
     assert len(rows) == ROWS
     with Deployment(kafka, redis_server.url, tmp_path_factory.mktemp("end-to-end")) as deployment:
-        worker = deployment.worker("--processes", "2").ready()
+        worker = deployment.worker("--processes", "2", kafka_client=request.param).ready()
         reviews = [review(row) for row in rows.values()]
         deployment.produce(*reviews[: ROWS // 2])
         deployment.produce(

@@ -18,7 +18,7 @@ from .job import TTL_S, Job, rating, read_job, read_model, with_source
 
 def main() -> None:
     job = read_job()
-    value = _ready_made(job)
+    value = ready_made(job)
     store = redis.Redis.from_url(job.redis_url)
     consumer = KafkaConsumer(
         job.input_topic,
@@ -76,7 +76,8 @@ def _gathered(consumer: Any, most: int) -> list[Any]:
     return records
 
 
-def _ready_made(job: Job) -> bytes:
+def ready_made(job: Job) -> bytes:
+    """Return the value of a rating of the usual size."""
     bundle, _ = read_model(job)
     labels = len(bundle.manifest.decision.labels)
     shares = np.full(labels, 0.123456, dtype=np.float32)

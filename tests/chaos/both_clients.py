@@ -1,0 +1,54 @@
+"""What the launcher must know of both Kafka clients to put the same fault into either.
+
+Owns a producer of librdkafka whose methods can be replaced (its own are C), and the two words for the same event.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import confluent_kafka
+import kafka
+
+import worker.confluent.delivery
+from worker.confluent.group import require_member
+from worker.confluent.source import ConfluentSource
+from worker.errors import TransientError
+from worker.source import KafkaSource
+
+
+class OpenProducer(confluent_kafka.Producer):
+    """The same producer, with methods of Python's."""
+
+    def send_offsets_to_transaction(self, *args: Any) -> Any:
+        """Put offsets into the transaction."""
+        return super().send_offsets_to_transaction(*args)
+
+    def commit_transaction(self, *args: Any) -> Any:
+        """Commit the transaction."""
+        return super().commit_transaction(*args)
+
+
+worker.confluent.delivery.Producer = OpenProducer  # type: ignore[attr-defined]
+
+
+class LostAnswer(kafka.errors.KafkaConnectionError, confluent_kafka.KafkaException):  # type: ignore[misc]
+    """Either client's error for a connection that broke before the answer came."""
+
+
+def lost_answer() -> Exception:
+    """Return the error of an answer that never came; both adapters translate it."""
+    error = LostAnswer("the answer was lost")
+    error.args = (confluent_kafka.KafkaError(confluent_kafka.KafkaError._TRANSPORT, "the answer was lost"),)
+    return error
+
+
+def is_evicted(source: KafkaSource | ConfluentSource) -> bool:
+    """Return whether the client knows that it is no member of the group any more."""
+    if isinstance(source, KafkaSource):
+        return bool(source._consumer.group_metadata().generation_id < 0)
+    try:
+        require_member(source._consumer.consumer_group_metadata(), "")
+    except TransientError:
+        return True
+    return False
