@@ -8,7 +8,7 @@ BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup check fix test test-unit test-integration chaos soak bench bench-quality demo kafka ci lock clean
+.PHONY: help setup check fix test test-unit test-integration chaos soak bench bench-quality demo demo-refresh kafka ci lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ bench-quality: setup ## the model beside its rivals, written to trainer/README.m
 
 demo: setup ## the whole job on embedded defaults; KEEP=1 leaves it up
 	@$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
+
+demo-refresh: setup ## a second model is trained, gated, run in shadow, promoted and rolled back while a stream runs
+	@$(BIN)/python -m deploy.demo.refresh
 
 kafka: setup ## a real Kafka broker in the foreground; ARGS='--port 9092'
 	@$(BIN)/python -m deploy.kafka start --topics reviews:6,ratings:6,reviews.dlq:1 $(ARGS)

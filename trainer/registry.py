@@ -190,11 +190,12 @@ class Registry:
 
     def prunable(self, keep: int) -> list[str]:
         """Return what `remove` may take: versions past the newest `keep` that nothing refers to, and leftovers."""
-        stay = {*self.versions()[-keep:], *self.referenced()}
-        gone = [version for version in self.versions() if version not in stay]
+        versions = self.versions()
+        stay = {*versions[-keep:], *self.referenced()}
+        gone = [version for version in versions if version not in stay]
         with _told("the registry cannot be listed"):
             names = [f"{WEIGHTS}/{name}" for name in self._store.names(WEIGHTS)]
-            orphans = [name for name in names if _orphan(name, set(self.versions()))]
+            orphans = [name for name in names if _orphan(name, set(versions))]
             return [*gone, *orphans, *self._store.leftovers(LEFTOVER_S)]
 
     def remove(self, name: str) -> bool:

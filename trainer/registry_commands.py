@@ -129,13 +129,14 @@ def history(settings: HistorySettings) -> int:
             sys.stdout.write(change.model_dump_json() + "\n")
         return Exit.OK
     screen = Screen()
-    table = Table("when", "who", "channel", "from", "to", "how", "why")
     for change in found:
         how = f"{change.action}, forced" if change.forced else change.action
         said = "; ".join([*([change.message] if change.message else []), *change.refusals])
-        was = change.before.get(change.channel, "")
-        table.add_row(change.at, change.by, change.channel, was, change.version, how, said)
-    screen.result(table if found else "no channel has moved yet")
+        was = change.before.get(change.channel, "nothing")
+        moved = f"{change.at[:16].replace('T', ' ')}  {change.channel}: {was} -> {change.version}"
+        screen.result(f"{moved}  {change.by}  {how}{f': {said}' if said else ''}")
+    if not found:
+        screen.result("no channel has moved yet")
     channels = registry.channels()
     if everything and channels != everything[-1].after:
         screen.result("channels.json differs from the last change: it was edited by hand, or a change is under way")
@@ -178,7 +179,7 @@ def verify(settings: VerifySettings) -> int:
     screen.result(table)
     for line in faults:
         screen.result(line)
-    absent = ", ".join(sorted(set(RUNTIMES) - set(runtimes)))
+    absent = ", ".join(sorted(set(RUNTIMES) - {runtime.partition(" ")[0] for runtime in runtimes}))
     if absent:
         screen.say(f"not tried, for it is not installed: {absent}")
     return Exit.REGISTRY if faults else Exit.OK

@@ -22,7 +22,7 @@ from worker.records import Pending, Rated, Rejected
 from worker.reload import Lineup
 from worker.shadow import Batch, Sample, Shadow
 
-_LOOKED_AT_REVIEWS: Final = 256  # of a batch, for drift: more make no index truer, and each costs 3 us
+_LOOKED_AT_REVIEWS: Final = 256  # of a batch, for drift: more cost time and make no index truer
 
 
 class Offers(Protocol):

@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _demo(console: Console, *, keep: bool) -> int:
-    sample = _sample(console)
+    sample = make_sample(console)
     _bundle(console, sample)
     log = Path(tempfile.gettempdir()) / "starstream-demo-worker.log"
     console.rule("3. serve")
@@ -58,14 +58,15 @@ def _demo(console: Console, *, keep: bool) -> int:
     return 0 if good else 1
 
 
-def _sample(console: Console) -> Path:
+def make_sample(console: Console) -> Path:
+    """Return the sample set, building it when it is not there."""
     console.rule("1. sample set")
     sample = BUILD / "sample.csv"
     if sample.exists():
         console.print(f"{sample} is there")
     else:
         BUILD.mkdir(exist_ok=True)
-        _trainer("sample", "--out", str(sample))
+        trainer("sample", "--out", str(sample))
     return sample
 
 
@@ -74,13 +75,14 @@ def _bundle(console: Console, sample: Path) -> None:
     if (REGISTRY / CHANNELS_FILE).exists():
         console.print(f"{REGISTRY}/ holds a bundle; `rm -r {REGISTRY}` to train again")
         return
-    _trainer(
+    trainer(
         *("train", "--data", str(sample), "--registry", str(REGISTRY)),
         *("--test-share", str(reviews.TEST_SHARE), "--seed", str(reviews.SEED)),
     )
 
 
-def _trainer(*words: str) -> None:
+def trainer(*words: str) -> None:
+    """Run the trainer's command."""
     subprocess.run([sys.executable, "-m", "trainer", *words], check=True)
 
 

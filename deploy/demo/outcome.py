@@ -61,6 +61,18 @@ def ratings_in_redis(stack: Stack, review_ids: list[str]) -> dict[str, Rating]:
 
 def keys_on(stack: Stack, topic: str) -> list[str]:
     """Return the keys of all committed records of a topic."""
+    return [record.key.decode() for record in _records(stack, topic) if record.key is not None]
+
+
+def versions_by_key(stack: Stack, topic: str) -> dict[str, list[str]]:
+    """Return, for each key of a topic of ratings, the versions of its committed ratings."""
+    found: dict[str, list[str]] = {}
+    for record in _records(stack, topic):
+        found.setdefault(record.key.decode(), []).append(Rating.model_validate_json(record.value).model_version)
+    return found
+
+
+def _records(stack: Stack, topic: str) -> list[Any]:
     options: dict[str, Any] = {"api_version": stack.api_version} if stack.api_version else {}
     consumer = KafkaConsumer(
         topic,
@@ -72,6 +84,6 @@ def keys_on(stack: Stack, topic: str) -> list[str]:
         **options,
     )
     try:
-        return [record.key.decode() for record in consumer if record.key is not None]
+        return list(consumer)
     finally:
         consumer.close()

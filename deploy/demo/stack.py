@@ -10,10 +10,11 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from rich.console import Console
@@ -49,8 +50,16 @@ class Stack:
 
 
 @contextmanager
-def running(registry: Path, log: Path, console: Console) -> Iterator[Stack]:
+def running(
+    registry: Path, log: Path, console: Console, variables: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Stack]:
     """Start everything, wait until the worker is ready, and stop it all at the end.
+
+    Args:
+        registry: what the worker serves from.
+        log: where its log goes.
+        console: where the addresses are told.
+        variables: of the worker, over the demo's.
 
     Raises:
         LocalServiceError: a part did not start; the message says what to do.
@@ -62,7 +71,7 @@ def running(registry: Path, log: Path, console: Console) -> Iterator[Stack]:
         api_version = kafka.api_version if isinstance(kafka, EmbeddedKafka) else None
         page = f"http://127.0.0.1:{free_port()}"
         stack = Stack(kafka.bootstrap, redis.url, page, str(registry), api_version)
-        worker = parts.enter_context(_worker(stack, log))
+        worker = parts.enter_context(_worker(stack, log, variables))
         console.print(f"worker   {page}  (log: {log})", highlight=False)
 
         def ready() -> bool:
@@ -87,7 +96,7 @@ def _kafka(parts: ExitStack, console: Console) -> LocalKafka | EmbeddedKafka:
 
 
 @contextmanager
-def _worker(stack: Stack, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _worker(stack: Stack, log: Path, more: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     variables = {
         "WORKER_KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap,
         "WORKER_REDIS_URL": stack.redis_url,
@@ -107,7 +116,10 @@ def _worker(stack: Stack, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
     with log.open("wb") as lines:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "worker", "run"], env=environment | variables, stdout=lines, stderr=lines
+            [sys.executable, "-m", "worker", "run"],
+            env=environment | variables | dict(more),
+            stdout=lines,
+            stderr=lines,
         )
     try:
         yield worker

@@ -25,7 +25,7 @@ from confluent_kafka.admin import AdminClient
 from deploy.kafka import LocalKafka
 from deploy.process import free_port, wait_until
 from deploy.redis import LocalRedis
-from schemas.bundle import CHANNELS_FILE, MANIFEST_FILE, STABLE
+from schemas.bundle import CHANNELS_FILE, MANIFEST_FILE, MODEL_FILE, STABLE
 from tests.chaos.audit import Ledger, Verdict, audit
 from tests.chaos.reviews import Input
 from tests.chaos.workers import Worker
@@ -35,6 +35,7 @@ SESSION_S: Final = 4.0
 SETTLE_S: Final = 120.0
 TOY: Final = Path(__file__).parents[1] / "fixtures" / "toy_bundle"
 OTHER_VERSION: Final = "20260102T000000Z-70700001"
+DAMAGED_VERSION: Final = "20260103T000000Z-70700002"
 _GROWTH_BYTES: Final = 150 * 1024 * 1024  # a worker's buffers and caches at their fullest, with room
 _ASK_S: Final = 10.0
 # Not shorter: transaction.abort.timed.out.transaction.cleanup.interval.ms. Its 10 s keep a broker that comes
@@ -245,15 +246,40 @@ class Scene:
         """What was away is back: recovery is measured from here."""
         self._healed_at = time.monotonic()
 
-    def publish_bundle(self, version: str) -> None:
-        """Point the registry's channel at a version: the toy's own, or a copy of it under another name."""
+    def publish_bundle(self, version: str, *, candidate: str | None = None) -> None:
+        """Point the registry's channels at versions: the toy's own, or a copy of it under another name."""
+        for each in {version, candidate or version}:
+            self._add_bundle(each)
+        self._point({STABLE: version, **({"candidate": candidate} if candidate else {})})
+
+    def damage_bundle(self) -> None:
+        """Point the channel at a version whose graph is cut in half."""
+        self._add_bundle(DAMAGED_VERSION)
+        graph = self.registry / DAMAGED_VERSION / MODEL_FILE
+        graph.write_bytes(graph.read_bytes()[:1000])
+        self._point({STABLE: DAMAGED_VERSION})
+
+    @contextmanager
+    def registry_away(self) -> Iterator[None]:
+        """Take the registry away for the time of the block."""
+        away = self.registry.rename(self.registry.with_name("models-away"))
+        try:
+            yield
+        finally:
+            away.rename(self.registry)
+
+    def _add_bundle(self, version: str) -> None:
         (original,) = (path for path in TOY.iterdir() if path.is_dir())
         if not (self.registry / version).exists():
             shutil.copytree(original, self.registry / version)
             manifest = self.registry / version / MANIFEST_FILE
             said = json.loads(manifest.read_text(encoding="utf-8")) | {"version": version}
             manifest.write_text(json.dumps(said), encoding="utf-8")
-        (self.registry / CHANNELS_FILE).write_text(json.dumps({STABLE: version}), encoding="utf-8")
+
+    def _point(self, channels: dict[str, str]) -> None:
+        beside = self.registry / f".{CHANNELS_FILE}"
+        beside.write_text(json.dumps(channels), encoding="utf-8")
+        beside.replace(self.registry / CHANNELS_FILE)
 
     # Waiting
 

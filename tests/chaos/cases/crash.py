@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 from tests.chaos.audit import Verdict
 from tests.chaos.cases.play import Case
@@ -116,11 +118,54 @@ def new_bundle(scene: Scene) -> Verdict:
     return scene.finish()
 
 
+def reload_under_load(scene: Scene) -> Verdict:
+    """Workers that watch the channel all the time, under steady load: it moves to and fro between two bundles, the
+    other one beside with a third of the ratings; then to one that is damaged, and the registry goes away for a moment;
+    and a worker is killed between Redis and the transaction.
+    """
+    from tests.chaos.scene import OTHER_VERSION, TOY
+
+    own = next(path.name for path in TOY.iterdir() if path.is_dir())
+    watching: dict[str, Any] = {
+        "reload_interval_s": 0.1,
+        "shadow_channel": "candidate",
+        "canary_share": 0.33,
+        **_SMALL_BATCHES,
+    }
+    steady = scene.worker("steady", ready=False, **watching)
+    for _ in range(scene.stage.scaled(3, 20)):
+        doomed = scene.worker("doomed", "--fail=before_commit:die:15", instance_id="doomed", **watching)
+        scene.settle()
+        for version, other in ((OTHER_VERSION, own), (own, OTHER_VERSION)) * 3:
+            with _reload(scene, steady, "served"):
+                scene.publish_bundle(version, candidate=other)
+        with _reload(scene, steady, "refused"):
+            scene.damage_bundle()
+        with scene.registry_away(), _reload(scene, steady, "unreachable"):
+            pass
+        scene.produce(mixed(scene.sent, 1_000, scene.random))
+        doomed.wait_dead(-9)
+        scene.hurt()
+        scene.publish_bundle(own, candidate=OTHER_VERSION)
+    return scene.finish()
+
+
+@contextmanager
+def _reload(scene: Scene, worker: Worker, outcome: str) -> Iterator[None]:
+    """Send reviews while the block does something, until the worker has met it with this outcome."""
+    series = f'starstream_model_reloads_total{{outcome="{outcome}",role="stable"}}'
+    before = worker.metric(series)
+    yield
+    scene.produce(mixed(scene.sent, 300, scene.random))
+    scene.wait(f"a model {outcome}", lambda: worker.metric(series) > before)
+
+
 CRASH: Final = (
     Case(kill_random),
     Case(kill_redis_commit),
     Case(kill_produce_commit),
     Case(new_bundle),
+    Case(reload_under_load),
     Case(clock_back),
     Case(kill_at_least_once, delivery="at_least_once"),
 )
