@@ -211,6 +211,25 @@ def test_a_topic_created_again_is_read_from_its_beginning(world: World) -> None:
     assert found == positions
 
 
+def test_nothing_of_another_topic_is_committed_and_it_is_read_from_its_beginning(world: World) -> None:
+    """The same, the moment at which the brokers name another topic being chosen."""
+    positions = produce(world, 5)
+    member = world.joining()
+    world.read(member, 15)
+    assert member.topic_id(world.topic)
+    member.commit({world.at(number): 3 for number in range(3)})
+    positions |= produce(world, 1, start=5)
+    member._topics._ids[world.topic] = "the one before"
+    newer = world.read(member, 3)
+    for settle in (member.membership, lambda: member.commit({world.at(0): 6})):
+        member._topics._ids[world.topic] = "the one before"
+        with pytest.raises(TransientError, match="deleted and created again"):
+            settle()
+    member.rewind({world.at(record.partition): record.offset for record in newer})
+    assert as_set(world.read(member, 18)) == positions, "not from the offsets of the topic before"
+    assert member.membership()
+
+
 @pytest.mark.usefixtures("kafka")  # which skips without Java; this broker is the test's own, to be stopped
 def test_a_broker_that_is_away_is_told_and_its_return_too() -> None:
     with LocalKafka() as broker:

@@ -256,8 +256,8 @@ def test_ownership_follows_what_the_group_tells(metrics: Metrics) -> None:
     assert (ownership.joined, ownership.owned) == (True, {one, two})
     ownership.revoked(None, [one])
     ownership.assigned(None, [one])
-    assert ownership.take_changes() == ({one}, {one, two})
-    assert ownership.take_changes() == (set(), set())
+    assert ownership.take_gone() == {one}, "also when it came back"
+    assert ownership.take_gone() == set()
     assert ownership.take_revoked() == {one}
     ownership.lost(None, [one, two])
     assert not ownership.joined

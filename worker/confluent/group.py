@@ -42,16 +42,13 @@ class Ownership:
         self._revoked: set[Partition] = set()
         self.owned: set[Partition] = set()
         self._gone_lately: set[Partition] = set()
-        self._came_lately: set[Partition] = set()
         self.joined = False
         self.changes = 0  # how often the assignment was told
 
     def assigned(self, _consumer: object, partitions: Sequence[Listed]) -> None:
         """Take partitions that are ours from now on; none is an assignment, too."""
         self._metrics.rebalances.labels("assigned").inc()
-        came = _named(partitions)
-        self.owned |= came
-        self._came_lately |= came
+        self.owned |= _named(partitions)
         self.joined = True
         self.changes += 1
         self._metrics.partitions_assigned.set(len(self.owned))
@@ -70,11 +67,10 @@ class Ownership:
         taken, self._revoked = frozenset(self._revoked), set()
         return taken
 
-    def take_changes(self) -> tuple[set[Partition], set[Partition]]:
-        """Return what went and what came since the last call; what did both stands at another offset now."""
-        went, self._gone_lately = self._gone_lately, set()
-        came, self._came_lately = self._came_lately, set()
-        return went, came
+    def take_gone(self) -> frozenset[Partition]:
+        """Return the same for the source itself; such a one may be owned again, from another offset."""
+        taken, self._gone_lately = frozenset(self._gone_lately), set()
+        return taken
 
     def _gone(self, partitions: Sequence[Listed], event: str) -> None:
         gone = _named(partitions)

@@ -6,16 +6,14 @@ delivery does. `group` notes who owns what; `topics` knows which topic it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from operator import itemgetter
-from sys import intern
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from worker.clock import Clock
 from worker.confluent.client import Errors, await_brokers, missing_topic, translate, translated
+from worker.confluent.fetched import Fetched, fetched, has_events
 from worker.confluent.group import Ownership, require_member
 from worker.confluent.options import consumer_config
 from worker.confluent.topics import TopicIds
@@ -36,30 +34,6 @@ _NO_NEWS: Final = frozenset(
         KafkaError._MAX_POLL_EXCEEDED,
     }
 )
-
-
-class Fetched(NamedTuple):
-    """A consumed record. librdkafka's own `Message` has methods in place of attributes."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-
-
-# The columns of a batch, read without a frame of Python's a message.
-_error: Final[Callable[[Any], Any]] = Message.error
-_topic: Final[Callable[[Any], Any]] = Message.topic
-_partition: Final[Callable[[Any], Any]] = Message.partition
-_offset: Final[Callable[[Any], Any]] = Message.offset
-_timestamp: Final[Callable[[Any], Any]] = Message.timestamp  # its kind, and milliseconds
-_key: Final[Callable[[Any], Any]] = Message.key
-_value: Final[Callable[[Any], Any]] = Message.value
-_headers: Final[Callable[[Any], Any]] = Message.headers
-_fetched: Final[Callable[[tuple[Any, ...]], Fetched]] = partial(tuple.__new__, Fetched)  # `_make`, without its frame
 
 
 class ConfluentSource:
@@ -236,26 +210,12 @@ class ConfluentSource:
     def _take(self, messages: Sequence[Any]) -> list[Fetched]:
         """Return the records among the messages, and take note of all else that the client told."""
         self._look_after_changes()
-        eventful = any(map(_error, messages))
+        eventful = has_events(messages)
         if eventful:
             messages = [each for each in messages if not self._noted(each)]
         if not messages:
             return []
-        topics = list(map(intern, map(_topic, messages)))
-        partitions = list(map(_partition, messages))
-        offsets = list(map(_offset, messages))
-        columns = zip(
-            topics,
-            partitions,
-            offsets,
-            map(itemgetter(1), map(_timestamp, messages)),
-            map(_key, messages),
-            map(_value, messages),
-            [headers or () for headers in map(_headers, messages)],
-            strict=True,
-        )
-        records = list(map(_fetched, columns))
-        last = dict(zip(zip(topics, partitions, strict=True), offsets, strict=True))  # of each partition the last wins
+        records, last = fetched(messages)
         if last.keys() - self._ownership.owned:
             records = [each for each in records if (each.topic, each.partition) in self._ownership.owned]
         if not eventful:
@@ -283,14 +243,10 @@ class ConfluentSource:
         if self._changes == self._ownership.changes:
             return
         self._changes = self._ownership.changes
-        gone, came = self._ownership.take_changes()
+        gone = self._ownership.take_gone()
         self._watch.forget(gone)
         self._wanted = {partition: offset for partition, offset in self._wanted.items() if partition not in gone}
         self._anew -= gone
-        if still := came & self._paused:  # it went while it was paused, and the client remembers that
-            with translated("poll"):
-                self._consumer.resume([TopicPartition(*each) for each in still])
-            self._paused -= still
 
     def _go_back(self) -> None:
         """Carry out what `rewind` asked for.
@@ -329,6 +285,7 @@ class ConfluentSource:
         return {Partition(each.topic, each.partition): each.offset for each in found}
 
     def _resume(self) -> None:
+        """Let go on what was held. What went meanwhile stays noted: when it comes back it is paused still."""
         if held := self._paused & self._ownership.owned:
             with translated("poll"):
                 self._consumer.resume([TopicPartition(*each) for each in held])

@@ -1,0 +1,61 @@
+"""librdkafka's messages as records, a batch at a time, without a frame of Python's for each.
+
+Owns the columns. Never judges an event: `source` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import itemgetter
+from sys import intern
+from typing import Any, Final, NamedTuple
+
+from confluent_kafka import Message
+
+
+class Fetched(NamedTuple):
+    """A consumed record. librdkafka's own `Message` has methods in place of attributes."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+_error: Final[Callable[[Any], Any]] = Message.error
+_topic: Final[Callable[[Any], Any]] = Message.topic
+_partition: Final[Callable[[Any], Any]] = Message.partition
+_offset: Final[Callable[[Any], Any]] = Message.offset
+_timestamp: Final[Callable[[Any], Any]] = Message.timestamp  # its kind, and milliseconds
+_key: Final[Callable[[Any], Any]] = Message.key
+_value: Final[Callable[[Any], Any]] = Message.value
+_headers: Final[Callable[[Any], Any]] = Message.headers
+_record: Final[Callable[[tuple[Any, ...]], Fetched]] = partial(tuple.__new__, Fetched)  # `_make`, without its frame
+
+
+def has_events(messages: Sequence[Any]) -> bool:
+    """Return whether some are no records but what the client has to say."""
+    return any(map(_error, messages))
+
+
+def fetched(messages: Sequence[Any]) -> tuple[list[Fetched], dict[tuple[str, int], int]]:
+    """Return the records of messages without events, in order, and the last offset of each partition."""
+    topics = list(map(intern, map(_topic, messages)))
+    partitions = list(map(_partition, messages))
+    offsets = list(map(_offset, messages))
+    columns = zip(
+        topics,
+        partitions,
+        offsets,
+        map(itemgetter(1), map(_timestamp, messages)),
+        map(_key, messages),
+        map(_value, messages),
+        [headers or () for headers in map(_headers, messages)],
+        strict=True,
+    )
+    # Of each partition the last wins.
+    return list(map(_record, columns)), dict(zip(zip(topics, partitions, strict=True), offsets, strict=True))
