@@ -1,0 +1,96 @@
+"""The whole refresh with trained models, by the commands a person types: train, gate, shadow, promote, roll back.
+
+Small networks on synthetic reviews; everything else is real. `test_worker_refresh` has the cases that need no training.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections import Counter
+from itertools import count, cycle
+from pathlib import Path
+
+from schemas.bundle import CHANNELS_FILE, STABLE
+from schemas.rating import Rating
+from tests.conftest import ROOT
+from tests.fixtures.running import Deployment, Message, RunningWorker
+from tests.model.reviews import synthetic, write_csv
+
+SMALL = ["--units", "8", "--embedding", "8", "--batch-rows", "32", "--learning-rate", "0.02", "--wide-pairs", "1024"]
+SMALL += ["--no-floors", "--gate-slower", "20"]  # of a network so small the speed says nothing
+PROMOTED_S = 15.0  # "within seconds", on a busy machine
+
+
+def trainer(*words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def served(worker: RunningWorker, version: str) -> float:
+    return worker.total("starstream_ratings_total", model_version=version)
+
+
+def test_a_model_of_more_data_is_gated_shadowed_promoted_and_taken_back(deployment: Deployment, tmp_path: Path) -> None:
+    registry, held_out = tmp_path / "models", write_csv(tmp_path / "held_out.csv", synthetic(400, seed=5))
+    learn = ["--test-data", str(held_out), "--registry", str(registry), *SMALL]
+
+    def channels() -> dict[str, str]:
+        found: dict[str, str] = json.loads((registry / CHANNELS_FILE).read_bytes())
+        return found
+
+    few = write_csv(tmp_path / "few.csv", synthetic(200, seed=1))
+    trainer("train", "--data", str(few), *learn, "--epochs", "1")
+    first = channels()[STABLE]
+    worker = deployment.worker(registry=str(registry), reload_interval_s="0.5", shadow_channel="candidate").ready()
+    ended = threading.Event()
+    sent: list[str] = []
+
+    def stream() -> None:
+        for number, (text, score) in zip(count(), cycle(synthetic(400, seed=5)), strict=False):
+            if ended.wait(0.005):
+                return
+            value = json.dumps({"review_id": f"r{number}", "text": text, "score": score})
+            deployment.produce(Message(value.encode(), f"r{number}".encode()))
+            sent.append(f"r{number}")
+
+    thread = threading.Thread(target=stream, daemon=True)
+    thread.start()
+    try:
+        worker.until(lambda: served(worker, first) > 50, "the stream runs")
+        more = write_csv(tmp_path / "more.csv", synthetic(1500, seed=2))
+        said = trainer(
+            *("train", "--data", str(more), *learn, "--epochs", "6", "--warm-start", STABLE),
+            *("--publish", "--channel", "candidate"),
+        )
+        second = channels()["candidate"]
+        assert "passes" in said
+        assert "FAILS" not in said
+        worker.until(
+            lambda: worker.total("starstream_shadow_reviews_total", model_version=second) > 100, "it rates beside"
+        )
+        assert served(worker, second) == 0
+        trainer("promote", "--registry", str(registry), "--message", "better")
+        worker.until(lambda: served(worker, second) > 100, "promoted", timeout_s=PROMOTED_S)
+        trainer("rollback", "--registry", str(registry), "--message", "to see it")
+        before = served(worker, first)
+        worker.until(lambda: served(worker, first) > before + 100, "taken back", timeout_s=PROMOTED_S)
+    finally:
+        ended.set()
+        thread.join(30)
+    worker.until(lambda: deployment.lag() == 0, "all committed")
+    right = {
+        version: worker.total("starstream_feedback_correct_total", model_version=version) / served(worker, version)
+        for version in (first, second)
+    }
+    assert right[second] > right[first], "what learned from more is better on the stream, and the page says so"
+    assert worker.stop() == 0
+    found = [Rating.model_validate_json(each.value) for each in deployment.read(deployment.output) if each.value]
+    assert Counter(each.review_id for each in found) == Counter(sent)
+    assert {each.model_version for each in found} == {first, second}
+    assert deployment.stored_ids() == set(sent)
