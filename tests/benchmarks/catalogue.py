@@ -33,6 +33,7 @@ class Program:
         flags: of the worker.
         python: makes its environment when needed.
         latency: which loads its latency is measured at, as shares of its capacity; 0 is one review at a time.
+        follows: the worker serves what `stable` says, and reloads when that moves.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Program:
     flags: tuple[str, ...] = ()
     python: Callable[[], str] = _own_python
     latency: tuple[float, ...] = ()
+    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,6 @@ def start_of(program: Program, job: Job, dead_letter_topic: str) -> Start:
         "WORKER_KAFKA_BOOTSTRAP_SERVERS": job.bootstrap,
         "WORKER_REDIS_URL": job.redis_url,
         "WORKER_REGISTRY": registry,
-        "WORKER_MODEL_VERSION": version,
         "WORKER_INPUT_TOPICS": job.input_topic,
         "WORKER_OUTPUT_TOPIC": job.output_topic,
         "WORKER_DEAD_LETTER_TOPIC": dead_letter_topic,
@@ -176,5 +177,7 @@ def start_of(program: Program, job: Job, dead_letter_topic: str) -> Start:
         "WORKER_HTTP_HOST": LOOPBACK,
         "WORKER_HTTP_PORT": str(port),
     }
+    if not program.follows:
+        variables["WORKER_MODEL_VERSION"] = version
     command = [program.python(), "-m", "worker", "run", *program.flags]
     return Start(command, variables, f"http://{LOOPBACK}:{port}")
