@@ -94,6 +94,10 @@ def run(
         worker.until(lambda: deployment.lag() == 0, "all committed")
         deployment.produce(Message(None, b"to-be-deleted", partition=1))
         worker.until(lambda: deployment.lag() == 0, "the deletion committed")
+        # The brokers know of a commit before the worker has counted it, and a group may still be settling down.
+        settled = len(deployment.produced)
+        worker.until(lambda: worker.total("starstream_reviews_settled_total") == settled, "all counted")
+        worker.until(lambda: worker.total("starstream_ready") == 2, "both ready")
         metrics = worker.samples()
         pages = {path: worker.get(path)[0] for path in ("/readyz", "/livez")}
         exit_code = worker.stop()
