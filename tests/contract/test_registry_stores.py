@@ -47,8 +47,7 @@ def s3() -> Iterator[LocalS3]:
 
 @pytest.fixture
 def s3_location(s3: LocalS3, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    for name, value in s3.environment.items():
-        monkeypatch.setenv(name, value)
+    s3.use(monkeypatch)
     return f"s3://{BUCKET}/{abs(hash(request.node.name))}/models"
 
 

@@ -29,8 +29,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalS3]:
         missing(str(unavailable))
     with server:
         server.make_bucket()
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
+        server.use(monkeypatch)
         yield server
 
 

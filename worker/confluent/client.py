@@ -74,7 +74,8 @@ class Errors:
 
     def note(self, error: KafkaError) -> None:
         """Take an error; called by the client, inside one of our calls."""
-        self._last = error
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or self._last is None:  # what broke each tells more
+            self._last = error
         if error.fatal() or error.code() in PERMANENT | FENCED | {KafkaError._FATAL}:
             self._final = error
 
