@@ -38,8 +38,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-import kafka
-
 import worker.__main__ as command
 import worker.app
 import worker.pipeline
@@ -50,7 +48,7 @@ from worker.classifier import TfliteClassifier
 from worker.confluent.delivery import ConfluentExactlyOnce
 from worker.confluent.source import ConfluentSource
 from worker.sinks.redis import RedisStore
-from worker.sinks.transaction import ExactlyOnce
+from worker.sinks.transaction import BoundedProducer, ExactlyOnce
 from worker.source import KafkaSource
 
 KILLER = "segfault"  # a review with this word kills the process that rates it
@@ -190,7 +188,7 @@ def _each(
 
 # Both clients' classes; a worker uses one of them.
 _DELIVERIES: Final = (ExactlyOnce, ConfluentExactlyOnce)
-_PRODUCERS: Final = (kafka.KafkaProducer, OpenProducer)
+_PRODUCERS: Final = (BoundedProducer, OpenProducer)
 POINTS: Final[dict[str, Callable[[Callable[[], None]], None]]] = {
     "noted": _before("_judge", worker.pipeline.Pipeline),
     "before_redis": _before("write", RedisStore),

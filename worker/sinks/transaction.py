@@ -34,6 +34,35 @@ class Membership(Protocol):
         ...
 
 
+class BoundedProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python has no types
+    """The client's producer, but no step of a transaction is waited for longer than `max_block_ms`.
+
+    The client's own two steps take no time-out, and do wait for ever where the broker that coordinates the group
+    crashed and another took over (chaos: `coordinator_moves`).
+    """
+
+    def send_offsets_to_transaction(self, offsets: Mapping[Any, Any], group_metadata: Any) -> None:
+        """Put offsets into the transaction.
+
+        Raises:
+            KafkaTimeoutError: no answer in time; nobody knows what became of it.
+        """
+        self._wait(self._transaction_manager.send_offsets_to_transaction(offsets, group_metadata), "send the offsets")
+
+    def commit_transaction(self) -> None:
+        """End the transaction.
+
+        Raises:
+            KafkaTimeoutError: no answer in time; nobody knows whether it was committed.
+        """
+        self._wait(self._transaction_manager.begin_commit(), "commit")
+
+    def _wait(self, result: Any, doing: str) -> None:
+        self._sender.wakeup()
+        if not result.wait(timeout_ms=self.config["max_block_ms"]):
+            raise kafka_errors.KafkaTimeoutError(f"{doing}: no answer in {self.config['max_block_ms'] / 1000:g} s")
+
+
 class ExactlyOnce:
     """Publishes and commits in one transaction; a reader with `read_committed` sees each outcome once.
 
@@ -49,7 +78,7 @@ class ExactlyOnce:
         self._consumer = consumer
         self._transactional_id = transactional_id
         self._log = log
-        self._producer: KafkaProducer | None = None
+        self._producer: BoundedProducer | None = None
         self._ready()
 
     def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
@@ -66,9 +95,8 @@ class ExactlyOnce:
                 sent = publish(producer, settled, self._settings)
                 wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
                 producer.flush(timeout=self._settings.request_timeout_s)
-                manager = producer._transaction_manager
-                self._wait(producer, manager.send_offsets_to_transaction(wanted, membership), "send the offsets")
-                self._wait(producer, manager.begin_commit(), "commit")
+                producer.send_offsets_to_transaction(wanted, membership)
+                producer.commit_transaction()
                 for future in sent:  # the commit has flushed; a refused record fails it, and says why here
                     if future.exception is not None:
                         raise future.exception
@@ -91,7 +119,7 @@ class ExactlyOnce:
                 self._producer.close(timeout=timeout_s)
             self._producer = None
 
-    def _ready(self) -> KafkaProducer:
+    def _ready(self) -> BoundedProducer:
         """Return the producer, making one when there is none; its start aborts and fences its predecessor's."""
         if self._producer is None:
             with translated(connecting(self._settings)):
@@ -100,7 +128,7 @@ class ExactlyOnce:
                     "transactional_id": self._transactional_id,
                     "transaction_timeout_ms": round(self._settings.transaction_timeout_s * 1000),
                 }
-                producer = make_client(KafkaProducer, config)
+                producer = make_client(BoundedProducer, config)
                 try:
                     producer.init_transactions()
                 except kafka_errors.KafkaError:
@@ -108,16 +136,6 @@ class ExactlyOnce:
                     raise
             self._producer = producer
         return self._producer
-
-    def _wait(self, producer: KafkaProducer, result: Any, doing: str) -> None:
-        """Wait for a step of the transaction, but not for ever.
-
-        The client's own `send_offsets_to_transaction` and `commit_transaction` take no time-out, and do wait for ever
-        where the broker that coordinates the group crashed and another took over (chaos: `coordinator_moves`).
-        """
-        producer._sender.wakeup()
-        if not result.wait(timeout_ms=self._settings.request_timeout_s * 1000):
-            raise kafka_errors.KafkaTimeoutError(f"{doing}: no answer in {self._settings.request_timeout_s:g} s")
 
     def _discard(self, error: ServiceError) -> None:
         self._log(logging.WARNING, "transaction_failed", reason=str(error))
