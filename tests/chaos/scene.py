@@ -38,9 +38,12 @@ OTHER_VERSION: Final = "20260102T000000Z-70700001"
 DAMAGED_VERSION: Final = "20260103T000000Z-70700002"
 _GROWTH_BYTES: Final = 150 * 1024 * 1024  # a worker's buffers and caches at their fullest, with room
 _ASK_S: Final = 10.0
-# Not shorter: transaction.abort.timed.out.transaction.cleanup.interval.ms. Its 10 s keep a broker that comes
-# back from ending dead transactions before it knows its own partitions, which leaves them open for ever (README.md).
-_BROKER: Final = {"group.min.session.timeout.ms": "1000"}
+# A broker that comes back must not end dead transactions before it knows its own partitions, which leaves them open for
+# ever (README.md); the workers end theirs within seconds.
+_BROKER: Final = {
+    "group.min.session.timeout.ms": "1000",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "20000",
+}
 _FLAGS: Final = {
     "session-timeout-s": SESSION_S,
     "max-poll-interval-s": 20,
