@@ -1,6 +1,6 @@
 """`replay`: rates history again with another model, beside the live stream.
 
-Owns the command's flags, their help, and the rule that live topics and keys are never written. `replay_run` does it.
+Owns the command's flags, their help, and the rule that nothing live is written unasked. `replay_run` does it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ WORKER_DELIVERY=exactly_once nothing is in --topic-out twice for a read_committe
 under PREFIXreplay, beside the ratings; both live WORKER_REDIS_TTL_S. --restart begins again, and writes to --topic-out
 again. One replay, one prefix: ratings of two versions under one would replace each other one by one.
 
-A replay never writes to what is live. Under the live keys its ratings would be fenced as the workers' are, by source
-position (worker/sinks/write.lua), but the live topic would end with the rating of a text that was sent again since.
+What is live is not written, unless you ask: with --write-live the new ratings go under the live keys as well, at the
+end, after the comparison; do it again and nothing changes. They are fenced as the workers' are, by source position
+(worker/sinks/write.lua): a review that was sent again since, or deleted, keeps what it has. The live topic is never
+written: it would end with the rating of a text that was sent again since.
 
 Dead letters: what can not be rated is counted by reason. It lies in the dead-letter topic since it was live.
 
@@ -69,6 +71,9 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--redis-prefix", required=True, metavar="P", help="put before every key")
     parser.add_argument("--group", metavar="G", help="consumer group; default <WORKER_GROUP_ID>-replay-<version>")
     parser.add_argument("--restart", action="store_true", help="begin again, whatever an earlier run did")
+    parser.add_argument(
+        "--write-live", action="store_true", help="at the end, put the ratings under the live keys, too"
+    )
     parser.add_argument("--json", metavar="FILE", help="the summary as JSON, too; - prints it instead of the tables")
 
 
@@ -87,7 +92,8 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     # Imported where it is used: `--help` needs neither Kafka nor a model.
     from worker.replay_run import RerateOrder, rerate
 
-    order = RerateOrder(derived, settings.redis_prefix, start, end, restart=known.restart, report=known.json)
+    live = settings if known.write_live else None
+    order = RerateOrder(derived, settings.redis_prefix, start, end, restart=known.restart, report=known.json, live=live)
     return rerate(order)
 
 

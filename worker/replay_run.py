@@ -26,6 +26,7 @@ from worker.replay_bounds import Point, Span
 from worker.replay_delivery import ReplayDelivery
 from worker.replay_diff import Diff
 from worker.replay_group import ReplayGroup
+from worker.replay_live import LiveKeys
 from worker.replay_loop import Tools, make_pipeline, run_to_end
 from worker.replay_plan import Plan, next_step
 from worker.replay_progress import LongRun
@@ -50,6 +51,7 @@ class RerateOrder:
         live_prefix: where the ratings are that the new ones are compared with.
         restart: begin again, whatever was done.
         report: where the JSON goes; `-` is standard output.
+        live: the workers' settings, when the ratings go under their keys as well.
     """
 
     settings: WorkerSettings
@@ -58,6 +60,7 @@ class RerateOrder:
     end: Point
     restart: bool
     report: str | None
+    live: WorkerSettings | None = None
 
 
 def rerate(order: RerateOrder) -> ExitCode:
@@ -106,15 +109,28 @@ def rerate(order: RerateOrder) -> ExitCode:
         diff=_compare(tools, store, plan, order.live_prefix),
     )
     write_report(report, order.report)
+    if order.live is not None:
+        _put_live(tools, store, plan, order.live)
+    store.close()
     return ExitCode.OK
+
+
+def _put_live(tools: Tools, store: ReplayStore, plan: Plan, settings: WorkerSettings) -> None:
+    live = LiveKeys(settings, tools.metrics, tools.clock)
+    with LongRun(tools.console, tools.clock, "writing", max(plan.offsets, 1), unit="ratings") as progress:
+        counts = store.put_live(plan.version, live, lambda count: progress.update(count, "under the live keys"))
+    live.close()
+    where = settings.redis_prefix or "the live keys"
+    said = (
+        f"{counts['replayed']} replaced or the same, {counts['written']} new, {counts['stale']} kept: sent again since"
+    )
+    _say(tools.console, f"{where}: {said}")
 
 
 def _compare(tools: Tools, store: ReplayStore, plan: Plan, live_prefix: str) -> Diff:
     # How many ratings there are, the walk tells only at its end; each is of an offset.
     with LongRun(tools.console, tools.clock, "comparing", max(plan.offsets, 1), unit="ratings") as progress:
-        diff = store.compare(plan.version, live_prefix, lambda count: progress.update(count, "with the live ones"))
-    store.close()
-    return diff
+        return store.compare(plan.version, live_prefix, lambda count: progress.update(count, "with the live ones"))
 
 
 @contextmanager

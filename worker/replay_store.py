@@ -1,17 +1,20 @@
 """The replay's side of Redis: a RedisStore under the replay's prefix that also keeps the plan and compares ratings.
 
-Owns the plan's key and the walk over the ratings of a prefix. Writes nothing under the live prefix.
+Owns the plan's key and the walk over the ratings of a prefix. Writes under the live prefix
+only when told (`put_live`).
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Final
 
 from worker.errors import PermanentError
 from worker.replay_diff import FIELDS, Diff, side_of
+from worker.replay_live import LiveKeys
 from worker.replay_plan import Plan, plan_from_json
 from worker.sinks.redis import RedisStore, translated
 
@@ -85,6 +88,31 @@ class ReplayStore(RedisStore):
                 count += len(chunk)
                 tell(count)
         return diff
+
+    def put_live(self, version: str, live: LiveKeys, tell: Callable[[int], None] = lambda _count: None) -> Counter[str]:
+        """Put the ratings of a version under the live keys, where they are of the record that is rated there.
+
+        Args:
+            version: whose ratings; others are left.
+            live: the keys.
+            tell: called after each round trip with how many ratings were read.
+
+        Raises:
+            ServiceError: Redis is away; doing it again is doing it once.
+        """
+        counts: Counter[str] = Counter()
+        keys = self._rating_keys()
+        read = 0
+        while chunk := list(islice(keys, _READ_RATINGS)):
+            with translated("read ratings"):
+                pipeline = self._any().pipeline(transaction=False)
+                for key in chunk:
+                    pipeline.hgetall(key)
+                found = [{name.decode(): value.decode() for name, value in each.items()} for each in pipeline.execute()]
+            counts.update(live.put([each for each in found if each.get("model_version") == version]))
+            read += len(chunk)
+            tell(read)
+        return counts
 
     @property
     def _plan_key(self) -> str:

@@ -227,6 +227,36 @@ def test_diff_tells_how_the_ratings_differ(stage: Stage) -> None:
     assert "live model older: 60, agreement 0.0%" in done.stdout
 
 
+def test_live_keys_are_written_when_asked_and_only_for_the_records_they_hold(stage: Stage) -> None:
+    stage.topic("asked")
+    chosen = [number for number in range(500, 600) if number % (REVIEWS // UNRATABLE) != 7]
+    key = {number: f"{stage.live_prefix}rating:{{r{number}}}" for number in chosen}
+    kept = {number: stage.hash(key[number]) for number in chosen}
+    old, moved, gone = chosen[:60], chosen[60:70], chosen[70:75]
+    for number in [*old, *moved]:
+        stage.redis.hset(key[number], mapping={"rating": 2, "expected_rating": "2.5", "model_version": "older"})
+    for number in moved:
+        stage.redis.hset(key[number], "source_offset", "999999")
+    for number in gone:
+        stage.redis.delete(key[number])
+    try:
+        done = stage.run(*stage.words("asked"), "--to", "2100-01-01", "--write-live")
+        found = {number: stage.hash(key[number]) for number in chosen}
+        again = stage.run(*stage.words("asked"), "--to", "2100-01-01", "--write-live")
+        assert {number: stage.hash(key[number]) for number in chosen} == found, "doing it again is doing it once"
+    finally:
+        for number in chosen:
+            stage.redis.hset(key[number], mapping=kept[number])
+    assert (done.returncode, again.returncode) == (ExitCode.OK, ExitCode.OK), done.stderr + again.stderr
+    for number in [*old, *gone]:
+        assert (found[number]["model_version"], found[number]["rating"]) == (TOY_VERSION, str(STARS[number % 3]))
+        assert found[number]["source_offset"] == kept[number]["source_offset"]
+    for number in old:
+        assert found[number]["rated_at"] > kept[number]["rated_at"]
+    assert {(found[number]["model_version"], found[number]["rating"]) for number in moved} == {("older", "2")}
+    assert "10 kept: sent again since" in done.stderr
+
+
 def test_bounds_are_kept(stage: Stage) -> None:
     stage.topic("bounds")
     done = stage.run(*stage.words("bounds", "--to", "110", "--json", "-", start="100"))

@@ -118,17 +118,27 @@ class RedisStore:
         Raises:
             ServiceError: nothing, or only a part, was stored.
         """
+        self.write_counted(settled)
+
+    def write_counted(self, settled: Sequence[Settled]) -> Mapping[str, int]:
+        """Do as `write`, and return how many were written, deleted, stale (an older record's) and replayed.
+
+        Raises:
+            ServiceError: nothing, or only a part, was stored.
+        """
         rows = [each for each in settled if not isinstance(each, Rejected)]
         if not rows:
-            return
+            return {}
         started = self._clock.monotonic()
         size = _CALL_REVIEWS if self._cluster is None else 1
         calls = [self._call(rows[start : start + size]) for start in range(0, len(rows), size)]
         with self._counted("write ratings"):
             results = self._run(calls)
         self._metrics.sink_seconds.labels("redis").observe(self._clock.monotonic() - started)
-        for letter, name in _RESULTS.items():
-            self._metrics.redis_writes.labels(name).inc(sum(result.count(letter) for result in results))
+        counts = {name: sum(result.count(letter) for result in results) for letter, name in _RESULTS.items()}
+        for name, count in counts.items():
+            self._metrics.redis_writes.labels(name).inc(count)
+        return counts
 
     def load_attempts(self, partitions: Sequence[Partition]) -> Mapping[Partition, Attempt]:
         """Return the notes of these partitions; see `worker.attempts`.
