@@ -71,7 +71,8 @@ def _train(case: Case) -> Found:
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            # NLTK's corpora for the rows that need them, unless the machine has its own.
+            env={"NLTK_DATA": str(DATA.parent / "nltk_data"), **os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         if done.returncode:
             raise RuntimeError(f"{case.title}: exit {done.returncode}: {done.stderr[-800:]}")
