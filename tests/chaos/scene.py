@@ -126,6 +126,7 @@ class Row:
     recovery_s: float = 0.0
     seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def good(self) -> bool:

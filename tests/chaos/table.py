@@ -19,7 +19,7 @@ def line(row: Row) -> str:
         f"{row.case:<20} {row.reviews:>8} {row.kills:>6} {row.lost:>6} {row.duplicated:>11} {row.dead_lettered:>14} "
         f"{row.recovery_s:>11.1f} {row.seconds:>7.1f}{verdict}"
     )
-    return "\n".join([first, *(f"    {line}" for wrong in row.wrong for line in wrong.splitlines())])
+    return "\n".join([first, *(f"    {line}" for said in (*row.notes, *row.wrong) for line in said.splitlines())])
 
 
 def total(rows: Sequence[Row]) -> str:
