@@ -98,6 +98,10 @@ def run(
         settled = len(deployment.produced)
         worker.until(lambda: worker.total("starstream_reviews_settled_total") == settled, "all counted")
         worker.until(lambda: worker.total("starstream_ready") == 2, "both ready")
+        worker.until(
+            lambda: worker.total("starstream_consumer_lag_records") == 0,
+            "no lag seen, which is looked at once a second",
+        )
         metrics = worker.samples()
         pages = {path: worker.get(path)[0] for path in ("/readyz", "/livez")}
         exit_code = worker.stop()

@@ -134,7 +134,7 @@ def test_kafka_down_at_start_is_waited_for_without_leaking(deployment: Deploymen
     process = psutil.Process(worker.child.pid)
     sockets_and_threads = process.num_fds() + process.num_threads()
     worker.until(lambda: time.time() - process.create_time() > 10, "ten seconds of trying")
-    assert process.num_fds() + process.num_threads() <= sockets_and_threads + 8  # those of one try
+    assert process.num_fds() + process.num_threads() <= sockets_and_threads + 14  # one try's; ten leave 50
     assert worker.stop() == ExitCode.OK
 
 
