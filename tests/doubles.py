@@ -224,8 +224,16 @@ class MemoryCluster:
 class MemorySource:
     """The Source port: a member of a group. Partitions move only inside `poll` and `hold`, cooperatively."""
 
-    def __init__(self, cluster: MemoryCluster, topics: Sequence[str] = (TOPIC,), group: str = "starstream") -> None:
+    def __init__(
+        self,
+        cluster: MemoryCluster,
+        topics: Sequence[str] = (TOPIC,),
+        group: str = "starstream",
+        *,
+        reset: str = "earliest",
+    ) -> None:
         self.topics = topics
+        self._reset = reset
         self.group = group
         self.positions: dict[Partition, int] = {}
         self.faults = Faults()
@@ -282,7 +290,8 @@ class MemorySource:
             del self.positions[partition]
             self._revoked.add(partition)
         for partition in free - set(self.positions):
-            self.positions[partition] = self._cluster.committed.get((self.group, partition), 0)
+            first = 0 if self._reset == "earliest" else self._cluster.end(partition)
+            self.positions[partition] = self._cluster.committed.get((self.group, partition), first)
         self._joined = bool(due)
 
     def _fetch(self, max_records: int) -> list[MemoryRecord]:

@@ -6,11 +6,10 @@ the client skip good records) and never commits: the delivery does.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
@@ -18,6 +17,7 @@ from worker.clock import Clock
 from worker.errors import TransientError
 from worker.kafka_client import client_config, connecting, make_client, translated
 from worker.metrics import Metrics
+from worker.ownership import Ownership
 from worker.records import Partition, Record
 from worker.settings import WorkerSettings
 
@@ -52,7 +52,7 @@ class KafkaSource:
         self._doubtful: set[Partition] = set()  # rewound after a failure that may have committed all the same
         self._given: dict[Partition, int] = {}  # the offset after the last record given, or told by `passed`
         self._passed_at = 0.0
-        self._ownership = _Ownership(metrics)
+        self._ownership = Ownership(metrics)
         with translated(connecting(settings)):
             config = {
                 **client_config(settings),
@@ -264,44 +264,3 @@ class KafkaSource:
             return None
         names = ", ".join(f"{at.topic}-{at.partition}" for at in stalled[:5])
         return f"{names}: records wait, and none came for {_STALL_S:.0f} s: an open transaction, or a stuck client"
-
-
-class _Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
-    """Notes changes of ownership. Called on the client's IO thread, where no consumer call is allowed."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._lock = threading.Lock()
-        self._revoked: set[Partition] = set()
-        self._owned: set[Partition] = set()
-        self.joined = False
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._metrics.rebalances.labels("assigned").inc()
-        with self._lock:
-            self._owned.update(Partition(*each) for each in assigned)
-            self.joined = True
-        self._metrics.partitions_assigned.set(len(self._owned))
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._gone(revoked, "revoked")
-
-    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        self.joined = False
-        self._gone(lost, "lost")
-
-    def take_revoked(self) -> frozenset[Partition]:
-        with self._lock:
-            taken, self._revoked = frozenset(self._revoked), set()
-        return taken
-
-    def _gone(self, partitions: Iterable[TopicPartition], event: str) -> None:
-        gone = {Partition(*each) for each in partitions}
-        if gone:
-            self._metrics.rebalances.labels(event).inc()
-        with self._lock:
-            self._revoked |= gone
-            self._owned -= gone
-        for each in gone:
-            self._metrics.lag.labels(each.topic, str(each.partition)).set(0)
-        self._metrics.partitions_assigned.set(len(self._owned))

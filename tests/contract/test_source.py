@@ -164,8 +164,6 @@ def test_partitions_move_to_a_second_member_and_back_when_it_leaves(stream_world
 
 @pytest.mark.parametrize("reset", ["earliest", "latest"])
 def test_a_new_group_starts_where_set(reset: str, stream_world: StreamWorld) -> None:
-    if reset == "latest" and stream_world.settings().kafka_bootstrap_servers == ["localhost:9092"]:
-        pytest.skip("the double knows earliest only")
     produce(stream_world, 3)
     member = stream_world.member(auto_offset_reset=reset)
     if reset == "earliest":

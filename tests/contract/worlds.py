@@ -231,7 +231,8 @@ class MemoryStreamWorld(StreamWorld):
             self.cluster.produce(record)
 
     def member(self, **settings: Any) -> Source:
-        return MemorySource(self.cluster, self.settings(**settings).input_topics, self.group)
+        asked = self.settings(**settings)
+        return MemorySource(self.cluster, asked.input_topics, self.group, reset=asked.auto_offset_reset)
 
     def commit(self, member: Source, offsets: Mapping[Partition, int]) -> None:
         del member

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from schemas.encoding import DROPPED, UNKNOWN_ID
+from tests.conftest import missing
 from trainer.errors import Exit
 from trainer.settings import TextSettings
 from trainer.vocabulary import Vocabulary, learn
@@ -51,9 +52,7 @@ VARIANTS = [
 @pytest.fixture(autouse=True)
 def _corpora(monkeypatch: pytest.MonkeyPatch) -> None:
     if not NLTK_DATA.is_dir():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{NLTK_DATA} is missing")
-        pytest.skip(f"{NLTK_DATA} is missing")
+        missing(f"{NLTK_DATA} is not here")
     monkeypatch.setattr(nltk.data, "path", [str(NLTK_DATA)])
 
 
@@ -61,9 +60,7 @@ def _corpora(monkeypatch: pytest.MonkeyPatch) -> None:
 def _texts_of(name: str) -> list[str]:
     path = SHARED / "data" / name
     if not path.is_file():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{path} is missing")
-        pytest.skip(f"{path} is missing")
+        missing(f"{path} is not here")
     raw = path.read_bytes()
     text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
     return [row["content"] for row in csv.DictReader(io.StringIO(text, newline=""))]
