@@ -74,8 +74,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[LocalKafka]:
     """One broker for the session; whoever stops it starts it again."""
-    # Sessions shorter than a broker allows by default, so that a rebalance takes a moment.
-    broker = LocalKafka(extra_properties={"group.min.session.timeout.ms": "1000"})
+    broker = LocalKafka(
+        extra_properties={
+            # Sessions shorter than a broker allows by default, so that a rebalance takes a moment.
+            "group.min.session.timeout.ms": "1000",
+            # Seldom, because a broker that looks while it recovers throws markers away (tests/fixtures/markers.py).
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "20000",
+        }
+    )
     try:
         broker.start()
     except ServiceUnavailable as unavailable:

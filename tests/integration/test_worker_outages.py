@@ -15,8 +15,11 @@ from deploy.kafka import LocalKafka
 from deploy.process import LOOPBACK, ServiceUnavailable, free_port
 from deploy.redis import LocalRedis
 from tests.conftest import missing
+from tests.fixtures.markers import log_length, markers_thrown_away
 from tests.fixtures.running import Deployment, Message, RunningWorker
 from worker.errors import ExitCode
+
+_TRIES = 3
 
 
 def messages(start: int, count: int) -> list[Message]:
@@ -108,8 +111,18 @@ def test_redis_away_in_mid_stream_loses_nothing(end: str, own: Deployment, own_r
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 def test_kafka_that_crashed_in_mid_stream_loses_nothing(
-    delivery: str, broker: LocalKafka, deployment: Deployment
+    delivery: str, broker: LocalKafka, redis_server: LocalRedis, tmp_path: Path
 ) -> None:
+    for _ in range(_TRIES):
+        with Deployment(broker, redis_server.url, tmp_path) as deployment:
+            if crashes_and_loses_nothing(delivery, broker, deployment):
+                return
+    pytest.fail(f"the broker threw a transaction's markers away {_TRIES} times in turn")
+
+
+def crashes_and_loses_nothing(delivery: str, broker: LocalKafka, deployment: Deployment) -> bool:
+    """Play it; False when the broker's own fault, which nobody but an operator heals, kept it from its end."""
+    since = log_length(broker)
     worker = deployment.worker(delivery=delivery, batch_reviews="100").ready()
     deployment.produce(*messages(0, 2000))
     worker.until(lambda: worker.total("starstream_reviews_settled_total") > 0, "a start is made")
@@ -120,10 +133,16 @@ def test_kafka_that_crashed_in_mid_stream_loses_nothing(
     assert worker.get("/livez")[0] == 200
     broker.start()
     deployment.produce(*messages(2000, 500))
-    worker.until(lambda: deployment.lag() == 0, "all committed")
+    try:
+        worker.until(lambda: deployment.lag() == 0, "all committed")
+    except AssertionError:
+        if markers_thrown_away(broker, since):
+            return False
+        raise
     worker.ready()
     assert_all(deployment, 2500, once=delivery == "exactly_once")
     assert worker.stop() == ExitCode.OK
+    return True
 
 
 def test_kafka_down_at_start_is_waited_for_without_leaking(deployment: Deployment) -> None:

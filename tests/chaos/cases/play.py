@@ -9,9 +9,9 @@ from typing import Final
 
 from tests.chaos.audit import Verdict
 from tests.chaos.scene import Row, Scene, Stage
+from tests.fixtures.markers import log_length, markers_thrown_away
 
 _TRIES: Final = 3
-_THROWN_AWAY: Final = b"Couldn't find leader endpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class Case:
         """
         notes: list[str] = []
         while True:
-            begins = stage.kafka.log_path.stat().st_size if stage.kafka.log_path.exists() else 0
+            begins = log_length(stage.kafka)
             row = self._play(stage, f"{self.name}-{len(notes)}" if notes else self.name)
             row.notes = notes
             stood_still = not row.good and row.lost == row.duplicated == 0
-            if not stood_still or len(notes) == _TRIES - 1 or not _markers_thrown_away(stage, begins):
+            if not stood_still or len(notes) == _TRIES - 1 or not markers_thrown_away(stage.kafka, begins):
                 return row
             notes.append("played again: the broker threw a transaction's markers away after its crash")
 
@@ -73,10 +73,3 @@ class Case:
         row.kills, row.recovery_s = scene.kills, scene.recovery_s
         row.seconds = time.monotonic() - started
         return row
-
-
-def _markers_thrown_away(stage: Stage, begins: int) -> bool:
-    """Say whether the broker has told so since its log was of that length."""
-    with stage.kafka.log_path.open("rb") as log:
-        log.seek(begins)
-        return _THROWN_AWAY in log.read()
