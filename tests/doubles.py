@@ -466,11 +466,13 @@ class StubClassifier:
     """The Classifier port by two words: `love` is five stars, `bad` one, else three; `kaboom` cannot be rated."""
 
     version = "stub-1"
+    tokens = 0
 
     def refresh(self) -> None:
         """One model for ever."""
 
     def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
+        self.tokens += sum(len(each.review.text.split()) for each in pending)
         return [self._rate(each, rated_at) for each in pending]
 
     def _rate(self, pending: Pending, rated_at: str) -> Rated | Rejected:

@@ -22,7 +22,7 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 
 from worker.attempts import Attempts
 from worker.backoff import Backoff
-from worker.batcher import Batcher
+from worker.batcher import Batcher, Limits
 from worker.breaker import Breaker
 from worker.classifier import TfliteClassifier
 from worker.clients import GroupSource, make_delivery, make_source
@@ -121,10 +121,7 @@ def _connect(process: _Process, classifier: Classifier) -> Pipeline | None:
     return Pipeline(
         source=source,
         batcher=Batcher(
-            max_records=settings.batch_reviews,
-            max_bytes=settings.batch_bytes,
-            linger_s=settings.linger_s,
-            idle_s=settings.idle_s,
+            Limits(settings.batch_reviews, settings.batch_bytes, settings.batch_tokens, linger_s=settings.linger_s)
         ),
         parser=Parser(settings.input_format, settings.max_text_chars),
         classifier=classifier,

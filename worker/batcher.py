@@ -1,45 +1,79 @@
 """Gathers records into batches: pure, without a clock, a thread or a client.
 
-Owns when a batch is released and why. Takes what is there; waits only while waiting can still fill the batch within
-`linger_s`. Holds raw records only, nothing of which has had an effect yet, so whatever is dropped here is simply
-read again by its partition's next owner. `pipeline` feeds it and asks how long it may block.
+Owns when a batch is released and why. Takes what is there, and waits for company only while that pays: until as much
+waits as the loop needs in a batch to keep pace with the stream (`cost` derives it from what batches have cost so far),
+at most for the latency budget `linger_s`, and not at all when nobody is expected within it. Holds raw records only,
+nothing of which has had an effect yet, so whatever is dropped here is simply read again by its partition's next owner.
+`pipeline` feeds it, tells it what batches cost, and asks how long it may block.
 
-Promises (tests/unit/test_batcher.py): every record added is released exactly once or dropped with its partition; the
-order within a partition is kept; no record waits longer than `linger_s` once the loop comes round.
+Tokens of a record are known only once it is encoded, which is later; until then they are taken from its bytes, by the
+ratio that batches have shown.
+
+Promises (tests/unit/test_worker_batcher.py): every record added is released exactly once or dropped with its partition;
+the order within a partition is kept; no record waits longer than `linger_s` once the loop comes round.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
+from worker.cost import Cost
 from worker.records import Batch, Partition, Record, ReleaseReason, partition_of
 
-_RECORD_OVERHEAD_BYTES = 100  # key, headers and object of a record beside its value
+_RECORD_OVERHEAD_BYTES: Final = 100  # key, headers and object of a record beside its value
+_TOKENS_PER_BYTE: Final = 0.1  # of a review in JSON, until batches have shown another ratio
+_RATIO_KEPT: Final = 0.98  # of the weight of what was seen, a batch
+_RATE_S: Final = 0.5  # what came longer ago hardly counts for how much comes
+_LEAST_WAIT_S: Final = 0.001  # Kafka clients wait in milliseconds: less is none, and the loop would spin
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a batch may hold; a record larger than a limit is a batch by itself.
+
+    Attributes:
+        records: most records.
+        bytes: most bytes of their values.
+        tokens: most tokens, by estimate.
+        linger_s: longest a record waits for company.
+        patience_s: how long the loop may block when there is nothing to release.
+    """
+
+    records: int
+    bytes: int
+    tokens: int
+    linger_s: float
+    patience_s: float = 0.5
+
+
+class _Waiting(NamedTuple):
+    record: Record
+    size: int
+    since: float
 
 
 class Batcher:
     """A queue with a rule of release. Times are monotonic seconds.
 
     Args:
-        max_records: most records in a batch.
-        max_bytes: most bytes of values in a batch; a single larger record is a batch by itself.
-        linger_s: longest a record waits for company.
-        idle_s: a batch is released when nothing came for so long; at most `linger_s`.
-        patience_s: how long the loop may block when there is nothing to release.
+        limits: of a batch.
+
+    Attributes:
+        cost: what batches cost, as fitted so far.
     """
 
-    def __init__(
-        self, *, max_records: int, max_bytes: int, linger_s: float, idle_s: float, patience_s: float = 0.5
-    ) -> None:
-        self._max_records = max_records
-        self._max_bytes = max_bytes
-        self._linger_s = linger_s
-        self._idle_s = idle_s
-        self._patience_s = patience_s
-        self._waiting: deque[tuple[Record, int, float]] = deque()
+    def __init__(self, limits: Limits) -> None:
+        self.cost = Cost()
+        self._limits = limits
+        self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
-        self._last_arrival = 0.0
+        self._seen_tokens, self._seen_bytes = _TOKENS_PER_BYTE, 1.0
+        self._came_bytes = 0.0  # decaying: divided by _RATE_S it is bytes a second
+        self._came_at = 0.0
 
     @property
     def empty(self) -> bool:
@@ -49,77 +83,108 @@ class Batcher:
     @property
     def room(self) -> int:
         """How many records fit in the batch being gathered."""
-        return max(0, self._max_records - len(self._waiting))
+        return max(0, self._limits.records - len(self._waiting))
+
+    @property
+    def tokens_per_byte(self) -> float:
+        """Tokens of a review for each byte of its record, as batches have shown."""
+        return self._seen_tokens / self._seen_bytes
 
     def add(self, records: Sequence[Record], now: float) -> None:
         """Queue records that arrived at `now`."""
+        came = 0
         for record in records:
             size = len(record.value or b"") + _RECORD_OVERHEAD_BYTES
-            self._waiting.append((record, size, now))
-            self._bytes += size
-        if records:
-            self._last_arrival = now
+            self._waiting.append(_Waiting(record, size, now))
+            came += size
+        self._bytes += came
+        self._came_bytes = self._came_bytes * self._faded(now) + came
+        self._came_at = now
+
+    def learn(self, batch: Batch, tokens: int, seconds: float) -> None:
+        """Take in what a batch was: how many tokens it had, and how long the loop took to settle it."""
+        if tokens > 0:
+            self._seen_tokens = self._seen_tokens * _RATIO_KEPT + tokens
+            self._seen_bytes = self._seen_bytes * _RATIO_KEPT + batch.size
+        self.cost.observe(tokens, seconds)
 
     def wait_s(self, now: float) -> float:
         """Return how long the loop may block for more records before it must ask for a release."""
         if not self._waiting:
-            return self._patience_s
-        if self._full:
+            return self._limits.patience_s
+        if self._due(now):
             return 0.0
-        return max(0.0, min(self._linger_until, self._idle_at) - now)
+        return min(self._linger_until - now, max(self._missing_s(now), _LEAST_WAIT_S))
 
     def release(self, now: float) -> Batch | None:
         """Return the next batch that is due, or None."""
-        if not self._waiting:
-            return None
-        if self._full:
-            return self._take("full")
-        if now >= self._linger_until:
-            return self._take("linger")
-        if now >= self._idle_at:
-            return self._take("idle")
-        return None
+        reason = self._due(now) if self._waiting else None
+        return self._take(reason, now) if reason else None
 
-    def drain(self) -> Batch | None:
+    def drain(self, now: float) -> Batch | None:
         """Return a batch of what waits, due or not; None when nothing does."""
-        return self._take("drain") if self._waiting else None
+        return self._take("drain", now) if self._waiting else None
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget the records of partitions that belong to another worker now."""
-        kept = [entry for entry in self._waiting if partition_of(entry[0]) not in partitions]
-        self._waiting = deque(kept)
-        self._bytes = sum(size for _, size, _ in kept)
+        self._waiting = deque(each for each in self._waiting if partition_of(each.record) not in partitions)
+        self._bytes = sum(each.size for each in self._waiting)
 
     def clear(self) -> list[Record]:
         """Forget everything and return it, in order, so that the caller can rewind."""
-        forgotten = [record for record, _, _ in self._waiting]
+        forgotten = [each.record for each in self._waiting]
         self._waiting.clear()
         self._bytes = 0
         return forgotten
 
-    @property
-    def _full(self) -> bool:
-        return len(self._waiting) >= self._max_records or self._bytes >= self._max_bytes
+    def _due(self, now: float) -> ReleaseReason | None:
+        """Say why what waits is to be released now; None while waiting pays."""
+        if len(self._waiting) >= self._limits.records or self._bytes >= self._most_bytes:
+            return "full"
+        if now >= self._linger_until:
+            return "linger"
+        # The mean record's time to come: when it is past the budget, nobody is expected.
+        mean_bytes = self._bytes / len(self._waiting)
+        if mean_bytes > self._bytes_per_s(now) * (self._linger_until - now):
+            return "idle"
+        return "enough" if self._missing_s(now) <= 0 else None
 
-    # `wait_s` and `release` compare with the very same numbers: were one to round otherwise, the loop would be told to
-    # wait for nothing and find nothing due, and spin.
     @property
     def _linger_until(self) -> float:
-        return self._waiting[0][2] + self._linger_s
+        return self._waiting[0].since + self._limits.linger_s
 
     @property
-    def _idle_at(self) -> float:
-        return self._last_arrival + self._idle_s
+    def _most_bytes(self) -> float:
+        """The limits on bytes and tokens, both in bytes."""
+        return min(self._limits.bytes, self._limits.tokens / self.tokens_per_byte)
 
-    def _take(self, reason: ReleaseReason) -> Batch:
+    def _missing_s(self, now: float) -> float:
+        """Return how long the stream takes to bring what a batch with which the loop keeps pace still lacks."""
+        rate = self._bytes_per_s(now)
+        ratio = self.tokens_per_byte
+        missing = self.cost.sustainable(rate * ratio) / ratio - self._bytes
+        if missing <= 0:
+            return 0.0
+        return missing / rate if rate > 0 else math.inf
+
+    def _bytes_per_s(self, now: float) -> float:
+        return self._came_bytes * self._faded(now) / _RATE_S
+
+    def _faded(self, now: float) -> float:
+        return math.exp(min(0.0, self._came_at - now) / _RATE_S)
+
+    def _take(self, reason: ReleaseReason, now: float) -> Batch:
+        most_bytes = self._most_bytes
+        oldest_s = now - self._waiting[0].since
         taken: list[Record] = []
         taken_bytes = 0
-        while self._waiting and len(taken) < self._max_records:
-            record, size, _ = self._waiting[0]
-            if taken and taken_bytes + size > self._max_bytes:
+        while self._waiting and len(taken) < self._limits.records:
+            first = self._waiting[0]
+            if taken and taken_bytes + first.size > most_bytes:
                 break
             self._waiting.popleft()
-            taken.append(record)
-            taken_bytes += size
+            taken.append(first.record)
+            taken_bytes += first.size
         self._bytes -= taken_bytes
-        return Batch(taken, reason)
+        fill = max(len(taken) / self._limits.records, taken_bytes / most_bytes)
+        return Batch(taken, reason, size=taken_bytes, fill=min(1.0, fill), oldest_s=oldest_s)

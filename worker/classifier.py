@@ -43,6 +43,10 @@ class TfliteClassifier:
         clock: times the inference.
         min_confidence: a rating less sure is given all the same, and marked `uncertain`.
 
+    Attributes:
+        manifest: the bundle's.
+        tokens: read since the start.
+
     Raises:
         ModelError: the runtime refuses the bundle, or its golden set comes out otherwise.
     """
@@ -68,6 +72,7 @@ class TfliteClassifier:
         self._metrics = metrics
         self._clock = clock
         self._runtime = runtime
+        self.tokens = 0
 
     @property
     def version(self) -> str:
@@ -183,6 +188,7 @@ class TfliteClassifier:
 
     def _count(self, scores: Scores) -> None:
         metrics = self._metrics
+        self.tokens += scores.tokens
         metrics.tokens.inc(scores.tokens)
         metrics.unknown_tokens.inc(scores.unknown)
         metrics.cells.inc(scores.cells)

@@ -63,6 +63,11 @@ class LiveClassifier:
         """The bundle that serves; with a canary a share of the ratings is another's, and says so."""
         return self._lineup.stable.version
 
+    @property
+    def tokens(self) -> int:
+        """Tokens read by the stable model that serves, since it was loaded."""
+        return self._lineup.stable.tokens
+
     def refresh(self) -> None:
         """Take the lineup that is offered, between two batches."""
         offered, before = self._offers.lineup, self._lineup

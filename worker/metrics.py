@@ -17,9 +17,10 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from schemas.dead_letter import REJECT_REASONS
+from worker.cost import Cost
 from worker.histogram import BatchHistogram
 from worker.model_metrics import ModelMetrics
-from worker.records import OUTCOME_OF, OUTCOMES, RELEASE_REASONS, Rated, Rejected, Settled
+from worker.records import OUTCOME_OF, OUTCOMES, RELEASE_REASONS, Batch, Rated, Rejected, Settled
 
 SINKS: Final = ("redis", "topic")
 PHASES: Final = ("wait", "poll", "parse", "classify", "redis", "topic")
@@ -31,6 +32,7 @@ CHECKPOINT_RESULTS: Final = ("committed", "failed")
 _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 _WORK_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+_FILLS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.99)
 _SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
@@ -65,7 +67,31 @@ class Metrics:
         self.batch_reviews = Histogram(
             "starstream_batch_reviews", "Records in a released batch.", buckets=_SIZES, registry=registry
         )
+        self.batch_fill = Histogram(
+            "starstream_batch_fill_ratio",
+            "Share of the tightest limit on a batch that was used.",
+            buckets=_FILLS,
+            registry=registry,
+        )
+        self.batch_wait = Histogram(
+            "starstream_batch_wait_seconds",
+            "How long a batch's oldest record waited for company.",
+            buckets=_WORK_S,
+            registry=registry,
+        )
         self.released = counter("batches_released_total", "Batches, by why.", "reason", RELEASE_REASONS)
+        self.cost_fixed = Gauge(
+            "starstream_batch_cost_fixed_seconds",
+            "What a batch costs the loop whatever its size, as fitted.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.cost_token = Gauge(
+            "starstream_batch_cost_token_seconds",
+            "What each token of a batch costs the loop, as fitted.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         self.tokens = counter("inference_tokens_total", "Tokens the model read.")
         self.unknown_tokens = counter("inference_unknown_tokens_total", "Tokens outside the vocabulary.")
         self.cells = counter("inference_cells_total", "Rows x steps run, padding included.")
@@ -147,6 +173,18 @@ class Metrics:
         for label in labels:
             self.ratings.labels(str(label), version)
         self.confidence.labels(version)
+
+    def count_batch(self, batch: Batch) -> None:
+        """Count a batch as it is released."""
+        self.batch_reviews.observe(len(batch.records))
+        self.batch_fill.observe(batch.fill)
+        self.batch_wait.observe(batch.oldest_s)
+        self.released.labels(batch.reason).inc()
+
+    def tell_cost(self, cost: Cost) -> None:
+        """Say what batches cost by now."""
+        self.cost_fixed.set(cost.fixed_s)
+        self.cost_token.set(cost.each_token_s)
 
     def count_settled(self, settled: Sequence[Settled], now_wall_s: float) -> None:
         """Count a batch that is durable; `now_wall_s` ends the latency of each of its records."""

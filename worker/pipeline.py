@@ -59,7 +59,7 @@ class Pipeline:
         """
         while not self.stopping:
             self.step()
-        while (batch := self.batcher.drain()) is not None:
+        while (batch := self.batcher.drain(self.clock.monotonic())) is not None:
             if not self._settle(batch):
                 return  # a service is away: the rest is redelivered to the next owner
 
@@ -111,8 +111,8 @@ class Pipeline:
 
     def _settle(self, batch: Batch) -> bool:
         """Settle a batch whole; False when a service is away and everything unsettled has been rewound."""
-        self.metrics.batch_reviews.observe(len(batch.records))
-        self.metrics.released.labels(batch.reason).inc()
+        self.metrics.count_batch(batch)
+        started, tokens = self.clock.monotonic(), self.classifier.tokens
         unsettled = list(batch.records)
         try:
             for records in self.attempts.split(batch.records):
@@ -125,6 +125,8 @@ class Pipeline:
         except StreamRejectedError as error:
             self._stand_still(unsettled, error)
             raise
+        self.batcher.learn(batch, self.classifier.tokens - tokens, self.clock.monotonic() - started)
+        self.metrics.tell_cost(self.batcher.cost)
         return True
 
     def _settle_together(self, records: Sequence[Record]) -> None:

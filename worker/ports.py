@@ -62,6 +62,11 @@ class Classifier(Protocol):
         """The bundle that serves."""
         ...
 
+    @property
+    def tokens(self) -> int:
+        """Tokens read since the start."""
+        ...
+
     def refresh(self) -> None:
         """Between two batches: serve what has become ready since. `version` changes here and nowhere else."""
         ...

@@ -13,8 +13,8 @@ from schemas.dead_letter import DeadLetter
 from schemas.rating import Rating
 from schemas.review import Review
 
-ReleaseReason = Literal["full", "linger", "idle", "drain"]
-RELEASE_REASONS: Final[tuple[ReleaseReason, ...]] = ("full", "linger", "idle", "drain")
+ReleaseReason = Literal["full", "enough", "linger", "idle", "drain"]
+RELEASE_REASONS: Final[tuple[ReleaseReason, ...]] = ("full", "enough", "linger", "idle", "drain")
 Outcome = Literal["rated", "rejected", "deleted"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("rated", "rejected", "deleted")
 
@@ -50,10 +50,22 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records released together, in the order they were read, and why they were."""
+    """Records released together, in the order they were read, and why they were.
+
+    Attributes:
+        records: in order.
+        reason: `full`: a limit is reached; `enough`: more would not pay; `linger`: the latency budget is spent; `idle`:
+            nobody is expected within it; `drain`: the loop ends.
+        size: bytes, with an allowance for each record beside its value.
+        fill: share of the tightest limit, 0..1.
+        oldest_s: how long its first record waited for company.
+    """
 
     records: Sequence[Record]
     reason: ReleaseReason
+    size: int
+    fill: float
+    oldest_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from worker.attempts import Attempts
 from worker.backoff import Backoff
-from worker.batcher import Batcher
+from worker.batcher import Batcher, Limits
 from worker.breaker import Breaker
 from worker.clock import Clock
 from worker.health import Health
@@ -53,10 +53,7 @@ def make_pipeline(
     return Pipeline(
         source=source,
         batcher=Batcher(
-            max_records=settings.batch_reviews,
-            max_bytes=settings.batch_bytes,
-            linger_s=settings.linger_s,
-            idle_s=settings.idle_s,
+            Limits(settings.batch_reviews, settings.batch_bytes, settings.batch_tokens, linger_s=settings.linger_s)
         ),
         parser=Parser(settings.input_format, settings.max_text_chars),
         classifier=classifier,

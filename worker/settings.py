@@ -157,8 +157,8 @@ class WorkerSettings(BaseSettings):
     # Batching
     batch_reviews: int = Field(2000, ge=1, le=20_000, description="most records in a batch, and in a checkpoint")
     batch_bytes: int = Field(4_000_000, ge=1_000, le=64_000_000, description="most bytes of values in a batch")
-    linger_s: float = Field(0.010, ge=0, le=10, description="longest a record waits for company")
-    idle_s: float = Field(0.001, ge=0, le=1, description="release when nothing came for so long")
+    batch_tokens: int = Field(200_000, ge=1_000, le=10_000_000, description="most tokens in a batch, by estimate")
+    linger_s: float = Field(0.010, ge=0, le=10, description="longest a record waits for company, where that pays")
 
     # Redis
     redis_url: SecretStr = Field(
@@ -218,8 +218,6 @@ class WorkerSettings(BaseSettings):
                 f"WORKER_SESSION_TIMEOUT_S: {self.session_timeout_s:g} is over WORKER_MAX_POLL_INTERVAL_S="
                 f"{self.max_poll_interval_s:g}, which WORKER_KAFKA_CLIENT=confluent does not allow; lower it"
             )
-        if self.idle_s > self.linger_s:
-            raise ValueError(f"WORKER_IDLE_S: {self.idle_s} is over WORKER_LINGER_S={self.linger_s}; lower it")
         if self.linger_s * 2 > self.max_poll_interval_s:
             raise ValueError("WORKER_LINGER_S: must be under half of WORKER_MAX_POLL_INTERVAL_S")
         if self.drain_deadline_s >= self.max_poll_interval_s:

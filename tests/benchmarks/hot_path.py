@@ -19,7 +19,7 @@ from schemas.bundle import STABLE
 from tests.benchmarks.corpus import ROOT, CorpusError, read_corpus
 from tests.benchmarks.machine import this_machine
 from tests.doubles import make_record
-from worker.batcher import Batcher
+from worker.batcher import Batcher, Limits
 from worker.bundles import fetch_bundle, resolve_version
 from worker.classifier import TfliteClassifier
 from worker.clock import SystemClock
@@ -105,7 +105,7 @@ class Steps:
         return tally.seconds
 
     def _batch(self, arrived: Sequence[Record], tally: Tally) -> None:
-        batcher = Batcher(max_records=len(arrived), max_bytes=1 << 40, linger_s=1, idle_s=1)
+        batcher = Batcher(Limits(len(arrived), bytes=1 << 40, tokens=1 << 40, linger_s=1))
 
         def gather() -> Sequence[Record]:
             batcher.add(arrived, 0.0)

@@ -11,11 +11,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.doubles import ManualClock, MemoryRecord, by_partition, make_record
-from worker.batcher import Batcher
+from worker.batcher import Batcher, Limits
 from worker.records import Batch, Partition, Record, partition_of
 
 LINGER_S = 0.010
-IDLE_S = 0.002
 OVERHEAD_BYTES = 100
 
 
@@ -23,13 +22,11 @@ def make_batcher(
     *,
     max_records: int = 4,
     max_bytes: int = 1_000_000,
+    max_tokens: int = 1_000_000,
     linger_s: float = LINGER_S,
-    idle_s: float = IDLE_S,
     patience_s: float = 0.5,
 ) -> Batcher:
-    return Batcher(
-        max_records=max_records, max_bytes=max_bytes, linger_s=linger_s, idle_s=idle_s, patience_s=patience_s
-    )
+    return Batcher(Limits(max_records, max_bytes, max_tokens, linger_s=linger_s, patience_s=patience_s))
 
 
 def records(count: int, *, partition: int = 0, start: int = 0, value: str = "x") -> list[MemoryRecord]:
@@ -51,26 +48,19 @@ class Stream:
         return taken
 
 
-class Limits(NamedTuple):
+class Some(NamedTuple):
     """What a batcher is made with; times in tenths of milliseconds, so that rounding is met and shrinks well."""
 
     max_records: int
     max_bytes: int
     linger: int
-    idle: int
 
     @property
     def linger_s(self) -> float:
         return self.linger / 10_000
 
-    @property
-    def idle_s(self) -> float:
-        return min(self.idle, self.linger) / 10_000
-
     def batcher(self) -> Batcher:
-        return make_batcher(
-            max_records=self.max_records, max_bytes=self.max_bytes, linger_s=self.linger_s, idle_s=self.idle_s
-        )
+        return make_batcher(max_records=self.max_records, max_bytes=self.max_bytes, linger_s=self.linger_s)
 
 
 Arrivals = list[tuple[int, int]]  # partition and size of each record
@@ -78,11 +68,14 @@ Steps = list[tuple[Arrivals, int]]  # what arrives, and how long it takes, in te
 
 arrivals = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 600)), max_size=6)
 steps = st.lists(st.tuples(arrivals, st.integers(0, 200)), max_size=12)
-limits = st.builds(Limits, st.integers(1, 9), st.integers(1, 3000), st.integers(0, 200), st.integers(0, 200))
+limits = st.builds(Some, st.integers(1, 9), st.integers(1, 3000), st.integers(0, 200))
+costs = st.lists(
+    st.tuples(st.integers(0, 50_000), st.floats(0, 3)), max_size=5
+)  # tokens and seconds of earlier batches
 
 
 @given(limits, steps)
-def test_batcher_releases_every_record_once_and_in_order(limit: Limits, steps: Steps) -> None:
+def test_batcher_releases_every_record_once_and_in_order(limit: Some, steps: Steps) -> None:
     batcher, clock, stream = limit.batcher(), ManualClock(), Stream()
     added: list[Record] = []
     batches: list[Batch] = []
@@ -93,7 +86,7 @@ def test_batcher_releases_every_record_once_and_in_order(limit: Limits, steps: S
         while (batch := batcher.release(clock.monotonic())) is not None:
             batches.append(batch)
         clock.advance(wait / 10_000)
-    while (batch := batcher.drain()) is not None:
+    while (batch := batcher.drain(9.0)) is not None:
         batches.append(batch)
     released = [record for batch in batches for record in batch.records]
     assert released == added
@@ -102,7 +95,7 @@ def test_batcher_releases_every_record_once_and_in_order(limit: Limits, steps: S
 
 
 @given(limits, steps)
-def test_batch_keeps_both_limits_and_is_never_empty(limit: Limits, steps: Steps) -> None:
+def test_batch_keeps_both_limits_and_is_never_empty(limit: Some, steps: Steps) -> None:
     batcher, clock, stream = limit.batcher(), ManualClock(), Stream()
     for sizes, wait in steps:
         batcher.add(stream.take(sizes), clock.monotonic())
@@ -114,7 +107,7 @@ def test_batch_keeps_both_limits_and_is_never_empty(limit: Limits, steps: Steps)
 
 
 @given(limits, steps)
-def test_no_record_waits_past_linger_once_asked(limit: Limits, steps: Steps) -> None:
+def test_no_record_waits_past_linger_once_asked(limit: Some, steps: Steps) -> None:
     batcher, clock, stream = limit.batcher(), ManualClock(), Stream()
     waiting: dict[tuple[Partition, int], float] = {}
     for sizes, wait in steps:
@@ -128,10 +121,18 @@ def test_no_record_waits_past_linger_once_asked(limit: Limits, steps: Steps) -> 
         clock.advance(wait / 10_000)
 
 
-@given(limits, steps)
-def test_loop_that_waits_as_told_neither_spins_nor_holds_a_record_too_long(limit: Limits, steps: Steps) -> None:
-    """The pipeline's own way round: block as told, or less when records come, then ask."""
+def teach(batcher: Batcher, seen: Sequence[tuple[int, float]]) -> None:
+    for tokens, seconds in seen:
+        batcher.learn(Batch(records(3), "full", size=333, fill=1.0, oldest_s=0.0), tokens, seconds)
+
+
+@given(limits, steps, costs)
+def test_loop_that_waits_as_told_neither_spins_nor_holds_a_record_too_long(
+    limit: Some, steps: Steps, seen: list[tuple[int, float]]
+) -> None:
+    """The pipeline's own way round: block as told, or less when records come, then ask; whatever batches cost."""
     batcher, clock, stream = limit.batcher(), ManualClock(), Stream()
+    teach(batcher, seen)
     since: dict[tuple[Partition, int], float] = {}
     for sizes, arrives_in in steps:
         told = batcher.wait_s(clock.monotonic())
@@ -147,37 +148,40 @@ def test_loop_that_waits_as_told_neither_spins_nor_holds_a_record_too_long(limit
 
 
 @given(limits, arrivals, st.sets(st.integers(0, 2)))
-def test_drop_forgets_only_the_partitions_given(limit: Limits, sizes: Arrivals, gone: set[int]) -> None:
+def test_drop_forgets_only_the_partitions_given(limit: Some, sizes: Arrivals, gone: set[int]) -> None:
     batcher, taken = limit.batcher(), Stream().take(sizes)
     batcher.add(taken, 0.0)
     batcher.drop({Partition("reviews", number) for number in gone} | {Partition("other", 0)})
     left: list[Record] = []
-    while (batch := batcher.drain()) is not None:
+    while (batch := batcher.drain(9.0)) is not None:
         left.extend(batch.records)
     assert left == [record for record in taken if record.partition not in gone]
 
 
 @given(limits, arrivals, st.sets(st.integers(0, 2)))
-def test_bytes_are_forgotten_with_the_records(limit: Limits, sizes: Arrivals, gone: set[int]) -> None:
+def test_bytes_are_forgotten_with_the_records(limit: Some, sizes: Arrivals, gone: set[int]) -> None:
     assume(limit.max_bytes > 200)
     batcher = limit.batcher()
     batcher.add(Stream().take(sizes), 0.0)
     batcher.drop({Partition("reviews", number) for number in gone})
     batcher.clear()
     batcher.add(records(1), 5.0)
-    assert batcher.wait_s(5.0) == pytest.approx(0.0 if limit.max_records == 1 else limit.idle_s)
+    batch = batcher.drain(5.0)
+    assert batch is not None
+    assert batch.size == 1 + OVERHEAD_BYTES
 
 
 def test_a_full_batch_is_released_at_once() -> None:
     batcher = make_batcher(max_records=4)
     batcher.add(records(9), 0.0)
     assert batcher.wait_s(0.0) == 0.0
+    assert batcher.room == 0
     first, second = batcher.release(0.0), batcher.release(0.0)
     assert first is not None
     assert second is not None
     assert (first.reason, len(first.records)) == ("full", 4)
     assert (second.reason, [record.offset for record in second.records]) == ("full", [4, 5, 6, 7])
-    assert batcher.release(0.0) is None
+    assert batcher.room == 3
 
 
 def test_a_batch_is_full_by_bytes_too() -> None:
@@ -196,32 +200,69 @@ def test_a_record_larger_than_a_batch_is_a_batch_by_itself() -> None:
     assert [record.offset for record in batch.records] == [0]
 
 
-def test_a_quiet_stream_is_released_as_idle() -> None:
-    batcher = make_batcher()
-    batcher.add(records(1), 0.0)
-    assert batcher.release(0.0) is None
-    assert batcher.wait_s(0.0) == pytest.approx(IDLE_S)
-    batch = batcher.release(IDLE_S)
+def test_a_batch_is_full_by_tokens_too_as_batches_have_shown_them() -> None:
+    batcher = make_batcher(max_records=100, max_tokens=1000)
+    teach(batcher, [(333 * 2, 0.01)] * 300)  # two tokens a byte
+    batcher.add([make_record("x" * 100, offset=offset) for offset in range(6)], 0.0)  # 400 each
+    batch = batcher.release(0.0)
     assert batch is not None
-    assert batch.reason == "idle"
+    assert (batch.reason, len(batch.records)) == ("full", 2)
+    assert batch.fill == pytest.approx(0.8, rel=0.01)
 
 
-def test_a_trickle_is_released_when_its_first_record_has_lingered() -> None:
-    batcher = make_batcher(max_records=1000)
+def test_a_single_review_on_a_quiet_stream_does_not_wait() -> None:
+    batcher = make_batcher()
+    batcher.add(records(1), 100.0)
+    assert batcher.wait_s(100.0) == 0.0
+    batch = batcher.release(100.0)
+    assert batch is not None
+    assert (batch.reason, batch.oldest_s) == ("idle", 0.0)
+
+
+def flowing(batcher: Batcher, per_ms: int, *, until_s: float) -> float:
+    """Let so many records a millisecond come and go; return the time."""
     at = 0.0
-    while (batch := batcher.release(at)) is None:
-        batcher.add(records(1, start=round(at * 1000)), at)
-        at += IDLE_S / 2
+    while at < until_s:
+        at += 0.001
+        batcher.add(records(per_ms), at)
+        batcher.clear()
+    return at
+
+
+def test_what_lags_behind_the_stream_waits_and_what_keeps_pace_does_not() -> None:
+    """Ten records a millisecond, 12 ms and 24 us each: 0.012 * 10,000 / (1 - 0.24) = 158 records keep pace."""
+    batcher = make_batcher(max_records=2000)
+    size = len("x") + OVERHEAD_BYTES
+    for count in (200, 400) * 300:  # 6 tokens each
+        batch = Batch(records(count), "full", size=size * count, fill=1.0, oldest_s=0.0)
+        batcher.learn(batch, 6 * count, 0.012 + 4e-6 * 6 * count)
+    at = flowing(batcher, 10, until_s=5.0)
+    batcher.add(records(130), at)
+    assert batcher.release(at) is None
+    assert batcher.wait_s(at) == pytest.approx(0.0028, abs=0.0015), "the time the stream takes to bring the rest"
+    batcher.add(records(50), at)
+    released = batcher.release(at)
+    assert released is not None
+    assert (released.reason, len(released.records)) == ("enough", 180)
+
+
+def test_a_stream_faster_than_the_loop_fills_batches_for_as_long_as_the_budget_lasts() -> None:
+    batcher = make_batcher(max_records=2000)
+    teach(batcher, [(3000, 0.3)] * 300)  # 100 us a token at most: 10,000 tokens a second
+    at = flowing(batcher, 100, until_s=3.0)
+    batcher.add(records(500), at)
+    assert batcher.release(at) is None
+    batch = batcher.release(at + LINGER_S)
+    assert batch is not None
     assert batch.reason == "linger"
-    assert at == pytest.approx(LINGER_S, abs=IDLE_S)
-    assert len(batch.records) == 10
+    assert batch.oldest_s == pytest.approx(LINGER_S)
 
 
 def test_what_waits_at_the_end_is_drained() -> None:
     batcher = make_batcher()
     batcher.add(records(6), 0.0)
     reasons = []
-    while (batch := batcher.drain()) is not None:
+    while (batch := batcher.drain(9.0)) is not None:
         reasons.append((batch.reason, len(batch.records)))
     assert reasons == [("drain", 4), ("drain", 2)]
 
@@ -230,7 +271,7 @@ def test_an_empty_batcher_lets_the_loop_block_for_its_patience() -> None:
     batcher = make_batcher(patience_s=0.5)
     assert batcher.wait_s(7.0) == 0.5
     assert batcher.release(7.0) is None
-    assert batcher.drain() is None
+    assert batcher.drain(9.0) is None
 
 
 def test_clear_returns_what_waited_in_order() -> None:

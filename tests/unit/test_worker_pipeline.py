@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from schemas.rating import Rating
-from tests.doubles import REFUSED, TOPIC, StubClassifier, make_record
+from tests.doubles import REFUSED, TOPIC, ManualClock, StubClassifier, make_record
 from tests.fixtures.world import SETTINGS, World
 from worker.records import Partition, Pending, Rated, Rejected, Settled
 
@@ -86,25 +86,41 @@ def test_traceparent_passes_to_the_rating() -> None:
     }
 
 
-def test_a_review_alone_waits_no_longer_than_idle() -> None:
+def test_a_review_alone_does_not_wait_for_company() -> None:
     world = World(batch=100)
     world.produce("love", in_s=3.0)
     asked = world.clock.monotonic()
     world.steps()
-    assert world.clock.monotonic() - asked == pytest.approx(3.001, abs=1e-6)
+    assert world.clock.monotonic() - asked == pytest.approx(3.0, abs=1e-6)
     assert world.sample("starstream_batches_released_total", reason="idle") == 1
 
 
-def test_a_trickle_waits_no_longer_than_linger() -> None:
-    world = World(batch=100)
-    for number in range(40):
-        world.produce("love", in_s=1 + number * 0.0009)
-    while world.sample("starstream_batches_released_total", reason="linger") == 0:
-        world.pipeline.step()
-    first = world.delivery.commits[0][Partition(TOPIC, 0)]
-    assert first in {12, 13}
-    world.steps()
+class Slow(StubClassifier):
+    """Takes 8 ms, and 5 us for each token."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+
+    def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
+        before = self.tokens
+        outcomes = super().rate(pending, rated_at)
+        self.clock.advance(0.008 + 5e-6 * (self.tokens - before))
+        return outcomes
+
+
+def test_the_loop_learns_what_batches_cost_and_makes_them_as_large_as_it_takes_to_keep_pace() -> None:
+    """4,000 a second of 20 tokens each: 32 / (1 - 0.4) = 53 reviews keep pace; batches of few would not."""
+    world = World(batch=1000)
+    world.pipeline.classifier = Slow(world.clock)
+    for number in range(8000):
+        world.produce("love " * 20, in_s=1 + number * 0.00025)
+    world.steps(10_000)
     world.assert_settled_once()
+    assert world.sample("starstream_batch_cost_fixed_seconds") == pytest.approx(0.008, rel=0.3)
+    assert world.sample("starstream_batch_cost_token_seconds") == pytest.approx(5e-6, rel=0.3)
+    assert 8000 / world.sample("starstream_batch_reviews_count") == pytest.approx(53, rel=0.3)
+    waits = world.sample("starstream_batch_wait_seconds_bucket", le="0.01")
+    assert waits == world.sample("starstream_batch_wait_seconds_count"), "nobody waited longer than linger"
 
 
 def test_backlog_is_taken_in_full_batches_without_waiting() -> None:

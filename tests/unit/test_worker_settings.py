@@ -76,7 +76,6 @@ def test_several_faults_are_several_lines(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 CROSS: dict[str, tuple[dict[str, str], str]] = {
-    "idle over linger": ({"IDLE_S": "0.5", "LINGER_S": "0.1"}, "WORKER_IDLE_S"),
     "linger over the poll interval": (
         {"LINGER_S": "10", "MAX_POLL_INTERVAL_S": "19", "TRANSACTION_TIMEOUT_S": "1", "REQUEST_TIMEOUT_S": "1",
          "DRAIN_DEADLINE_S": "1"},

@@ -90,7 +90,7 @@ def clock_back(scene: Scene) -> Verdict:
     it is killed and restarted once meanwhile; `time.monotonic` is the only clock that decides.
     """
     for _ in range(2):
-        jumpy = scene.worker("jumpy", "--clock", instance_id="jumpy", linger_s=0.2, idle_s=0.1)
+        jumpy = scene.worker("jumpy", "--clock", instance_id="jumpy", linger_s=0.2)
         for _ in range(10):
             before = scene.published()
             scene.produce(review(number) for number in range(scene.sent, scene.sent + 100))
