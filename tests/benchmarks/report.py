@@ -117,7 +117,7 @@ def markdown(results: Results) -> str:
     lines += [f"- {name}: {value}" for name, value in results.setting.items()]
     for grid in (throughput_grid(results), latency_grid(results), phase_grid(results)):
         if len(grid) > 1:
-            lines += ["", *_markdown_table(grid)]
+            lines += ["", *markdown_table(grid)]
     return "\n".join(lines)
 
 
@@ -138,17 +138,17 @@ def as_json(results: Results) -> dict[str, Any]:
     }
 
 
-def spliced(page: str, table: str) -> str:
+def spliced(page: str, table: str, begin_marker: str = BEGIN, end_marker: str = END) -> str:
     """Return a page with what stands between its markers replaced.
 
     Raises:
         ValueError: a marker is missing.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.partition(begin_marker)
+    _, end, after = rest.partition(end_marker)
     if not begin or not end:
-        raise ValueError(f"no {BEGIN} ... {END} to write between")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+        raise ValueError(f"no {begin_marker} ... {end_marker} to write between")
+    return f"{before}{begin}\n{table}\n{end}{after}"
 
 
 def write(results: Results) -> None:
@@ -157,7 +157,8 @@ def write(results: Results) -> None:
     JSON.write_text(json.dumps(as_json(results), indent=1) + "\n", encoding="utf-8")
 
 
-def _markdown_table(grid: Grid) -> list[str]:
+def markdown_table(grid: Grid) -> list[str]:
+    """Return the lines of a grid for a README."""
     ruler = ["---", *("---:" if heading else "---" for heading in grid[0][1:])]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (grid[0], ruler, *grid[1:])]
 
