@@ -1,10 +1,10 @@
 """Gathers records into batches: pure, without a clock, a thread or a client.
 
-Owns when a batch is released and why. Takes what is there, and waits for company only while that pays: until as much
-waits as the loop needs in a batch to keep pace with the stream (`cost` derives it from what batches have cost so far),
-at most for the latency budget `linger_s`, and not at all when nobody is expected within it. Holds raw records only,
-nothing of which has had an effect yet, so whatever is dropped here is simply read again by its partition's next owner.
-`pipeline` feeds it, tells it what batches cost, and asks how long it may block.
+Owns when a batch is released and why. Takes what is there, and waits for company only while that lets the mean review
+be done sooner (`cost` says up to which size, from what batches have cost so far), at most for the latency budget
+`linger_s`, and not at all when nobody is expected within it. Holds raw records only, nothing of which has had an effect
+yet, so whatever is dropped here is simply read again by its partition's next owner. `pipeline` feeds it, tells it what
+batches cost, and asks how long it may block.
 
 Tokens of a record are known only once it is encoded, which is later; until then they are taken from its bytes, by the
 ratio that batches have shown.
@@ -159,10 +159,10 @@ class Batcher:
         return min(self._limits.bytes, self._limits.tokens / self.tokens_per_byte)
 
     def _missing_s(self, now: float) -> float:
-        """Return how long the stream takes to bring what a batch with which the loop keeps pace still lacks."""
+        """Return how long the stream takes to bring what is still worth waiting for."""
         rate = self._bytes_per_s(now)
         ratio = self.tokens_per_byte
-        missing = self.cost.sustainable(rate * ratio) / ratio - self._bytes
+        missing = self.cost.worth_waiting(rate * ratio) / ratio - self._bytes
         if missing <= 0:
             return 0.0
         return missing / rate if rate > 0 else math.inf

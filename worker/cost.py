@@ -1,7 +1,6 @@
 """What a batch costs the loop, fitted as it runs: seconds = fixed + each_token * tokens.
 
-Owns the fit and nothing else: pure, without a clock. `batcher` asks it how large a batch must be for the loop to keep
-pace with the stream.
+Owns the fit and nothing else: pure, without a clock. `batcher` asks it how long a batch had better wait for more.
 
 The fit is least squares of the seconds on the tokens with exponential forgetting (recursive least squares with a
 forgetting factor: Haykin, Adaptive Filter Theory, ch. 10). Batches of nearly one size say nothing of the slope, so that
@@ -54,12 +53,11 @@ class Cost:
         """Return the seconds that a batch of so many tokens is expected to take."""
         return self.fixed_s + self.each_token_s * tokens
 
-    def sustainable(self, tokens_per_s: float) -> float:
-        """Return the tokens of the smallest batch with which the loop keeps pace; infinite when none does.
+    def worth_waiting(self, tokens_per_s: float) -> float:
+        """Return the tokens up to which a batch that waits for more lets the mean review be done sooner.
 
-        A batch of n tokens takes `fixed + each * n` seconds, in which `rate` times as many arrive. The loop keeps pace
-        when no more than n do: n >= rate * fixed / (1 - rate * each). With a smaller batch everything after it waits
-        longer; with a larger one the first waits for the last.
+        Let n tokens wait and `rate * w` more arrive while they wait w longer. Each of the n is done later by w and by
+        what the newcomers cost; each newcomer is done sooner by `fixed - w`, for it saves a batch of its own. For a
+        small w that pays while n * (1 + rate * each) < rate * fixed.
         """
-        spare = 1.0 - tokens_per_s * self.each_token_s
-        return tokens_per_s * self.fixed_s / spare if spare > 0 else float("inf")
+        return tokens_per_s * self.fixed_s / (1.0 + tokens_per_s * self.each_token_s)

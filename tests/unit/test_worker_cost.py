@@ -1,8 +1,6 @@
-"""What a batch costs: the fit finds the line, holds on where it cannot, and says which batch keeps pace."""
+"""What a batch costs: the fit finds the line, holds on where it cannot, and says what is worth waiting for."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
@@ -59,15 +57,22 @@ def test_whatever_was_seen_no_part_is_below_nothing(seen: list[tuple[int, float]
         cost.observe(tokens, seconds)
     assert cost.fixed_s >= -1e-12
     assert cost.each_token_s >= 0
-    assert cost.sustainable(rate) >= -1e-9
+    assert cost.worth_waiting(rate) >= -1e-9
 
 
-@given(st.floats(0, 0.1), st.floats(0, 1e-4), st.floats(0, 1e5))
-def test_the_sustainable_batch_takes_as_long_as_its_like_takes_to_come(fixed: float, token: float, rate: float) -> None:
+@given(st.floats(1e-4, 0.1), st.floats(0, 1e-4), st.floats(1, 1e5), st.floats(1, 1e4))
+def test_a_little_wait_pays_below_what_it_says_and_not_above(
+    fixed: float, token: float, rate: float, waiting: float
+) -> None:
+    """By the sum of the times until done: of those that wait, and of those that come in a moment and could join."""
     cost = Cost()
     cost.fixed_s, cost.each_token_s = fixed, token
-    tokens = cost.sustainable(rate)
-    if rate * token >= 1:
-        assert math.isinf(tokens)
-    else:
-        assert tokens == pytest.approx(rate * cost.of(tokens), rel=1e-3, abs=1e-6)
+    turns_at = cost.worth_waiting(rate)
+    moment = fixed / 1000
+    come = rate * moment
+    apart = waiting * cost.of(waiting) + come * (cost.of(waiting) - moment / 2 + cost.of(come))
+    together = waiting * (moment + cost.of(waiting + come)) + come * (moment / 2 + cost.of(waiting + come))
+    if waiting < 0.99 * turns_at:
+        assert together < apart
+    elif waiting > 1.01 * turns_at:
+        assert together > apart

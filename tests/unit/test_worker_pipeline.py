@@ -108,8 +108,8 @@ class Slow(StubClassifier):
         return outcomes
 
 
-def test_the_loop_learns_what_batches_cost_and_makes_them_as_large_as_it_takes_to_keep_pace() -> None:
-    """4,000 a second of 20 tokens each: 32 / (1 - 0.4) = 53 reviews keep pace; batches of few would not."""
+def test_the_loop_learns_what_batches_cost() -> None:
+    """4,000 a second of 20 tokens each: with 32 / (1 - 0.4) = 53 reviews a batch the loop keeps pace."""
     world = World(batch=1000)
     world.pipeline.classifier = Slow(world.clock)
     for number in range(8000):
