@@ -21,6 +21,7 @@ from tests.benchmarks.throughput import Bench, Ready, joined
 
 _EVENTS: Final = "Kh$"  # keyspace events of hashes and strings
 _PROBES_PER_S: Final = 100
+_LINGER_MS: Final = 5  # Kafka's and librdkafka's default (KIP-1030); with none a request a review busies the broker
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ def _spec(bench: Bench, ready: Ready, rate: float, plan: Plan) -> Spec:
         warm_up=5 if idle else round(rate * plan.load_s * 0.1),
         probe_every=1 if idle else max(1, round(rate / _PROBES_PER_S)),
         jitter=idle,
+        linger_ms=0 if idle else _LINGER_MS,
     )
 
 

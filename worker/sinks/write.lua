@@ -26,10 +26,18 @@ local function compare(a, b)
   return b[4] >= tonumber(a[4]) and 1 or -1
 end
 
+-- Summaries are added up here and written once at the end: most reviews of a batch are of few apps.
+local sums = {}
 local function count(key, star, by)
-  redis.call('HINCRBY', key, 'count', by)
-  redis.call('HINCRBY', key, 'sum', by * tonumber(star))
-  redis.call('HINCRBY', key, 'count:' .. star, by)
+  local sum = sums[key]
+  if not sum then
+    sum = {count = 0, sum = 0}
+    sums[key] = sum
+  end
+  local field = 'count:' .. star
+  sum.count = sum.count + by
+  sum.sum = sum.sum + by * tonumber(star)
+  sum[field] = (sum[field] or 0) + by
 end
 
 local function whole(number) return string.format('%.0f', number) end -- Lua's own has 14 digits
@@ -60,22 +68,28 @@ for number, rating in ipairs(ratings) do
       results[number] = 'd'
     else
       local star = whole(rating.rating)
-      redis.call('HSET', key, 'review_id', rating.review_id, 'app_id', rating.app_id == cjson.null and '' or rating.app_id,
+      local fields = {'review_id', rating.review_id, 'app_id', rating.app_id == cjson.null and '' or rating.app_id,
         'rating', star, 'expected_rating', tostring(rating.expected_rating),
         'confidence', tostring(rating.confidence), 'uncertain', rating.uncertain and '1' or '0',
         'probabilities', table.concat(rating.probabilities, ','), 'model_version', rating.model_version,
-        'rated_at', rating.rated_at, SOURCE[1], position[1], SOURCE[2], position[2], SOURCE[3], whole(position[3]),
-        SOURCE[4], whole(position[4]), SOURCE[5], whole(position[5]))
+        'rated_at', rating.rated_at, SOURCE[1], position[1], SOURCE[2], position[2], SOURCE[3], tostring(position[3]),
+        SOURCE[4], whole(position[4]), SOURCE[5], tostring(position[5])}
       if summary then
-        redis.call('HSET', key, 'summary', summary)
+        fields[#fields + 1], fields[#fields + 2] = 'summary', summary
         count(summary, star, 1)
       elseif stored[6] then
         redis.call('HDEL', key, 'summary')
       end
+      redis.call('HSET', key, unpack(fields))
       if rating_ttl > 0 then redis.call('EXPIRE', key, rating_ttl) else redis.call('PERSIST', key) end
-      if not stored[4] and marker ~= key then redis.call('DEL', marker) end
+      if fence ~= stored and fence[4] and marker ~= key then redis.call('DEL', marker) end
       results[number] = again and 'r' or 'w'
     end
+  end
+end
+for key, sum in pairs(sums) do
+  for field, by in pairs(sum) do
+    redis.call('HINCRBY', key, field, by)
   end
 end
 return table.concat(results)

@@ -32,7 +32,7 @@ _PROBE, _OTHER = "p", "o"
 @dataclass(frozen=True, slots=True)
 class Spec:
     """What to send, and where it comes out. `rate` is in reviews a second; `jitter` spreads the gaps evenly instead of
-    as Poisson arrivals; the first `warm_up` reviews are sent and not counted.
+    as Poisson arrivals; the first `warm_up` reviews are sent and not counted; `linger_ms` is the producer's.
     """
 
     bootstrap: str
@@ -45,6 +45,7 @@ class Spec:
     warm_up: int
     probe_every: int
     jitter: bool
+    linger_ms: int
 
 
 @dataclass(slots=True)
@@ -92,7 +93,7 @@ def schedule(rate: float, reviews: int, *, jitter: bool, seed: int = 0) -> list[
 
 
 def _send(spec: Spec, seen: Seen) -> None:
-    producer = Producer({"bootstrap.servers": spec.bootstrap, "linger.ms": 0, "acks": "all"})
+    producer = Producer({"bootstrap.servers": spec.bootstrap, "linger.ms": spec.linger_ms, "acks": "all"})
     producer.list_topics(spec.input_topic, timeout=10)
     texts = islice(cycle(read_corpus().texts), spec.reviews)
     records = [
