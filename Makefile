@@ -34,7 +34,7 @@ fix: setup ## what ruff can fix by itself
 	$(BIN)/ruff format .
 
 test: setup ## the tests, on a real Kafka and a real Redis
-	$(BIN)/python -m pytest --ignore=tests/chaos $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/chaos --numprocesses=2 --dist=loadfile $(ARGS)
 
 test-unit: setup ## the tests that need no service
 	$(BIN)/python -m pytest tests/unit tests/structure $(ARGS)

@@ -348,7 +348,7 @@ def test_stand_in_delivers_to_one_group_member_that_commits(embedded: EmbeddedKa
             values.extend(record.value for record in records)
         return len(values) == 2
 
-    wait_until(enough, 30, "both records")
+    wait_until(enough, 90, "both records")
     consumer.commit()
     assert values == [b"one", b"two"]
     assert len(consumer.assignment()) == embedded.partitions
