@@ -6,7 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from deploy.kafka import LocalKafka
 from deploy.kafka.jars import kafka_version
 from deploy.process import LocalServiceError
 from deploy.redis import LocalRedis
-from schemas.bundle import CHANNELS_FILE, STABLE
+from schemas.bundle import CHANNELS_FILE, MANIFEST_FILE, STABLE
 from tests.benchmarks.arithmetic import alternated, medians
 from tests.benchmarks.catalogue import OFFLINE, PROGRAMS, Program
 from tests.benchmarks.corpus import ROOT, CorpusError, read_corpus
@@ -88,16 +88,21 @@ def main() -> int:
     runs = arguments.runs or (1 if quick else 3)
     names = _selected(arguments.rows)
     try:
-        bundle = _bundle(arguments.registry)
+        channels = _channels(arguments.registry)
         corpus = read_corpus()
     except (RowError, CorpusError) as error:
         console.print(f"bench: {error}", style="red", markup=False)
         return 1
-    console.print(f"{machine}\nreviews: {corpus.name}; bundle: {bundle.name}; {runs} runs", highlight=False)
+    missing = {program.name: program.channel for program in PROGRAMS if program.channel not in channels}
+    names = [name for name in names if name not in missing]
+    bundle = _said(channels)
+    console.print(f"{machine}\nreviews: {corpus.name}; bundle: {bundle}; {runs} runs", highlight=False)
+    for name, channel in missing.items():
+        console.print(f"{name}: left out: {arguments.registry} has no channel {channel} (README.md says how)")
     tally = Tally(console)
     with ExitStack() as parts:
         stack = Stack(parts.enter_context(LocalKafka()), parts.enter_context(LocalRedis()))
-        bench = Bench(stack, corpus, bundle, reviews)
+        bench = Bench(stack, corpus, channels, reviews)
         for run in range(runs):
             _measure(bench, tally, alternated(names, run), _QUICK if quick else Plan())
     results = Results(
@@ -106,7 +111,7 @@ def main() -> int:
         setting={
             "reviews": f"{reviews:,} of {corpus.name}, fewer for the slow rows (`reviews` in results.json)",
             "runs": f"{runs}, medians",
-            "bundle": bundle.name,
+            "bundle": bundle,
             "services": f"Kafka {kafka_version()} (one broker, 6 partitions) and Redis on the same cores",
         },
         rows=_rows(names, tally),
@@ -135,7 +140,7 @@ def _answers(bench: Bench, program: Program, capacity: float, plan: Plan) -> dic
 
 
 def _offline(bench: Bench, names: Sequence[str]) -> dict[str, dict[str, float]]:
-    job = json.dumps({"bundle": str(bench.bundle), "reviews": bench.reviews})
+    job = json.dumps({"bundle": str(bench.channels[STABLE]), "reviews": bench.reviews})
     command = [sys.executable, "-m", "benchmarks.rows.offline", job]
     done = subprocess.run(command, env=environment({}), capture_output=True, text=True, timeout=900, check=False)
     if done.returncode != 0:
@@ -156,13 +161,22 @@ def _show(console: Console, results: Results) -> None:
             console.print(rich_table(grid))
 
 
-def _bundle(registry: Path) -> Path:
+def _channels(registry: Path) -> dict[str, Path]:
+    """Return the folder of each channel's bundle; `stable` is one of them."""
     how = _HOW.format(registry=registry)
     try:
-        version = json.loads((registry / CHANNELS_FILE).read_text(encoding="utf-8"))[STABLE]
+        said = json.loads((registry / CHANNELS_FILE).read_text(encoding="utf-8"))
+        channels = {name: (registry / version).resolve() for name, version in said.items()}
+        return {STABLE: channels[STABLE], **channels}
     except (OSError, KeyError, ValueError) as error:
         raise RowError(f"{registry}: no stable bundle ({error}); {how}") from error
-    return (registry / str(version)).resolve()
+
+
+def _said(channels: Mapping[str, Path]) -> str:
+    """Name the bundles that are measured, and what is multiplied in them."""
+    used = {program.channel for program in PROGRAMS} & channels.keys()
+    variants = {name: json.loads((channels[name] / MANIFEST_FILE).read_bytes())["variant"] for name in used}
+    return "; ".join(f"{name}: {channels[name].name} ({variants[name]})" for name in sorted(used, reverse=True))
 
 
 def _selected(patterns: Sequence[str] | None) -> list[str]:

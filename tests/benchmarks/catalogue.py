@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from deploy.process import LOOPBACK, free_port
+from schemas.bundle import STABLE
 from tests.benchmarks.rows.job import Job
 from tests.benchmarks.venvs import python_of
+
+INT8: Final = "int8"  # a channel: `python -m trainer train ... --variant int8 --channel int8`
 
 
 def _own_python() -> str:
@@ -34,6 +37,7 @@ class Program:
         python: makes its environment when needed.
         latency: which loads its latency is measured at, as shares of its capacity; 0 is one review at a time.
         follows: the worker serves what `stable` says, and reloads when that moves.
+        channel: of the registry, whose bundle it is given.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Program:
     python: Callable[[], str] = _own_python
     latency: tuple[float, ...] = ()
     follows: bool = False
+    channel: str = STABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,15 @@ PROGRAMS: Final = (
         "the worker on confluent-kafka, at-least-once",
         flags=("--kafka-client", "confluent"),
         latency=(0.0, 0.1, 0.5, 0.8),
+    ),
+    Program("worker_int8", "the worker, exactly-once, int8 bundle", exactly_once=True, channel=INT8),
+    Program(
+        "worker_confluent_int8",
+        "the worker on confluent-kafka, exactly-once, int8 bundle",
+        exactly_once=True,
+        flags=("--kafka-client", "confluent"),
+        latency=(0.5,),
+        channel=INT8,
     ),
     Program(
         "worker_confluent_2_processes",

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from tests.benchmarks.catalogue import Program
+from tests.benchmarks.page import mean_batch
 from tests.benchmarks.processes import RowError, environment
 from tests.benchmarks.rows.job import CHECKPOINT
 from tests.benchmarks.rows.load import Spec
@@ -34,13 +35,14 @@ class Plan:
         load_s: seconds at each share of the capacity.
     """
 
-    idle_reviews: int = 200
-    idle_rate: float = 4.0
-    load_s: float = 20.0
+    idle_reviews: int = 100
+    idle_rate: float = 5.0
+    load_s: float = 15.0
 
 
 def latency(bench: Bench, program: Program, capacity: float, plan: Plan) -> dict[str, float]:
-    """Measure one run of a program at each load of its row: `<load>_<place>_<quantile>_ms`.
+    """Measure one run of a program at each load of its row: `<load>_<place>_<quantile>_ms`, and the
+    worker's mean batch.
 
     Args:
         bench: stack, reviews and bundle.
@@ -56,6 +58,7 @@ def latency(bench: Bench, program: Program, capacity: float, plan: Plan) -> dict
         name = f"load{load * 100:.0f}" if load else "idle"
         with joined(bench, program, CHECKPOINT, notify=_EVENTS) as ready:
             found = _loaded(ready, _spec(bench, ready, load * capacity, plan))
+            found |= mean_batch(ready.start.page) if ready.start.page else {}
         if found.pop("missing"):
             raise RowError(f"{name}: reviews did not come out within the deadline")
         figures |= {f"{name}_{key}": value for key, value in found.items()}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 import urllib.request
+from collections.abc import Iterator
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.benchmarks.processes import RowError, Watched
 
 _LOOK_EVERY_S = 0.01
+_LOOP_SECONDS = "starstream_loop_seconds_total"
 
 
 def await_ready(page: str, program: Watched, timeout_s: float = 60.0) -> float:
@@ -25,14 +27,28 @@ def await_ready(page: str, program: Watched, timeout_s: float = 60.0) -> float:
 
 def loop_seconds(page: str) -> dict[str, float]:
     """Return the seconds the loop has spent in each phase, `phase_<name>`, summed over processes."""
+    return {f"phase_{labels['phase']}": value for name, labels, value in _samples(page) if name == _LOOP_SECONDS}
+
+
+def mean_batch(page: str) -> dict[str, float]:
+    """Return `batch_reviews` and `batch_ms`: the mean batch so far, and how long the loop took for it."""
+    sums: dict[str, float] = {}
+    for name, labels, value in _samples(page):
+        if labels.get("phase") not in {"wait", "poll"}:  # those lie between two batches
+            sums[name] = sums.get(name, 0.0) + value
+    batches = max(1.0, sums["starstream_batch_reviews_count"])
+    return {
+        "batch_reviews": sums["starstream_batch_reviews_sum"] / batches,
+        "batch_ms": sums[_LOOP_SECONDS] / batches * 1000,
+    }
+
+
+def _samples(page: str) -> Iterator[tuple[str, dict[str, str], float]]:
     with urllib.request.urlopen(f"{page}/metrics", timeout=10) as answer:  # noqa: S310  (our own page)
         text = str(answer.read(), "utf-8")
-    return {
-        f"phase_{sample.labels['phase']}": sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == "starstream_loop_seconds_total"
-    }
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            yield sample.name, sample.labels, sample.value
 
 
 def _answers(page: str) -> bool:

@@ -3,7 +3,7 @@
 One worker at half of its capacity, with the channel at rest and with the channel moving every other second between
 two versions, by turns. Each move after the first two is back to the version in memory; `--fresh` names a new version
 each time, so that every move fetches, verifies, replays and warms up a bundle beside the loop. The yardstick is the
-time of a batch, which stands in the table of `make bench`.
+time the loop takes for a batch, which is the row `batch`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main() -> int:
         registry = _Registry(folder, given.registry / version)
         registry.point(version)
         stack = Stack(parts.enter_context(LocalKafka()), parts.enter_context(LocalRedis()))
-        bench = Bench(stack, read_corpus(), folder / version, 40_000)
+        bench = Bench(stack, read_corpus(), {STABLE: folder / version}, 40_000)
         capacity = throughput(bench, replace(_WORKER, latency=()))["reviews_per_s"]
         console.print(f"capacity {capacity:,.0f} reviews/s; measured at {_LOAD:.0%} of it", highlight=False)
         for _ in range(given.runs):
@@ -129,7 +129,7 @@ class _Registry:
 
 def _show(console: Console, found: dict[str, dict[str, float]], moves: int) -> None:
     names = sorted({name for figures in found.values() for name in figures if name.endswith("_ms")})
-    table = Table("", *found, "difference", title=f"latency at half load, ms; {moves} moves", title_justify="left")
+    table = Table("", *found, "difference", title=f"at half load, ms; {moves} moves", title_justify="left")
     for name in names:
         still, moving = (found[each].get(name, float("nan")) for each in ("at rest", "moving"))
         table.add_row(name.removesuffix("_ms"), f"{still:.1f}", f"{moving:.1f}", f"{moving - still:+.1f}")

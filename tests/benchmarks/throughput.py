@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ class Bench:
 
     stack: Stack
     corpus: Corpus
-    bundle: Path
+    channels: Mapping[str, Path]  # whose bundles the programs are given
     reviews: int
 
 
@@ -86,7 +86,7 @@ def joined(bench: Bench, program: Program, checkpoint: int, *, notify: str = "")
             input_topic=run.input_topic,
             output_topic=run.output_topic,
             group=run.group,
-            bundle=str(bench.bundle),
+            bundle=str(bench.channels[program.channel]),
             checkpoint=checkpoint,
             exactly_once=program.exactly_once,
         )
