@@ -22,6 +22,7 @@ from tests.benchmarks.throughput import Bench, Ready, joined
 
 _EVENTS: Final = "Kh$"  # keyspace events of hashes and strings
 _PROBES_PER_S: Final = 100
+_WARM_UP: Final = 0.25  # of a load, not counted: a program that has just joined compiles, connects and learns
 _LINGER_MS: Final = 5  # Kafka's and librdkafka's default (KIP-1030); with none a request a review busies the broker
 
 
@@ -75,7 +76,7 @@ def _spec(bench: Bench, ready: Ready, rate: float, plan: Plan) -> Spec:
         partitions=PARTITIONS,
         rate=plan.idle_rate if idle else rate,
         reviews=plan.idle_reviews + 5 if idle else max(10, round(rate * plan.load_s)),
-        warm_up=5 if idle else round(rate * plan.load_s * 0.1),
+        warm_up=5 if idle else round(rate * plan.load_s * _WARM_UP),
         probe_every=1 if idle else max(1, round(rate / _PROBES_PER_S)),
         jitter=idle,
         linger_ms=0 if idle else _LINGER_MS,

@@ -18,6 +18,7 @@ from schemas.dead_letter import REJECT_REASONS
 from tests.conftest import missing
 from tests.deploy.assets import Query, alerts, dashboard_queries, drawn_events, recorded, selectors
 from tests.integration.prometheus import LocalPrometheus, QueryError, wait_for_data
+from worker.cost import Cost
 from worker.metrics import (
     CHECKPOINT_RESULTS,
     ERROR_KINDS,
@@ -71,6 +72,9 @@ class Page:
         metrics.confidence.labels(VERSION).observe_all(np.array([0.4, 0.7, 0.8, 0.8, 0.9, 0.9]))
         metrics.latency.observe_all(np.array([0.02, 0.03, 0.03, 0.04, 0.04, 0.2]))
         metrics.batch_reviews.observe(10)
+        metrics.batch_fill.observe(0.1)
+        metrics.batch_wait.observe(0.002)
+        metrics.tell_cost(Cost())
         metrics.tokens.inc(80)
         metrics.unknown_tokens.inc(8)
         metrics.cells.inc(100)
