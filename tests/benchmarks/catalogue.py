@@ -15,7 +15,7 @@ from schemas.bundle import STABLE
 from tests.benchmarks.rows.job import Job
 from tests.benchmarks.venvs import python_of
 
-INT8: Final = "int8"  # a channel: `python -m trainer train ... --variant int8 --channel int8`
+FAST: Final = "fast"  # a channel: `python -m trainer train ... --no-bidirectional --variant int8 --channel fast`
 
 
 def _own_python() -> str:
@@ -124,14 +124,14 @@ PROGRAMS: Final = (
         flags=("--kafka-client", "confluent"),
         latency=(0.0, 0.1, 0.5, 0.8),
     ),
-    Program("worker_int8", "the worker, exactly-once, int8 bundle", exactly_once=True, channel=INT8),
+    Program("worker_fast", "the worker, exactly-once, fast bundle", exactly_once=True, channel=FAST),
     Program(
-        "worker_confluent_int8",
-        "the worker on confluent-kafka, exactly-once, int8 bundle",
+        "worker_confluent_fast",
+        "the worker on confluent-kafka, exactly-once, fast bundle",
         exactly_once=True,
         flags=("--kafka-client", "confluent"),
         latency=(0.5,),
-        channel=INT8,
+        channel=FAST,
     ),
     Program(
         "worker_confluent_2_processes",
