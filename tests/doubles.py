@@ -394,6 +394,9 @@ class MemoryStore:
     _markers: dict[str, tuple[_Place, float]] = field(default_factory=dict)
     _attempts: dict[Partition, Attempt] = field(default_factory=dict)
 
+    def begin(self, settled: Sequence[Settled]) -> None:
+        """No head start."""
+
     def write(self, settled: Sequence[Settled]) -> None:
         rows = [each for each in settled if not isinstance(each, Rejected)]
         try:

@@ -29,6 +29,7 @@ from worker.ports import Classifier, Delivery, Source, Store
 from worker.records import Batch, Partition, Pending, Record, Rejected, Settled, next_offsets, partition_of
 
 _STOP_CHECK_S = 0.5  # no call blocks longer, so a signal is seen in time
+_PART_REVIEWS = 512  # the store writes one part of a batch while the next is rated; smaller ones are padded more
 
 
 @dataclass(slots=True)
@@ -134,7 +135,12 @@ class Pipeline:
         self.health.beat()
         with self._timed("redis"):
             condemned = self.attempts.begin(records)
-        settled = self._judge(records, condemned)
+        settled: list[Settled] = []
+        for start in range(0, len(records), _PART_REVIEWS):
+            part = self._judge(records[start : start + _PART_REVIEWS], condemned)
+            with self._timed("redis"):
+                self.store.begin(part)
+            settled += part
         reason = self.breaker.opens(settled)
         if reason is not None:
             raise StreamRejectedError(f"dead-letter breaker: {reason}; look at the dead letters, then restart")

@@ -79,6 +79,10 @@ class Classifier(Protocol):
 class Store(Protocol):
     """Where ratings are read from by id."""
 
+    def begin(self, settled: Sequence[Settled]) -> None:
+        """Give the next part of a batch a head start; `write` of the whole batch follows, or of none of it."""
+        ...
+
     def write(self, settled: Sequence[Settled]) -> None:
         """Write ratings and deletions, in order, and return once they are stored. Writing twice is writing once.
 

@@ -114,6 +114,28 @@ def test_an_uncertain_rating_without_an_app_reads_back(store_world: StoreWorld) 
     assert store_world.rating("r1") == uncertain.rating
 
 
+def test_parts_with_a_head_start_are_written_once(store_world: StoreWorld) -> None:
+    store = store_world.store()
+    batch = [Write(star, offset, review_id=f"r{offset}").settled() for offset, star in enumerate([5, 5, 1, 4, 2])]
+    store.begin(batch[:2])
+    store.begin(batch[2:3])
+    store.write(batch)
+    assert store_world.results() == {"written": 5, "replayed": 0, "stale": 0, "deleted": 0}
+    assert store_world.summary("app") == {"count": 5, "sum": 17, "count:5": 2, "count:1": 1, "count:4": 1, "count:2": 1}
+
+
+def test_a_batch_that_was_begun_and_given_up_harms_no_other(store_world: StoreWorld) -> None:
+    store = store_world.store()
+    store.begin([Write(5, 7).settled()])
+    store.write([Write(3, 8).settled()])
+    rating = store_world.rating("r1")
+    assert rating is not None
+    assert rating.rating == 3
+    assert store_world.summary("app") == {"count": 1, "sum": 3, "count:3": 1} | (
+        {"count:5": 0} if "count:5" in store_world.summary("app") else {}
+    )
+
+
 def test_a_dead_letter_leaves_nothing(store_world: StoreWorld) -> None:
     store = store_world.store()
     store.write([rejected(make_record(b"\xff", key=b"r1"), "not_utf8", "x", model_version="v")])

@@ -126,6 +126,22 @@ def test_an_outage_is_transient_and_ends_by_itself(own_server: LocalRedis, own_w
     assert own_world.results()["written"] == 4
 
 
+def test_a_head_start_that_fails_fails_the_batch_and_not_the_next(
+    own_server: LocalRedis, own_world: RedisStoreWorld
+) -> None:
+    store = own_world.store()
+    store.write(ratings(2))
+    own_server.stop()
+    batch = ratings(600)
+    store.begin(batch[:300])
+    store.begin(batch[300:])
+    with pytest.raises(TransientError, match="redis: "):
+        store.write(batch)
+    own_server.start()
+    store.write(batch)
+    assert own_world.results() == {"written": 600, "replayed": 2, "stale": 0, "deleted": 0}
+
+
 def test_a_redis_that_hangs_is_transient_within_its_time_out(
     own_server: LocalRedis, own_world: RedisStoreWorld
 ) -> None:

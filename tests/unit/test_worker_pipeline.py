@@ -22,6 +22,10 @@ class Ordered:
         world.pipeline.store = self
         world.pipeline.delivery = self
 
+    def begin(self, settled: Sequence[Settled]) -> None:
+        self.calls.append("ahead")
+        self._store.begin(settled)
+
     def write(self, settled: Sequence[Settled]) -> None:
         self.calls.append("redis")
         self._store.write(settled)
@@ -59,7 +63,7 @@ def test_redis_is_written_before_the_topic() -> None:
     ordered = Ordered(world)
     world.produce(*["love"] * 20)
     world.steps()
-    assert ordered.calls == ["redis", "topic"] * 3
+    assert ordered.calls == ["ahead", "redis", "topic"] * 3
 
 
 def test_tombstone_removes_the_rating_and_is_published() -> None:

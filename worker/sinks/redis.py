@@ -26,6 +26,7 @@ from worker.errors import PermanentError, ServiceError, TransientError
 from worker.metrics import Metrics
 from worker.records import Deleted, Partition, Rated, Rejected, Settled
 from worker.settings import WorkerSettings
+from worker.sinks.ahead import Ahead
 
 _SCRIPT: Final = (Path(__file__).parent / "write.lua").read_text(encoding="utf-8")
 _SCRIPT_SHA1: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -102,6 +103,7 @@ class RedisStore:
             "socket_connect_timeout": settings.redis_timeout_s,
             "client_name": settings.kafka_client_id,
         }
+        self._ahead: Ahead[Rated | Deleted] = Ahead(self._run)
         url = settings.redis_url.get_secret_value()
         with translated("WORKER_REDIS_URL"):
             self._cluster = redis.RedisCluster.from_url(url, **options) if settings.redis_cluster else None
@@ -111,6 +113,15 @@ class RedisStore:
                 if self._cluster
                 else redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), health_check_interval=30, **options)
             )
+
+    def begin(self, settled: Sequence[Settled]) -> None:
+        """Send the next part of a batch, on a thread that waits for the answer; a cluster gets no head start.
+
+        Redis works on it while the loop rates the next part. Nothing is promised until `write`.
+        """
+        rows = [each for each in settled if not isinstance(each, Rejected)]
+        if rows and self._cluster is None:
+            self._ahead.send(rows, self._calls(rows))
 
     def write(self, settled: Sequence[Settled]) -> None:
         """Write ratings and deletions, in order, and return once they are stored. Writing twice is writing once.
@@ -130,10 +141,12 @@ class RedisStore:
         if not rows:
             return {}
         started = self._clock.monotonic()
-        size = _CALL_REVIEWS if self._cluster is None else 1
-        calls = [self._call(rows[start : start + size]) for start in range(0, len(rows), size)]
+        begun = self._ahead.taken(rows)
+        calls = self._calls(rows[begun.count :])
         with self._counted("write ratings"):
-            results = self._run(calls)
+            results = begun.results()
+            if calls:
+                results += self._run(calls)
         self._metrics.sink_seconds.labels("redis").observe(self._clock.monotonic() - started)
         counts = {name: sum(result.count(letter) for result in results) for letter, name in _RESULTS.items()}
         for name, count in counts.items():
@@ -179,6 +192,7 @@ class RedisStore:
 
     def close(self) -> None:
         """Give the connections back."""
+        self._ahead.close()
         self._any().close()
 
     @contextmanager
@@ -192,6 +206,10 @@ class RedisStore:
 
     def _any(self) -> Any:
         return self._client if self._cluster is None else self._cluster
+
+    def _calls(self, rows: Sequence[Rated | Deleted]) -> list[_Call]:
+        size = _CALL_REVIEWS if self._cluster is None else 1
+        return [self._call(rows[start : start + size]) for start in range(0, len(rows), size)]
 
     def _call(self, rows: Sequence[Rated | Deleted]) -> _Call:
         """Return the arguments of one EVALSHA, as `write.lua` lists them, behind the number of keys."""
