@@ -16,6 +16,7 @@ A new layer goes between these, and its inference form into `convert`; parity wi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import keras
@@ -130,17 +131,38 @@ def build(
         name="embedding",
     )(read)
     embedded = layers.SpatialDropout1D(settings.embedding_dropout, seed=seed + 1)(embedded)
-    recurrent = {"gru": layers.GRU, "lstm": layers.LSTM}[settings.cell](
-        settings.units, return_sequences=True, name="recurrent"
-    )
+    random = Random(seed)  # noqa: S311 - seeds, no secret
+    recurrent = _direction_layer(settings, random, "recurrent")
     if settings.bidirectional:
-        recurrent = layers.Bidirectional(recurrent, name="recurrent")
+        # Bidirectional copies its first layer, seeds and all; the other way brings its own, or both would start alike.
+        # Both draw anew behind the layer above, as Keras' copies did, so a seed's weights stay what they were.
+        forward, backward = (_direction_layer(settings, random, f"{way}_recurrent") for way in ("forward", "backward"))
+        recurrent = layers.Bidirectional(forward, backward_layer=backward, name="recurrent")
     states = recurrent(embedded, mask=ops.not_equal(ids, PAD_ID))
     pooled = Pooling(settings.units, settings.bidirectional)(states, ids)
     pooled = layers.Dropout(settings.dropout, seed=seed + 2)(pooled)
     bias = keras.initializers.Constant(np.log(np.maximum(prior, 1e-6)))
-    logits = layers.Dense(len(prior), bias_initializer=bias, name="logits")(pooled)
+    kernel = keras.initializers.GlorotUniform(_drawn(random))
+    logits = layers.Dense(len(prior), kernel_initializer=kernel, bias_initializer=bias, name="logits")(pooled)
     return keras.Model(ids, logits, name="stars")
+
+
+def _direction_layer(settings: ModelSettings, random: Random, name: str) -> Any:
+    kernel, recurrent, dropout = (_drawn(random) for _ in range(3))
+    return {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}[settings.cell](
+        settings.units,
+        return_sequences=True,
+        go_backwards=name.startswith("backward"),
+        kernel_initializer=keras.initializers.GlorotUniform(kernel),
+        recurrent_initializer=keras.initializers.Orthogonal(seed=recurrent),
+        seed=dropout,
+        name=name,
+    )
+
+
+def _drawn(random: Random) -> int:
+    """Return an initialiser's seed. Without one Keras draws from Python's `random`, which other threads draw from."""
+    return random.randint(1, 10**9)
 
 
 @dataclass(frozen=True, slots=True)

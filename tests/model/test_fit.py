@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.model.reviews import synthetic
 from trainer.fit import Epoch, Examples, batches, fit, predictor, seed_everything
-from trainer.model import build
+from trainer.model import build, weights_of
 from trainer.settings import FitSettings, ModelSettings, TextSettings
 from trainer.vocabulary import learn
 
@@ -95,6 +97,22 @@ def test_same_seed_gives_the_same_network() -> None:
     starts = [build(SMALL, 50, prior, seed).get_layer("embedding").get_weights()[0] for seed in (0, 0, 1)]
     assert (starts[0] == starts[1]).all()
     assert (starts[0] != starts[2]).any()
+
+
+@pytest.mark.parametrize("changes", [{}, {"cell": "lstm"}, {"bidirectional": False}])
+def test_network_starts_from_its_seed_alone_whoever_else_draws(changes: dict[str, object]) -> None:
+    """A Kafka client's thread draws its jitter from Python's `random`, between the seeding and the layers."""
+    settings, starts = SMALL.model_copy(update=changes), []
+    for drawn in (0, 4):
+        seed_everything(7)
+        random.getrandbits(32 * drawn)
+        network = build(settings, 50, np.full(5, 0.2, dtype=np.float32), 7)
+        starts.append(network.get_weights())
+    assert all((first == disturbed).all() for first, disturbed in zip(*starts, strict=True))
+    directions = weights_of(network, settings).directions
+    if len(directions) == 2:
+        assert (directions[0].kernel != directions[1].kernel).any(), "both ways start alike"
+        assert (directions[0].recurrent != directions[1].recurrent).any(), "both ways start alike"
 
 
 def test_interrupt_keeps_the_best_epoch_so_far() -> None:
