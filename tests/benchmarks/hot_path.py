@@ -34,6 +34,7 @@ from worker.sinks.redis import RedisStore
 from worker.sinks.topic import outgoing
 
 _PASSES: Final = 5
+_SHORT_TOKENS: Final = 8  # of a text that people write word for word: "very good app"
 
 
 class Tally:
@@ -77,6 +78,11 @@ def main() -> int:
     for step, microseconds in best.items():
         sys.stdout.write(f"| {step} | {microseconds:.2f} |\n")
     sys.stdout.write(f"| sum of the steps | {sum(best[step] for step in best if not step.startswith('of it')):.2f} |\n")
+    reviews, tokens = steps.repeats(records)
+    sys.stdout.write(
+        f"\ntexts of at most {_SHORT_TOKENS} tokens that came before: {reviews:.1%} of the reviews, {tokens:.1%} of "
+        "the tokens, which is what a memo of them could save of the inference\n"
+    )
     return 0
 
 
@@ -103,6 +109,19 @@ class Steps:
         for start in range(0, len(records), size):
             self._batch(records[start : start + size], tally)
         return tally.seconds
+
+    def repeats(self, records: Sequence[Record]) -> tuple[float, float]:
+        """Return the shares of reviews and of tokens that are short texts with the ids of an earlier one."""
+        parsed = [self.parser.parse(record, "v") for record in records]
+        rows = self.model.encoder.encode_all([each.review.text for each in parsed if isinstance(each, Pending)])
+        seen: set[bytes] = set()
+        reviews = tokens = 0
+        for row in rows:
+            if len(row) <= _SHORT_TOKENS:
+                if row.tobytes() in seen:
+                    reviews, tokens = reviews + 1, tokens + len(row)
+                seen.add(row.tobytes())
+        return reviews / len(rows), tokens / sum(map(len, rows))
 
     def _batch(self, arrived: Sequence[Record], tally: Tally) -> None:
         batcher = Batcher(Limits(len(arrived), bytes=1 << 40, tokens=1 << 40, linger_s=1))
