@@ -38,6 +38,8 @@ class Program:
         latency: which loads its latency is measured at, as shares of its capacity; 0 is one review at a time.
         follows: the worker serves what `stable` says, and reloads when that moves.
         channel: of the registry, whose bundle it is given.
+        backlog: reviews it is given whatever the command says; 0: what the command says.
+        once: measured in the first run alone, for it takes minutes.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Program:
     latency: tuple[float, ...] = ()
     follows: bool = False
     channel: str = STABLE
+    backlog: int = 0
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,10 @@ PROGRAMS: Final = (
         "the worker on confluent-kafka, at-least-once",
         flags=("--kafka-client", "confluent"),
         latency=(0.0, 0.1, 0.5, 0.8),
+    ),
+    Program("worker_10k", "the worker, exactly-once, a backlog of 10,000", exactly_once=True, backlog=10_000),
+    Program(
+        "worker_1m", "the worker, exactly-once, a backlog of 1,000,000", exactly_once=True, backlog=10**6, once=True
     ),
     Program("worker_fast", "the worker, exactly-once, fast bundle", exactly_once=True, channel=FAST),
     Program(

@@ -11,6 +11,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from tests.benchmarks.arithmetic import ratios
+from tests.benchmarks.goals import GOALS
 from tests.benchmarks.machine import Machine
 
 BEGIN: Final = "<!-- benchmarks: begin -->"
@@ -48,6 +49,19 @@ class Results:
 
 
 Grid = list[list[str]]
+
+
+def goal_grid(results: Results) -> Grid:
+    """Return heading and rows: each goal whose rows were measured, what was found, and whether that reaches it."""
+    figures = {row.name: row.figures for row in results.rows if row.failed is None}
+    grid = [["goal", "at", "found", "reached"]]
+    for goal in GOALS:
+        found = goal.found(figures)
+        if found is not None:
+            reached = found <= goal.limit if goal.at_most else found >= goal.limit
+            sign = "<=" if goal.at_most else ">="
+            grid.append([goal.what, f"{sign} {_number(goal.limit)}", _number(found), "yes" if reached else "no"])
+    return grid
 
 
 def throughput_grid(results: Results) -> Grid:
@@ -115,7 +129,7 @@ def markdown(results: Results) -> str:
     """Return what stands between the README's markers."""
     lines = [f"Measured {results.measured_at} on {results.machine}.", ""]
     lines += [f"- {name}: {value}" for name, value in results.setting.items()]
-    for grid in (throughput_grid(results), latency_grid(results), phase_grid(results)):
+    for grid in (goal_grid(results), throughput_grid(results), latency_grid(results), phase_grid(results)):
         if len(grid) > 1:
             lines += ["", *markdown_table(grid)]
     return "\n".join(lines)

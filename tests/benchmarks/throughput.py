@@ -102,7 +102,7 @@ def joined(bench: Bench, program: Program, checkpoint: int, *, notify: str = "")
 
 def share_of(reviews: int, program: Program) -> tuple[int, int]:
     """Return how many reviews a program is given, whole checkpoints, and how many make a checkpoint."""
-    given = min(reviews, program.most_reviews)
+    given = min(program.backlog or reviews, program.most_reviews)
     checkpoint = min(CHECKPOINT, given)
     if given >= 100 and checkpoint < CHECKPOINT:
         checkpoint = given = given // 100 * 100  # the naive programs commit every 100

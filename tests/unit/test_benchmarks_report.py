@@ -12,6 +12,7 @@ from tests.benchmarks.report import (
     Results,
     Row,
     as_json,
+    goal_grid,
     latency_grid,
     markdown,
     phase_grid,
@@ -53,8 +54,23 @@ def test_json_has_one_object_a_row_with_its_ratio_or_its_failure() -> None:
 
 
 def test_grids_are_rectangular() -> None:
-    for grid in (throughput_grid(RESULTS), latency_grid(RESULTS), phase_grid(RESULTS)):
+    for grid in (goal_grid(RESULTS), throughput_grid(RESULTS), latency_grid(RESULTS), phase_grid(RESULTS)):
         assert {len(row) for row in grid} == {len(grid[0])}
+
+
+def test_goals_say_whether_they_are_reached_and_only_of_what_was_measured() -> None:
+    rows = [
+        Row("worker", "", {"reviews_per_s": 6000.0, "rss_mb": 149.0, "idle_topic_p50_ms": 21.0}),
+        Row("naive_tflite", "", {"reviews_per_s": 310.0}),
+        Row("bare_exactly_once", "", {"reviews_per_s": 12000.0, "idle_topic_p50_ms": 17.0}),
+        Row("quix_exactly_once", "", {"reviews_per_s": 100.0}, failed="no wheel"),
+    ]
+    assert goal_grid(Results(MACHINE, "now", {}, rows))[1:] == [
+        ["kafka-python: times the per-review TFLite worker", ">= 20", "19.4", "no"],
+        ["kafka-python: share of what its bare client does", ">= 0.75", "0.5", "no"],
+        ["kafka-python: memory of a process, MB", "<= 150", "149", "yes"],
+        ["kafka-python: p50 of a single review over the bare client's, ms", "<= 5", "4", "yes"],
+    ]
 
 
 def test_grids_name_only_rows_that_have_such_figures() -> None:

@@ -1,0 +1,74 @@
+"""What the worker is meant to reach, each as one figure of the table or a ratio of two. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tests.benchmarks.arithmetic import Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A figure of a row, over or less another row's where one is named, and its limit.
+
+    Attributes:
+        what: in words.
+        limit: what it is held against.
+        row: whose figure.
+        figure: which.
+        over: the row whose figure it is divided by.
+        less: the row whose figure is taken away.
+        at_most: less is better.
+    """
+
+    what: str
+    limit: float
+    row: str
+    figure: str = "reviews_per_s"
+    over: str | None = None
+    less: str | None = None
+    at_most: bool = False
+
+    def found(self, rows: Mapping[str, Figures]) -> float | None:
+        """Return the figure; None when a row it needs was not measured."""
+        mine = rows.get(self.row, {}).get(self.figure)
+        other = rows.get(self.over or self.less or self.row, {}).get(self.figure)
+        if mine is None or other is None:
+            return None
+        if self.over is not None:
+            return mine / other if other else None
+        return mine - other if self.less is not None else mine
+
+
+def _of_a_client(row: str, name: str, bare: str, times: tuple[float, float, float]) -> list[Goal]:
+    tflite, keras, quix = times
+    return [
+        Goal(f"{name}: times the per-review TFLite worker", tflite, row, over="naive_tflite"),
+        Goal(f"{name}: times the per-review Keras worker", keras, row, over="naive_keras"),
+        Goal(f"{name}: times Quix Streams, exactly-once", quix, row, over="quix_exactly_once"),
+        Goal(f"{name}: share of what its bare client does", 0.75, row, over=bare),
+        Goal(f"{name}: CPU us a review", 45, row, "cpu_us_per_review", at_most=True),
+        Goal(f"{name}: memory of a process, MB", 150, row, "rss_mb", at_most=True),
+        Goal(f"{name}: seconds to ready", 2, row, "ready_s", at_most=True),
+        Goal(f"{name}: p99 at half load, ms (topic)", 50, row, "load50_topic_p99_ms", at_most=True),
+        Goal(
+            f"{name}: p50 of a single review over the bare client's, ms", 5, row, "idle_topic_p50_ms", less=bare,
+            at_most=True,
+        ),
+    ]  # fmt: skip
+
+
+_BARE: Final = "bare_exactly_once"
+_BARE_CONFLUENT: Final = "bare_confluent_exactly_once"
+GOALS: Final = (
+    *_of_a_client("worker", "kafka-python", _BARE, (20, 600, 6)),
+    *_of_a_client("worker_confluent", "confluent-kafka", _BARE_CONFLUENT, (45, 1300, 14)),
+    *_of_a_client("worker_fast", "kafka-python, fast bundle", _BARE, (20, 600, 6)),
+    *_of_a_client("worker_confluent_fast", "confluent-kafka, fast bundle", _BARE_CONFLUENT, (45, 1300, 14)),
+    Goal("kafka-python: 2 processes over 1", 1.8, "worker_2_processes", over="worker"),
+    Goal("confluent-kafka: 2 processes over 1", 1.8, "worker_confluent_2_processes", over="worker_confluent"),
+    Goal("kafka-python: reviews/s at a backlog of 1,000,000 over 10,000", 0.9, "worker_1m", over="worker_10k"),
+    Goal("kafka-python: memory at the end of 1,000,000 reviews, MB", 150, "worker_1m", "rss_mb", at_most=True),
+)
