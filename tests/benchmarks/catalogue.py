@@ -114,7 +114,7 @@ PROGRAMS: Final = (
         latency=(0.0,),
     ),
     Program("worker", "the worker, exactly-once", exactly_once=True, latency=(0.0, 0.1, 0.5, 0.8)),
-    Program("worker_at_least_once", "the worker, at-least-once", latency=(0.0, 0.1, 0.5, 0.8)),
+    Program("worker_at_least_once", "the worker, at-least-once", latency=(0.0, 0.5)),
     Program(
         "worker_confluent",
         "the worker on confluent-kafka, exactly-once",
@@ -126,7 +126,7 @@ PROGRAMS: Final = (
         "worker_confluent_at_least_once",
         "the worker on confluent-kafka, at-least-once",
         flags=("--kafka-client", "confluent"),
-        latency=(0.0, 0.1, 0.5, 0.8),
+        latency=(0.0, 0.5),
     ),
     Program("worker_10k", "the worker, exactly-once, a backlog of 10,000", exactly_once=True, backlog=10_000),
     Program(
