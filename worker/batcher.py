@@ -141,7 +141,7 @@ class Batcher:
         """Say why what waits is to be released now; None while waiting pays."""
         if len(self._waiting) >= self._limits.records or self._bytes >= self._most_bytes:
             return "full"
-        if now >= self._linger_until:
+        if now + _LEAST_WAIT_S >= self._linger_until:
             return "linger"
         # The mean record's time to come: when it is past the budget, nobody is expected.
         mean_bytes = self._bytes / len(self._waiting)

@@ -35,7 +35,7 @@ class Cost:
 
     def observe(self, tokens: int, seconds: float) -> None:
         """Learn from a batch that was settled: how many tokens it had, and how long the loop took for it."""
-        seconds = min(seconds, _MOST_TIMES * self.of(tokens))
+        seconds = min(seconds, _MOST_TIMES * max(self.of(tokens), PRIOR_FIXED_S))
         kept = self._weight * _KEPT
         self._weight = kept + 1.0
         off_tokens, off_s = tokens - self._mean_tokens, seconds - self._mean_s

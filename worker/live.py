@@ -22,7 +22,7 @@ from worker.records import Pending, Rated, Rejected
 from worker.reload import Lineup
 from worker.shadow import Batch, Sample, Shadow
 
-_LOOKED_AT_REVIEWS: Final = 256  # of a batch, for drift: more cost time and make no index truer
+_LOOKED_AT_REVIEWS: Final = 64  # at a time, for drift: more cost time and make no index truer
 
 
 class Offers(Protocol):

@@ -97,12 +97,16 @@ class Metrics:
         self.cells = counter("inference_cells_total", "Rows x steps run, padding included.")
         self.inference = Histogram(
             "starstream_inference_seconds",
-            "Encoding and Invoke of one batch.",
+            "Encoding and Invoke of a batch, or of a part of one.",
             buckets=_WORK_S,
             registry=registry,
         )
         self.sink_seconds = Histogram(
-            "starstream_sink_seconds", "One batch's write to a sink.", ["sink"], buckets=_WORK_S, registry=registry
+            "starstream_sink_seconds",
+            "One write: a commit to the topics, a part of a batch to Redis.",
+            ["sink"],
+            buckets=_WORK_S,
+            registry=registry,
         )
         self.sink_errors = Counter(
             "starstream_sink_errors_total", "Failed writes to a sink.", ["sink", "kind"], registry=registry

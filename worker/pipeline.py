@@ -136,8 +136,9 @@ class Pipeline:
         with self._timed("redis"):
             condemned = self.attempts.begin(records)
         settled: list[Settled] = []
-        for start in range(0, len(records), _PART_REVIEWS):
-            part = self._judge(records[start : start + _PART_REVIEWS], condemned)
+        size = -(-len(records) // -(-len(records) // _PART_REVIEWS))  # parts of like size
+        for start in range(0, len(records), size):
+            part = self._judge(records[start : start + size], condemned)
             with self._timed("redis"):
                 self.store.begin(part)
             settled += part
@@ -166,7 +167,7 @@ class Pipeline:
         self.metrics.sink_seconds.labels("topic").observe(self.clock.monotonic() - started)
 
     def _judge(self, records: Sequence[Record], condemned: frozenset[tuple[Partition, int]]) -> list[Settled]:
-        """Return the outcome of each record, in order; nothing has had an effect yet."""
+        """Return the outcome of each record, in order."""
         version = self.classifier.version
         with self._timed("parse"):
             parsed = [

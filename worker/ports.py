@@ -64,7 +64,7 @@ class Classifier(Protocol):
 
     @property
     def tokens(self) -> int:
-        """Tokens read since the start."""
+        """Tokens read so far by what serves; begins anew when that changes."""
         ...
 
     def refresh(self) -> None:
@@ -80,7 +80,11 @@ class Store(Protocol):
     """Where ratings are read from by id."""
 
     def begin(self, settled: Sequence[Settled]) -> None:
-        """Give the next part of a batch a head start; `write` of the whole batch follows, or of none of it."""
+        """Give the next part of a batch a head start; nothing is promised until `write` of the whole batch.
+
+        Raises:
+            ServiceError: as `write`; the batch is given up.
+        """
         ...
 
     def write(self, settled: Sequence[Settled]) -> None:

@@ -133,7 +133,10 @@ class WorkerSettings(BaseSettings):
     )
     shadow_topic: Topic | None = Field(None, description="topic for the ratings of the bundle beside, best effort")
     shadow_max_errors: int = Field(
-        5, ge=1, le=100, description="failed batches of the last 100 before the bundle beside is switched off"
+        5,
+        ge=1,
+        le=100,
+        description="failures in the last 100 tries that switch the bundle beside off",
     )
     canary_share: float = Field(
         0.0, ge=0, le=1, description="share of reviews whose rating is that of the bundle beside"

@@ -39,7 +39,7 @@ class Limits:
 
     Attributes:
         share: of reviews whose rating is the candidate's.
-        most_errors: failed batches of the last 100 before it is switched off.
+        most_errors: failures in the last 100 tries, of up to 512 reviews each, before it is switched off.
         most_disagreement: share of the window with other stars before the canary ends.
         window_reviews: about so many of the last reviews count.
         least_reviews: no verdict on fewer.

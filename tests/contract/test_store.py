@@ -136,6 +136,17 @@ def test_a_batch_that_was_begun_and_given_up_harms_no_other(store_world: StoreWo
     )
 
 
+def test_a_time_in_microseconds_is_kept_to_its_last_digit(store_world: StoreWorld) -> None:
+    store = store_world.store()
+    store.write([Write(5, 1, at=1767225600000123, partition=0).settled()])
+    store.write([Write(1, 1, at=1767225600000122, partition=1).settled()])
+    rating = store_world.rating("r1")
+    assert rating is not None
+    assert rating.rating == 5
+    store.write([Write(1, 1, at=1767225600000124, partition=1).settled()])
+    assert store_world.results()["written"] == 2
+
+
 def test_a_dead_letter_leaves_nothing(store_world: StoreWorld) -> None:
     store = store_world.store()
     store.write([rejected(make_record(b"\xff", key=b"r1"), "not_utf8", "x", model_version="v")])

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from deploy.process import ServiceUnavailable, wait_until
 from deploy.redis import LocalRedis
-from schemas.rating import rating_from_hash, rating_key
+from schemas.rating import rating_from_hash, rating_key, summary_key
 from tests.conftest import missing
 from tests.contract.worlds import RedisStoreWorld
 from tests.doubles import make_rated, make_record
@@ -103,6 +103,24 @@ def test_without_summaries_nothing_is_counted(redis_world: RedisStoreWorld) -> N
     redis_world.store(redis_summary=False).write(ratings(2))
     assert redis_world.summary("app") == {}
     assert redis_world.rating("r1") is not None
+
+
+def test_one_summary_that_cannot_be_written_does_not_take_the_others_with_it(redis_world: RedisStoreWorld) -> None:
+    redis_world.client.set(summary_key("broken", prefix=redis_world.prefix), "mine")
+    apps = ["a", "broken", "z"]
+    batch = [make_rated(f"r-{app}", 4, app_id=app, record=make_record(offset=at)) for at, app in enumerate(apps)]
+    with pytest.raises(PermanentError, match="WRONGTYPE"):
+        redis_world.store().write(batch)
+    assert redis_world.summary("a") == redis_world.summary("z") == {"count": 1, "sum": 4, "count:4": 1}
+
+
+def test_label_nought_is_counted_and_taken_back(redis_world: RedisStoreWorld) -> None:
+    """Two labels, 0 and 1: the sum of nothing is a number too."""
+    store = redis_world.store()
+    store.write([make_rated("r1", 0, app_id="app", record=make_record(offset=1))])
+    assert redis_world.summary("app") == {"count": 1, "count:0": 1}
+    store.write([make_rated("r1", 1, app_id="app", record=make_record(offset=2))])
+    assert redis_world.summary("app") == {"count": 1, "sum": 1, "count:1": 1}
 
 
 def test_an_outage_is_transient_and_ends_by_itself(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:

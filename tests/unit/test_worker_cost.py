@@ -46,6 +46,16 @@ def test_a_pause_of_the_machine_is_no_property_of_batches() -> None:
     assert cost.of(100) < before * 1.2
 
 
+def test_batches_without_tokens_are_learned_even_where_batches_were_thought_to_cost_nothing() -> None:
+    cost = Cost()
+    for _ in range(500):
+        cost.observe(0, 0.0)
+    assert cost.of(0) == pytest.approx(0.0)
+    for _ in range(300):
+        cost.observe(0, 0.010)
+    assert cost.of(0) == pytest.approx(0.010, rel=0.1)
+
+
 def test_a_fresh_one_knows_its_prior() -> None:
     assert Cost().of(1000) == pytest.approx(PRIOR_FIXED_S + 1000 * PRIOR_TOKEN_S)
 

@@ -18,12 +18,14 @@ class Ordered:
 
     def __init__(self, world: World) -> None:
         self.calls: list[str] = []
+        self.parts: list[int] = []
         self._store, self._delivery = world.store, world.delivery
         world.pipeline.store = self
         world.pipeline.delivery = self
 
     def begin(self, settled: Sequence[Settled]) -> None:
         self.calls.append("ahead")
+        self.parts.append(len(settled))
         self._store.begin(settled)
 
     def write(self, settled: Sequence[Settled]) -> None:
@@ -55,6 +57,18 @@ def test_every_review_is_rated_and_its_offset_committed() -> None:
     assert world.cluster.committed == {("starstream", Partition(TOPIC, 0)): 3, ("starstream", Partition(TOPIC, 1)): 1}
     published = world.cluster.all_records(SETTINGS.output_topic)
     assert {Rating.model_validate_json(each.value or b"").review_id for each in published} == set(world.store.ratings)
+    world.assert_settled_once()
+
+
+def test_a_large_batch_is_rated_and_begun_in_parts_of_like_size_and_published_whole() -> None:
+    world = World(batch=2000)
+    ordered = Ordered(world)
+    world.produce(*["love"] * 1298, b"\xff", "bad")
+    world.pipeline.batcher.cost.fixed_s = 100.0
+    world.steps()
+    assert ordered.calls == ["ahead"] * 3 + ["redis", "topic"]
+    assert ordered.parts == [434, 434, 432]
+    assert world.sample("starstream_reviews_settled_total", outcome="rejected") == 1
     world.assert_settled_once()
 
 

@@ -65,5 +65,5 @@ class Ahead(Generic[_Row]):
         return Begun(0, ())
 
     def close(self) -> None:
-        """Give the thread back once it has its answers."""
-        self._thread.shutdown(wait=False)
+        """Give the thread back once it has the answer it waits for; what is behind that is not sent."""
+        self._thread.shutdown(wait=False, cancel_futures=True)

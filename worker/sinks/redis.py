@@ -1,4 +1,4 @@
-"""Ratings by review id, in Redis: one round trip a batch, fenced and idempotent.
+"""Ratings by review id, in Redis: one round trip a part of a batch, fenced and idempotent.
 
 Owns the keys' contents and the one place where redis-py's exceptions become ours. The rules of the fence are in
 `write.lua` beside this file; the client is redis-py, also for a cluster, where each review is a call of its own
@@ -78,7 +78,7 @@ def translated(doing: str) -> Iterator[None]:
 
 
 class RedisStore:
-    """The Store port on a Redis server or cluster. One thread only.
+    """The Store port on a Redis server or cluster. For one thread; a second of its own sends what is begun ahead.
 
     Args:
         settings: URL, prefix, life of a rating.
@@ -103,7 +103,7 @@ class RedisStore:
             "socket_connect_timeout": settings.redis_timeout_s,
             "client_name": settings.kafka_client_id,
         }
-        self._ahead: Ahead[Rated | Deleted] = Ahead(self._run)
+        self._ahead: Ahead[Rated | Deleted] = Ahead(self._send)
         url = settings.redis_url.get_secret_value()
         with translated("WORKER_REDIS_URL"):
             self._cluster = redis.RedisCluster.from_url(url, **options) if settings.redis_cluster else None
@@ -140,14 +140,12 @@ class RedisStore:
         rows = [each for each in settled if not isinstance(each, Rejected)]
         if not rows:
             return {}
-        started = self._clock.monotonic()
         begun = self._ahead.taken(rows)
         calls = self._calls(rows[begun.count :])
         with self._counted("write ratings"):
             results = begun.results()
             if calls:
-                results += self._run(calls)
-        self._metrics.sink_seconds.labels("redis").observe(self._clock.monotonic() - started)
+                results += self._send(calls)
         counts = {name: sum(result.count(letter) for result in results) for letter, name in _RESULTS.items()}
         for name, count in counts.items():
             self._metrics.redis_writes.labels(name).inc(count)
@@ -244,6 +242,12 @@ class RedisStore:
         if self._cluster is not None and review_id.startswith("}"):
             return rating, rating  # `{}` is no hash tag: no other key is sure to be in its slot
         return rating, f"{self._prefix}deleted:{{{review_id}}}"
+
+    def _send(self, calls: Sequence[_Call]) -> list[str]:
+        started = self._clock.monotonic()
+        results = self._run(calls)
+        self._metrics.sink_seconds.labels("redis").observe(self._clock.monotonic() - started)
+        return results
 
     def _run(self, calls: Sequence[_Call]) -> list[str]:
         if self._client is not None:

@@ -73,7 +73,7 @@ for number, rating in ipairs(ratings) do
         'confidence', tostring(rating.confidence), 'uncertain', rating.uncertain and '1' or '0',
         'probabilities', table.concat(rating.probabilities, ','), 'model_version', rating.model_version,
         'rated_at', rating.rated_at, SOURCE[1], position[1], SOURCE[2], position[2], SOURCE[3], tostring(position[3]),
-        SOURCE[4], whole(position[4]), SOURCE[5], tostring(position[5])}
+        SOURCE[4], whole(position[4]), SOURCE[5], whole(position[5])}
       if summary then
         fields[#fields + 1], fields[#fields + 2] = 'summary', summary
         count(summary, star, 1)
@@ -87,9 +87,11 @@ for number, rating in ipairs(ratings) do
     end
   end
 end
+local failed -- one summary that cannot be written must not take the others with it
 for key, sum in pairs(sums) do
   for field, by in pairs(sum) do
-    redis.call('HINCRBY', key, field, by)
+    local answer = redis.pcall('HINCRBY', key, field, by)
+    if type(answer) == 'table' and answer.err then failed = answer end
   end
 end
-return table.concat(results)
+return failed or table.concat(results)
