@@ -15,6 +15,7 @@ from schemas.rating import rating_from_hash, rating_key, summary_key
 from tests.conftest import missing
 from tests.contract.worlds import RedisStoreWorld
 from tests.doubles import make_rated, make_record
+from tests.fixtures.clustered import clustered_redis
 from worker.attempts import Attempt
 from worker.clock import SystemClock
 from worker.errors import PermanentError, TransientError
@@ -232,7 +233,7 @@ def test_a_command_the_user_may_not_run_is_permanent(own_server: LocalRedis, own
 @pytest.fixture
 def cluster() -> Iterator[LocalRedis]:
     """A cluster of one node that serves every slot."""
-    server = LocalRedis(extra_args=("--cluster-enabled", "yes"))
+    server = clustered_redis()
     try:
         server.start()
     except ServiceUnavailable as unavailable:
@@ -286,7 +287,7 @@ def test_a_cluster_stores_an_id_that_begins_with_a_closing_brace(cluster: LocalR
 
 
 def test_a_cluster_that_is_away_is_transient() -> None:
-    with LocalRedis(extra_args=("--cluster-enabled", "yes")) as server:
+    with clustered_redis() as server:
         server.stop()
         with pytest.raises(TransientError, match="redis: WORKER_REDIS_URL: "):
             cluster_store(server)

@@ -20,6 +20,7 @@ from deploy.redis import LocalRedis
 from tests.benchmarks.corpus import Corpus
 from tests.benchmarks.sizing.measured import RedisCost, RedisCosts
 from tests.benchmarks.sizing.records import rated_reviews
+from tests.fixtures.clustered import clustered_redis
 from worker.clock import SystemClock
 from worker.metrics import Metrics
 from worker.settings import WorkerSettings
@@ -38,7 +39,7 @@ def redis_costs(corpus: Corpus, ratings: int) -> RedisCosts:
     """
     with LocalRedis() as server:
         version, single = _measured(server, corpus, ratings, cluster=False)
-    with LocalRedis(extra_args=("--cluster-enabled", "yes")) as server:
+    with clustered_redis() as server:
         _serve_all_slots(server)
         _, cluster = _measured(server, corpus, ratings, cluster=True)
     return RedisCosts(version, ratings, single, cluster)
