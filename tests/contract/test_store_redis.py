@@ -106,6 +106,18 @@ def test_without_summaries_nothing_is_counted(redis_world: RedisStoreWorld) -> N
     assert redis_world.rating("r1") is not None
 
 
+def test_what_was_written_before_a_key_that_cannot_be_is_counted_once(redis_world: RedisStoreWorld) -> None:
+    store, batch = redis_world.store(), ratings(3)
+    redis_world.client.set(rating_key("r2", prefix=redis_world.prefix), "mine")
+    with pytest.raises(PermanentError, match="WRONGTYPE"):
+        store.write(batch)
+    written = redis_world.summary("app")["count"]
+    assert written == sum(redis_world.rating(f"r{at}") is not None for at in (0, 1))
+    redis_world.client.delete(rating_key("r2", prefix=redis_world.prefix))
+    store.write(batch)
+    assert redis_world.summary("app")["count"] == 3
+
+
 def test_one_summary_that_cannot_be_written_does_not_take_the_others_with_it(redis_world: RedisStoreWorld) -> None:
     redis_world.client.set(summary_key("broken", prefix=redis_world.prefix), "mine")
     apps = ["a", "broken", "z"]

@@ -45,53 +45,59 @@ local function whole(number) return string.format('%.0f', number) end -- Lua's o
 local ratings, numbers, topics = cjson.decode(ARGV[1]), cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
 local rating_ttl, marker_ttl = tonumber(ARGV[4]), tonumber(ARGV[5])
 local results = {}
-for number, rating in ipairs(ratings) do
-  local key, marker = KEYS[number * 2 - 1], KEYS[number * 2]
-  local at = number * 5 - 4
-  local topic, summary = numbers[at], KEYS[numbers[at + 4]]
-  local position = {topics[topic * 2 + 1], topics[topic * 2 + 2], numbers[at + 1], numbers[at + 2], numbers[at + 3]}
-  local stored = redis.call('HMGET', key, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5], 'summary', 'rating',
-    'rated_at')
-  local fence = stored[4] and stored or redis.call('HMGET', marker, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5])
-  local order = fence[4] and compare(fence, position) or 1
-  local again = order == 0 and stored[8] and rating ~= cjson.null and rating.rated_at > stored[8]
-  if order < 1 and not again then
-    results[number] = order == 0 and 'r' or 's'
-  else
-    -- What this review counted for until now is taken back, in the summary that it was counted in.
-    if stored[6] and stored[6] ~= '' then count(stored[6], stored[7], -1) end
-    if rating == cjson.null then
-      redis.call('DEL', key)
-      redis.call('HSET', marker, SOURCE[1], position[1], SOURCE[2], position[2], SOURCE[3], whole(position[3]),
-        SOURCE[4], whole(position[4]), SOURCE[5], whole(position[5]))
-      redis.call('EXPIRE', marker, marker_ttl)
-      results[number] = 'd'
+local function write_all()
+  for number, rating in ipairs(ratings) do
+    local key, marker = KEYS[number * 2 - 1], KEYS[number * 2]
+    local at = number * 5 - 4
+    local topic, summary = numbers[at], KEYS[numbers[at + 4]]
+    local position = {topics[topic * 2 + 1], topics[topic * 2 + 2], numbers[at + 1], numbers[at + 2], numbers[at + 3]}
+    local stored = redis.call('HMGET', key, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5], 'summary', 'rating',
+      'rated_at')
+    local fence = stored[4] and stored
+      or redis.call('HMGET', marker, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5])
+    local order = fence[4] and compare(fence, position) or 1
+    local again = order == 0 and stored[8] and rating ~= cjson.null and rating.rated_at > stored[8]
+    if order < 1 and not again then
+      results[number] = order == 0 and 'r' or 's'
     else
-      local star = whole(rating.rating)
-      local fields = {'review_id', rating.review_id, 'app_id', rating.app_id == cjson.null and '' or rating.app_id,
-        'rating', star, 'expected_rating', tostring(rating.expected_rating),
-        'confidence', tostring(rating.confidence), 'uncertain', rating.uncertain and '1' or '0',
-        'probabilities', table.concat(rating.probabilities, ','), 'model_version', rating.model_version,
-        'rated_at', rating.rated_at, SOURCE[1], position[1], SOURCE[2], position[2], SOURCE[3], tostring(position[3]),
-        SOURCE[4], whole(position[4]), SOURCE[5], whole(position[5])}
-      if summary then
-        fields[#fields + 1], fields[#fields + 2] = 'summary', summary
-        count(summary, star, 1)
-      elseif stored[6] then
-        redis.call('HDEL', key, 'summary')
+      -- What this review counted for until now is taken back, in the summary that it was counted in.
+      if stored[6] and stored[6] ~= '' then count(stored[6], stored[7], -1) end
+      if rating == cjson.null then
+        redis.call('DEL', key)
+        redis.call('HSET', marker, SOURCE[1], position[1], SOURCE[2], position[2], SOURCE[3], whole(position[3]),
+          SOURCE[4], whole(position[4]), SOURCE[5], whole(position[5]))
+        redis.call('EXPIRE', marker, marker_ttl)
+        results[number] = 'd'
+      else
+        local star = whole(rating.rating)
+        local fields = {'review_id', rating.review_id, 'app_id', rating.app_id == cjson.null and '' or rating.app_id,
+          'rating', star, 'expected_rating', tostring(rating.expected_rating),
+          'confidence', tostring(rating.confidence), 'uncertain', rating.uncertain and '1' or '0',
+          'probabilities', table.concat(rating.probabilities, ','), 'model_version', rating.model_version,
+          'rated_at', rating.rated_at, SOURCE[1], position[1], SOURCE[2], position[2], SOURCE[3], tostring(position[3]),
+          SOURCE[4], whole(position[4]), SOURCE[5], whole(position[5])}
+        if summary then
+          fields[#fields + 1], fields[#fields + 2] = 'summary', summary
+        elseif stored[6] then
+          redis.call('HDEL', key, 'summary')
+        end
+        redis.call('HSET', key, unpack(fields))
+        if summary then count(summary, star, 1) end
+        if rating_ttl > 0 then redis.call('EXPIRE', key, rating_ttl) else redis.call('PERSIST', key) end
+        if fence ~= stored and fence[4] and marker ~= key then redis.call('DEL', marker) end
+        results[number] = again and 'r' or 'w'
       end
-      redis.call('HSET', key, unpack(fields))
-      if rating_ttl > 0 then redis.call('EXPIRE', key, rating_ttl) else redis.call('PERSIST', key) end
-      if fence ~= stored and fence[4] and marker ~= key then redis.call('DEL', marker) end
-      results[number] = again and 'r' or 'w'
     end
   end
 end
-local failed -- one summary that cannot be written must not take the others with it
+
+-- What was written is counted, whatever could not be: a summary takes no other with it, and a rating no summary.
+local done, failed = pcall(write_all)
+if done then failed = nil elseif type(failed) == 'string' then failed = {err = failed} end
 for key, sum in pairs(sums) do
   for field, by in pairs(sum) do
     local answer = redis.pcall('HINCRBY', key, field, by)
-    if type(answer) == 'table' and answer.err then failed = answer end
+    if type(answer) == 'table' and answer.err then failed = failed or answer end
   end
 end
 return failed or table.concat(results)
