@@ -12,20 +12,20 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import AliasChoices, BaseModel
+from pydantic import AliasChoices, BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from schemas.dead_letter import DeadLetter
 from schemas.manifest import Manifest
-from schemas.rating import Rating
+from schemas.rating import RATING
 from schemas.review import Review
 
 FOLDER: Final = Path(__file__).parent / "json"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 # A reader of what we write sees it as written; what others write is described as we accept it.
-EXPORTED: Final[dict[str, tuple[type[BaseModel], JsonSchemaMode]]] = {
+EXPORTED: Final[dict[str, tuple[type[BaseModel] | TypeAdapter[Any], JsonSchemaMode]]] = {
     "review": (Review, "validation"),
-    "rating": (Rating, "serialization"),
+    "rating": (RATING, "serialization"),
     "dead_letter": (DeadLetter, "serialization"),
     "manifest": (Manifest, "validation"),
 }
@@ -34,8 +34,9 @@ EXPORTED: Final[dict[str, tuple[type[BaseModel], JsonSchemaMode]]] = {
 def schema_text(name: str) -> str:
     """Return one schema as its file holds it."""
     model, mode = EXPORTED[name]
-    schema: dict[str, Any] = {"$schema": DIALECT, **model.model_json_schema(mode=mode)}
-    if mode == "validation":
+    adapter = model if isinstance(model, TypeAdapter) else TypeAdapter(model)
+    schema: dict[str, Any] = {"$schema": DIALECT, **adapter.json_schema(mode=mode)}
+    if mode == "validation" and not isinstance(model, TypeAdapter):
         _add_aliases(schema, model)
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from schemas.rating import Rating, SourcePosition
@@ -484,7 +484,7 @@ class StubClassifier:
             return rejected(pending.record, "unratable", "text: refused", model_version=self.version)
         star = 5 if "love" in words else 1 if "bad" in words else 3
         rated = make_rated(pending.review_id, star, app_id=pending.review.app_id, record=pending.record)
-        rating = rated.rating.model_copy(update={"rated_at": rated_at})
+        rating = replace(rated.rating, rated_at=rated_at)
         return Rated(pending.record, rating, pending.author_stars(range(1, 6)))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from schemas.bundle import Bundle, BundleError, InterpreterFactory
 from schemas.encoding import UNKNOWN_ID, Ids
 from schemas.inference import GROUP_ROWS, Scores
-from schemas.rating import Rating
+from schemas.rating import Rating, SourcePosition
 from worker.clock import Clock
 from worker.errors import ModelError
 from worker.metrics import Metrics
@@ -126,7 +126,7 @@ class TfliteClassifier:
         started = self._clock.monotonic()
         try:
             known = encoded or self.encode(pending)
-            scores = self._model.score_ids(known.rows)
+            scores = self.score(known)
         except (RuntimeError, ValueError, MemoryError) as error:
             if len(pending) == 1:
                 return [self._unratable(pending[0], error)]
@@ -141,8 +141,12 @@ class TfliteClassifier:
 
         Raises:
             RuntimeError: the runtime refused a group; `ValueError` and `MemoryError` likewise.
+            ValueError: a probability is no number.
         """
-        return self._model.score_ids(encoded.rows)
+        scores = self._model.score_ids(encoded.rows)
+        if not np.isfinite(scores.probabilities).all():
+            raise ValueError("a probability is no number")
+        return scores
 
     def ratings(self, pending: Sequence[Pending], scores: Scores, rated_at: str) -> list[Rated]:
         """Return reviews with their ratings, in order; `scores` has a row for each."""
@@ -165,20 +169,17 @@ class TfliteClassifier:
         self, pending: Pending, choice: int, expected: float, probabilities: list[float], rated_at: str
     ) -> Rating:
         record = pending.record
-        # With validation, which costs a third of pydantic's `model_construct`.
-        return Rating.model_validate(
-            {
-                "review_id": pending.review_id,
-                "app_id": pending.review.app_id,
-                "rating": self._labels[choice],
-                "expected_rating": round(expected, 4),
-                "confidence": probabilities[choice],
-                "uncertain": probabilities[choice] < self._min_confidence,
-                "probabilities": probabilities,
-                "model_version": self._version,
-                "rated_at": rated_at,
-                "source": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
-            }
+        return Rating(
+            review_id=pending.review_id,
+            app_id=pending.review.app_id,
+            rating=self._labels[choice],
+            expected_rating=round(expected, 4),
+            confidence=probabilities[choice],
+            uncertain=probabilities[choice] < self._min_confidence,
+            probabilities=probabilities,
+            model_version=self._version,
+            rated_at=rated_at,
+            source=SourcePosition(topic=record.topic, partition=record.partition, offset=record.offset),
         )
 
     def _unratable(self, pending: Pending, error: Exception) -> Rejected:

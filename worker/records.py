@@ -6,7 +6,7 @@ Owns their shapes. Never knows where they come from or go to; `parse` makes them
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, Protocol
 
 from schemas.dead_letter import DeadLetter
@@ -84,11 +84,18 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """A review with its rating, and the author's own stars where the review told them: feedback, never an input."""
+    """A review with its rating, and the author's own stars where the review told them: feedback, never an input.
+
+    `value` is the rating as JSON, written once for all who store or send it.
+    """
 
     record: Record
     rating: Rating
     score: int | None = None
+    value: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", self.rating.to_json())
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,7 @@ class Shadow:
         started = self._clock.monotonic()
         try:
             encoded = batch.encoded if trial.same_encoder else candidate.encode(batch.pending)
-            scores = _scores(candidate, encoded)
+            scores = candidate.score(encoded)
             self._compare(trial, batch, encoded, scores)
             replaced = self._let_out(trial, batch, scores)
         except (RuntimeError, ValueError, MemoryError) as error:
@@ -239,13 +239,6 @@ class Shadow:
 def is_picked(review_id: str, share: float) -> bool:
     """Return whether a review is among the canary's: by its id alone, the same in every worker and after a restart."""
     return zlib.crc32(review_id.encode("utf-8", "surrogatepass")) < share * _HASH_SPAN
-
-
-def _scores(candidate: TfliteClassifier, encoded: Encoded) -> Scores:
-    scores = candidate.score(encoded)
-    if not np.isfinite(scores.probabilities).all():
-        raise ValueError("a probability is no number")
-    return scores
 
 
 def _same_encoder(one: TfliteClassifier, other: TfliteClassifier) -> bool:

@@ -68,7 +68,7 @@ def versions_by_key(stack: Stack, topic: str) -> dict[str, list[str]]:
     """Return, for each key of a topic of ratings, the versions of its committed ratings."""
     found: dict[str, list[str]] = {}
     for record in _records(stack, topic):
-        found.setdefault(record.key.decode(), []).append(Rating.model_validate_json(record.value).model_version)
+        found.setdefault(record.key.decode(), []).append(Rating.from_json(record.value).model_version)
     return found
 
 

@@ -22,13 +22,13 @@ from worker.source import KafkaSource
 
 def commit_before_sink() -> None:
     """Offsets are committed as soon as records are read: a crash after that loses them."""
-    real = Pipeline._judge
+    real = Pipeline._parse
 
-    def judge(self: Pipeline, records: Sequence[Record], condemned: Any) -> Any:
+    def parse(self: Pipeline, records: Sequence[Record], condemned: Any) -> Any:
         self.source.commit(next_offsets(records))  # type: ignore[attr-defined]
         return real(self, records, condemned)
 
-    Pipeline._judge = judge  # type: ignore[method-assign]
+    Pipeline._parse = parse  # type: ignore[method-assign]
 
 
 def last_offset() -> None:

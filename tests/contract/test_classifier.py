@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from schemas.bundle import read_bundle
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
 from tests.doubles import REFUSED, ManualClock, StubClassifier, make_record
+from tests.fixtures.broken import without_numbers
 from worker.classifier import TfliteClassifier
 from worker.metrics import Metrics
 from worker.parse import Parser
@@ -99,6 +100,14 @@ def test_one_that_cannot_be_rated_is_rejected_and_255_neighbours_are_rated(at: i
 def test_a_batch_of_such_alone_is_rejected_whole_and_the_next_is_rated(classifier: Classifier) -> None:
     assert stars(classifier.rate(pending(*[REFUSED] * 9), RATED_AT)) == [None] * 9
     assert stars(classifier.rate(pending("love"), RATED_AT)) == [5]
+
+
+def test_one_whose_probabilities_are_no_numbers_is_rejected_and_its_neighbours_are_rated(
+    metrics: Metrics, clock: ManualClock
+) -> None:
+    classifier = make_tflite(metrics, clock)
+    without_numbers(classifier, tokens=2)
+    assert stars(classifier.rate(pending("love", "bad bad", "bad", "love"), RATED_AT)) == [5, None, 1, 5]
 
 
 texts = st.lists(

@@ -44,7 +44,7 @@ def test_ratings_are_published_and_their_offsets_committed(delivery_world: Strea
     assert ids(published) == ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1"]
     assert [delivery_world.committed(number) for number in range(3)] == [2, 2, 2]
     for record in published:
-        rating = Rating.model_validate_json(record.value or b"")
+        rating = Rating.from_json(record.value or b"")
         assert rating.review_id.encode() == record.key
         assert ("content-type", b"application/json") in [tuple(header) for header in record.headers]
 
@@ -54,7 +54,7 @@ def test_one_review_keeps_its_order(delivery_world: StreamWorld) -> None:
     outcomes: list[Settled] = [make_rated("same", 1 + number % 5, record=records[0]) for number in range(200)]
     delivery.commit([*outcomes, Deleted(records[1], "same")], next_offsets(records))
     published = delivery_world.published(delivery_world.output_topic)
-    stars = [Rating.model_validate_json(record.value).rating for record in published if record.value is not None]
+    stars = [Rating.from_json(record.value).rating for record in published if record.value is not None]
     assert stars == [1 + number % 5 for number in range(200)]
     assert published[-1].value is None
 

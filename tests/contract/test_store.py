@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -109,7 +109,7 @@ def test_every_field_reads_back(store_world: StoreWorld) -> None:
 
 def test_an_uncertain_rating_without_an_app_reads_back(store_world: StoreWorld) -> None:
     rated = make_rated("r1", 4)
-    uncertain = type(rated)(rated.record, rated.rating.model_copy(update={"uncertain": True}))
+    uncertain = type(rated)(rated.record, replace(rated.rating, uncertain=True))
     store_world.store().write([uncertain])
     assert store_world.rating("r1") == uncertain.rating
 

@@ -90,7 +90,7 @@ def test_a_model_of_more_data_is_gated_shadowed_promoted_and_taken_back(deployme
     }
     assert right[second] > right[first], "what learned from more is better on the stream, and the page says so"
     assert worker.stop() == 0
-    found = [Rating.model_validate_json(each.value) for each in deployment.read(deployment.output) if each.value]
+    found = [Rating.from_json(each.value) for each in deployment.read(deployment.output) if each.value]
     assert Counter(each.review_id for each in found) == Counter(sent)
     assert {each.model_version for each in found} == {first, second}
     assert deployment.stored_ids() == set(sent)

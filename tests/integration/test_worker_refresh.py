@@ -72,7 +72,7 @@ def start(deployment: Deployment, registry: ToyRegistry) -> Callable[..., Runnin
 
 
 def ratings(deployment: Deployment) -> list[Rating]:
-    return [Rating.model_validate_json(each.value) for each in deployment.read(deployment.output) if each.value]
+    return [Rating.from_json(each.value) for each in deployment.read(deployment.output) if each.value]
 
 
 def served(worker: RunningWorker, version: str) -> float:
@@ -262,7 +262,7 @@ def test_shadow_ratings_go_to_their_topic_and_nowhere_else(
     deployment.produce(*map(review, ids))
     worker.until(lambda: deployment.lag() == 0, "all committed")
     worker.until(lambda: len(deployment.read(topic)) == 300, "all beside, too")
-    shadow = [Rating.model_validate_json(each.value or b"") for each in deployment.read(topic)]
+    shadow = [Rating.from_json(each.value or b"") for each in deployment.read(topic)]
     assert {(each.model_version, each.rating) for each in shadow} == {(SECOND, 1)}
     assert {each.review_id for each in shadow} == set(ids)
     assert set(assert_every_review_once_and_whole(deployment, ids)) == {TOY_VERSION}

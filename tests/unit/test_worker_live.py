@@ -19,6 +19,7 @@ from schemas.bundle import read_bundle
 from schemas.inference import Scores
 from tests.conftest import TOY_VERSION
 from tests.doubles import REFUSED, ManualClock, MemoryLog, make_record
+from tests.fixtures.broken import without_numbers
 from tests.fixtures.bundles import FOURTH, SECOND, THIRD, Change, ToyRegistry
 from worker.classifier import Encoded, TfliteClassifier
 from worker.drift import Drift
@@ -91,8 +92,8 @@ class Broken(TfliteClassifier):
     def score(self, encoded: Encoded) -> Scores:
         if self.error is not None:
             raise self.error
-        scores = super().score(encoded)
-        return replace(scores, probabilities=np.full_like(scores.probabilities, np.nan))
+        without_numbers(self)
+        return super().score(encoded)
 
 
 @pytest.fixture

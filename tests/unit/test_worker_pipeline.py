@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_every_review_is_rated_and_its_offset_committed() -> None:
     }
     assert world.cluster.committed == {("starstream", Partition(TOPIC, 0)): 3, ("starstream", Partition(TOPIC, 1)): 1}
     published = world.cluster.all_records(SETTINGS.output_topic)
-    assert {Rating.model_validate_json(each.value or b"").review_id for each in published} == set(world.store.ratings)
+    assert {Rating.from_json(each.value or b"").review_id for each in published} == set(world.store.ratings)
     world.assert_settled_once()
 
 
@@ -66,10 +67,49 @@ def test_a_large_batch_is_rated_and_begun_in_parts_of_like_size_and_published_wh
     world.produce(*["love"] * 1298, b"\xff", "bad")
     world.pipeline.batcher.cost.fixed_s = 100.0
     world.steps()
-    assert ordered.calls == ["ahead"] * 3 + ["redis", "topic"]
-    assert ordered.parts == [434, 434, 432]
+    assert ordered.calls == ["ahead"] * 4 + ["redis", "topic"]
+    assert ordered.parts == [1, 433, 433, 433], "what needs no model first"
     assert world.sample("starstream_reviews_settled_total", outcome="rejected") == 1
     world.assert_settled_once()
+
+
+def test_texts_of_like_length_are_rated_together_and_published_in_the_order_of_arrival() -> None:
+    world = World(batch=2000)
+    lengths: list[tuple[int, int]] = []
+    rate = world.pipeline.classifier.rate
+
+    def noted(pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
+        words = [len(each.review.text.split()) for each in pending]
+        lengths.append((min(words), max(words)))
+        return rate(pending, rated_at)
+
+    world.pipeline.classifier.rate = noted  # type: ignore[method-assign]
+    world.produce(*["love " * (1 + 37 * number % 100) for number in range(1500)])
+    world.pipeline.batcher.cost.fixed_s = 100.0
+    world.steps()
+    assert len(lengths) == 3
+    assert all(high <= low for (_, high), (low, _) in pairwise(lengths)), "no part reaches into another"
+    by_partition: dict[int, list[int]] = {}
+    for each in world.cluster.all_records(SETTINGS.output_topic):
+        by_partition.setdefault(each.partition, []).append(int((each.key or b"").split(b"-")[1]))
+    assert all(offsets == sorted(offsets) for offsets in by_partition.values())
+    assert sum(map(len, by_partition.values())) == 1500
+    world.assert_settled_once()
+
+
+def test_of_one_review_sent_twice_in_a_batch_the_later_one_stands_whichever_is_rated_first() -> None:
+    world = World(batch=2000)
+    for number in range(1200):
+        filler = "so " * (1 + number % 30)
+        world.cluster.produce(make_record(filler, key=f"{number}".encode(), offset=number))
+    world.cluster.produce(make_record("love " * 40, key=b"twice", offset=1200))
+    world.cluster.produce(make_record("bad", key=b"twice", offset=1201))
+    world.cluster.produce(make_record("love", key=b"gone", offset=1202))
+    world.cluster.produce(make_record(None, key=b"gone", offset=1203))
+    world.pipeline.batcher.cost.fixed_s = 100.0
+    world.steps()
+    assert world.store.ratings["twice"].rating == 1
+    assert "gone" not in world.store.ratings
 
 
 def test_redis_is_written_before_the_topic() -> None:
@@ -188,7 +228,7 @@ class Changing(StubClassifier):
         outcome = super()._rate(pending, rated_at)
         if isinstance(outcome, Rejected):
             return outcome
-        return replace(outcome, rating=outcome.rating.model_copy(update={"model_version": self.version}))
+        return replace(outcome, rating=replace(outcome.rating, model_version=self.version))
 
 
 def test_a_model_may_change_between_batches_and_never_inside_one() -> None:

@@ -84,7 +84,7 @@ class ShadowTopic:
                 self._producer = make_client(KafkaProducer, producer_config(self._settings))
             headers = [("content-type", CONTENT_TYPE)]
             sent = [
-                self._producer.send(self._topic, each.rating.to_json(), each.rating.review_id.encode(), headers=headers)
+                self._producer.send(self._topic, each.value, each.rating.review_id.encode(), headers=headers)
                 for each in ratings
             ]
             self._producer.flush(timeout=self._settings.request_timeout_s)

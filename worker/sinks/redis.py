@@ -223,7 +223,7 @@ class RedisStore:
             record, summary = each.record, 0
             if isinstance(each, Rated):
                 review_id = each.rating.review_id
-                ratings.append(each.rating.to_json())
+                ratings.append(each.value)
                 summary = summaries.get(each.rating.app_id, 0)
             else:
                 review_id = each.review_id

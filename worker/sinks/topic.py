@@ -133,9 +133,7 @@ def outgoing(settled: Settled, settings: WorkerSettings) -> Outgoing:
     record = settled.record
     if isinstance(settled, Rated):
         headers = [*_RATING_HEADERS, *_trace(record)] if record.headers else _RATING_HEADERS
-        return Outgoing(
-            settings.output_topic, settled.rating.review_id.encode(), settled.rating.to_json(), headers, None
-        )
+        return Outgoing(settings.output_topic, settled.rating.review_id.encode(), settled.value, headers, None)
     if isinstance(settled, Deleted):
         return Outgoing(settings.output_topic, settled.review_id.encode(), None, _trace(record), None)
     # The original's time, so that a dead letter can be replayed as what it was.
