@@ -22,6 +22,7 @@ from worker.attempts import Attempt
 from worker.clock import Clock
 from worker.errors import ServiceError, TransientError
 from worker.parse import rejected
+from worker.ports import nothing
 from worker.records import Deleted, Partition, Pending, Rated, Record, Rejected, Settled, partition_of
 from worker.settings import WorkerSettings
 from worker.sinks.topic import Outgoing, outgoing
@@ -318,11 +319,14 @@ class MemoryDelivery:
         self._settings = settings
         self._source = source
 
-    def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
+    def commit(
+        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+    ) -> None:
         self.faults.strike()
         lost = set(offsets) - self._cluster.owned_by(self._source)
         if lost:
             raise TransientError("kafka", f"commit: {len(lost)} partitions belong to another worker now")
+        stored()
         letters = [outgoing(each, self._settings) for each in settled]
         for topic in {letter.topic for letter in letters}:
             if not self._cluster.has(topic):

@@ -3,17 +3,18 @@
 Owns the order of things and what happens when a service fails. Never sees a client: only ports.
 
 Nothing with an effect is ever open across a poll. A batch is settled whole between two polls: its ratings are in
-Redis before they are published, published before its offsets are committed. When any of that fails, the batch and
-all that waits is forgotten and its partitions are read again from where they stood (`rewind`), so an outage holds no
-memory and has no second path.
+Redis before anybody can read them on the topic, published before its offsets are committed. When any of that fails,
+the batch and all that waits is forgotten and its partitions are read again from where they stood (`rewind`), so an
+outage holds no memory and has no second path.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 from worker.attempts import Attempts
@@ -26,8 +27,19 @@ from worker.health import Health
 from worker.logs import Log
 from worker.metrics import Metrics
 from worker.parse import Parser, rejected
-from worker.ports import Classifier, Delivery, Source, Store
-from worker.records import Batch, Partition, Pending, Rated, Record, Rejected, Settled, next_offsets, partition_of
+from worker.ports import Classifier, Delivery, Source, Store, nothing
+from worker.records import (
+    Batch,
+    Partition,
+    Pending,
+    Rated,
+    Record,
+    Rejected,
+    Settled,
+    first_offsets,
+    next_offsets,
+    partition_of,
+)
 
 _STOP_CHECK_S = 0.5  # no call blocks longer, so a signal is seen in time
 _PART_REVIEWS = 512  # the store writes one part of a batch while the next is rated
@@ -51,6 +63,7 @@ class Pipeline:
     log: Log
     backoff: Backoff
     stopping: bool = field(default=False, init=False)
+    _nested_s: float = field(default=0.0, init=False)  # of the phases inside the one under way
 
     def run(self) -> None:
         """Step until `stop`, then settle what was gathered.
@@ -152,10 +165,7 @@ class Pipeline:
         if reason is not None:
             raise StreamRejectedError(f"dead-letter breaker: {reason}; look at the dead letters, then restart")
         try:
-            with self._timed("redis"):
-                self.store.write(written)
-            with self._timed("topic"):
-                self._deliver(settled, next_offsets(records))
+            self._deliver(settled, next_offsets(records), partial(self._write, written))
         except TransientError:
             self.breaker.take_back()
             raise
@@ -163,14 +173,23 @@ class Pipeline:
         self.metrics.checkpoints.labels("committed").inc()
         self.metrics.count_settled(settled, self.clock.wall())
 
-    def _deliver(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
-        started = self.clock.monotonic()
-        try:
-            self.delivery.commit(settled, offsets)
-        except ServiceError as error:
-            self.metrics.sink_errors.labels("topic", error.kind).inc()
-            raise
-        self.metrics.sink_seconds.labels("topic").observe(self.clock.monotonic() - started)
+    def _deliver(
+        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+    ) -> None:
+        with self._timed("topic"):
+            started = self.clock.monotonic()
+            try:
+                self.delivery.commit(settled, offsets, stored)
+            except ServiceError as error:
+                if error.service == "kafka":  # the store counts its own
+                    self.metrics.sink_errors.labels("topic", error.kind).inc()
+                raise
+            elsewhere_s = self._nested_s
+            self.metrics.sink_seconds.labels("topic").observe(self.clock.monotonic() - started - elsewhere_s)
+
+    def _write(self, settled: Sequence[Settled]) -> None:
+        with self._timed("redis"):
+            self.store.write(settled)
 
     def _parse(self, records: Sequence[Record], condemned: frozenset[tuple[Partition, int]]) -> list[Pending | Settled]:
         """Return what each record is, in order."""
@@ -238,7 +257,7 @@ class Pipeline:
 
         Such a one may have come back, with a position past what was gathered before: going back would rate twice.
         """
-        positions = _first_offsets([*unsettled, *self.batcher.clear()])
+        positions = first_offsets([*unsettled, *self.batcher.clear()])
         gone = self._let_go()
         self.source.rewind({at: offset for at, offset in positions.items() if at not in gone})
 
@@ -260,11 +279,15 @@ class Pipeline:
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
-        started = self.clock.monotonic()
+        """Book the seconds of a phase, without those of the phases inside it."""
+        started, around_s = self.clock.monotonic(), self._nested_s
+        self._nested_s = 0.0
         try:
             yield
         finally:
-            self.metrics.phase_seconds.labels(phase).inc(self.clock.monotonic() - started)
+            elapsed_s = self.clock.monotonic() - started
+            self.metrics.phase_seconds.labels(phase).inc(elapsed_s - self._nested_s)
+            self._nested_s = around_s + elapsed_s
 
 
 def _parts(judged: Sequence[Pending | Settled]) -> Iterator[list[tuple[int, Pending]]]:
@@ -285,11 +308,3 @@ def _parts(judged: Sequence[Pending | Settled]) -> Iterator[list[tuple[int, Pend
 def _without(records: Sequence[Record], settled: Sequence[Record]) -> list[Record]:
     gone = {(partition_of(record), record.offset) for record in settled}
     return [record for record in records if (partition_of(record), record.offset) not in gone]
-
-
-def _first_offsets(records: Sequence[Record]) -> dict[Partition, int]:
-    """Return where each partition was before these records, which are in order per partition."""
-    first: dict[Partition, int] = {}
-    for record in records:
-        first.setdefault(partition_of(record), record.offset)
-    return first

@@ -6,10 +6,14 @@ Owns the promises, not their keeping: `source`, `classifier`, `sinks.redis` and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from worker.records import Partition, Pending, Rated, Record, Rejected, Settled
+
+
+def nothing() -> None:
+    """Nothing has to be waited for."""
 
 
 class Source(Protocol):
@@ -111,8 +115,14 @@ class Delivery(Protocol):
     transaction.
     """
 
-    def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
+    def commit(
+        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+    ) -> None:
         """Publish the outcomes in order, then commit the offsets, and return once both are durable.
+
+        Calls `stored` once, on this thread, before a reader of the topics (with `read_committed`, where there are
+        transactions) can see any of it: it returns once the store has the outcomes, and what it raises gives the
+        batch up.
 
         Raises:
             ServiceError: the offsets are not committed; the caller rewinds.

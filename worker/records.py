@@ -129,3 +129,11 @@ def next_offsets(records: Sequence[Record]) -> dict[Partition, int]:
     Only right when `records` holds every record read since the last commit, in order, which `Batch` promises.
     """
     return {partition_of(record): record.offset + 1 for record in records}
+
+
+def first_offsets(records: Sequence[Record]) -> dict[Partition, int]:
+    """Return where each partition was before these records, which are in order per partition."""
+    first: dict[Partition, int] = {}
+    for record in records:
+        first.setdefault(partition_of(record), record.offset)
+    return first

@@ -7,9 +7,9 @@ dead-letter topic since it was live; a second letter would be replayed twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from worker.ports import Delivery
+from worker.ports import Delivery, nothing
 from worker.records import OUTCOME_OF, Outcome, Partition, Rejected, Settled
 
 
@@ -27,13 +27,15 @@ class ReplayDelivery:
         self.outcomes: Counter[Outcome] = Counter()
         self.reasons: Counter[str] = Counter()
 
-    def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
+    def commit(
+        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+    ) -> None:
         """Publish all but dead letters, commit the offsets, and return once both are durable.
 
         Raises:
             ServiceError: the offsets are not committed; the caller rewinds.
         """
-        self._inner.commit([each for each in settled if not isinstance(each, Rejected)], offsets)
+        self._inner.commit([each for each in settled if not isinstance(each, Rejected)], offsets, stored)
         self.committed |= offsets
         self.outcomes.update(OUTCOME_OF[type(each)] for each in settled)
         self.reasons.update(each.letter.reason for each in settled if isinstance(each, Rejected))

@@ -35,13 +35,15 @@ def last_offset() -> None:
     """The last offset read is committed, not the highest below which all are settled: what still waits is skipped."""
     real, other = ExactlyOnce.commit, ConfluentExactlyOnce.commit
 
-    def commit(self: ExactlyOnce, settled: Sequence[Any], offsets: Mapping[Partition, int]) -> None:
+    def commit(self: ExactlyOnce, settled: Sequence[Any], offsets: Mapping[Partition, int], *stored: Any) -> None:
         consumer = self._consumer._consumer  # type: ignore[attr-defined]
-        real(self, settled, {at: consumer.position(TopicPartition(*at)) for at in offsets})
+        real(self, settled, {at: consumer.position(TopicPartition(*at)) for at in offsets}, *stored)
 
-    def commit_other(self: ConfluentExactlyOnce, settled: Sequence[Any], offsets: Mapping[Partition, int]) -> None:
+    def commit_other(
+        self: ConfluentExactlyOnce, settled: Sequence[Any], offsets: Mapping[Partition, int], *stored: Any
+    ) -> None:
         given = self._consumer._watch._given  # type: ignore[attr-defined]
-        other(self, settled, {at: given[at] + 1 for at in offsets})
+        other(self, settled, {at: given[at] + 1 for at in offsets}, *stored)
 
     ExactlyOnce.commit = commit  # type: ignore[method-assign]
     ConfluentExactlyOnce.commit = commit_other  # type: ignore[method-assign]

@@ -101,6 +101,34 @@ def test_a_null_header_of_the_original_is_no_reason_to_fail(delivery_world: Stre
     assert len(delivery_world.published(delivery_world.output_topic)) == 1
 
 
+def test_nothing_can_be_read_before_the_store_has_it(delivery_world: StreamWorld) -> None:
+    _, delivery, records = joined(delivery_world)
+    seen: list[int] = []
+    delivery.commit(
+        rated(records),
+        next_offsets(records),
+        lambda: seen.append(len(delivery_world.published(delivery_world.output_topic))),
+    )
+    assert seen == [0]
+    assert len(delivery_world.published(delivery_world.output_topic)) == 6
+
+
+def test_what_the_store_refuses_is_never_published_and_comes_again(delivery_world: StreamWorld) -> None:
+    _, delivery, records = joined(delivery_world)
+
+    def refuse() -> None:
+        raise TransientError("redis", "away")
+
+    for _ in range(2):
+        with pytest.raises(TransientError, match="redis: away"):
+            delivery.commit(rated(records), next_offsets(records), refuse)
+    assert [delivery_world.committed(number) for number in range(3)] == [0, 0, 0]
+    delivery.ping()
+    delivery.commit(rated(records), next_offsets(records))
+    assert ids(delivery_world.published(delivery_world.output_topic)) == ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1"]
+    assert [delivery_world.committed(number) for number in range(3)] == [2, 2, 2]
+
+
 def test_offsets_without_outcomes_are_committed(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world)
     delivery.commit([], next_offsets(records))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,6 +11,7 @@ import pytest
 from schemas.rating import Rating
 from tests.doubles import REFUSED, TOPIC, ManualClock, StubClassifier, make_record
 from tests.fixtures.world import SETTINGS, World
+from worker.ports import nothing
 from worker.records import Partition, Pending, Rated, Rejected, Settled
 
 
@@ -33,9 +34,11 @@ class Ordered:
         self.calls.append("redis")
         self._store.write(settled)
 
-    def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
+    def commit(
+        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+    ) -> None:
+        self._delivery.commit(settled, offsets, stored)
         self.calls.append("topic")
-        self._delivery.commit(settled, offsets)
 
     def ping(self) -> None:
         self.calls.append("ping")

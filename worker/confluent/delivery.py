@@ -8,7 +8,7 @@ gone with it, and in a transaction the next one's start aborts what this one lef
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from worker.confluent.options import producer_config
 from worker.errors import ServiceError, TransientError
 from worker.kafka_client import connecting
 from worker.logs import Log
+from worker.ports import nothing
 from worker.records import Partition, Settled
 from worker.settings import WorkerSettings
 from worker.sinks.topic import Commits, outgoing
@@ -39,13 +40,16 @@ class ConfluentAtLeastOnce:
         self._outlet: _Outlet | None = None
         self._ready()
 
-    def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
-        """Publish the outcomes in order, then commit the offsets, and return once both are durable.
+    def commit(
+        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+    ) -> None:
+        """Publish the outcomes in order once they are `stored`, then commit the offsets; return once all is durable.
 
         Raises:
             ServiceError: the offsets are not committed; the caller rewinds.
         """
         outlet = self._ready()
+        stored()
         try:
             outlet.send(settled)
             outlet.flush()
@@ -94,8 +98,12 @@ class ConfluentExactlyOnce:
         self._outlet: _Outlet | None = None
         self._ready()
 
-    def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
+    def commit(
+        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+    ) -> None:
         """Publish the outcomes in order and commit the offsets in one transaction, and return once it is committed.
+
+        Waits for what is `stored` with the transaction open, so that the store works while records are sent.
 
         Raises:
             ServiceError: nothing of it is visible to a reader with `read_committed`; the caller rewinds.
@@ -105,6 +113,7 @@ class ConfluentExactlyOnce:
         try:
             outlet.begin()
             outlet.send(settled)
+            stored()
             outlet.end(offsets, membership)
         except ServiceError as error:
             self._log(logging.WARNING, "transaction_failed", reason=str(error))

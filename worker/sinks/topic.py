@@ -5,7 +5,7 @@ Owns the form of what is published. `AtLeastOnce` publishes, waits for every ack
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from kafka import KafkaProducer
@@ -15,6 +15,7 @@ from schemas.dead_letter import OWN
 from schemas.rating import CONTENT_TYPE
 from worker.errors import ServiceError
 from worker.kafka_client import client_config, connecting, make_client, translated
+from worker.ports import nothing
 from worker.records import Deleted, Partition, Rated, Record, Settled
 from worker.settings import WorkerSettings
 from worker.sinks.partitions import partitions_of
@@ -54,13 +55,16 @@ class AtLeastOnce:
         self._producer: KafkaProducer | None = None
         self._ready()
 
-    def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
-        """Publish the outcomes in order, then commit the offsets, and return once both are durable.
+    def commit(
+        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+    ) -> None:
+        """Publish the outcomes in order once they are `stored`, then commit the offsets; return once all is durable.
 
         Raises:
             ServiceError: the offsets are not committed; the caller rewinds.
         """
         producer = self._ready()
+        stored()
         try:
             with translated("publish"):
                 sent = publish(producer, settled, self._settings)

@@ -8,7 +8,7 @@ because an aborted one keeps the failed transaction's offsets and would commit t
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
@@ -17,6 +17,7 @@ from kafka import errors as kafka_errors
 from worker.errors import ServiceError
 from worker.kafka_client import connecting, make_client, translated
 from worker.logs import Log
+from worker.ports import nothing
 from worker.records import Partition, Settled
 from worker.settings import WorkerSettings
 from worker.sinks.topic import close_failed, producer_config, publish, require_topics
@@ -81,8 +82,12 @@ class ExactlyOnce:
         self._producer: BoundedProducer | None = None
         self._ready()
 
-    def commit(self, settled: Sequence[Settled], offsets: Mapping[Partition, int]) -> None:
+    def commit(
+        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+    ) -> None:
         """Publish the outcomes in order and commit the offsets in one transaction, and return once it is committed.
+
+        Waits for what is `stored` with the transaction open, so that the store works while records are written.
 
         Raises:
             ServiceError: nothing of it is visible to a reader with `read_committed`; the caller rewinds.
@@ -93,6 +98,7 @@ class ExactlyOnce:
             with translated("transaction"):
                 producer.begin_transaction()
                 sent = publish(producer, settled, self._settings)
+                stored()
                 wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
                 producer.flush(timeout=self._settings.request_timeout_s)
                 producer.send_offsets_to_transaction(wanted, membership)
