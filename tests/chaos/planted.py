@@ -15,6 +15,7 @@ import worker.sinks.redis as redis_sink
 from worker.confluent.delivery import ConfluentExactlyOnce
 from worker.confluent.source import ConfluentSource
 from worker.pipeline import Pipeline
+from worker.ports import nothing
 from worker.records import Partition, Record, next_offsets
 from worker.sinks.transaction import ExactlyOnce
 from worker.source import KafkaSource
@@ -35,15 +36,17 @@ def last_offset() -> None:
     """The last offset read is committed, not the highest below which all are settled: what still waits is skipped."""
     real, other = ExactlyOnce.commit, ConfluentExactlyOnce.commit
 
-    def commit(self: ExactlyOnce, settled: Sequence[Any], offsets: Mapping[Partition, int], *stored: Any) -> None:
+    def commit(
+        self: ExactlyOnce, settled: Sequence[Any], offsets: Mapping[Partition, int], stored: Any = nothing
+    ) -> None:
         consumer = self._consumer._consumer  # type: ignore[attr-defined]
-        real(self, settled, {at: consumer.position(TopicPartition(*at)) for at in offsets}, *stored)
+        real(self, settled, {at: consumer.position(TopicPartition(*at)) for at in offsets}, stored)
 
     def commit_other(
-        self: ConfluentExactlyOnce, settled: Sequence[Any], offsets: Mapping[Partition, int], *stored: Any
+        self: ConfluentExactlyOnce, settled: Sequence[Any], offsets: Mapping[Partition, int], stored: Any = nothing
     ) -> None:
         given = self._consumer._watch._given  # type: ignore[attr-defined]
-        other(self, settled, {at: given[at] + 1 for at in offsets}, *stored)
+        other(self, settled, {at: given[at] + 1 for at in offsets}, stored)
 
     ExactlyOnce.commit = commit  # type: ignore[method-assign]
     ConfluentExactlyOnce.commit = commit_other  # type: ignore[method-assign]

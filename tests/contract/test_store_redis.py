@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -171,6 +172,71 @@ def test_a_head_start_that_fails_fails_the_batch_and_not_the_next(
     own_server.start()
     store.write(batch)
     assert own_world.results() == {"written": 600, "replayed": 2, "stale": 0, "deleted": 0}
+
+
+def test_a_head_start_is_written_while_the_caller_does_something_else(redis_world: RedisStoreWorld) -> None:
+    store, batch = redis_world.store(), ratings(600)
+    store.write(ratings(1))  # Redis knows the script
+    store.begin(batch[:300])
+    store.begin(batch[300:599])
+    wait_until(lambda: redis_world.rating("r598") is not None, 10, "the last that was begun")
+    store.write(batch)
+    assert redis_world.results() == {"written": 600, "replayed": 1, "stale": 0, "deleted": 0}
+    assert redis_world.summary("app")["count"] == 600
+
+
+def test_a_head_start_to_a_redis_without_the_script_is_written_again(own_world: RedisStoreWorld) -> None:
+    store = own_world.store()
+    for parts in (2, 3):
+        own_world.client.script_flush()
+        batch = ratings(600)
+        for part in range(parts):
+            store.begin(batch[part * 200 : (part + 1) * 200])
+        store.write(batch)
+    assert own_world.results() == {"written": 600, "replayed": 600, "stale": 0, "deleted": 0}
+
+
+def test_a_redis_that_restarts_behind_a_head_start_is_no_outage(
+    own_server: LocalRedis, own_world: RedisStoreWorld
+) -> None:
+    store, batch = own_world.store(), ratings(600)
+    store.begin(batch[:300])
+    own_server.restart()
+    store.begin(batch[300:])
+    store.write(batch)
+    assert own_world.rating("r0") is not None
+    assert own_world.rating("r599") is not None
+
+
+def test_a_head_start_to_a_redis_that_hangs_is_transient_within_its_time_out(
+    own_server: LocalRedis, own_world: RedisStoreWorld
+) -> None:
+    store = RedisStore(
+        own_world.settings().model_copy(update={"redis_timeout_s": 0.2}),
+        metrics=Metrics(CollectorRegistry()),
+        clock=SystemClock(),
+        topic_id=lambda _topic: "",
+    )
+    store.write(ratings(1))
+    batch = ratings(20_000)  # more than sockets hold
+    own_server.suspend()
+    started = time.monotonic()
+
+    def begin_and_write(count: int) -> None:
+        store.begin(batch[:count])
+        store.write(batch[:count])
+
+    try:
+        for count in (2, 20_000):
+            with pytest.raises(TransientError, match="Timeout"):
+                begin_and_write(count)
+    finally:
+        own_server.resume()
+    assert time.monotonic() - started < 5
+    wait_until(lambda: bool(own_world.client.ping()), 5, "Redis after its pause")
+    store.begin(batch[:2])
+    store.write(batch[:2])
+    store.close()
 
 
 def test_a_redis_that_hangs_is_transient_within_its_time_out(

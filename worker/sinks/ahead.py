@@ -1,69 +1,84 @@
-"""Writes that were begun before they are asked for: what is on its way, and for which rows.
+"""Calls that are sent before their answers are asked for: what is on its way, and for which rows.
 
-Owns the thread that waits for the answers. Knows nothing of Redis: it is given what sends.
+Owns the connection that they wait on. There is no thread: the server works while the loop does, and its answers, a
+letter a row, wait in the socket. What a call is, only `redis` knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
+import redis
+
 _Row = TypeVar("_Row")
-_Send = Callable[[Sequence[list[Any]]], list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What is on its way of a batch: its first `count` rows."""
-
-    count: int
-    answers: Sequence[Future[list[str]]]
-
-    def results(self) -> list[str]:
-        """Wait for all answers and return them in order.
-
-        Raises:
-            Exception: what the first that failed has raised; none is on its way any more.
-        """
-        wait(self.answers)
-        return [result for answer in self.answers for result in answer.result()]
 
 
 class Ahead(Generic[_Row]):
-    """Sends parts of a batch in order, one at a time. `send` and `taken` are for one thread, the loop's.
+    """Sends parts of a batch in order, and reads all their answers at the end.
 
     Args:
-        send: blocks until the answers are there. Called on a thread of its own.
+        pool: lends the connection, checked, from the first part of a batch to its last answer.
     """
 
-    def __init__(self, send: _Send) -> None:
-        self._send = send
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._parts: list[tuple[Sequence[_Row], Future[list[str]]]] = []
+    def __init__(self, pool: redis.ConnectionPool) -> None:
+        self._pool = pool
+        self._connection: Any = None
+        self._rows: list[_Row] = []
+        self._calls = 0
+        self._lost = False  # a part was not sent: the next ones are not, either
 
-    def send(self, rows: Sequence[_Row], calls: Sequence[list[Any]]) -> None:
-        """Begin to send a part; what is sent behind one that failed fails with it, at once."""
-        before = self._parts[-1][1] if self._parts else None
+    def send(self, rows: Sequence[_Row], calls: Sequence[Sequence[Any]]) -> None:
+        """Send a part without waiting for its answers; one that cannot be sent is the caller's to send again.
 
-        def behind() -> list[str]:
-            if before is not None and (failed := before.exception()) is not None:
-                raise failed
-            return self._send(calls)
+        Raises:
+            redis.TimeoutError: the server hangs.
+        """
+        if self._lost:
+            return
+        try:
+            if self._connection is None:
+                self._connection = self._pool.get_connection()
+            # Its health was checked when it was lent; a PING would mistake a part's answer for its own.
+            self._connection.send_packed_command(self._connection.pack_commands(calls), check_health=False)
+        except redis.TimeoutError:
+            self.drop()
+            raise
+        except redis.RedisError:
+            self.drop()
+            self._lost = True
+        else:
+            self._rows += rows
+            self._calls += len(calls)
 
-        self._parts.append((rows, self._thread.submit(behind)))
+    def answers(self, rows: Sequence[_Row]) -> tuple[int, list[bytes]]:
+        """Return how many of a batch's first rows were sent, and their answers, in order; none where any was lost.
 
-    def taken(self, rows: Sequence[_Row]) -> Begun:
-        """Return what is on its way of these rows, and forget it; of another batch, wait until it has arrived."""
-        parts, self._parts = self._parts, []
-        answers = [answer for _, answer in parts]
-        sent = [row for part, _ in parts for row in part]
-        if len(sent) <= len(rows) and all(a is b for a, b in zip(sent, rows, strict=False)):
-            return Begun(len(sent), answers)
-        wait(answers)
-        return Begun(0, ())
+        What is on its way of another batch is waited for, so that it arrives before what is sent next.
 
-    def close(self) -> None:
-        """Give the thread back once it has the answer it waits for; what is behind that is not sent."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        Raises:
+            redis.TimeoutError: the server hangs.
+        """
+        sent, calls, self._rows, self._calls, self._lost = self._rows, self._calls, [], 0, False
+        if self._connection is None:
+            return 0, []
+        try:
+            found = [self._connection.read_response() for _ in range(calls)]
+        except redis.TimeoutError:
+            self.drop()
+            raise
+        except redis.RedisError:
+            self.drop()
+            return 0, []
+        connection, self._connection = self._connection, None
+        self._pool.release(connection)
+        same = len(sent) <= len(rows) and all(a is b for a, b in zip(sent, rows, strict=False))
+        return (len(sent), found) if same else (0, [])
+
+    def drop(self) -> None:
+        """Forget what is on its way; whether it arrives, nobody knows."""
+        connection, self._connection = self._connection, None
+        self._rows, self._calls, self._lost = [], 0, False
+        if connection is not None:
+            connection.disconnect()
+            self._pool.release(connection)

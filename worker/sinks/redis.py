@@ -78,7 +78,7 @@ def translated(doing: str) -> Iterator[None]:
 
 
 class RedisStore:
-    """The Store port on a Redis server or cluster. For one thread; a second of its own sends what is begun ahead.
+    """The Store port on a Redis server or cluster. For one thread.
 
     Args:
         settings: URL, prefix, life of a rating.
@@ -103,7 +103,6 @@ class RedisStore:
             "socket_connect_timeout": settings.redis_timeout_s,
             "client_name": settings.kafka_client_id,
         }
-        self._ahead: Ahead[Rated | Deleted] = Ahead(self._send)
         url = settings.redis_url.get_secret_value()
         with translated("WORKER_REDIS_URL"):
             self._cluster = redis.RedisCluster.from_url(url, **options) if settings.redis_cluster else None
@@ -113,15 +112,20 @@ class RedisStore:
                 if self._cluster
                 else redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), health_check_interval=30, **options)
             )
+        self._ahead: Ahead[Rated | Deleted] | None = Ahead(self._client.connection_pool) if self._client else None
 
     def begin(self, settled: Sequence[Settled]) -> None:
-        """Send the next part of a batch, on a thread that waits for the answer; a cluster gets no head start.
+        """Send the next part of a batch, and do not wait for the answer; a cluster gets no head start.
 
         Redis works on it while the loop rates the next part. Nothing is promised until `write`.
+
+        Raises:
+            ServiceError: Redis hangs. Whatever else goes wrong, `write` tries again and says.
         """
         rows = [each for each in settled if not isinstance(each, Rejected)]
-        if rows and self._cluster is None:
-            self._ahead.send(rows, self._calls(rows))
+        if rows and self._ahead is not None:
+            with self._counted("begin to write ratings"):
+                self._ahead.send(rows, [("EVALSHA", _SCRIPT_SHA1, *call) for call in self._calls(rows)])
 
     def write(self, settled: Sequence[Settled]) -> None:
         """Write ratings and deletions, in order, and return once they are stored. Writing twice is writing once.
@@ -140,12 +144,13 @@ class RedisStore:
         rows = [each for each in settled if not isinstance(each, Rejected)]
         if not rows:
             return {}
-        begun = self._ahead.taken(rows)
-        calls = self._calls(rows[begun.count :])
+        started = self._clock.monotonic()
         with self._counted("write ratings"):
-            results = begun.results()
-            if calls:
-                results += self._send(calls)
+            sent, answers = self._ahead.answers(rows) if self._ahead is not None else (0, [])
+            if sent < len(rows):
+                answers += self._run(self._calls(rows[sent:]))
+        self._metrics.sink_seconds.labels("redis").observe(self._clock.monotonic() - started)
+        results = [answer.decode() for answer in answers]
         counts = {name: sum(result.count(letter) for result in results) for letter, name in _RESULTS.items()}
         for name, count in counts.items():
             self._metrics.redis_writes.labels(name).inc(count)
@@ -190,7 +195,8 @@ class RedisStore:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._ahead.close()
+        if self._ahead is not None:
+            self._ahead.drop()
         self._any().close()
 
     @contextmanager
@@ -243,13 +249,7 @@ class RedisStore:
             return rating, rating  # `{}` is no hash tag: no other key is sure to be in its slot
         return rating, f"{self._prefix}deleted:{{{review_id}}}"
 
-    def _send(self, calls: Sequence[_Call]) -> list[str]:
-        started = self._clock.monotonic()
-        results = self._run(calls)
-        self._metrics.sink_seconds.labels("redis").observe(self._clock.monotonic() - started)
-        return results
-
-    def _run(self, calls: Sequence[_Call]) -> list[str]:
+    def _run(self, calls: Sequence[_Call]) -> list[bytes]:
         if self._client is not None:
             return _pipelined(self._client, calls)
         assert self._cluster is not None  # noqa: S101  (one of the two is there)
@@ -270,14 +270,14 @@ class RedisStore:
             raise redis_errors.TryAgainError(str(error)) from error
 
 
-def _pipelined(client: redis.Redis, calls: Sequence[_Call]) -> list[str]:
+def _pipelined(client: redis.Redis, calls: Sequence[_Call]) -> list[bytes]:
     """Send the calls in one round trip; load the script and send them again where the server has forgotten it."""
     for last in (False, True):
         pipeline = client.pipeline(transaction=False)
         for call in calls:
             pipeline.evalsha(_SCRIPT_SHA1, *call)
         try:
-            return [result.decode() for result in pipeline.execute()]
+            return pipeline.execute()
         except redis_errors.NoScriptError:
             if last:
                 raise
