@@ -16,7 +16,7 @@ CONTENT_TYPE = b"application/json"
 
 # Dataclasses, not models: the worker makes one for each review from its own checked values, and a model costs ten times
 # as much to make and twice as much to write (python -m tests.benchmarks.hot_path). Not frozen for the same reason.
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class SourcePosition:
     """Where the review was read: the position that fences the rating's write."""
 

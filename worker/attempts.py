@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from worker.records import Partition, Record, partition_of
+from worker.records import Partition, Record, partition_of, spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Attempts:
             return frozenset()
         condemned: set[tuple[Partition, int]] = set()
         notes: dict[Partition, Attempt] = {}
-        for partition, (first, last) in _spans(records).items():
+        for partition, (first, last) in spans(records).items():
             before = self._notes.get(partition)
             lives = 1
             if before is not None and before.first == first and before.alone == (first == last):
@@ -124,7 +124,7 @@ class Attempts:
             ServiceError: the ledger is away.
         """
         notes = {}
-        for partition in _spans(records):
+        for partition in spans(records):
             note = self._notes.pop(partition, None)
             if note is not None and note.life == self._life:
                 notes[partition] = replace(note, lives=note.lives - 1)
@@ -140,23 +140,14 @@ class Attempts:
 
     def _learn(self, records: Sequence[Record]) -> None:
         """Read the notes that former lives left for partitions seen for the first time."""
-        spans = _spans(records)
-        new = [partition for partition in spans if partition not in self._notes]
+        offsets = spans(records)
+        new = [partition for partition in offsets if partition not in self._notes]
         found = self._ledger.load_attempts(new) if new else {}
         for partition, note in found.items():
             self._notes[partition] = note
-            here = note.first == spans[partition][0]
+            here = note.first == offsets[partition][0]
             if here and (note.lives >= self._limit or note.alone):
                 self._alone_until[partition] = note.last
-        for partition, (first, _) in spans.items():
+        for partition, (first, _) in offsets.items():
             if self._alone_until.get(partition, first) < first:
                 del self._alone_until[partition]
-
-
-def _spans(records: Sequence[Record]) -> dict[Partition, tuple[int, int]]:
-    """Return the first and last offset of each partition."""
-    spans: dict[Partition, tuple[int, int]] = {}
-    for record in records:
-        partition = partition_of(record)
-        spans[partition] = (spans.get(partition, (record.offset, 0))[0], record.offset)
-    return spans

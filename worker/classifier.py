@@ -159,7 +159,7 @@ class TfliteClassifier:
             for each, choice, expected, probabilities in zip(
                 pending,
                 scores.choices.tolist(),
-                scores.expected.tolist(),
+                scores.expected.astype(np.float64).round(4).tolist(),
                 scores.probabilities.astype(np.float64).round(6).tolist(),
                 strict=True,
             )
@@ -173,13 +173,13 @@ class TfliteClassifier:
             review_id=pending.review_id,
             app_id=pending.review.app_id,
             rating=self._labels[choice],
-            expected_rating=round(expected, 4),
+            expected_rating=expected,
             confidence=probabilities[choice],
             uncertain=probabilities[choice] < self._min_confidence,
             probabilities=probabilities,
             model_version=self._version,
             rated_at=rated_at,
-            source=SourcePosition(topic=record.topic, partition=record.partition, offset=record.offset),
+            source=SourcePosition(record.topic, record.partition, record.offset),
         )
 
     def _unratable(self, pending: Pending, error: Exception) -> Rejected:

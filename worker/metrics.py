@@ -192,26 +192,22 @@ class Metrics:
 
     def count_settled(self, settled: Sequence[Settled], now_wall_s: float) -> None:
         """Count a batch that is durable; `now_wall_s` ends the latency of each of its records."""
-        outcomes = Counts(OUTCOME_OF[type(each)] for each in settled)
-        for outcome, count in outcomes.items():
-            self.settled.labels(outcome).inc(count)
+        for kind, count in Counts(map(type, settled)).items():
+            self.settled.labels(OUTCOME_OF[kind]).inc(count)
         reasons = Counts(each.letter.reason for each in settled if isinstance(each, Rejected))
         for reason, count in reasons.items():
             self.rejected.labels(reason).inc(count)
-        known = Counts(
-            (each.rating.model_version, each.rating.rating, each.score)
-            for each in settled
-            if isinstance(each, Rated) and each.score is not None
-        )
+        rated = [each for each in settled if isinstance(each, Rated)]
+        known = Counts((each.rating.model_version, each.rating.rating, each.score) for each in rated)
         for (version, rating, score), count in known.items():
-            self.models.count_feedback(version, rating, score or 0, count)
-        ratings = [each.rating for each in settled if isinstance(each, Rated)]
-        for (label, version), count in Counts((each.rating, each.model_version) for each in ratings).items():
-            self.ratings.labels(str(label), version).inc(count)
-        for version in {each.model_version for each in ratings}:
-            shares = [each.confidence for each in ratings if each.model_version == version]
+            self.ratings.labels(str(rating), version).inc(count)
+            if score is not None:
+                self.models.count_feedback(version, rating, score, count)
+        for version in {version for version, _, _ in known}:
+            shares = [each.rating.confidence for each in rated if each.rating.model_version == version]
             self.confidence.labels(version).observe_all(np.array(shares))
-        stamps = np.array([each.record.timestamp for each in settled if each.record.timestamp >= 0])
+        stamps = np.array([each.record.timestamp for each in settled])
+        stamps = stamps[stamps >= 0]
         if stamps.size:
             # Clocks of broker and worker may differ; a review is never rated before it was written.
             self.latency.observe_all(np.maximum(now_wall_s - stamps / 1000.0, 0.0))

@@ -27,6 +27,7 @@ from worker.health import Health
 from worker.logs import Log
 from worker.metrics import Metrics
 from worker.parse import Parser, rejected
+from worker.parts import parts
 from worker.ports import Classifier, Delivery, Source, Store, nothing
 from worker.records import (
     Batch,
@@ -39,10 +40,10 @@ from worker.records import (
     first_offsets,
     next_offsets,
     partition_of,
+    without,
 )
 
 _STOP_CHECK_S = 0.5  # no call blocks longer, so a signal is seen in time
-_PART_REVIEWS = 512  # the store writes one part of a batch while the next is rated
 
 
 @dataclass(slots=True)
@@ -132,7 +133,7 @@ class Pipeline:
         try:
             for records in self.attempts.split(batch.records):
                 self._settle_together(records)
-                unsettled = [] if len(records) == len(unsettled) else _without(unsettled, records)
+                unsettled = [] if len(records) == len(unsettled) else without(unsettled, records)
         except TransientError as error:
             self.metrics.checkpoints.labels("failed").inc()
             self._start_over(unsettled, error)
@@ -153,7 +154,7 @@ class Pipeline:
         written = [each for each in judged if not isinstance(each, Pending)]  # in the order the store gets them
         if written:
             self.store.begin(written)
-        for part in _parts(judged):
+        for part in parts(judged):
             outcomes = self._rate([each for _, each in part])
             with self._timed("redis"):
                 self.store.begin(outcomes)
@@ -288,23 +289,3 @@ class Pipeline:
             elapsed_s = self.clock.monotonic() - started
             self.metrics.phase_seconds.labels(phase).inc(elapsed_s - self._nested_s)
             self._nested_s = around_s + elapsed_s
-
-
-def _parts(judged: Sequence[Pending | Settled]) -> Iterator[list[tuple[int, Pending]]]:
-    """Cut what is pending into parts of like size, texts of like length together: yields positions and reviews.
-
-    The model pads each text to the longest beside it; by parts in the order of arrival a third of its steps were
-    padding, by parts of like length a tenth is.
-    """
-    pending = [(at, each) for at, each in enumerate(judged) if isinstance(each, Pending)]
-    count = -(-len(pending) // _PART_REVIEWS)
-    if count > 1:
-        pending.sort(key=lambda one: len(one[1].review.text))
-    size = -(-len(pending) // max(count, 1))
-    for part in range(count):
-        yield pending[part * size : (part + 1) * size]
-
-
-def _without(records: Sequence[Record], settled: Sequence[Record]) -> list[Record]:
-    gone = {(partition_of(record), record.offset) for record in settled}
-    return [record for record in records if (partition_of(record), record.offset) not in gone]

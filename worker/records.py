@@ -128,12 +128,22 @@ def next_offsets(records: Sequence[Record]) -> dict[Partition, int]:
 
     Only right when `records` holds every record read since the last commit, in order, which `Batch` promises.
     """
-    return {partition_of(record): record.offset + 1 for record in records}
+    return {at: last + 1 for at, (_, last) in spans(records).items()}
 
 
 def first_offsets(records: Sequence[Record]) -> dict[Partition, int]:
     """Return where each partition was before these records, which are in order per partition."""
-    first: dict[Partition, int] = {}
-    for record in records:
-        first.setdefault(partition_of(record), record.offset)
-    return first
+    return {at: first for at, (first, _) in spans(records).items()}
+
+
+def spans(records: Sequence[Record]) -> dict[Partition, tuple[int, int]]:
+    """Return the offsets of the first and the last record of each partition, which are in order per partition."""
+    last = {(record.topic, record.partition): record.offset for record in records}
+    first = {(record.topic, record.partition): record.offset for record in reversed(records)}
+    return {Partition(*at): (first[at], offset) for at, offset in last.items()}
+
+
+def without(records: Sequence[Record], settled: Sequence[Record]) -> list[Record]:
+    """Return the records whose positions are not among those of `settled`, in order."""
+    gone = {(partition_of(record), record.offset) for record in settled}
+    return [record for record in records if (partition_of(record), record.offset) not in gone]
