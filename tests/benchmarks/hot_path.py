@@ -11,11 +11,15 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any, Final
 
+import numpy as np
 from prometheus_client import CollectorRegistry
 
 from schemas.bundle import STABLE
+from schemas.inference import length_groups
 from tests.benchmarks.corpus import ROOT, CorpusError, read_corpus
 from tests.benchmarks.machine import this_machine
 from tests.doubles import make_record
@@ -26,6 +30,7 @@ from worker.clock import SystemClock
 from worker.errors import ModelError
 from worker.metrics import Metrics
 from worker.parse import Parser
+from worker.parts import parts
 from worker.records import Pending, Rated, Record, next_offsets
 from worker.runtime import load_runtime
 from worker.settings import WorkerSettings
@@ -34,6 +39,7 @@ from worker.sinks.redis import RedisStore
 from worker.sinks.topic import outgoing
 
 _PASSES: Final = 5
+_RATED_AT: Final = "2026-01-01T00:00:00.000Z"
 _SHORT_TOKENS: Final = 8  # of a text that people write word for word: "very good app"
 
 
@@ -78,9 +84,13 @@ def main() -> int:
     for step, microseconds in best.items():
         sys.stdout.write(f"| {step} | {microseconds:.2f} |\n")
     sys.stdout.write(f"| sum of the steps | {sum(best[step] for step in best if not step.startswith('of it')):.2f} |\n")
+    by_length, by_arrival = (steps.padding(records, by_length=way) for way in (True, False))
+    sys.stdout.write(
+        f"\nsteps of the graph for each token: {by_length:.2f}; {by_arrival:.2f} with parts in the order of arrival\n"
+    )
     reviews, tokens = steps.repeats(records)
     sys.stdout.write(
-        f"\ntexts of at most {_SHORT_TOKENS} tokens that came before: {reviews:.1%} of the reviews, {tokens:.1%} of "
+        f"texts of at most {_SHORT_TOKENS} tokens that came before: {reviews:.1%} of the reviews, {tokens:.1%} of "
         "the tokens, which is what a memo of them could save of the inference\n"
     )
     return 0
@@ -123,6 +133,22 @@ class Steps:
                 seen.add(row.tobytes())
         return reviews / len(rows), tokens / sum(map(len, rows))
 
+    def padding(self, records: Sequence[Record], *, by_length: bool) -> float:
+        """Return the steps of the graph for each token, where parts are cut by length or in the order of arrival."""
+        cells = tokens = 0
+        for start in range(0, len(records), self.settings.batch_reviews):
+            batch = [self.parser.parse(record, "v") for record in records[start : start + self.settings.batch_reviews]]
+            cut = [[each for _, each in part] for part in parts(batch)]
+            if not by_length:
+                pending = iter([each for each in batch if isinstance(each, Pending)])
+                cut = [list(islice(pending, len(part))) for part in cut]
+            for part in cut:
+                rows = self.model.encoder.encode_all([each.review.text for each in part])
+                lengths = np.array([len(row) for row in rows])
+                cells += sum(len(group) * int(lengths[group].max()) for group in length_groups(lengths))
+                tokens += int(lengths.sum())
+        return cells / tokens
+
     def _batch(self, arrived: Sequence[Record], tally: Tally) -> None:
         batcher = Batcher(Limits(len(arrived), bytes=1 << 40, tokens=1 << 40, linger_s=1))
 
@@ -134,11 +160,14 @@ class Steps:
 
         records = tally.take("gather", gather)
         parsed = tally.take("parse", lambda: [self.parser.parse(record, "v") for record in records])
-        pending = [each for each in parsed if isinstance(each, Pending)]
-        settled = tally.take("rate", lambda: self.classifier.rate(pending, "2026-01-01T00:00:00.000Z"))
-        ids = tally.take("of it: encode", lambda: self.model.encoder.encode_all([each.review.text for each in pending]))
-        tally.take("of it: infer", lambda: self.model.score_ids(ids))
-        rated = [each for each in settled if isinstance(each, Rated)]
+        rated: list[Rated] = []
+        for part in tally.take("parts", lambda: list(parts(parsed))):
+            pending = [each for _, each in part]
+            settled = tally.take("rate", partial(self.classifier.rate, pending, _RATED_AT))
+            texts = [each.review.text for each in pending]
+            ids = tally.take("of it: encode", partial(self.model.encoder.encode_all, texts))
+            tally.take("of it: infer", partial(self.model.score_ids, ids))
+            rated += [each for each in settled if isinstance(each, Rated)]
         tally.take("Redis call", lambda: self.store._call(rated))
         tally.take("outgoing records", lambda: [outgoing(each, self.settings) for each in rated])
         keys = [each.rating.review_id.encode() for each in rated]
