@@ -14,8 +14,8 @@ from pydantic import Field, TypeAdapter
 CONTENT_TYPE = b"application/json"
 
 
-# Dataclasses, not models: the worker makes one for each review from its own checked values, and a model costs ten times
-# as much to make and twice as much to write (python -m tests.benchmarks.hot_path). Not frozen for the same reason.
+# Dataclasses, not models: the worker makes one for each review from its own checked values (worker/README.md, 21). Not
+# frozen, which would cost as much again.
 @dataclass(slots=True)
 class SourcePosition:
     """Where the review was read: the position that fences the rating's write."""

@@ -69,7 +69,8 @@ class LiveClassifier:
         return self._lineup.stable.tokens
 
     def refresh(self) -> None:
-        """Take the lineup that is offered, between two batches."""
+        """Judge the canary by the batch before, and take the lineup that is offered."""
+        self._shadow.judge()
         offered, before = self._offers.lineup, self._lineup
         if offered is before:
             return

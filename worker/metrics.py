@@ -103,7 +103,7 @@ class Metrics:
         )
         self.sink_seconds = Histogram(
             "starstream_sink_seconds",
-            "One write: a commit to the topics, a part of a batch to Redis.",
+            "What the loop waits for a batch: until the topics have it, until Redis has (much is sent beforehand).",
             ["sink"],
             buckets=_WORK_S,
             registry=registry,

@@ -158,6 +158,11 @@ class WorkerSettings(KafkaSettings):
                 f"WORKER_SESSION_TIMEOUT_S: {self.session_timeout_s:g} is over WORKER_MAX_POLL_INTERVAL_S="
                 f"{self.max_poll_interval_s:g}, which WORKER_KAFKA_CLIENT=confluent does not allow; lower it"
             )
+        if self.delivery == "exactly_once" and self.redis_timeout_s * 2 >= self.transaction_timeout_s:
+            raise ValueError(
+                f"WORKER_REDIS_TIMEOUT_S: {self.redis_timeout_s:g} must be under half of WORKER_TRANSACTION_TIMEOUT_S="
+                f"{self.transaction_timeout_s:g}: Redis is asked, and asked again, with a transaction open"
+            )
         if self.linger_s * 2 > self.max_poll_interval_s:
             raise ValueError("WORKER_LINGER_S: must be under half of WORKER_MAX_POLL_INTERVAL_S")
         if self.drain_deadline_s >= self.max_poll_interval_s:

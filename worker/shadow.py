@@ -85,6 +85,8 @@ class _Trial:
     same_encoder: bool
     failed: deque[bool] = field(default_factory=lambda: deque(maxlen=_ERROR_WINDOW_BATCHES))
     compared: deque[tuple[int, int]] = field(default_factory=deque)  # reviews and disagreements, by batch
+    reviews: int = 0  # of the batch under way
+    disagreements: int = 0
 
 
 class Shadow:
@@ -133,8 +135,29 @@ class Shadow:
             self._log(logging.INFO, "shadow_running", model_version=candidate.version, stable=stable.version)
         self._tell(candidate.version if candidate else None)
 
+    def judge(self) -> None:
+        """End the canary when too many of the last reviews came out otherwise.
+
+        Between two batches: one is compared in parts of like length, and a part alone would stand for its length only.
+        """
+        trial = self._trial
+        if trial is None or trial.reviews == 0:
+            return
+        trial.compared.append((trial.reviews, trial.disagreements))
+        trial.reviews = trial.disagreements = 0
+        seen = sum(count for count, _ in trial.compared)
+        while seen - trial.compared[0][0] >= self._limits.window_reviews:
+            seen -= trial.compared.popleft()[0]
+        other = sum(count for _, count in trial.compared)
+        if seen >= self._limits.least_reviews and other > self._limits.most_disagreement * seen:
+            reason = (
+                f"{other} of the last {seen} reviews have other stars than with the stable model "
+                f"(WORKER_CANARY_MAX_DISAGREEMENT={self._limits.most_disagreement})"
+            )
+            self._return(trial.candidate.version, "disagreement", reason)
+
     def rate(self, batch: Batch) -> Mapping[int, Rated]:
-        """Rate a batch beside; return the canary's ratings, by position in the batch."""
+        """Rate a batch, or a part of one, beside; return the canary's ratings, by position in it."""
         trial = self._trial
         if trial is None:
             return {}
@@ -187,17 +210,8 @@ class Shadow:
         unknown = trial.candidate.unknown_tokens(rows)
         look = Look(scores.choices[every], confidences[every], lengths, unknown, batch.sample.scripts)
         self._drift.observe(trial.candidate.manifest, look)
-        trial.compared.append((reviews, reviews - agreed))
-        seen = sum(count for count, _ in trial.compared)
-        while seen - trial.compared[0][0] >= self._limits.window_reviews:
-            seen -= trial.compared.popleft()[0]
-        other = sum(count for _, count in trial.compared)
-        if seen >= self._limits.least_reviews and other > self._limits.most_disagreement * seen:
-            reason = (
-                f"{other} of the last {seen} reviews have other stars than with the stable model "
-                f"(WORKER_CANARY_MAX_DISAGREEMENT={self._limits.most_disagreement})"
-            )
-            self._return(version, "disagreement", reason)
+        trial.reviews += reviews
+        trial.disagreements += reviews - agreed
 
     def _failed(self, trial: _Trial, error: Exception) -> None:
         self._models.shadow_errors.labels("model").inc()

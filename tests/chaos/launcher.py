@@ -11,9 +11,10 @@ Owns the fail points and the planted faults, so that `worker/` itself knows noth
 The points are the ones a crash can hit between two polls, in order (README.md has what each leaves behind):
 
     noted          what is about to be tried is noted in Redis, nothing is rated yet
-    before_redis   rated, nothing written
-    half_redis     half of the batch is in Redis
-    before_commit  Redis has the batch, the transaction has not begun
+    before_commit  rated and on its way to Redis, the transaction has not begun
+    before_redis   the transaction is open, nobody has waited for Redis
+    half_redis     the same, and half of the batch is in Redis
+    stored         Redis has the batch, the transaction is open
     after_send     the outcomes are in the log of the brokers, the offsets are not
     before_end     the offsets are in the transaction as well, it is still open
     during_end     somewhere inside the transaction's commit
@@ -129,6 +130,16 @@ def _before(name: str, *owners: type) -> Callable[[Callable[[], None]], None]:
     return _each(owners, put)
 
 
+def _stored(act: Callable[[], None]) -> None:
+    real = RedisStore.write
+
+    def write(self: RedisStore, settled: Sequence[Any]) -> None:
+        real(self, settled)
+        act()
+
+    RedisStore.write = write  # type: ignore[method-assign]
+
+
 def _half_redis(act: Callable[[], None]) -> None:
     real = RedisStore.write
 
@@ -191,10 +202,11 @@ def _each(
 _DELIVERIES: Final = (ExactlyOnce, ConfluentExactlyOnce)
 _PRODUCERS: Final = (BoundedProducer, OpenProducer)
 POINTS: Final[dict[str, Callable[[Callable[[], None]], None]]] = {
-    "noted": _before("_judge", worker.pipeline.Pipeline),
+    "noted": _before("_parse", worker.pipeline.Pipeline),
+    "before_commit": _before("commit", *_DELIVERIES),
     "before_redis": _before("write", RedisStore),
     "half_redis": _half_redis,
-    "before_commit": _before("commit", *_DELIVERIES),
+    "stored": _stored,
     "after_send": _each(_PRODUCERS, _after_send),
     "before_end": _before("commit_transaction", *_PRODUCERS),
     "during_end": _each(_PRODUCERS, _during_end),

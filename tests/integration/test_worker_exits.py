@@ -135,7 +135,7 @@ def test_check_ends_with_the_first_that_failed(deployment: Deployment, tmp_path:
 
 def test_a_second_signal_leaves_at_once(deployment: Deployment, locked_redis: LocalRedis) -> None:
     worker = deployment.worker(
-        redis_url=f"redis://:right@{LOOPBACK}:{locked_redis.port}/0", redis_timeout_s="30"
+        redis_url=f"redis://:right@{LOOPBACK}:{locked_redis.port}/0", redis_timeout_s="30", transaction_timeout_s="70"
     ).ready()
     locked_redis.suspend()
     try:
@@ -151,7 +151,9 @@ def test_a_second_signal_leaves_at_once(deployment: Deployment, locked_redis: Lo
 
 def test_a_drain_that_takes_too_long_is_given_up(deployment: Deployment, locked_redis: LocalRedis) -> None:
     url = f"redis://:right@{LOOPBACK}:{locked_redis.port}/0"
-    worker = deployment.worker(redis_url=url, redis_timeout_s="30", drain_deadline_s="1").ready()
+    worker = deployment.worker(
+        redis_url=url, redis_timeout_s="30", transaction_timeout_s="70", drain_deadline_s="1"
+    ).ready()
     locked_redis.suspend()
     try:
         deployment.produce(Message(b"love"))

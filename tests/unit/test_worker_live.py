@@ -289,7 +289,10 @@ def test_the_canary_ends_when_too_much_comes_out_otherwise(bench: Bench) -> None
     bench.with_limits(replace(LIMITS, share=1.0))
     bench.beside(bench.toy(SECOND, Change(always=1)))
     assert versions(bench.rate(*["love"] * 19)) == {SECOND: 19}, "too few to judge by"
-    assert versions(bench.rate("love")) == {TOY_VERSION: 1}, "judged before its ratings go out"
+    bench.live.refresh()
+    assert versions(bench.rate("love")) == {SECOND: 1}, "judged between two batches"
+    bench.live.refresh()
+    assert versions(bench.rate("love")) == {TOY_VERSION: 1}
     assert bench.value("canary_returns_total", reason="disagreement") == 1
     assert bench.value("canary_share") == 0
     assert bench.value("shadow_info", model_version=SECOND) == 1, "it is compared on"
@@ -305,10 +308,12 @@ def test_the_window_forgets(bench: Bench) -> None:
     bench.beside(bench.toy(SECOND, Change(always=1)))
     for _ in range(4):
         bench.rate(*["love"] * 10)  # disagree
-        bench.rate(*["bad"] * 90)  # agree
+        bench.rate(*["bad"] * 90)  # agree; another part of the same batch
+        bench.live.refresh()
     assert bench.value("canary_returns_total", reason="disagreement") == 0
     for _ in range(10):
         bench.rate(*["love"] * 10)
+        bench.live.refresh()
     assert bench.value("canary_returns_total", reason="disagreement") == 1
 
 

@@ -78,10 +78,11 @@ def test_several_faults_are_several_lines(monkeypatch: pytest.MonkeyPatch) -> No
 CROSS: dict[str, tuple[dict[str, str], str]] = {
     "linger over the poll interval": (
         {"LINGER_S": "10", "MAX_POLL_INTERVAL_S": "19", "TRANSACTION_TIMEOUT_S": "1", "REQUEST_TIMEOUT_S": "1",
-         "DRAIN_DEADLINE_S": "1"},
+         "DRAIN_DEADLINE_S": "1", "REDIS_TIMEOUT_S": "0.4"},
         "WORKER_LINGER_S",
     ),
     "drain over the poll interval": ({"DRAIN_DEADLINE_S": "120"}, "WORKER_DRAIN_DEADLINE_S"),
+    "Redis over the transaction": ({"REDIS_TIMEOUT_S": "8"}, "WORKER_REDIS_TIMEOUT_S: 8 must be under half of"),
     "transaction over the poll interval": ({"TRANSACTION_TIMEOUT_S": "110"}, "WORKER_TRANSACTION_TIMEOUT_S"),
     "output is input": ({"OUTPUT_TOPIC": "reviews"}, "WORKER_OUTPUT_TOPIC"),
     "dead letters are input": ({"DEAD_LETTER_TOPIC": "reviews"}, "WORKER_DEAD_LETTER_TOPIC"),

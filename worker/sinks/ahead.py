@@ -18,7 +18,7 @@ class Ahead(Generic[_Row]):
     """Sends parts of a batch in order, and reads all their answers at the end.
 
     Args:
-        pool: lends the connection, checked, from the first part of a batch to its last answer.
+        pool: lends the connection, from the first part of a batch to its last answer.
     """
 
     def __init__(self, pool: redis.ConnectionPool) -> None:
@@ -39,8 +39,9 @@ class Ahead(Generic[_Row]):
         try:
             if self._connection is None:
                 self._connection = self._pool.get_connection()
-            # Its health was checked when it was lent; a PING would mistake a part's answer for its own.
-            self._connection.send_packed_command(self._connection.pack_commands(calls), check_health=False)
+            # A health check behind a part would take the part's answer for its PING's.
+            packed = self._connection.pack_commands(calls)
+            self._connection.send_packed_command(packed, check_health=not self._calls)
         except redis.TimeoutError:
             self.drop()
             raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,6 +112,7 @@ class RedisStore:
                 if self._cluster
                 else redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), health_check_interval=30, **options)
             )
+        self._told_script = False
         self._ahead: Ahead[Rated | Deleted] | None = Ahead(self._client.connection_pool) if self._client else None
 
     def begin(self, settled: Sequence[Settled]) -> None:
@@ -125,6 +126,10 @@ class RedisStore:
         rows = [each for each in settled if not isinstance(each, Rejected)]
         if rows and self._ahead is not None:
             with self._counted("begin to write ratings"):
+                if not self._told_script:
+                    with suppress(redis_errors.RedisError):  # without it, `write` sends all again
+                        self._any().script_load(_SCRIPT)
+                        self._told_script = True
                 self._ahead.send(rows, [("EVALSHA", _SCRIPT_SHA1, *call) for call in self._calls(rows)])
 
     def write(self, settled: Sequence[Settled]) -> None:
@@ -185,11 +190,13 @@ class RedisStore:
             self._any().hset(self._attempts_key, mapping=notes)
 
     def ping(self) -> None:
-        """Return if Redis answers.
+        """Return if Redis answers; what was begun and given up is forgotten.
 
         Raises:
             ServiceError: it does not.
         """
+        if self._ahead is not None:
+            self._ahead.drop()
         with translated("WORKER_REDIS_URL"):
             self._any().ping()
 

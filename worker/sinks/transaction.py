@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any, Final, Protocol
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
@@ -21,6 +22,8 @@ from worker.ports import nothing
 from worker.records import Partition, Settled
 from worker.settings import WorkerSettings
 from worker.sinks.topic import close_failed, producer_config, publish, require_topics
+
+_ABORT_MS: Final = 1000
 
 
 class Membership(Protocol):
@@ -58,10 +61,19 @@ class BoundedProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python has 
         """
         self._wait(self._transaction_manager.begin_commit(), "commit")
 
-    def _wait(self, result: Any, doing: str) -> None:
+    def abort_transaction(self) -> None:
+        """End the transaction without effect.
+
+        Raises:
+            KafkaTimeoutError: no answer in time; the brokers do it themselves, later.
+        """
+        self._wait(self._transaction_manager.begin_abort(), "abort", _ABORT_MS)
+
+    def _wait(self, result: Any, doing: str, most_ms: int | None = None) -> None:
+        most_ms = most_ms or self.config["max_block_ms"]
         self._sender.wakeup()
-        if not result.wait(timeout_ms=self.config["max_block_ms"]):
-            raise kafka_errors.KafkaTimeoutError(f"{doing}: no answer in {self.config['max_block_ms'] / 1000:g} s")
+        if not result.wait(timeout_ms=most_ms):
+            raise kafka_errors.KafkaTimeoutError(f"{doing}: no answer in {most_ms / 1000:g} s")
 
 
 class ExactlyOnce:
@@ -98,7 +110,12 @@ class ExactlyOnce:
             with translated("transaction"):
                 producer.begin_transaction()
                 sent = publish(producer, settled, self._settings)
-                stored()
+                try:
+                    stored()
+                except ServiceError:  # nothing is wrong with Kafka, so what is open need not keep readers waiting
+                    with suppress(kafka_errors.KafkaError):
+                        producer.abort_transaction()
+                    raise
                 wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
                 producer.flush(timeout=self._settings.request_timeout_s)
                 producer.send_offsets_to_transaction(wanted, membership)

@@ -63,8 +63,8 @@ def _until(scene: Scene, goal: int, at_most_s: float) -> None:
 
 
 def kill_redis_commit(scene: Scene) -> Verdict:
-    """kill -9 around the write to Redis: before it, half way through it, and between it and the transaction."""
-    return _killed_at(scene, "noted", "before_redis", "half_redis", "before_commit")
+    """kill -9 around the write to Redis: before it, while it is on its way, half way through it, and right after it."""
+    return _killed_at(scene, "noted", "before_commit", "before_redis", "half_redis", "stored")
 
 
 def kill_produce_commit(scene: Scene) -> Verdict:
@@ -101,15 +101,15 @@ def clock_back(scene: Scene) -> Verdict:
 
 
 def new_bundle(scene: Scene) -> Verdict:
-    """Workers are restarted with another bundle under load, each dying between Redis and the transaction, so that
-    one bundle's ratings are in Redis when another's are published.
+    """Workers are restarted with another bundle under load, each dying when Redis has a batch and the topic has not,
+    so that one bundle's ratings are in Redis when another's are published.
     """
     from tests.chaos.scene import OTHER_VERSION, TOY
 
     own = next(path.name for path in TOY.iterdir() if path.is_dir())
     for version in (own, OTHER_VERSION, own):
         scene.publish_bundle(version)
-        doomed = scene.worker("doomed", "--fail=before_commit:die:3", instance_id="one", ready=False, **_SMALL_BATCHES)
+        doomed = scene.worker("doomed", "--fail=stored:die:3", instance_id="one", ready=False, **_SMALL_BATCHES)
         scene.produce(mixed(scene.sent, 1_000, scene.random))
         doomed.wait_dead(-9)
         scene.hurt()
@@ -121,7 +121,7 @@ def new_bundle(scene: Scene) -> Verdict:
 def reload_under_load(scene: Scene) -> Verdict:
     """Workers that watch the channel all the time, under steady load: it moves to and fro between two bundles, the
     other one beside with a third of the ratings; then to one that is damaged, and the registry goes away for a moment;
-    and a worker is killed between Redis and the transaction.
+    and a worker is killed when Redis has a batch and the topic has not.
     """
     from tests.chaos.scene import OTHER_VERSION, TOY
 
@@ -134,7 +134,7 @@ def reload_under_load(scene: Scene) -> Verdict:
     }
     steady = scene.worker("steady", ready=False, **watching)
     for _ in range(scene.stage.scaled(3, 20)):
-        doomed = scene.worker("doomed", "--fail=before_commit:die:15", instance_id="doomed", **watching)
+        doomed = scene.worker("doomed", "--fail=stored:die:15", instance_id="doomed", **watching)
         scene.settle()
         for version, other in ((OTHER_VERSION, own), (own, OTHER_VERSION)) * 3:
             with _reload(scene, steady, "served"):

@@ -11,13 +11,13 @@ from tests.chaos.cases.play import Case
 from tests.chaos.reviews import mixed, review
 from tests.chaos.scene import Scene, client
 
-_ZOMBIES: Final = ("before_redis", "before_commit", "before_end")
+_ZOMBIES: Final = ("noted", "stored", "before_end")
 
 
 def zombie(scene: Scene) -> Verdict:
-    """SIGSTOP three workers past their session, each at another point of its second batch (before Redis, before the
-    transaction, inside it). A fourth takes over and rates newer versions of the same reviews; then the three wake,
-    learn that they are out, and go on with what they held.
+    """SIGSTOP three workers past their session, each at another point of its second batch (before Redis, behind it,
+    at the end of the transaction). A fourth takes over and rates newer versions of the same reviews; then the three
+    wake, learn that they are out, and go on with what they held.
     """
     asleep = [
         scene.worker(f"zombie-{point}", f"--fail={point}:stop:2", ready=False, batch_reviews=100) for point in _ZOMBIES
