@@ -123,9 +123,13 @@ def test_what_the_store_refuses_is_never_published_and_comes_again(delivery_worl
         with pytest.raises(TransientError, match="redis: away"):
             delivery.commit(rated(records), next_offsets(records), refuse)
     assert [delivery_world.committed(number) for number in range(3)] == [0, 0, 0]
+    others = [make_record("x", key=b"x", topic=delivery_world.output_topic, partition=number) for number in range(3)]
+    delivery_world.produce(*others)
+    assert ids(delivery_world.published(delivery_world.output_topic)) == ["x"] * 3, "nothing open holds readers back"
     delivery.ping()
     delivery.commit(rated(records), next_offsets(records))
-    assert ids(delivery_world.published(delivery_world.output_topic)) == ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1"]
+    keys = ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1", "x", "x", "x"]
+    assert ids(delivery_world.published(delivery_world.output_topic)) == keys
     assert [delivery_world.committed(number) for number in range(3)] == [2, 2, 2]
 
 
