@@ -114,7 +114,7 @@ def test_nothing_can_be_read_before_the_store_has_it(delivery_world: StreamWorld
 
 
 def test_what_the_store_refuses_is_never_published_and_comes_again(delivery_world: StreamWorld) -> None:
-    _, delivery, records = joined(delivery_world)
+    _, delivery, records = joined(delivery_world, transaction_timeout_s=60.0)  # the brokers would abort it too late
 
     def refuse() -> None:
         raise TransientError("redis", "away")

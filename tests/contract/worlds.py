@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, Final, Protocol
 
 import redis
@@ -332,13 +333,20 @@ class KafkaStreamWorld(StreamWorld):
         offset: OffsetAndMetadata | None = found[self.group].get(at)
         return 0 if offset is None or offset.offset < 0 else int(offset.offset)
 
+    def _ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        with closing(KafkaConsumer(bootstrap_servers=self._broker.bootstrap)) as uncommitted:
+            ends: dict[TopicPartition, int] = uncommitted.end_offsets(partitions)
+            return ends
+
     def published(self, topic: str) -> list[Record]:
         consumer = KafkaConsumer(bootstrap_servers=self._broker.bootstrap, isolation_level="read_committed")
         try:
             partitions = [TopicPartition(topic, number) for number in range(self.partitions)]
             consumer.assign(partitions)
             consumer.seek_to_beginning()
-            ends = consumer.end_offsets(partitions)
+            # As far as anything is written: markers follow a commit's answer, so the end of what can be read now may be
+            # short of it for a moment.
+            ends = self._ends(partitions)
             found: list[Record] = []
             deadline = time.monotonic() + PATIENCE_S
             while any(consumer.position(each) < ends[each] for each in partitions):

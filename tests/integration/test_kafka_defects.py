@@ -158,7 +158,9 @@ def test_defect_1_offsets_of_an_evicted_consumer_are_not_fenced(world: World) ->
 
 
 def test_defect_1_the_worker_refuses_to_commit_once_evicted(world: World) -> None:
-    source = world.source(max_poll_interval_s=5, transaction_timeout_s=2, request_timeout_s=2.5, drain_deadline_s=2)
+    source = world.source(
+        max_poll_interval_s=5, transaction_timeout_s=2, request_timeout_s=2.5, drain_deadline_s=2, redis_timeout_s=0.9
+    )
     before = source.membership()
     wait_until(lambda: source._consumer.group_metadata().generation_id < 0, PATIENCE_S, "the eviction")
     assert source.membership() == before, "the membership of the last poll stays: it is the one the broker fences"

@@ -207,7 +207,7 @@ def test_the_token_of_a_login_is_the_one_set() -> None:
     assert until_wall_s > 1_700_000_000
 
 
-@pytest.mark.parametrize("more", [{}, {"transaction_timeout_s": 1}, {"request_timeout_s": 100}])
+@pytest.mark.parametrize("more", [{}, {"transaction_timeout_s": 1, "redis_timeout_s": 0.4}, {"request_timeout_s": 100}])
 def test_librdkafka_takes_every_option(more: dict[str, Any], metrics: Metrics, clock: ManualClock) -> None:
     """It refuses names it does not know, and values that contradict one another, when a client is made."""
     chosen = settings(kafka_bootstrap_servers=["127.0.0.1:1"], **more)
