@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -190,13 +189,12 @@ def test_what_was_begun_and_given_up_is_forgotten_by_a_ping_and_else_waited_for(
     store.begin(batch[:10])
     store.begin(batch[10:20])
     store.write(batch[10:20])
-    assert redis_world.results()["written"] + redis_world.results()["replayed"] == 10
+    assert redis_world.results() == {"written": 0, "replayed": 10, "stale": 0, "deleted": 0}, "had arrived, sent again"
     store.begin(batch[20:30])
     store.ping()
     store.begin(batch[30:])
     store.write(batch[30:])
-    assert sum(redis_world.results().values()) == 20
-    assert redis_world.results()["stale"] == 0
+    assert redis_world.results() == {"written": 10, "replayed": 10, "stale": 0, "deleted": 0}
     wait_until(lambda: redis_world.summary("app")["count"] == 40, 5, "all that was begun")
 
 
@@ -223,19 +221,19 @@ def test_a_redis_that_restarts_behind_a_head_start_is_no_outage(
     assert own_world.rating("r599") is not None
 
 
+def impatient(world: RedisStoreWorld) -> RedisStore:
+    """Return a store that waits 0.2 s for an answer."""
+    settings = world.settings().model_copy(update={"redis_timeout_s": 0.2})
+    return RedisStore(settings, metrics=Metrics(CollectorRegistry()), clock=SystemClock(), topic_id=lambda _topic: "")
+
+
 def test_a_head_start_to_a_redis_that_hangs_is_transient_within_its_time_out(
     own_server: LocalRedis, own_world: RedisStoreWorld
 ) -> None:
-    store = RedisStore(
-        own_world.settings().model_copy(update={"redis_timeout_s": 0.2}),
-        metrics=Metrics(CollectorRegistry()),
-        clock=SystemClock(),
-        topic_id=lambda _topic: "",
-    )
+    store = impatient(own_world)
     store.write(ratings(1))
     batch = ratings(20_000)  # more than sockets hold
     own_server.suspend()
-    started = time.monotonic()
 
     def begin_and_write(count: int) -> None:
         store.begin(batch[:count])
@@ -247,7 +245,6 @@ def test_a_head_start_to_a_redis_that_hangs_is_transient_within_its_time_out(
                 begin_and_write(count)
     finally:
         own_server.resume()
-    assert time.monotonic() - started < 5
     wait_until(lambda: bool(own_world.client.ping()), 5, "Redis after its pause")
     store.begin(batch[:2])
     store.write(batch[:2])
@@ -257,12 +254,7 @@ def test_a_head_start_to_a_redis_that_hangs_is_transient_within_its_time_out(
 def test_a_redis_that_hangs_is_transient_within_its_time_out(
     own_server: LocalRedis, own_world: RedisStoreWorld
 ) -> None:
-    store = RedisStore(
-        own_world.settings().model_copy(update={"redis_timeout_s": 0.2}),
-        metrics=Metrics(CollectorRegistry()),
-        clock=SystemClock(),
-        topic_id=lambda _topic: "",
-    )
+    store = impatient(own_world)
     store.ping()
     own_server.suspend()
     try:
