@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from schemas.rating import Rating, SourcePosition
 from worker.attempts import Attempt
@@ -306,6 +306,9 @@ class MemorySource:
         return found
 
 
+BROKERS_TAKE_BYTES: Final = 1_048_588  # a topic's max.message.bytes, unless it is set
+
+
 class MemoryDelivery:
     """The Delivery port: publishes and commits in one step, so what it published is exactly what was committed."""
 
@@ -331,6 +334,8 @@ class MemoryDelivery:
         for topic in {letter.topic for letter in letters}:
             if not self._cluster.has(topic):
                 raise TransientError("kafka", f"{topic}: no such topic on the brokers; create it")
+        if any(sum(len(value) for _, value in letter.headers) > BROKERS_TAKE_BYTES for letter in letters):
+            raise TransientError("kafka", "publish: too large")
         for letter in letters:
             self._publish(letter)
         self.settled.extend(settled)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from deploy.process import wait_until
 from schemas.dead_letter import CONNECT, OWN, SPRING
 from schemas.rating import Rating
 from tests.contract.worlds import KafkaStreamWorld, StreamWorld
@@ -107,7 +108,7 @@ def test_nothing_can_be_read_before_the_store_has_it(delivery_world: StreamWorld
     delivery.commit(
         rated(records),
         next_offsets(records),
-        lambda: seen.append(len(delivery_world.published(delivery_world.output_topic))),
+        lambda: seen.append(len(delivery_world.published(delivery_world.output_topic, settled=False))),
     )
     assert seen == [0]
     assert len(delivery_world.published(delivery_world.output_topic)) == 6
@@ -224,6 +225,18 @@ def test_large_headers_become_a_dead_letter_too(delivery_world: StreamWorld) -> 
     (read,) = delivery_world.read(member, 1)
     delivery.commit([rejected(read, "not_utf8", "x", model_version="v1")], next_offsets([*records, read]))
     assert len(delivery_world.published(delivery_world.dead_letter_topic)) == 1
+
+
+def test_what_the_brokers_refuse_is_not_committed(delivery_world: StreamWorld) -> None:
+    _, delivery, records = joined(delivery_world)
+    endless = make_record("x", topic=delivery_world.topic, headers=[("traceparent", b"t" * 1_200_000)])
+    outcomes = [*rated(records), make_rated("refused", record=endless)]
+    with pytest.raises(TransientError):
+        delivery.commit(outcomes, next_offsets(records))
+    assert [delivery_world.committed(number) for number in range(3)] == [0, 0, 0]
+    delivery.commit(rated(records), next_offsets(records))
+    ended = [2, 2, 2]  # the markers follow the commit's answer
+    wait_until(lambda: [delivery_world.committed(number) for number in range(3)] == ended, 10, "the offsets")
 
 
 def test_closed_twice_is_closed(delivery_world: StreamWorld) -> None:

@@ -173,7 +173,10 @@ class StreamWorld(ABC):
     @abstractmethod
     def committed(self, partition: int) -> int: ...
     @abstractmethod
-    def published(self, topic: str) -> list[Record]: ...
+    def published(self, topic: str, *, settled: bool = True) -> list[Record]:
+        """Return what a reader of committed records sees: after transactions under way have ended, or as they stand."""
+        ...
+
     @abstractmethod
     def delivery(self, member: Source, **settings: Any) -> Delivery: ...
     @abstractmethod
@@ -242,7 +245,7 @@ class MemoryStreamWorld(StreamWorld):
     def committed(self, partition: int) -> int:
         return self.cluster.committed.get((self.group, self.at(partition)), 0)
 
-    def published(self, topic: str) -> list[Record]:
+    def published(self, topic: str, *, settled: bool = True) -> list[Record]:  # noqa: ARG002 - none is under way
         return list(self.cluster.all_records(topic))
 
     def evict(self, member: Source) -> None:
@@ -338,7 +341,7 @@ class KafkaStreamWorld(StreamWorld):
             ends: dict[TopicPartition, int] = uncommitted.end_offsets(partitions)
             return ends
 
-    def published(self, topic: str) -> list[Record]:
+    def published(self, topic: str, *, settled: bool = True) -> list[Record]:
         consumer = KafkaConsumer(bootstrap_servers=self._broker.bootstrap, isolation_level="read_committed")
         try:
             partitions = [TopicPartition(topic, number) for number in range(self.partitions)]
@@ -346,7 +349,7 @@ class KafkaStreamWorld(StreamWorld):
             consumer.seek_to_beginning()
             # As far as anything is written: markers follow a commit's answer, so the end of what can be read now may be
             # short of it for a moment.
-            ends = self._ends(partitions)
+            ends = self._ends(partitions) if settled else consumer.end_offsets(partitions)
             found: list[Record] = []
             deadline = time.monotonic() + PATIENCE_S
             while any(consumer.position(each) < ends[each] for each in partitions):

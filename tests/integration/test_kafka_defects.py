@@ -1,4 +1,4 @@
-"""The seven defects of kafka-python 3.0.12 that the worker is built around: each shown on a real broker with the bare
+"""The eight defects of kafka-python 3.0.12 that the worker is built around: each shown on a real broker with the bare
 client, then what the worker does about it.
 
 A defect that no longer shows is good news: the client was upgraded, and the counter-measure named here may go. What
@@ -74,11 +74,11 @@ class World:
 
     def settings(self, **options: Any) -> WorkerSettings:
         """Return the worker's settings for this world."""
-        return WorkerSettings(
-            _env_file=None, kafka_bootstrap_servers=[self.broker.bootstrap], group_id=self.name,
-            input_topics=[self.topic], output_topic=self.out, dead_letter_topic=f"{self.name}.dlq",
-            session_timeout_s=6, **options,
-        )  # fmt: skip
+        given: dict[str, Any] = {
+            "kafka_bootstrap_servers": [self.broker.bootstrap], "group_id": self.name, "session_timeout_s": 6,
+            "input_topics": [self.topic], "output_topic": self.out, "dead_letter_topic": f"{self.name}.dlq",
+        }  # fmt: skip
+        return WorkerSettings(_env_file=None, **given | options)
 
     def source(self, *, instance_id: str | None = None, clock: Clock | None = None, **options: Any) -> KafkaSource:
         """Return the worker's consumer, with an assignment."""
@@ -414,3 +414,34 @@ def test_defect_7_a_partition_that_stands_still_is_told(world: World) -> None:
         return source.trouble() is None
 
     wait_until(untold, PATIENCE_S, "and taken back")
+
+
+# 8. A batch that the topic refuses as too large is cut in two and sent, but flush gives up waiting for the pieces.
+
+
+def test_defect_8_flush_does_not_wait_for_the_pieces_of_a_batch(world: World) -> None:
+    small = _topic_of_small_batches(world)
+    producer = KafkaProducer(bootstrap_servers=world.broker.bootstrap, linger_ms=1000, batch_size=100_000)
+    world._open.append(producer)
+    for _ in range(50):
+        producer.send(small, b"x" * 1000)
+    with pytest.raises(kafka_errors.UnknownError, match="Future not done"):
+        producer.flush(timeout=PATIENCE_S)
+
+
+def test_defect_8_the_worker_says_what_is_wrong_with_the_topic(world: World) -> None:
+    small = _topic_of_small_batches(world)
+    source = world.source()
+    delivery = world.delivery(source, "one", output_topic=small)
+    outcomes = [make_rated(f"r{number}") for number in range(200)]
+    with pytest.raises(TransientError, match=r"max\.message\.bytes below 131072.*raise it"):
+        delivery.commit(outcomes, {Partition(*world.at): 1})
+    assert not world.committed(source._consumer)
+    delivery.commit(outcomes[:20], {Partition(*world.at): 1})
+    assert world.committed(source._consumer) == 1
+
+
+def _topic_of_small_batches(world: World) -> str:
+    name = f"{world.name}.small"
+    world.broker.create_topics({name: 1}, {"max.message.bytes": "20000"})
+    return name

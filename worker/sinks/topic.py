@@ -16,9 +16,9 @@ from schemas.rating import CONTENT_TYPE
 from worker.errors import ServiceError
 from worker.kafka_client import client_config, connecting, make_client, translated
 from worker.ports import nothing
-from worker.records import Deleted, Partition, Rated, Record, Settled
+from worker.records import Deleted, Partition, Rated, Record, Rejected, Settled
 from worker.settings import WorkerSettings
-from worker.sinks.partitions import partitions_of
+from worker.sinks.together import send_together
 
 _CLOSE_S: Final = 2.0
 _RATING_HEADERS: Final = [("content-type", CONTENT_TYPE)]  # shared by all records, so nobody may change it
@@ -68,7 +68,7 @@ class AtLeastOnce:
         try:
             with translated("publish"):
                 sent = publish(producer, settled, self._settings)
-                producer.flush(timeout=self._settings.request_timeout_s)
+                flush(producer, self._settings.request_timeout_s)
                 for future in sent:
                     if future.exception is not None:
                         raise future.exception
@@ -106,21 +106,31 @@ def publish(producer: KafkaProducer, settled: Sequence[Settled], settings: Worke
     Raises:
         KafkaError: the producer took no more; what was handed over before may be sent.
     """
-    records = [outgoing(each, settings) for each in settled]
-    ours = [record.key for record in records if record.topic == settings.output_topic and record.key is not None]
-    partitions = iter(partitions_of(ours, len(producer.partitions_for(settings.output_topic))) if ours else ())
-    return [
-        producer.send(
-            record.topic,
-            record.value,
-            record.key,
-            headers=record.headers,
-            # A dead letter's key may be absent, and a topic be both: the producer finds the partition of the others.
-            partition=next(partitions) if record.topic == settings.output_topic and record.key is not None else None,
-            timestamp_ms=record.timestamp_ms,
-        )
-        for record in records
+    together: list[Outgoing] = []
+    others: list[Outgoing] = []
+    for each in settled:
+        record = outgoing(each, settings)
+        # A dead letter keeps its review's time, and may have no key; there are few.
+        (others if isinstance(each, Rejected) else together).append(record)
+    sent = [
+        producer.send(record.topic, record.value, record.key, headers=record.headers, timestamp_ms=record.timestamp_ms)
+        for record in others
     ]
+    return sent + send_together(producer, settings.output_topic, together)
+
+
+def flush(producer: KafkaProducer, timeout_s: float) -> None:
+    """Wait until all that was handed over is acknowledged or refused; the futures tell which.
+
+    Raises:
+        KafkaError: neither, in time; or a topic takes only smaller batches.
+    """
+    try:
+        producer.flush(timeout=timeout_s)
+    except kafka_errors.UnknownError as error:
+        # The client cuts such a batch and sends the pieces, but can not wait for them, nor tell which were refused.
+        most = f"max.message.bytes below {producer.config['batch_size']}, the size of a batch"
+        raise kafka_errors.MessageSizeTooLargeError(f"a topic has {most}: raise it") from error
 
 
 def close_failed(producer: KafkaProducer) -> None:
@@ -179,10 +189,8 @@ def producer_config(settings: WorkerSettings) -> dict[str, Any]:
         **client_config(settings),
         "acks": "all",
         "enable_idempotence": True,
-        # Nothing leaves before `flush`: with 0 the sender's thread takes the first record by itself, wakes for each
-        # of the next ones, and costs half of the loop.
-        "linger_ms": 1000,
-        "batch_size": 64 * 1024,
+        "linger_ms": 0,  # batches come whole (`together.py`), so there is nothing to wait for
+        "batch_size": 128 * 1024,  # far below the brokers' max.message.bytes of 1 MB
         "retry_backoff_ms": 10,  # the default of 100 ms makes tails of 100 ms
         "max_block_ms": round(settings.request_timeout_s * 1000),
         "delivery_timeout_ms": round(settings.request_timeout_s * 1000) + 2000,

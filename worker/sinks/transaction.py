@@ -21,7 +21,7 @@ from worker.logs import Log
 from worker.ports import nothing
 from worker.records import Partition, Settled
 from worker.settings import WorkerSettings
-from worker.sinks.topic import close_failed, producer_config, publish, require_topics
+from worker.sinks.topic import close_failed, flush, producer_config, publish, require_topics
 
 _ABORT_MS: Final = 1000
 
@@ -117,7 +117,7 @@ class ExactlyOnce:
                         producer.abort_transaction()
                     raise
                 wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
-                producer.flush(timeout=self._settings.request_timeout_s)
+                flush(producer, self._settings.request_timeout_s)
                 producer.send_offsets_to_transaction(wanted, membership)
                 producer.commit_transaction()
                 for future in sent:  # the commit has flushed; a refused record fails it, and says why here
