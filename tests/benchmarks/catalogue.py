@@ -15,7 +15,7 @@ from schemas.bundle import STABLE
 from tests.benchmarks.rows.job import Job
 from tests.benchmarks.venvs import python_of
 
-FAST: Final = "fast"  # a channel: `python -m trainer train ... --no-bidirectional --variant int8 --channel fast`
+FAST: Final = "fast"  # a channel: `python -m trainer train ... --variant int8 --channel fast`
 
 
 def _own_python() -> str:

@@ -99,7 +99,7 @@ def test_same_seed_gives_the_same_network() -> None:
     assert (starts[0] != starts[2]).any()
 
 
-@pytest.mark.parametrize("changes", [{}, {"cell": "lstm"}, {"bidirectional": False}])
+@pytest.mark.parametrize("changes", [{}, {"cell": "lstm"}, {"bidirectional": True}])
 def test_network_starts_from_its_seed_alone_whoever_else_draws(changes: dict[str, object]) -> None:
     """A Kafka client's thread draws its jitter from Python's `random`, between the seeding and the layers."""
     settings, starts = SMALL.model_copy(update=changes), []

@@ -143,10 +143,10 @@ def test_same_seed_and_data_give_the_same_hash_and_the_channel_moves(published: 
     assert versions[1].split("-")[1] != versions[0].split("-")[1]
 
 
-def test_lstm_one_way_and_two_labels_train_too(tmp_path: Path) -> None:
+def test_lstm_both_ways_and_two_labels_train_too(tmp_path: Path) -> None:
     data = write_csv(tmp_path / "imdb.csv", synthetic(200, labels=(1, 5)))
     data.write_text(data.read_text().replace(",1\n", ",0\n").replace(",5\n", ",1\n"))
-    flags = ["--cell", "lstm", "--no-bidirectional", "--variant", "int8", "--no-floors", "--decide", "likeliest"]
+    flags = ["--cell", "lstm", "--bidirectional", "--variant", "int8", "--no-floors", "--decide", "likeliest"]
     assert main(["train", "--data", str(data), "--registry", str(tmp_path / "models"), *SMALL, *flags]) == Exit.OK
     manifest = _manifest(tmp_path)
     assert (manifest.cell, manifest.variant, manifest.decision.labels) == ("lstm", "int8", [0, 1])

@@ -50,6 +50,7 @@ SETS: dict[str, tuple[tuple[str, str], ...]] = {
 # Question -> (sets it is asked of, rows: name -> flags).
 QUESTIONS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "default": (tuple(SETS), {"default": ()}),
+    "direction": (tuple(SETS), {"two directions": ("--bidirectional",)}),
     "cell": (("app_reviews", "clothing"), {"lstm": ("--cell", "lstm")}),
     "preprocess": (
         ("app_reviews",),
@@ -70,7 +71,6 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
         {
             "no wide part": ("--no-wide",),
             "no word vectors": ("--no-vectors",),
-            "one direction": ("--no-bidirectional",),
             "cross-entropy only": ("--loss", "cross-entropy"),
             "likeliest star": ("--decide", "likeliest"),
             "median star": ("--decide", "median"),
