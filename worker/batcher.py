@@ -63,7 +63,7 @@ class Batcher:
         limits: of a batch.
 
     Attributes:
-        cost: what batches cost, as fitted so far.
+        cost: what batches cost, as learned so far.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -101,12 +101,12 @@ class Batcher:
         self._came_bytes = self._came_bytes * self._faded(now) + came
         self._came_at = now
 
-    def learn(self, batch: Batch, tokens: int, seconds: float) -> None:
-        """Take in what a batch was: how many tokens it had, and how long the loop took to settle it."""
+    def learn(self, batch: Batch, tokens: int, seconds: float, of_tokens_s: float) -> None:
+        """Take in what a batch was: how many tokens it had, how long the loop took for it, and for its tokens alone."""
         if tokens > 0:
             self._seen_tokens = self._seen_tokens * _RATIO_KEPT + tokens
             self._seen_bytes = self._seen_bytes * _RATIO_KEPT + batch.size
-        self.cost.observe(tokens, seconds)
+        self.cost.observe(tokens, seconds, of_tokens_s)
 
     def wait_s(self, now: float) -> float:
         """Return how long the loop may block for more records before it must ask for a release."""

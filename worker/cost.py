@@ -1,10 +1,11 @@
-"""What a batch costs the loop, fitted as it runs: seconds = fixed + each_token * tokens.
+"""What a batch costs the loop, learned as it runs: seconds = fixed + each_token * tokens.
 
-Owns the fit and nothing else: pure, without a clock. `batcher` asks it how long a batch had better wait for more.
+Owns the two averages and nothing else: pure, without a clock. `batcher` asks it how long a batch had better wait for
+more.
 
-The fit is least squares of the seconds on the tokens with exponential forgetting (recursive least squares with a
-forgetting factor: Haykin, Adaptive Filter Theory, ch. 10). Batches of nearly one size say nothing of the slope, so that
-is held by a prior (ridge: Hoerl & Kennard 1970) that batches of different sizes outweigh. Neither part is below 0.
+What grows with the tokens is told, because the loop knows it: parsing and rating. A line fitted through tokens and
+seconds alone was no use on a real stream: its batches are of nearly one size, their seconds vary for other reasons, and
+the slope it found was nothing (tests/unit/test_worker_cost.py plays such a stream).
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Final
 # A transaction of a few reviews, and a token of one, on one core.
 PRIOR_FIXED_S: Final = 0.010
 PRIOR_TOKEN_S: Final = 4e-6
-_RIDGE_TOKENS2: Final = 1e6  # as much as fifty batches that differ by 140 tokens: noise of milliseconds matters not
+_PRIOR_TOKENS: Final = 1000.0  # what the prior counts for; as a batch, it counts for one
 _KEPT: Final = 0.98  # of the weight of what was seen, a batch: fifty batches are remembered
-_MOST_TIMES: Final = 4.0  # what the fit expects: a pause of the machine is no property of the batch
+_MOST_TIMES: Final = 4.0  # what is expected: a pause of the machine is no property of the batch
 
 
 class Cost:
-    """The fitted line. Not thread-safe: one a loop.
+    """Averages over the last batches. Not thread-safe: one a loop.
 
     Attributes:
         fixed_s: seconds of a batch whatever its size.
@@ -30,24 +31,26 @@ class Cost:
     def __init__(self) -> None:
         self.fixed_s = PRIOR_FIXED_S
         self.each_token_s = PRIOR_TOKEN_S
-        self._weight = self._mean_tokens = self._mean_s = 0.0
-        self._squares = self._products = 0.0  # about the means
+        self._batches, self._sum_fixed_s = 1.0, PRIOR_FIXED_S
+        self._tokens, self._sum_tokens_s = _PRIOR_TOKENS, PRIOR_TOKEN_S * _PRIOR_TOKENS
 
-    def observe(self, tokens: int, seconds: float) -> None:
-        """Learn from a batch that was settled: how many tokens it had, and how long the loop took for it."""
-        seconds = min(seconds, _MOST_TIMES * max(self.of(tokens), PRIOR_FIXED_S))
-        kept = self._weight * _KEPT
-        self._weight = kept + 1.0
-        off_tokens, off_s = tokens - self._mean_tokens, seconds - self._mean_s
-        self._mean_tokens += off_tokens / self._weight
-        self._mean_s += off_s / self._weight
-        # West 1979: sums about the means, updated with the means.
-        self._squares = self._squares * _KEPT + off_tokens * off_tokens * kept / self._weight
-        self._products = self._products * _KEPT + off_tokens * off_s * kept / self._weight
-        slope = (self._products + _RIDGE_TOKENS2 * PRIOR_TOKEN_S) / (self._squares + _RIDGE_TOKENS2)
-        most = self._mean_s / self._mean_tokens if self._mean_tokens else slope
-        self.each_token_s = min(max(slope, 0.0), most)
-        self.fixed_s = self._mean_s - self.each_token_s * self._mean_tokens
+    def observe(self, tokens: int, seconds: float, of_tokens_s: float) -> None:
+        """Learn from a batch that was settled.
+
+        Args:
+            tokens: it had.
+            seconds: the loop took for it.
+            of_tokens_s: of these, what grows with the tokens.
+        """
+        most = _MOST_TIMES * max(self.of(tokens), PRIOR_FIXED_S)
+        real = min(1.0, most / seconds) if seconds > 0 else 1.0
+        self._batches = self._batches * _KEPT + 1.0
+        self._sum_fixed_s = self._sum_fixed_s * _KEPT + max(seconds - of_tokens_s, 0.0) * real
+        self.fixed_s = self._sum_fixed_s / self._batches
+        if tokens > 0:
+            self._tokens = self._tokens * _KEPT + tokens
+            self._sum_tokens_s = self._sum_tokens_s * _KEPT + of_tokens_s * real
+            self.each_token_s = self._sum_tokens_s / self._tokens
 
     def of(self, tokens: float) -> float:
         """Return the seconds that a batch of so many tokens is expected to take."""

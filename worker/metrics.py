@@ -82,13 +82,13 @@ class Metrics:
         self.released = counter("batches_released_total", "Batches, by why.", "reason", RELEASE_REASONS)
         self.cost_fixed = Gauge(
             "starstream_batch_cost_fixed_seconds",
-            "What a batch costs the loop whatever its size, as fitted.",
+            "What a batch costs the loop whatever its size, as learned.",
             multiprocess_mode="livemax",
             registry=registry,
         )
         self.cost_token = Gauge(
             "starstream_batch_cost_token_seconds",
-            "What each token of a batch costs the loop, as fitted.",
+            "What each token of a batch costs the loop, as learned.",
             multiprocess_mode="livemax",
             registry=registry,
         )

@@ -43,6 +43,7 @@ from worker.records import (
     without,
 )
 
+_OF_TOKENS = frozenset({"parse", "classify"})  # phases whose time grows with the tokens
 _STOP_CHECK_S = 0.5  # no call blocks longer, so a signal is seen in time
 
 
@@ -65,6 +66,7 @@ class Pipeline:
     backoff: Backoff
     stopping: bool = field(default=False, init=False)
     _nested_s: float = field(default=0.0, init=False)  # of the phases inside the one under way
+    _of_tokens_s: float = field(default=0.0, init=False)  # of the batch under way
 
     def run(self) -> None:
         """Step until `stop`, then settle what was gathered.
@@ -128,7 +130,7 @@ class Pipeline:
     def _settle(self, batch: Batch) -> bool:
         """Settle a batch whole; False when a service is away and everything unsettled has been rewound."""
         self.metrics.count_batch(batch)
-        started, tokens = self.clock.monotonic(), self.classifier.tokens
+        started, tokens, self._of_tokens_s = self.clock.monotonic(), self.classifier.tokens, 0.0
         unsettled = list(batch.records)
         try:
             for records in self.attempts.split(batch.records):
@@ -141,7 +143,8 @@ class Pipeline:
         except StreamRejectedError as error:
             self._stand_still(unsettled, error)
             raise
-        self.batcher.learn(batch, self.classifier.tokens - tokens, self.clock.monotonic() - started)
+        seconds = self.clock.monotonic() - started
+        self.batcher.learn(batch, self.classifier.tokens - tokens, seconds, self._of_tokens_s)
         self.metrics.tell_cost(self.batcher.cost)
         return True
 
@@ -288,4 +291,6 @@ class Pipeline:
         finally:
             elapsed_s = self.clock.monotonic() - started
             self.metrics.phase_seconds.labels(phase).inc(elapsed_s - self._nested_s)
+            if phase in _OF_TOKENS:
+                self._of_tokens_s += elapsed_s
             self._nested_s = around_s + elapsed_s

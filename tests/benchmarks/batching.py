@@ -35,7 +35,7 @@ class Rule(Protocol):
     def add(self, records: Sequence[Record], now: float) -> None: ...
     def wait_s(self, now: float) -> float: ...
     def release(self, now: float) -> Batch | None: ...
-    def learn(self, batch: Batch, tokens: int, seconds: float) -> None: ...
+    def learn(self, batch: Batch, tokens: int, seconds: float, of_tokens_s: float) -> None: ...
     @property
     def room(self) -> int: ...
 
@@ -47,7 +47,7 @@ class _Priceless(Cost):
         super().__init__()
         self._answer = float("inf") if waits else 0.0
 
-    def observe(self, tokens: int, seconds: float) -> None:
+    def observe(self, tokens: int, seconds: float, of_tokens_s: float) -> None:
         """Nothing."""
 
     def worth_waiting(self, tokens_per_s: float) -> float:
@@ -140,13 +140,15 @@ def simulate(rule: Rule, arrivals: npt.NDArray[np.float64], truth: Truth, random
         rule.add([Drawn(number) for number in range(taken, here)], at)
         taken = here
         while (batch := rule.release(at)) is not None:
-            seconds = truth.of(len(batch.records)) * float(random.lognormal(0, _NOISE))
+            slow = float(random.lognormal(0, _NOISE))
+            seconds = truth.of(len(batch.records)) * slow
             at += seconds
             busy += seconds
             settled[done : done + len(batch.records)] = at
             done += len(batch.records)
             sizes.append(len(batch.records))
-            rule.learn(batch, _TOKENS * len(batch.records), seconds)
+            tokens = _TOKENS * len(batch.records)
+            rule.learn(batch, tokens, seconds, truth.token_s * tokens * slow)
     counted = slice(int(len(arrivals) * _WARM_UP), None)
     late = (settled - arrivals)[counted] * 1000
     return Outcome(float(np.quantile(late, 0.5)), float(np.quantile(late, 0.99)), float(np.mean(sizes)), busy / at)

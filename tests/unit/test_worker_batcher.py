@@ -123,7 +123,7 @@ def test_no_record_waits_past_linger_once_asked(limit: Some, steps: Steps) -> No
 
 def teach(batcher: Batcher, seen: Sequence[tuple[int, float]]) -> None:
     for tokens, seconds in seen:
-        batcher.learn(Batch(records(3), "full", size=333, fill=1.0, oldest_s=0.0), tokens, seconds)
+        batcher.learn(Batch(records(3), "full", size=333, fill=1.0, oldest_s=0.0), tokens, seconds, seconds / 2)
 
 
 @given(limits, steps, costs)
@@ -235,7 +235,7 @@ def test_few_of_a_quick_stream_wait_for_more_and_enough_do_not() -> None:
     size = len("x") + OVERHEAD_BYTES
     for count in (200, 400) * 300:  # 6 tokens each
         batch = Batch(records(count), "full", size=size * count, fill=1.0, oldest_s=0.0)
-        batcher.learn(batch, 6 * count, 0.012 + 4e-6 * 6 * count)
+        batcher.learn(batch, 6 * count, 0.012 + 4e-6 * 6 * count, 4e-6 * 6 * count)
     at = flowing(batcher, 10, until_s=5.0)
     batcher.add(records(70), at)
     assert batcher.release(at) is None

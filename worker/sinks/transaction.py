@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Protocol
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
@@ -45,13 +46,14 @@ class BoundedProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python has 
     crashed and another took over (chaos: `coordinator_moves`).
     """
 
-    def send_offsets_to_transaction(self, offsets: Mapping[Any, Any], group_metadata: Any) -> None:
-        """Put offsets into the transaction.
+    def begin_offsets(self, offsets: Mapping[Any, Any], group_metadata: Any) -> Callable[[], None]:
+        """Put offsets into the transaction; call what is returned to wait until they are.
 
-        Raises:
-            KafkaTimeoutError: no answer in time; nobody knows what became of it.
+        That raises KafkaTimeoutError where no answer comes in time; nobody knows then what became of it.
         """
-        self._wait(self._transaction_manager.send_offsets_to_transaction(offsets, group_metadata), "send the offsets")
+        result = self._transaction_manager.send_offsets_to_transaction(offsets, group_metadata)
+        self._sender.wakeup()
+        return partial(self._wait, result, "send the offsets")
 
     def commit_transaction(self) -> None:
         """End the transaction.
@@ -110,15 +112,16 @@ class ExactlyOnce:
             with translated("transaction"):
                 producer.begin_transaction()
                 sent = publish(producer, settled, self._settings)
+                wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
+                await_offsets = producer.begin_offsets(wanted, membership)
                 try:
                     stored()
                 except ServiceError:  # nothing is wrong with Kafka, so what is open need not keep readers waiting
                     with suppress(kafka_errors.KafkaError):
                         producer.abort_transaction()
                     raise
-                wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
                 flush(producer, self._settings.request_timeout_s)
-                producer.send_offsets_to_transaction(wanted, membership)
+                await_offsets()
                 producer.commit_transaction()
                 for future in sent:  # the commit has flushed; a refused record fails it, and says why here
                     if future.exception is not None:
