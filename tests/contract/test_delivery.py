@@ -38,12 +38,17 @@ def ids(records: Sequence[Record]) -> list[str]:
     return sorted((record.key or b"").decode() for record in records)
 
 
+def await_committed(world: StreamWorld, offsets: list[int]) -> None:
+    """Wait until the group's offsets are these: the markers that make them so follow a commit's answer."""
+    wait_until(lambda: [world.committed(number) for number in range(3)] == offsets, 10, f"offsets {offsets}")
+
+
 def test_ratings_are_published_and_their_offsets_committed(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world)
     delivery.commit(rated(records), next_offsets(records))
     published = delivery_world.published(delivery_world.output_topic)
     assert ids(published) == ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1"]
-    assert [delivery_world.committed(number) for number in range(3)] == [2, 2, 2]
+    await_committed(delivery_world, [2, 2, 2])
     for record in published:
         rating = Rating.from_json(record.value or b"")
         assert rating.review_id.encode() == record.key
@@ -131,13 +136,13 @@ def test_what_the_store_refuses_is_never_published_and_comes_again(delivery_worl
     delivery.commit(rated(records), next_offsets(records))
     keys = ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1", "x", "x", "x"]
     assert ids(delivery_world.published(delivery_world.output_topic)) == keys
-    assert [delivery_world.committed(number) for number in range(3)] == [2, 2, 2]
+    await_committed(delivery_world, [2, 2, 2])
 
 
 def test_offsets_without_outcomes_are_committed(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world)
     delivery.commit([], next_offsets(records))
-    assert [delivery_world.committed(number) for number in range(3)] == [2, 2, 2]
+    await_committed(delivery_world, [2, 2, 2])
 
 
 def test_commit_after_commit_goes_on(delivery_world: StreamWorld) -> None:
@@ -146,7 +151,7 @@ def test_commit_after_commit_goes_on(delivery_world: StreamWorld) -> None:
         part = [record for record in records if record.offset == number]
         delivery.commit(rated(part), next_offsets(part))
     assert len(delivery_world.published(delivery_world.output_topic)) == 30
-    assert delivery_world.committed(1) == 10
+    await_committed(delivery_world, [10, 10, 10])
 
 
 def test_a_full_batch_is_published_whole(delivery_world: StreamWorld) -> None:
@@ -177,7 +182,7 @@ def test_a_missing_output_topic_commits_nothing_and_heals(delivery_world: Stream
     assert ids(delivery_world.published(late)) == ids(
         [make_record(key=f"{record.partition}-{record.offset}".encode()) for record in records]
     )
-    assert [delivery_world.committed(number) for number in range(3)] == [2, 2, 2]
+    await_committed(delivery_world, [2, 2, 2])
 
 
 def test_who_lost_its_partitions_cannot_commit_them(delivery_world: StreamWorld) -> None:
@@ -235,8 +240,7 @@ def test_what_the_brokers_refuse_is_not_committed(delivery_world: StreamWorld) -
         delivery.commit(outcomes, next_offsets(records))
     assert [delivery_world.committed(number) for number in range(3)] == [0, 0, 0]
     delivery.commit(rated(records), next_offsets(records))
-    ended = [2, 2, 2]  # the markers follow the commit's answer
-    wait_until(lambda: [delivery_world.committed(number) for number in range(3)] == ended, 10, "the offsets")
+    await_committed(delivery_world, [2, 2, 2])
 
 
 def test_closed_twice_is_closed(delivery_world: StreamWorld) -> None:
