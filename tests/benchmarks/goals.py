@@ -42,14 +42,37 @@ class Goal:
         return mine - other if self.less is not None else mine
 
 
-def _of_a_client(row: str, name: str, bare: str, times: tuple[float, float, float]) -> list[Goal]:
+_BARE: Final = "bare_exactly_once"
+_BARE_CONFLUENT: Final = "bare_confluent_exactly_once"
+
+
+def _with_kafka_python(row: str, name: str) -> list[Goal]:
+    return [
+        *_times(row, name, (20, 600, 6)),
+        Goal(f"{name}: share of what its bare client does", 0.75, row, over=_BARE),
+        *_with_any_client(row, name, _BARE),
+    ]
+
+
+def _with_confluent(row: str, name: str) -> list[Goal]:
+    return [
+        *_times(row, name, (45, 1300, 14)),
+        Goal(f"{name}: CPU us a review", 45, row, "cpu_us_per_review", at_most=True),
+        *_with_any_client(row, name, _BARE_CONFLUENT),
+    ]
+
+
+def _times(row: str, name: str, times: tuple[float, float, float]) -> list[Goal]:
     tflite, keras, quix = times
     return [
         Goal(f"{name}: times the per-review TFLite worker", tflite, row, over="naive_tflite"),
         Goal(f"{name}: times the per-review Keras worker", keras, row, over="naive_keras"),
         Goal(f"{name}: times Quix Streams, exactly-once", quix, row, over="quix_exactly_once"),
-        Goal(f"{name}: share of what its bare client does", 0.75, row, over=bare),
-        Goal(f"{name}: CPU us a review", 45, row, "cpu_us_per_review", at_most=True),
+    ]
+
+
+def _with_any_client(row: str, name: str, bare: str) -> list[Goal]:
+    return [
         Goal(f"{name}: memory of a process, MB", 150, row, "rss_mb", at_most=True),
         Goal(f"{name}: seconds to ready", 2, row, "ready_s", at_most=True),
         Goal(f"{name}: p99 at half load, ms (topic)", 50, row, "load50_topic_p99_ms", at_most=True),
@@ -60,13 +83,11 @@ def _of_a_client(row: str, name: str, bare: str, times: tuple[float, float, floa
     ]  # fmt: skip
 
 
-_BARE: Final = "bare_exactly_once"
-_BARE_CONFLUENT: Final = "bare_confluent_exactly_once"
 GOALS: Final = (
-    *_of_a_client("worker", "kafka-python", _BARE, (20, 600, 6)),
-    *_of_a_client("worker_confluent", "confluent-kafka", _BARE_CONFLUENT, (45, 1300, 14)),
-    *_of_a_client("worker_fast", "kafka-python, fast bundle", _BARE, (20, 600, 6)),
-    *_of_a_client("worker_confluent_fast", "confluent-kafka, fast bundle", _BARE_CONFLUENT, (45, 1300, 14)),
+    *_with_kafka_python("worker", "kafka-python"),
+    *_with_confluent("worker_confluent", "confluent-kafka"),
+    *_with_kafka_python("worker_fast", "kafka-python, fast bundle"),
+    *_with_confluent("worker_confluent_fast", "confluent-kafka, fast bundle"),
     Goal("kafka-python: 2 processes over 1", 1.8, "worker_2_processes", over="worker"),
     Goal("confluent-kafka: 2 processes over 1", 1.8, "worker_confluent_2_processes", over="worker_confluent"),
     Goal("kafka-python: reviews/s at a backlog of 1,000,000 over 10,000", 0.9, "worker_1m", over="worker_10k"),
