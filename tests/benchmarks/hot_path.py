@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any, Final
 
 import numpy as np
+from kafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from schemas.bundle import STABLE
@@ -36,6 +37,7 @@ from worker.runtime import load_runtime
 from worker.settings import WorkerSettings
 from worker.sinks.partitions import partitions_of
 from worker.sinks.redis import RedisStore
+from worker.sinks.together import batches_of
 from worker.sinks.topic import outgoing
 
 _PASSES: Final = 5
@@ -169,7 +171,9 @@ class Steps:
             tally.take("of it: infer", partial(self.model.score_ids, ids))
             rated += [each for each in settled if isinstance(each, Rated)]
         tally.take("Redis call", lambda: self.store._call(rated))
-        tally.take("outgoing records", lambda: [outgoing(each, self.settings) for each in rated])
+        out = tally.take("outgoing records", lambda: [outgoing(each, self.settings) for each in rated])
+        at = TopicPartition(self.settings.output_topic, 0)
+        tally.take("kafka-python's batches", lambda: list(batches_of(at, out, 128 * 1024, 0)))
         keys = [each.rating.review_id.encode() for each in rated]
         tally.take("partitions", lambda: partitions_of(keys, 6))
         tally.take("offsets", lambda: next_offsets(records))

@@ -1,8 +1,9 @@
 """Many records into kafka-python's producer at once: what `KafkaProducer.send` does for each, done once a partition.
 
 Owns the wire form of a record (Kafka protocol guide, "Record Batch", magic 2) and the way into the client's buffer,
-which has no public door for more than one record. `send` costs 24 us a record and its answer another 5; this costs 2.
-The client's version is pinned, and `test_sent_together_is_what_send_writes` reads both from a broker, byte by byte.
+which has no public door for more than one record. The client's version is pinned, and
+tests/unit/test_worker_together.py holds the batches against what the client's own `append` makes of the same records,
+byte by byte.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from worker.sinks.partitions import partitions_of
 
 _MAGIC: Final = 2
 _NOT_COMPRESSED: Final = 0
-_NO_ATTRIBUTES_NO_DELAY: Final = b"\0\0"  # a record's attributes, and how much later than the batch's first it is
+_NO_ATTRIBUTES: Final = b"\0"
 
 
 class Sendable(Protocol):
-    """What is asked of a record to send; its time is now."""
+    """What is asked of a record to send."""
 
     @property
     def key(self) -> bytes | None:
-        """Decides the partition; records without one all go to one."""
+        """Decides the partition; records without one are spread."""
         ...
 
     @property
@@ -42,6 +43,11 @@ class Sendable(Protocol):
     @property
     def headers(self) -> list[tuple[str, bytes]]:
         """In the order in which they are written."""
+        ...
+
+    @property
+    def timestamp_ms(self) -> int | None:
+        """Milliseconds since 1970; None: now."""
         ...
 
 
@@ -57,15 +63,16 @@ def send_together(producer: KafkaProducer, topic: str, records: Sequence[Sendabl
     if not records:
         return []
     by_partition: dict[int, list[Sendable]] = defaultdict(list)
-    partitions = partitions_of([record.key or b"" for record in records], len(producer.partitions_for(topic)))
-    for record, partition in zip(records, partitions, strict=True):
-        by_partition[partition].append(record)
+    count = len(producer.partitions_for(topic))
+    partitions = partitions_of([record.key or b"" for record in records], count)
+    for number, (record, partition) in enumerate(zip(records, partitions, strict=True)):
+        by_partition[number % count if record.key is None else partition].append(record)
     now_ms = int(time.time() * 1000)
     sent = []
     for partition, ours in by_partition.items():
         at = TopicPartition(topic, partition)
-        batches = list(_batches(at, ours, producer.config["batch_size"], now_ms))
-        sent += [_future_of(batch, now_ms) for batch in batches]  # before the client's thread can be done with them
+        batches = list(batches_of(at, ours, producer.config["batch_size"], now_ms))
+        sent += [_future_of(batch) for batch in batches]  # before the client's thread can be done with them
         _hand_over(producer, at, batches)
     producer._sender.wakeup()
     return sent
@@ -88,37 +95,42 @@ def _hand_over(producer: KafkaProducer, at: TopicPartition, batches: Sequence[Pr
         buffer._appends_in_progress.decrement()
 
 
-def _batches(at: TopicPartition, records: Sequence[Sendable], most_bytes: int, now_ms: int) -> Iterator[ProducerBatch]:
+def batches_of(
+    at: TopicPartition, records: Sequence[Sendable], most_bytes: int, now_ms: int
+) -> Iterator[ProducerBatch]:
     """Cut a partition's records into batches of at most so many bytes, or of one record that is larger."""
     parts: list[bytes] = []
+    stamps: list[int] = []
     size, headers_of, headers = 0, None, b""
     overhead = MemoryRecordsBuilder(_MAGIC, _NOT_COMPRESSED, most_bytes).size_in_bytes()
     for record in records:
         if record.headers is not headers_of:  # most share one list
             headers_of, headers = record.headers, _written_headers(record.headers)
         rest = b"".join((*_sized(record.key), *_sized(record.value), headers))
-        written = _written(len(parts), rest)
+        stamp = now_ms if record.timestamp_ms is None else record.timestamp_ms
+        written = _written(stamp - stamps[0] if stamps else 0, len(parts), rest)
         if parts and overhead + size + len(written) > most_bytes:
-            yield _batch(at, parts, most_bytes, now_ms)
-            parts, size = [], 0
-            written = _written(0, rest)
+            yield _batch(at, parts, stamps, most_bytes)
+            parts, stamps, size = [], [], 0
+            written = _written(0, 0, rest)
         parts.append(written)
+        stamps.append(stamp)
         size += len(written)
-    yield _batch(at, parts, most_bytes, now_ms)
+    yield _batch(at, parts, stamps, most_bytes)
 
 
-def _written(offset: int, rest: bytes) -> bytes:
-    """Return the record that is so many behind its batch's first, its length in front."""
-    at = _varint(offset)
-    return b"".join((_varint(len(_NO_ATTRIBUTES_NO_DELAY) + len(at) + len(rest)), _NO_ATTRIBUTES_NO_DELAY, at, rest))
+def _written(later_ms: int, number: int, rest: bytes) -> bytes:
+    """Return a record by how much later and how many behind its batch's first it is, its length in front."""
+    body = b"".join((_NO_ATTRIBUTES, _varint(later_ms), _varint(number), rest))
+    return _varint(len(body)) + body
 
 
-def _batch(at: TopicPartition, parts: Sequence[bytes], most_bytes: int, now_ms: int) -> ProducerBatch:
+def _batch(at: TopicPartition, parts: Sequence[bytes], stamps: Sequence[int], most_bytes: int) -> ProducerBatch:
     """Return a batch in the state in which `append` for each record would have left it."""
     records = MemoryRecordsBuilder(_MAGIC, _NOT_COMPRESSED, most_bytes)
     builder = records._builder
     builder._buffer += b"".join(parts)
-    builder._first_timestamp = builder._max_timestamp = now_ms
+    builder._first_timestamp, builder._max_timestamp = stamps[0], max(stamps)
     builder._num_records = len(parts)
     builder._last_offset = len(parts) - 1
     records._next_offset = len(parts)
@@ -127,9 +139,9 @@ def _batch(at: TopicPartition, parts: Sequence[bytes], most_bytes: int, now_ms: 
     return batch
 
 
-def _future_of(batch: ProducerBatch, now_ms: int) -> FutureRecordMetadata:
+def _future_of(batch: ProducerBatch) -> FutureRecordMetadata:
     """Return the future of the batch's first record, as `ProducerBatch.try_append` makes it, without sizes."""
-    future = FutureRecordMetadata(batch.produce_future, 0, now_ms, None, -1, -1, -1)
+    future = FutureRecordMetadata(batch.produce_future, 0, batch.records._builder._first_timestamp, None, -1, -1, -1)
     batch._record_futures.append(future)
     return future
 
@@ -146,7 +158,7 @@ def _sized(field: bytes | None) -> tuple[bytes, bytes]:
 
 
 def _varint(number: int) -> bytes:
-    return _VARINTS[number] if number < len(_VARINTS) else _encoded(number)
+    return _VARINTS[number] if 0 <= number < len(_VARINTS) else _encoded(number)
 
 
 def _encoded(number: int) -> bytes:

@@ -5,6 +5,7 @@ Owns the form of what is published. `AtLeastOnce` publishes, waits for every ack
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -16,7 +17,7 @@ from schemas.rating import CONTENT_TYPE
 from worker.errors import ServiceError
 from worker.kafka_client import client_config, connecting, make_client, translated
 from worker.ports import nothing
-from worker.records import Deleted, Partition, Rated, Record, Rejected, Settled
+from worker.records import Deleted, Partition, Rated, Record, Settled
 from worker.settings import WorkerSettings
 from worker.sinks.together import send_together
 
@@ -101,22 +102,16 @@ class AtLeastOnce:
 
 
 def publish(producer: KafkaProducer, settled: Sequence[Settled], settings: WorkerSettings) -> list[Any]:
-    """Hand the outcomes to the producer, in order, and return its futures.
+    """Hand the outcomes to the producer, each topic's in order, and return a future for each of its batches.
 
     Raises:
         KafkaError: the producer took no more; what was handed over before may be sent.
     """
-    together: list[Outgoing] = []
-    others: list[Outgoing] = []
+    by_topic: dict[str, list[Outgoing]] = defaultdict(list)
     for each in settled:
         record = outgoing(each, settings)
-        # A dead letter keeps its review's time, and may have no key; there are few.
-        (others if isinstance(each, Rejected) else together).append(record)
-    sent = [
-        producer.send(record.topic, record.value, record.key, headers=record.headers, timestamp_ms=record.timestamp_ms)
-        for record in others
-    ]
-    return sent + send_together(producer, settings.output_topic, together)
+        by_topic[record.topic].append(record)
+    return [future for topic, records in by_topic.items() for future in send_together(producer, topic, records)]
 
 
 def flush(producer: KafkaProducer, timeout_s: float) -> None:
@@ -138,8 +133,10 @@ def close_failed(producer: KafkaProducer) -> None:
     try:
         producer.close(timeout=_CLOSE_S)
     except kafka_errors.KafkaError:
-        # close() gives up when it can not flush, and leaves its sender thread running: end it by hand.
+        # close() gives up when it can not flush, and leaves its sender thread running: end it by hand. Python would
+        # close it again when it is collected, and wait for another second.
         producer._sender.force_close()
+        producer._closed = True
 
 
 def outgoing(settled: Settled, settings: WorkerSettings) -> Outgoing:
