@@ -153,14 +153,15 @@ def _half_redis(act: Callable[[], None]) -> None:
 
 
 def _after_send(producer: Any, act: Callable[[], None]) -> None:
-    real = producer.send_offsets_to_transaction
+    name = "begin_offsets" if hasattr(producer, "begin_offsets") else "send_offsets_to_transaction"
+    real = getattr(producer, name)
 
     def send_offsets(self: Any, *args: Any) -> Any:
         self.flush(timeout=10)
         act()
         return real(self, *args)
 
-    producer.send_offsets_to_transaction = send_offsets
+    setattr(producer, name, send_offsets)
 
 
 def _during_end(producer: Any, act: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from kafka import KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
@@ -51,48 +51,56 @@ class Sendable(Protocol):
         ...
 
 
-def send_together(producer: KafkaProducer, topic: str, records: Sequence[Sendable]) -> list[FutureRecordMetadata]:
-    """Hand records to the producer, each partition's in order, and return a future for each of the client's batches.
+class WholesaleProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python has no types
+    """The client's producer, for records that come many at a time."""
 
-    The client sends them at once, on its own thread. A batch is stored or refused whole, so one future tells of all
-    its records.
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        # A batch that a topic refuses as too large is refused whole. The client would cut it and send the pieces, but
+        # neither does its `flush` wait for them, nor would our one future a batch tell of all.
+        self._sender._can_split = lambda *_: False
 
-    Raises:
-        KafkaError: the producer is closed or failed, or nobody knows the topic; nothing or some of it was handed over.
-    """
-    if not records:
-        return []
-    by_partition: dict[int, list[Sendable]] = defaultdict(list)
-    count = len(producer.partitions_for(topic))
-    partitions = partitions_of([record.key or b"" for record in records], count)
-    for number, (record, partition) in enumerate(zip(records, partitions, strict=True)):
-        by_partition[number % count if record.key is None else partition].append(record)
-    now_ms = int(time.time() * 1000)
-    sent = []
-    for partition, ours in by_partition.items():
-        at = TopicPartition(topic, partition)
-        batches = list(batches_of(at, ours, producer.config["batch_size"], now_ms))
-        sent += [_future_of(batch) for batch in batches]  # before the client's thread can be done with them
-        _hand_over(producer, at, batches)
-    producer._sender.wakeup()
-    return sent
+    def send_together(self, topic: str, records: Sequence[Sendable]) -> list[FutureRecordMetadata]:
+        """Take records, each partition's in order, and return a future for each of the client's batches.
 
+        They leave at once, on the client's own thread. A batch is stored or refused whole, so one future tells of all
+        its records.
 
-def _hand_over(producer: KafkaProducer, at: TopicPartition, batches: Sequence[ProducerBatch]) -> None:
-    """Put batches behind what the producer has for the partition, as `RecordAccumulator.append` does with a new one."""
-    buffer, transaction = producer._accumulator, producer._transaction_manager
-    if transaction.is_transactional():
-        transaction.maybe_add_partition_to_transaction(at)
-    buffer._appends_in_progress.increment()  # whoever closes by force waits for it
-    try:
-        with buffer._tp_lock(at):
-            if buffer._closed:
-                raise kafka_errors.IllegalStateError("the producer is closed")
-            buffer._batches[at].extend(batches)
-            for batch in batches:
-                buffer._incomplete.add(batch)
-    finally:
-        buffer._appends_in_progress.decrement()
+        Raises:
+            KafkaError: closed or failed, or nobody knows the topic; nothing or some of it was taken.
+        """
+        if not records:
+            return []
+        now_ms = int(time.time() * 1000)
+        count = len(self.partitions_for(topic))
+        partitions = partitions_of([record.key or b"" for record in records], count)
+        by_partition: dict[int, list[Sendable]] = defaultdict(list)
+        for number, (record, partition) in enumerate(zip(records, partitions, strict=True), start=now_ms):
+            by_partition[number % count if record.key is None else partition].append(record)
+        sent = []
+        for partition, ours in by_partition.items():
+            at = TopicPartition(topic, partition)
+            batches = list(batches_of(at, ours, self.config["batch_size"], now_ms))
+            sent += [_future_of(batch) for batch in batches]  # before the client's thread can be done with them
+            self._take(at, batches)
+        self._sender.wakeup()
+        return sent
+
+    def _take(self, at: TopicPartition, batches: Sequence[ProducerBatch]) -> None:
+        """Put batches behind what there is for the partition, as `RecordAccumulator.append` does with a new one."""
+        buffer, transaction = self._accumulator, self._transaction_manager
+        if transaction.is_transactional():
+            transaction.maybe_add_partition_to_transaction(at)
+        buffer._appends_in_progress.increment()  # whoever closes by force waits for it
+        try:
+            with buffer._tp_lock(at):
+                if buffer._closed:
+                    raise kafka_errors.IllegalStateError("the producer is closed")
+                buffer._batches[at].extend(batches)
+                for batch in batches:
+                    buffer._incomplete.add(batch)
+        finally:
+            buffer._appends_in_progress.decrement()
 
 
 def batches_of(

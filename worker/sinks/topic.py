@@ -6,7 +6,8 @@ Owns the form of what is published. `AtLeastOnce` publishes, waits for every ack
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol
 
 from kafka import KafkaProducer
@@ -19,10 +20,12 @@ from worker.kafka_client import client_config, connecting, make_client, translat
 from worker.ports import nothing
 from worker.records import Deleted, Partition, Rated, Record, Settled
 from worker.settings import WorkerSettings
-from worker.sinks.together import send_together
+from worker.sinks.together import WholesaleProducer
 
 _CLOSE_S: Final = 2.0
 _RATING_HEADERS: Final = [("content-type", CONTENT_TYPE)]  # shared by all records, so nobody may change it
+_BATCH_BYTES: Final = 128 * 1024  # far below the brokers' max.message.bytes of 1 MB
+_TOO_LARGE: Final = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 
 
@@ -53,7 +56,7 @@ class AtLeastOnce:
     def __init__(self, settings: WorkerSettings, consumer: Commits) -> None:
         self._settings = settings
         self._consumer = consumer
-        self._producer: KafkaProducer | None = None
+        self._producer: WholesaleProducer | None = None
         self._ready()
 
     def commit(
@@ -67,12 +70,9 @@ class AtLeastOnce:
         producer = self._ready()
         stored()
         try:
-            with translated("publish"):
+            with translated("publish"), explained(self._settings):
                 sent = publish(producer, settled, self._settings)
-                flush(producer, self._settings.request_timeout_s)
-                for future in sent:
-                    if future.exception is not None:
-                        raise future.exception
+                await_acknowledged(producer, sent, self._settings.request_timeout_s)
         except ServiceError:
             self._producer = None
             close_failed(producer)
@@ -94,14 +94,14 @@ class AtLeastOnce:
                 self._producer.close(timeout=timeout_s)
             self._producer = None
 
-    def _ready(self) -> KafkaProducer:
+    def _ready(self) -> WholesaleProducer:
         if self._producer is None:
             with translated(connecting(self._settings)):
-                self._producer = make_client(KafkaProducer, producer_config(self._settings))
+                self._producer = make_client(WholesaleProducer, producer_config(self._settings))
         return self._producer
 
 
-def publish(producer: KafkaProducer, settled: Sequence[Settled], settings: WorkerSettings) -> list[Any]:
+def publish(producer: WholesaleProducer, settled: Sequence[Settled], settings: WorkerSettings) -> list[Any]:
     """Hand the outcomes to the producer, each topic's in order, and return a future for each of its batches.
 
     Raises:
@@ -111,21 +111,31 @@ def publish(producer: KafkaProducer, settled: Sequence[Settled], settings: Worke
     for each in settled:
         record = outgoing(each, settings)
         by_topic[record.topic].append(record)
-    return [future for topic, records in by_topic.items() for future in send_together(producer, topic, records)]
+    return [future for topic, records in by_topic.items() for future in producer.send_together(topic, records)]
 
 
-def flush(producer: KafkaProducer, timeout_s: float) -> None:
-    """Wait until all that was handed over is acknowledged or refused; the futures tell which.
+def await_acknowledged(producer: WholesaleProducer, sent: Sequence[Any], timeout_s: float) -> None:
+    """Wait until the brokers have all that was handed over.
 
     Raises:
-        KafkaError: neither, in time; or a topic takes only smaller batches.
+        KafkaError: they refused some of it, or did not answer in time.
     """
+    producer.flush(timeout=timeout_s)
+    for future in sent:
+        if future.exception is not None:
+            raise future.exception
+
+
+@contextmanager
+def explained(settings: WorkerSettings) -> Iterator[None]:
+    """Say what to do about a refusal that the client only names."""
     try:
-        producer.flush(timeout=timeout_s)
-    except kafka_errors.UnknownError as error:
-        # The client cuts such a batch and sends the pieces, but can not wait for them, nor tell which were refused.
-        most = f"max.message.bytes below {producer.config['batch_size']}, the size of a batch"
-        raise kafka_errors.MessageSizeTooLargeError(f"a topic has {most}: raise it") from error
+        yield
+    except _TOO_LARGE as error:
+        raise kafka_errors.MessageSizeTooLargeError(
+            f"max.message.bytes of {settings.output_topic} or {settings.dead_letter_topic} is below a batch of "
+            f"{_BATCH_BYTES} bytes, or a record is larger: raise it"
+        ) from error
 
 
 def close_failed(producer: KafkaProducer) -> None:
@@ -187,7 +197,7 @@ def producer_config(settings: WorkerSettings) -> dict[str, Any]:
         "acks": "all",
         "enable_idempotence": True,
         "linger_ms": 0,  # batches come whole (`together.py`), so there is nothing to wait for
-        "batch_size": 128 * 1024,  # far below the brokers' max.message.bytes of 1 MB
+        "batch_size": _BATCH_BYTES,
         "retry_backoff_ms": 10,  # the default of 100 ms makes tails of 100 ms
         "max_block_ms": round(settings.request_timeout_s * 1000),
         "delivery_timeout_ms": round(settings.request_timeout_s * 1000) + 2000,

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Protocol
 
-from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
 from worker.errors import ServiceError
@@ -22,7 +22,8 @@ from worker.logs import Log
 from worker.ports import nothing
 from worker.records import Partition, Settled
 from worker.settings import WorkerSettings
-from worker.sinks.topic import close_failed, flush, producer_config, publish, require_topics
+from worker.sinks.together import WholesaleProducer
+from worker.sinks.topic import await_acknowledged, close_failed, explained, producer_config, publish, require_topics
 
 _ABORT_MS: Final = 1000
 
@@ -39,7 +40,7 @@ class Membership(Protocol):
         ...
 
 
-class BoundedProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python has no types
+class BoundedProducer(WholesaleProducer):
     """The client's producer, but no step of a transaction is waited for longer than `max_block_ms`.
 
     The client's own two steps take no time-out, and do wait for ever where the broker that coordinates the group
@@ -109,7 +110,7 @@ class ExactlyOnce:
         membership = self._consumer.membership()
         producer = self._ready()
         try:
-            with translated("transaction"):
+            with translated("transaction"), explained(self._settings):
                 producer.begin_transaction()
                 sent = publish(producer, settled, self._settings)
                 wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
@@ -120,12 +121,10 @@ class ExactlyOnce:
                     with suppress(kafka_errors.KafkaError):
                         producer.abort_transaction()
                     raise
-                flush(producer, self._settings.request_timeout_s)
                 await_offsets()
+                # Before the commit: the client commits without a batch that took too long.
+                await_acknowledged(producer, sent, self._settings.request_timeout_s)
                 producer.commit_transaction()
-                for future in sent:  # the commit has flushed; a refused record fails it, and says why here
-                    if future.exception is not None:
-                        raise future.exception
         except ServiceError as error:
             self._discard(error)
             raise
