@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.decision import Decision, Floats
-from schemas.encoding import PAD_ID, Encoder, Ids
+from schemas.encoding import PAD_ID, UNKNOWN_ID, Encoder, Ids
 
 # A group is one Invoke. Rows: past 64 the matrix products no longer gain (measured 32..64); cells bound the memory.
 GROUP_ROWS = 64
@@ -35,13 +35,23 @@ class Interpreter(Protocol):
 
 
 class Graph:
-    """A TFLite graph from ids `int32[B, T]` (0 pads) to logits `float32[B, K]`, any B and T. Not thread-safe."""
+    """A TFLite graph from ids `int32[B, T]` (0 pads) to logits `float32[B, K]`, any B and T. Not thread-safe.
+
+    An interpreter must never answer from the run in which its memory grows: with float16 weights ai-edge-litert 2.3.0
+    (XNNPACK, behind the time loop) then reads where the memory was, and the whole group is wrong now and then. So the
+    largest group runs once beforehand, and its answer is thrown away; so does any larger one that comes.
+
+    Raises:
+        RuntimeError: what the runtime raises when it cannot allocate the largest group.
+    """
 
     def __init__(self, interpreter: Interpreter) -> None:
         self._interpreter = interpreter
         self._input = int(interpreter.get_input_details()[0]["index"])
         self._output = int(interpreter.get_output_details()[0]["index"])
         self._shape = (0, 0)
+        self._rows = self._cells = 0  # memory is there for so many
+        self._grow(GROUP_ROWS, GROUP_CELLS)
 
     def logits(self, ids: Ids) -> Floats:
         """Run one group, `int32[B, T]` -> `float32[B, K]`; blocks, but the interpreter lets the GIL go.
@@ -49,6 +59,15 @@ class Graph:
         Raises:
             RuntimeError: what the runtime raises when it refuses the input or cannot allocate.
         """
+        if len(ids) > self._rows or ids.size > self._cells:
+            self._grow(max(len(ids), self._rows), max(ids.size, self._cells))
+        return self._run(ids)
+
+    def _grow(self, rows: int, cells: int) -> None:
+        self._run(np.full((rows, -(-cells // rows)), UNKNOWN_ID, dtype=np.int32))
+        self._rows, self._cells = rows, cells
+
+    def _run(self, ids: Ids) -> Floats:
         if ids.shape != self._shape:
             self._shape = (0, 0)  # should the resize fail half-way, the next call starts afresh
             self._interpreter.resize_tensor_input(self._input, ids.shape)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.decision import Decision, zero_one_costs
 from schemas.encoding import PAD_ID, Encoder, EncoderSettings
-from schemas.inference import Graph, Model, length_groups, pad
+from schemas.inference import GROUP_CELLS, GROUP_ROWS, Graph, Model, length_groups, pad
 
 TABLE = {f"w{number}": number + 2 for number in range(50)}
 LABELS = [1, 2, 3]
@@ -25,6 +25,7 @@ class Adder:
         self.shape: tuple[int, ...] = (1, 1)
         self.allocated = False
         self.resizes = 0
+        self.ran: list[tuple[int, ...]] = []
         self._ids = np.zeros((1, 1), dtype=np.int32)
 
     def get_input_details(self) -> list[dict[str, Any]]:
@@ -40,7 +41,7 @@ class Adder:
         self.resizes += 1
 
     def allocate_tensors(self) -> None:
-        if self.shape[0] * self.shape[1] > 10_000:
+        if self.shape[0] * self.shape[1] > 100_000:
             raise RuntimeError("out of memory")
         self.allocated = True
 
@@ -50,6 +51,7 @@ class Adder:
         self._ids = value
 
     def invoke(self) -> None:
+        self.ran.append(self.shape)
         if self._ids.max() > 60:
             self.allocated = False
             raise RuntimeError("an id past the table")
@@ -114,15 +116,26 @@ def test_nothing_scores_to_nothing() -> None:
     assert (scores.tokens, scores.unknown, scores.cells) == (0, 0, 0)
 
 
+def test_what_is_larger_than_anything_before_is_run_twice() -> None:
+    interpreter = Adder()
+    graph = Graph(interpreter)
+    assert interpreter.ran == [(GROUP_ROWS, GROUP_CELLS // GROUP_ROWS)]
+    for shape, runs in (((64, 512), 1), ((65, 3), 2), ((65, 3), 1), ((8, 5000), 2), ((65, 600), 1)):
+        interpreter.ran.clear()
+        graph.logits(np.full(shape, 5, dtype=np.int32))
+        assert len(interpreter.ran) == runs, shape
+        assert interpreter.ran[-1] == shape
+
+
 def test_same_shape_is_not_resized_and_a_failed_group_does_not_spoil_the_next() -> None:
     interpreter = Adder()
     graph = Graph(interpreter)
     good, bad = np.full((2, 3), 5, dtype=np.int32), np.full((4, 3), 99, dtype=np.int32)
     first = graph.logits(good)
     assert (graph.logits(good) == first).all()
-    assert interpreter.resizes == 1
+    assert interpreter.resizes == 2, "for the largest group beforehand, and for this one"
     with pytest.raises(RuntimeError, match="out of memory"):
-        graph.logits(np.full((200, 100), 5, dtype=np.int32))
+        graph.logits(np.full((200, 600), 5, dtype=np.int32))
     assert (graph.logits(good) == first).all(), "the runtime is still at the shape that failed"
     with pytest.raises(RuntimeError, match="past the table"):
         graph.logits(bad)
