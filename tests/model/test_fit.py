@@ -15,7 +15,7 @@ from trainer.settings import FitSettings, ModelSettings, TextSettings
 from trainer.vocabulary import learn
 
 SMALL = ModelSettings(units=8, embedding=8)
-QUICK = FitSettings(epochs=8, batch_rows=32, learning_rate=0.02)
+QUICK = FitSettings(epochs=12, batch_rows=32, learning_rate=0.02)
 
 
 class Watch:
