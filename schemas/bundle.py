@@ -65,7 +65,7 @@ class Bundle:
                 self.manifest.decision,
             )
             self._replay_golden(model)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, MemoryError) as error:
             raise BundleError(f"{self.version}/{MODEL_FILE}: the runtime refuses it: {error}") from error
         return model
 

@@ -39,7 +39,8 @@ class Graph:
 
     An interpreter must never answer from the run in which its memory grows: with float16 weights ai-edge-litert 2.3.0
     (XNNPACK, behind the time loop) then reads where the memory was, and the whole group is wrong now and then. So the
-    largest group runs once beforehand, and its answer is thrown away; so does any larger one that comes.
+    largest group runs once beforehand, and its answer is thrown away; so does any larger one that comes. That is the
+    graph's warm-up, too: no shape within it is slower the first time.
 
     Raises:
         RuntimeError: what the runtime raises when it cannot allocate the largest group.

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from schemas.bundle import Bundle, BundleError, InterpreterFactory
-from schemas.encoding import UNKNOWN_ID, Ids
-from schemas.inference import GROUP_ROWS, Scores
+from schemas.encoding import Ids
+from schemas.inference import Scores
 from schemas.rating import Rating, SourcePosition
 from worker.clock import Clock
 from worker.errors import ModelError
 from worker.metrics import Metrics
 from worker.parse import rejected
 from worker.records import Pending, Rated, Rejected
-
-_WARM_UP_TOKENS: Final = (1, 8, 32, 128)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +85,6 @@ class TfliteClassifier:
         """Say by metric that this bundle serves from now on."""
         info = {"cell": self.manifest.cell, "variant": self.manifest.variant, "runtime": self._runtime}
         self._metrics.serve_model(self._labels, self._version, info)
-
-    def warm_up(self) -> None:
-        """Run the graph at a few shapes, so that its first batch is not its slowest.
-
-        Raises:
-            ModelError: the runtime refuses one of them.
-        """
-        unknown = np.full(max(_WARM_UP_TOKENS), UNKNOWN_ID, dtype=np.int32)
-        try:
-            for tokens in _WARM_UP_TOKENS:
-                self._model.score_ids([unknown[:tokens]] * GROUP_ROWS)
-        except (RuntimeError, ValueError, MemoryError) as error:
-            raise ModelError(f"{self._version}: the runtime refuses a batch of unknown words: {error}") from error
 
     def refresh(self) -> None:
         """Nothing: it is one bundle for ever."""

@@ -72,9 +72,7 @@ def start_models(around: Surroundings) -> LiveClassifier:
     settings, metrics, clock, stop = around.settings, around.metrics, around.clock, around.stop
 
     def load(version: str) -> TfliteClassifier:
-        loaded = load_version(settings, version, metrics, clock)
-        loaded.warm_up()
-        return loaded
+        return load_version(settings, version, metrics, clock)
 
     reloader = Reloader(
         load(serving_version(settings)),

@@ -1,7 +1,7 @@
 """Watches the registry's channels from a thread, and makes ready what they name; the loop swaps between two batches.
 
 Owns what is in memory: the stable version, the one before (for an instant return), and the candidate. A version is
-fetched beside, its hashes and schema verified, its labels compared, its golden set replayed, and warmed up, all on this
+fetched beside, its hashes and schema verified, its labels compared, warmed up and its golden set replayed, all on this
 thread and on an interpreter of its own; only then is it offered. One that fails is refused with its reason, told once,
 and tried again when the channel moves or after a pause; the old one keeps serving. Never touches the loop: it offers a
 `Lineup`, which the loop takes when it likes.
@@ -59,7 +59,7 @@ class Registry:
 
     Attributes:
         channels: returns which version each channel names; raises `RegistryError`.
-        load: returns a version verified and warmed up; raises `ModelError`.
+        load: returns a version verified; raises `ModelError`.
     """
 
     channels: Callable[[], Mapping[str, str]]

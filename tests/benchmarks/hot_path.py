@@ -38,7 +38,7 @@ from worker.settings import WorkerSettings
 from worker.sinks.partitions import partitions_of
 from worker.sinks.redis import RedisStore
 from worker.sinks.together import batches_of
-from worker.sinks.topic import outgoing
+from worker.sinks.topic import outgoing, producer_config
 
 _PASSES: Final = 5
 _RATED_AT: Final = "2026-01-01T00:00:00.000Z"
@@ -172,8 +172,8 @@ class Steps:
             rated += [each for each in settled if isinstance(each, Rated)]
         tally.take("Redis call", lambda: self.store._call(rated))
         out = tally.take("outgoing records", lambda: [outgoing(each, self.settings) for each in rated])
-        at = TopicPartition(self.settings.output_topic, 0)
-        tally.take("kafka-python's batches", lambda: list(batches_of(at, out, 128 * 1024, 0)))
+        at, most_bytes = TopicPartition(self.settings.output_topic, 0), producer_config(self.settings)["batch_size"]
+        tally.take("kafka-python's batches", lambda: list(batches_of(at, out, most_bytes, 0)))
         keys = [each.rating.review_id.encode() for each in rated]
         tally.take("partitions", lambda: partitions_of(keys, 6))
         tally.take("offsets", lambda: next_offsets(records))

@@ -49,9 +49,7 @@ class Bench:
 
     def load(self, version: str) -> TfliteClassifier:
         self.loads.append(version)
-        loaded = load_version(self.settings, version, self.metrics, self.clock)
-        loaded.warm_up()
-        return loaded
+        return load_version(self.settings, version, self.metrics, self.clock)
 
     @property
     def offered(self) -> list[str | None]:
