@@ -1,4 +1,4 @@
-"""The eight defects of kafka-python 3.0.12 that the worker is built around: each shown on a real broker with the bare
+"""The nine defects of kafka-python 3.0.12 that the worker is built around: each shown on a real broker with the bare
 client, then what the worker does about it.
 
 A defect that no longer shows is good news: the client was upgraded, and the counter-measure named here may go. What
@@ -20,6 +20,7 @@ from typing import Any, Final
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
+from kafka.producer.future import FutureProduceResult, FutureRecordMetadata
 from prometheus_client import CollectorRegistry
 
 from deploy.kafka import LocalKafka
@@ -364,6 +365,27 @@ def test_defect_6_the_worker_waits_no_longer_than_its_time_out(world: World, ste
     assert world.committed(source._consumer) == 1
 
 
+class Unanswered:
+    """The result of a step that the brokers never answer."""
+
+    def wait(self, timeout_ms: int | None = None) -> bool:
+        assert timeout_ms is not None, "waits for ever"
+        return False
+
+
+@pytest.mark.parametrize(
+    ("step", "said"), [("send_offsets_to_transaction", "send the offsets"), ("begin_commit", "commit")]
+)
+def test_defect_6_each_step_is_given_up_after_its_time_out(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str, said: str
+) -> None:
+    delivery = world.delivery(world.source(), "one", request_timeout_s=2)
+    producer: Any = delivery._producer
+    monkeypatch.setattr(producer._transaction_manager, step, lambda *_: Unanswered())
+    with pytest.raises(TransientError, match=f"{said}: no answer in 2 s"):
+        delivery.commit([make_rated()], {Partition(*world.at): 1})
+
+
 def test_defect_6_the_page_says_that_the_loop_stands_still() -> None:
     clock = ManualClock()
     health = Health(clock, stall_s=120, parts=())
@@ -452,3 +474,24 @@ def _topic_of_small_batches(world: World) -> str:
     name = f"{world.name}.small"
     world.broker.create_topics({name: 1}, {"max.message.bytes": "20000"})
     return name
+
+
+# 9. A batch that was given up after its time-out does not fail the transaction: it is committed without the batch.
+
+
+def test_defect_9_the_worker_commits_nothing_once_a_batch_was_given_up(world: World) -> None:
+    source = world.source()
+    delivery = world.delivery(source, "one")
+    producer: Any = delivery._producer
+    real = producer.send_together
+
+    def give_one_up(*given: Any) -> list[Any]:
+        lost = FutureRecordMetadata(FutureProduceResult(TopicPartition(world.out, 0)), 0, 0, None, -1, -1, -1)
+        lost.failure(kafka_errors.KafkaTimeoutError("expired"))
+        return [*real(*given), lost]
+
+    producer.send_together = give_one_up
+    with pytest.raises(TransientError, match="expired"):
+        delivery.commit([make_rated()], {Partition(*world.at): 1})
+    delivery.ping()  # its new producer ends what the one before left open
+    assert not world.committed(source._consumer)
