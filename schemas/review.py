@@ -1,6 +1,6 @@
 """The input contract: one record of the topic `reviews` becomes a Review, or a reason why not.
 
-Owns which bytes are a review. Never knows Kafka; `worker.parse` hands it a record's value.
+Owns which bytes are a review. Never knows Kafka; `worker.stream.parse` hands it a record's value.
 """
 
 from __future__ import annotations

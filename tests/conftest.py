@@ -20,7 +20,7 @@ from deploy.process import ServiceUnavailable
 from deploy.redis import LocalRedis
 from tests import KAFKA_WARNING
 from tests.doubles import ManualClock, MemoryLog
-from worker.metrics import Metrics
+from worker.ops.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
 TOY_REGISTRY = Path(__file__).parent / "fixtures" / "toy_bundle"

@@ -18,14 +18,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from schemas.rating import Rating, SourcePosition
-from worker.attempts import Attempt
 from worker.clock import Clock
 from worker.errors import ServiceError, TransientError
-from worker.parse import rejected
-from worker.ports import nothing
+from worker.kafka.outgoing import Outgoing, outgoing
 from worker.records import Deleted, Partition, Pending, Rated, Record, Rejected, Settled, partition_of
 from worker.settings import WorkerSettings
-from worker.sinks.topic import Outgoing, outgoing
+from worker.stream.parse import rejected
+from worker.stream.poison import Attempt
+from worker.stream.ports import nothing
 
 WALL_S = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 TIMESTAMP_MS = int(WALL_S) * 1000

@@ -18,11 +18,9 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, CliSubCommand, SettingsConfigDict, get_subcommand
 
 from schemas.bundle import BundleError
-from trainer import registry_commands
-from trainer.collect_settings import CollectSettings
-from trainer.errors import DataError, Exit, TrainerError
-from trainer.location import open_registry
-from trainer.registry_settings import (
+from trainer.collect.settings import CollectSettings
+from trainer.commands import registry as registry_commands
+from trainer.commands.registry_settings import (
     HistorySettings,
     ListSettings,
     PromoteSettings,
@@ -32,7 +30,9 @@ from trainer.registry_settings import (
     ShowSettings,
     VerifySettings,
 )
-from trainer.rows import require_files
+from trainer.data.rows import require_files
+from trainer.errors import DataError, Exit, TrainerError
+from trainer.registry.open import open_registry
 from trainer.settings import (
     EvaluateSettings,
     SampleSettings,
@@ -146,13 +146,13 @@ def _complain(line: str) -> None:
 
 
 def _train(settings: TrainSettings) -> int:
-    from trainer.vocabulary import linguistics
+    from trainer.text.vocabulary import linguistics
 
     linguistics(settings)  # a missing word list or file is found before TensorFlow has loaded
     require_files([*settings.data, *settings.test_data])
     quiet_libraries()
     from trainer.console import Screen
-    from trainer.finish import finish
+    from trainer.publish.result import finish
     from trainer.train import train
 
     screen = Screen()
@@ -163,9 +163,9 @@ def _train(settings: TrainSettings) -> int:
 def _evaluate(settings: EvaluateSettings) -> int:
     quiet_libraries()
     from trainer.console import Screen, classes_table, figures_table
-    from trainer.evaluate import evaluate
-    from trainer.judge import as_json, labelled
-    from trainer.runtime import open_interpreter
+    from trainer.data.held_out import as_json, labelled
+    from trainer.evaluation.metrics import evaluate
+    from trainer.export.runtime import open_interpreter
 
     registry = open_registry(settings.registry)
     bundle = registry.bundle(registry.resolve(settings.version))
@@ -187,7 +187,7 @@ def _evaluate(settings: EvaluateSettings) -> int:
 
 
 def _collect(settings: CollectSettings) -> int:
-    from trainer.collect import collect, show
+    from trainer.collect.command import collect, show
     from trainer.console import Screen
 
     screen = Screen()
@@ -197,7 +197,7 @@ def _collect(settings: CollectSettings) -> int:
 
 
 def _sample(settings: SampleSettings) -> int:
-    from trainer.sample import write_sample
+    from trainer.data.sample import write_sample
 
     counts = write_sample(settings.out, cache_folder())
     rows = ", ".join(f"{count} {app_id}" for app_id, count in counts.items())

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from trainer.evaluate import Evaluation
-from trainer.gate import Verdict
+from trainer.evaluation.gate import Verdict
+from trainer.evaluation.metrics import Evaluation
 
 if TYPE_CHECKING:  # `fit` brings TensorFlow, which `evaluate` and `list` do without
-    from trainer.fit import Epoch
+    from trainer.network.fit import Epoch
 
 FIGURES = ("accuracy", "macro_f1", "mae", "qwk", "within_one", "ece", "nll")
 LOWER_IS_BETTER = frozenset({"mae", "ece", "nll"})

@@ -21,19 +21,14 @@ from schemas.bundle import Bundle
 from schemas.decision import Decision, zero_one_costs
 from schemas.encoding import Encoder
 from schemas.inference import Graph, Model
-from trainer.bundle import Run, Tried, make
-from trainer.calibrate import choose_costs, fit_mix, fit_temperature
 from trainer.console import Screen, plain_table
-from trainer.convert import convert
-from trainer.dataset import Dataset, Part, class_shares, load, unlabelled
+from trainer.data.dataset import Dataset, Part, class_shares, load, unlabelled
 from trainer.errors import DataError
-from trainer.evaluate import evaluate
-from trainer.fit import Examples, Predictor, fit, predictor, seed_everything
-from trainer.floors import floors
-from trainer.golden import GOLDEN_TEXTS
-from trainer.location import open_registry
-from trainer.model import Weights, build, join, weights_of
-from trainer.parity import (
+from trainer.evaluation.baselines import floors
+from trainer.evaluation.metrics import evaluate
+from trainer.export.convert import convert
+from trainer.export.golden import GOLDEN_TEXTS
+from trainer.export.parity import (
     Parity,
     changed_ratings,
     compare,
@@ -42,14 +37,11 @@ from trainer.parity import (
     require,
     smallest_faithful,
 )
-from trainer.publication import NO_CHANNEL, ask_gate, contender_of, published_of
-from trainer.registry import Registry, check_channel
-from trainer.report import render
-from trainer.runtime import open_interpreter
-from trainer.settings import TrainSettings, Variant
-from trainer.vectors import start_of_embedding
-from trainer.vocabulary import Vocabulary, learn
-from trainer.warm import (
+from trainer.export.runtime import open_interpreter
+from trainer.network.calibrate import choose_costs, fit_mix, fit_temperature
+from trainer.network.fit import Examples, Predictor, fit, predictor, seed_everything
+from trainer.network.model import Weights, build, join, weights_of
+from trainer.network.warm_start import (
     Start,
     adopted,
     grown,
@@ -60,7 +52,15 @@ from trainer.warm import (
     warm_embedding,
     weights_bytes,
 )
-from trainer.wide import Wide, fit_wide
+from trainer.network.wide import Wide, fit_wide
+from trainer.publish.bundle import Run, Tried, make
+from trainer.publish.channel import NO_CHANNEL, ask_gate, contender_of, published_of
+from trainer.publish.report import render
+from trainer.registry.open import open_registry
+from trainer.registry.registry import Registry, check_channel
+from trainer.settings import TrainSettings, Variant
+from trainer.text.vocabulary import Vocabulary, learn
+from trainer.text.word_vectors import start_of_embedding
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]

@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from worker import __version__, dlq, replay
+from worker import __version__
+from worker.dead_letters import command as dlq
 from worker.errors import ExitCode, WorkerError, exit_code_of
+from worker.replay import command as replay
 from worker.settings import WorkerSettings, read_settings
 
 _EPILOG = """\
@@ -66,11 +68,11 @@ def main(argv: list[str] | None = None) -> int:
 def _dispatch(known: argparse.Namespace, settings: WorkerSettings, flags: list[str]) -> ExitCode:
     # Imported where they are used: `predict` needs no Kafka, and `--help` needs nothing.
     if known.command == "predict":
-        from worker.predict import PredictFiles, predict
+        from worker.commands.predict import PredictFiles, predict
 
         return predict(settings, PredictFiles(known.input, known.output, known.text_column))
     if known.command == "check":
-        from worker.check import check
+        from worker.commands.check import check
 
         return check(settings)
     if known.command == "dlq":
@@ -78,13 +80,13 @@ def _dispatch(known: argparse.Namespace, settings: WorkerSettings, flags: list[s
     if known.command == "replay":
         return replay.run(settings, known)
     if settings.processes > 1:
-        from worker.supervisor import Supervisor
+        from worker.run.supervisor import Supervisor
 
         return Supervisor(settings, flags).run()
-    from worker.app import run_worker
+    from worker.run.app import run_worker
 
     if settings.status_file is not None:
-        from worker.supervisor import follow_parent
+        from worker.run.supervisor import follow_parent
 
         follow_parent()
     return run_worker(settings)

@@ -25,7 +25,7 @@ from schemas.bundle import STABLE
 from schemas.review import DEFAULT_MAX_TEXT_CHARS, InputFormat
 from worker.errors import SettingsError
 from worker.kafka_settings import KafkaSettings, Topic
-from worker.runtime import Runtime
+from worker.model.runtime import Runtime
 
 PREFIX = "WORKER_"
 

@@ -9,20 +9,20 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from worker.bundles import fetch_bundle, read_channels, resolve_version
-from worker.classifier import TfliteClassifier
 from worker.clock import Clock
-from worker.drift import Drift
-from worker.feedback import Feedback
-from worker.health import Health
-from worker.live import LiveClassifier
-from worker.logs import Log
-from worker.metrics import Metrics
-from worker.reload import Registry, Reloader, Watched
-from worker.runtime import load_runtime
+from worker.kafka.python.shadow_topic import FeedbackTopic, RatingsInRedis, ShadowTopic
+from worker.model.classifier import TfliteClassifier
+from worker.model.drift import Drift
+from worker.model.feedback import Feedback
+from worker.model.registry import fetch_bundle, read_channels, resolve_version
+from worker.model.reload import Registry, Reloader, Watched
+from worker.model.runtime import load_runtime
+from worker.model.serving import LiveClassifier
+from worker.model.shadow import Limits, Shadow
+from worker.ops.health import Health
+from worker.ops.logs import Log
+from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
-from worker.shadow import Limits, Shadow
-from worker.sinks.beside import FeedbackTopic, RatingsInRedis, ShadowTopic
 
 
 @dataclass(frozen=True, slots=True)

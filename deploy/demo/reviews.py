@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trainer.dataset import load
+from trainer.data.dataset import load
 from trainer.settings import DataSettings
 
 SEED: Final = 0

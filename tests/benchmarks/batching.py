@@ -18,9 +18,9 @@ import numpy.typing as npt
 from rich.console import Console
 
 from tests.benchmarks.report import rich_table
-from worker.batcher import Batcher, Limits
-from worker.cost import Cost
 from worker.records import Batch, Record
+from worker.stream.batch_cost import Cost
+from worker.stream.batcher import Batcher, Limits
 
 _TOKENS: Final = 22  # of a review, as of the benchmark's
 _VALUE_BYTES: Final = 200

@@ -24,21 +24,21 @@ from schemas.inference import length_groups
 from tests.benchmarks.corpus import ROOT, CorpusError, read_corpus
 from tests.benchmarks.machine import this_machine
 from tests.doubles import make_record
-from worker.batcher import Batcher, Limits
-from worker.bundles import fetch_bundle, resolve_version
-from worker.classifier import TfliteClassifier
 from worker.clock import SystemClock
 from worker.errors import ModelError
-from worker.metrics import Metrics
-from worker.parse import Parser
-from worker.parts import parts
+from worker.kafka.outgoing import outgoing, producer_config
+from worker.kafka.python.partitioner import partitions_of
+from worker.kafka.python.record_batch import batches_of
+from worker.model.classifier import TfliteClassifier
+from worker.model.registry import fetch_bundle, resolve_version
+from worker.model.runtime import load_runtime
+from worker.ops.metrics import Metrics
 from worker.records import Pending, Rated, Record, next_offsets
-from worker.runtime import load_runtime
+from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
-from worker.sinks.partitions import partitions_of
-from worker.sinks.redis import RedisStore
-from worker.sinks.together import batches_of
-from worker.sinks.topic import outgoing, producer_config
+from worker.stream.batcher import Batcher, Limits
+from worker.stream.chunks import parts
+from worker.stream.parse import Parser
 
 _PASSES: Final = 5
 _RATED_AT: Final = "2026-01-01T00:00:00.000Z"
@@ -77,7 +77,7 @@ def main() -> int:
     ]
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)  # as worker/app.py
+    gc.set_threshold(20_000, 20, 20)  # as worker/run/app.py
     passes = [steps.once(records) for _ in range(_PASSES)]
     best = {step: min(each[step] for each in passes) / len(records) * 1e6 for step in passes[0]}
     sys.stdout.write(

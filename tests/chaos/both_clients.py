@@ -10,11 +10,11 @@ from typing import Any
 import confluent_kafka
 import kafka
 
-import worker.confluent.delivery
-from worker.confluent.group import require_member
-from worker.confluent.source import ConfluentSource
+import worker.kafka.confluent.producer
 from worker.errors import TransientError
-from worker.source import KafkaSource
+from worker.kafka.confluent.assignment import require_member
+from worker.kafka.confluent.source import ConfluentSource
+from worker.kafka.python.source import KafkaSource
 
 
 class OpenProducer(confluent_kafka.Producer):
@@ -29,7 +29,7 @@ class OpenProducer(confluent_kafka.Producer):
         return super().commit_transaction(*args)
 
 
-worker.confluent.delivery.Producer = OpenProducer  # type: ignore[attr-defined]
+worker.kafka.confluent.producer.Producer = OpenProducer  # type: ignore[attr-defined]
 
 
 class LostAnswer(kafka.errors.KafkaConnectionError, confluent_kafka.KafkaException):  # type: ignore[misc]

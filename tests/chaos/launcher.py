@@ -40,17 +40,17 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import worker.__main__ as command
-import worker.app
-import worker.pipeline
-import worker.supervisor
+import worker.run.app
+import worker.run.supervisor
+import worker.stream.pipeline
 from tests.chaos import planted
 from tests.chaos.both_clients import OpenProducer, is_evicted, lost_answer
-from worker.classifier import TfliteClassifier
-from worker.confluent.delivery import ConfluentExactlyOnce
-from worker.confluent.source import ConfluentSource
-from worker.sinks.redis import RedisStore
-from worker.sinks.transaction import BoundedProducer, ExactlyOnce
-from worker.source import KafkaSource
+from worker.kafka.confluent.producer import ConfluentExactlyOnce
+from worker.kafka.confluent.source import ConfluentSource
+from worker.kafka.python.producer import BoundedProducer, ExactlyOnce
+from worker.kafka.python.source import KafkaSource
+from worker.model.classifier import TfliteClassifier
+from worker.redis.store import RedisStore
 
 KILLER = "segfault"  # a review with this word kills the process that rates it
 _NOTICE_S: Final = 8.0  # longest wait of a continued process for the group's verdict
@@ -203,7 +203,7 @@ def _each(
 _DELIVERIES: Final = (ExactlyOnce, ConfluentExactlyOnce)
 _PRODUCERS: Final = (BoundedProducer, OpenProducer)
 POINTS: Final[dict[str, Callable[[Callable[[], None]], None]]] = {
-    "noted": _before("_parse", worker.pipeline.Pipeline),
+    "noted": _before("_parse", worker.stream.pipeline.Pipeline),
     "before_commit": _before("commit", *_DELIVERIES),
     "before_redis": _before("write", RedisStore),
     "half_redis": _half_redis,
@@ -266,7 +266,7 @@ def _children_start_here(own: Sequence[str]) -> None:
         return real([program, *me, *rest], **options)
 
     shim = SimpleNamespace(Popen=start, TimeoutExpired=subprocess.TimeoutExpired)
-    worker.supervisor.subprocess = shim  # type: ignore[attr-defined,assignment]
+    worker.run.supervisor.subprocess = shim  # type: ignore[attr-defined,assignment]
 
 
 if __name__ == "__main__":

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from kafka import TopicPartition
 
-import worker.sinks.redis as redis_sink
-from worker.confluent.delivery import ConfluentExactlyOnce
-from worker.confluent.source import ConfluentSource
-from worker.pipeline import Pipeline
-from worker.ports import nothing
+import worker.redis.store as redis_sink
+from worker.kafka.confluent.producer import ConfluentExactlyOnce
+from worker.kafka.confluent.source import ConfluentSource
+from worker.kafka.python.producer import ExactlyOnce
+from worker.kafka.python.source import KafkaSource
 from worker.records import Partition, Record, next_offsets
-from worker.sinks.transaction import ExactlyOnce
-from worker.source import KafkaSource
+from worker.stream.pipeline import Pipeline
+from worker.stream.ports import nothing
 
 
 def commit_before_sink() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tests.doubles import ManualClock as Clock
 from tests.doubles import MemoryStore, make_rated, make_record
-from worker.attempts import Attempts
-from worker.breaker import Breaker
-from worker.parse import rejected
 from worker.records import Partition, Record
+from worker.stream.breaker import Breaker
+from worker.stream.parse import rejected
+from worker.stream.poison import Attempts
 
 LIMIT = 2
 

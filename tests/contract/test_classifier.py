@@ -11,12 +11,12 @@ from schemas.bundle import read_bundle
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
 from tests.doubles import REFUSED, ManualClock, StubClassifier, make_record
 from tests.fixtures.broken import without_numbers
-from worker.classifier import TfliteClassifier
-from worker.metrics import Metrics
-from worker.parse import Parser
-from worker.ports import Classifier
+from worker.model.classifier import TfliteClassifier
+from worker.model.runtime import load_runtime
+from worker.ops.metrics import Metrics
 from worker.records import Pending, Rated, Rejected
-from worker.runtime import load_runtime
+from worker.stream.parse import Parser
+from worker.stream.ports import Classifier
 
 RATED_AT = "2026-01-01T00:00:00.000Z"
 

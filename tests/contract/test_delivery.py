@@ -19,9 +19,9 @@ from schemas.rating import Rating
 from tests.contract.worlds import KafkaStreamWorld, StreamWorld
 from tests.doubles import make_rated, make_record
 from worker.errors import TransientError
-from worker.parse import rejected
-from worker.ports import Delivery, Source
 from worker.records import Deleted, Record, Settled, next_offsets
+from worker.stream.parse import rejected
+from worker.stream.ports import Delivery, Source
 
 
 def joined(world: StreamWorld, count: int = 6, **settings: Any) -> tuple[Source, Delivery, list[Record]]:

@@ -20,10 +20,10 @@ from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION, missing
 from tests.fixtures.s3 import BUCKET, LocalS3
 from trainer.__main__ import main
 from trainer.errors import RegistryError
-from trainer.history import Why, change_file, channels_bytes, make_change
-from trainer.location import open_registry
-from trainer.registry import Registry, weights_file
-from worker.bundles import fetch_bundle, resolve_version
+from trainer.registry.history import Why, change_file, channels_bytes, make_change
+from trainer.registry.open import open_registry
+from trainer.registry.registry import Registry, weights_file
+from worker.model.registry import fetch_bundle, resolve_version
 
 OLD = "20260101T000000Z-00000000"
 NEW = "20260102T000000Z-11111111"
@@ -114,7 +114,7 @@ def test_interrupted_publish_leaves_nothing(registry: Registry, location: str) -
 KILLED = """
 import os, signal, sys
 from tests.contract.test_registry_stores import FILES, NEW
-from trainer.location import open_registry
+from trainer.registry.open import open_registry
 
 class Dying(dict):
     def __getitem__(self, name):
@@ -139,7 +139,7 @@ def test_killed_publish_is_no_version_and_is_pruned_once_it_is_old(
     with pytest.raises(RegistryError, match="is not in the registry"):
         registry.point("stable", NEW, WHY)
     assert [name for name in registry.prunable(5) if "weights" not in name] == [], "it may still be under way"
-    monkeypatch.setattr("trainer.registry.LEFTOVER_S", -60.0)
+    monkeypatch.setattr("trainer.registry.registry.LEFTOVER_S", -60.0)
     left = registry.prunable(5)
     assert len(left) == 2
     assert weights_file(NEW) in left
@@ -153,7 +153,7 @@ def test_killed_publish_is_no_version_and_is_pruned_once_it_is_old(
 MOVE = """
 import sys
 from tests.contract.test_registry_stores import WHY
-from trainer.location import open_registry
+from trainer.registry.open import open_registry
 registry = open_registry(sys.argv[1])
 registry.channels()
 print("ready", flush=True); sys.stdin.readline()
@@ -201,7 +201,7 @@ DECIDE = """
 import sys
 from tests.contract.test_registry_stores import OLD, WHY
 from trainer.errors import ConflictError
-from trainer.location import open_registry
+from trainer.registry.open import open_registry
 registry = open_registry(sys.argv[1])
 registry.channels()
 print("ready", flush=True); sys.stdin.readline()

@@ -18,12 +18,12 @@ from deploy.process import wait_until
 from tests.contract.test_source import produce
 from tests.contract.worlds import PATIENCE_S, KafkaStreamWorld, as_set
 from tests.doubles import ManualClock, make_rated, make_record
-from worker.clients import GroupSource, make_source
 from worker.clock import Clock, SystemClock
-from worker.confluent.group import require_member
-from worker.confluent.source import ConfluentSource
 from worker.errors import ExitCode, FencedError, TransientError
-from worker.metrics import Metrics
+from worker.kafka.clients import GroupSource, make_source
+from worker.kafka.confluent.assignment import require_member
+from worker.kafka.confluent.source import ConfluentSource
+from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
 
 

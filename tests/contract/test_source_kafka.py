@@ -19,8 +19,8 @@ from deploy.process import wait_until
 from tests.contract.test_source import produce
 from tests.contract.worlds import PATIENCE_S, KafkaStreamWorld, as_set
 from tests.doubles import make_record
+from worker.kafka.python.source import KafkaSource
 from worker.records import Record
-from worker.source import KafkaSource
 
 
 @pytest.fixture

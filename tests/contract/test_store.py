@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from deploy.redis import LocalRedis
 from tests.contract.worlds import MemoryStoreWorld, RedisStoreWorld, StoreWorld
 from tests.doubles import make_rated, make_record
-from worker.attempts import Attempt
-from worker.parse import rejected
 from worker.records import Deleted, Partition, Settled
+from worker.stream.parse import rejected
+from worker.stream.poison import Attempt
 
 
 @dataclass(frozen=True)

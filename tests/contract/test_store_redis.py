@@ -16,13 +16,13 @@ from tests.conftest import missing
 from tests.contract.worlds import RedisStoreWorld
 from tests.doubles import make_rated, make_record
 from tests.fixtures.clustered import clustered_redis
-from worker.attempts import Attempt
 from worker.clock import SystemClock
 from worker.errors import PermanentError, TransientError
-from worker.metrics import Metrics
+from worker.ops.metrics import Metrics
 from worker.records import Deleted, Partition, Settled
+from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
-from worker.sinks.redis import RedisStore
+from worker.stream.poison import Attempt
 
 
 def ratings(count: int) -> list[Settled]:

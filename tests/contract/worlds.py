@@ -32,16 +32,16 @@ from tests.doubles import (
     MemorySource,
     MemoryStore,
 )
-from worker.attempts import Ledger
-from worker.clients import GroupSource, make_delivery, make_source
 from worker.clock import SystemClock
-from worker.confluent.source import ConfluentSource
-from worker.metrics import WRITE_RESULTS, Metrics
-from worker.ports import Delivery, Source, Store
+from worker.kafka.clients import GroupSource, make_delivery, make_source
+from worker.kafka.confluent.source import ConfluentSource
+from worker.kafka.python.source import KafkaSource
+from worker.ops.metrics import WRITE_RESULTS, Metrics
 from worker.records import Partition, Record
+from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
-from worker.sinks.redis import RedisStore
-from worker.source import KafkaSource
+from worker.stream.poison import Ledger
+from worker.stream.ports import Delivery, Source, Store
 
 PATIENCE_S: Final = 20.0
 

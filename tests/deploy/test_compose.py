@@ -66,7 +66,7 @@ def test_compose_worker_variables_are_valid(clean_environment: pytest.MonkeyPatc
 def test_compose_gives_a_worker_longer_to_stop_than_it_takes(clean_environment: pytest.MonkeyPatch) -> None:
     for name, value in worker_variables(SERVICES["worker"]).items():
         clean_environment.setenv(name, value)
-    supervisor_s = 5.0  # what worker.supervisor adds for its children
+    supervisor_s = 5.0  # what worker.run.supervisor adds for its children
     assert seconds(SERVICES["worker"]["stop_grace_period"]) > read_settings(None).drain_deadline_s + supervisor_s
 
 

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from deploy.process import free_port
 from tests.deploy.assets import DOCKERFILE, ROOT, compose
-from worker.pages import serve_pages
+from worker.ops.http_server import serve_pages
 
 HEALTHCHECK = ROOT / "deploy/docker/healthcheck.py"
 TRAINER = ROOT / "deploy/docker/trainer.sh"

@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from tests.conftest import missing
 from tests.deploy.assets import KUBERNETES, ROOT, WORKER_JOB, compose
 from tests.deploy.test_compose import known_variables
-from worker.pages import serve_pages
+from worker.ops.http_server import serve_pages
 from worker.settings import WorkerSettings, read_settings
 
 OVERLAYS = ("base", "overlays/example")

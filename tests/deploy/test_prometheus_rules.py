@@ -31,7 +31,7 @@ from tests.deploy.assets import (
     rules,
     selectors,
 )
-from worker.metrics import Metrics
+from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
 
 ALERTS = [rule for rule in rules() if "alert" in rule]

@@ -9,7 +9,7 @@ from pydantic_settings import CliSettingsSource, get_subcommand
 from tests.deploy.assets import README
 from tests.deploy.test_kubernetes import rendered, variables
 from trainer.__main__ import Commands
-from trainer.collect_settings import CollectSettings
+from trainer.collect.settings import CollectSettings
 from trainer.errors import Exit
 from trainer.settings import TrainSettings
 

@@ -28,14 +28,14 @@ from deploy.process import wait_until
 from tests.doubles import ManualClock, MemoryLog, make_rated
 from worker.clock import Clock, SystemClock
 from worker.errors import ExitCode, FencedError, TransientError
-from worker.health import QUIET_S, Health
-from worker.kafka_client import translate
-from worker.metrics import Metrics
+from worker.kafka.outgoing import close_failed
+from worker.kafka.python.client import translate
+from worker.kafka.python.producer import ExactlyOnce
+from worker.kafka.python.source import KafkaSource
+from worker.ops.health import QUIET_S, Health
+from worker.ops.metrics import Metrics
 from worker.records import Partition
 from worker.settings import WorkerSettings
-from worker.sinks.topic import close_failed
-from worker.sinks.transaction import ExactlyOnce
-from worker.source import KafkaSource
 
 PATIENCE_S: Final = 30.0
 ROOT: Final = Path(__file__).parents[2]

@@ -20,10 +20,10 @@ from deploy.kafka import LocalKafka
 from deploy.process import LOOPBACK, ServiceUnavailable, free_port
 from tests.conftest import missing
 from tests.doubles import MemoryLog
-from worker.clients import make_delivery, make_source
 from worker.clock import SystemClock
 from worker.errors import PermanentError, TransientError
-from worker.metrics import Metrics
+from worker.kafka.clients import make_delivery, make_source
+from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
 
 PASSWORD: Final = "sésame"

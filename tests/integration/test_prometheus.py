@@ -1,8 +1,8 @@
 """A real Prometheus scrapes a worker's page: every query of dashboard and rules finds what it asks for.
 
-The page is the worker's own (`worker.pages`, `worker.metrics`), fed here; the end-to-end test does the same with a
-worker that works. A metric that is renamed, or a label value that is not, turns a query empty, which nobody sees on a
-wall until the day it matters.
+The page is the worker's own (`worker.ops.http_server`, `worker.ops.metrics`), fed here; the end-to-end test does the
+same with a worker that works. A renamed metric or a changed label value makes a query return nothing, which nobody
+notices on a dashboard until the day it matters.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from schemas.dead_letter import REJECT_REASONS
 from tests.conftest import missing
 from tests.deploy.assets import Query, alerts, dashboard_queries, drawn_events, recorded, selectors
 from tests.integration.prometheus import LocalPrometheus, QueryError, wait_for_data
-from worker.cost import Cost
-from worker.metrics import (
+from worker.ops.http_server import serve_pages
+from worker.ops.metrics import (
     CHECKPOINT_RESULTS,
     ERROR_KINDS,
     PHASES,
@@ -28,7 +28,7 @@ from worker.metrics import (
     WRITE_RESULTS,
     Metrics,
 )
-from worker.model_metrics import (
+from worker.ops.model_metrics import (
     DRIFT_FEATURES,
     FEEDBACK_OUTCOMES,
     RELOAD_OUTCOMES,
@@ -36,8 +36,8 @@ from worker.model_metrics import (
     ROLES,
     SHADOW_ERRORS,
 )
-from worker.pages import serve_pages
 from worker.records import OUTCOMES, RELEASE_REASONS
+from worker.stream.batch_cost import Cost
 
 VERSION = "20260101T000000Z-0a1b2c3d"
 CANDIDATE = "20260201T000000Z-4e5f6a7b"

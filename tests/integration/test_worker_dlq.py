@@ -24,13 +24,13 @@ from schemas.dead_letter import RejectReason
 from tests.conftest import ROOT, TOY_REGISTRY
 from tests.doubles import TIMESTAMP_MS, ManualClock, make_record
 from worker.__main__ import main
-from worker.dlq_letters import Wanted
-from worker.dlq_reader import LetterReader
+from worker.dead_letters.letter import Wanted
+from worker.dead_letters.reader import LetterReader
 from worker.errors import ExitCode
-from worker.parse import ATTEMPTS_HEADER, rejected
-from worker.replay_bounds import EARLIEST, LATEST
+from worker.kafka.offset_range import EARLIEST, LATEST
+from worker.kafka.outgoing import Outgoing, outgoing
 from worker.settings import WorkerSettings
-from worker.sinks.topic import Outgoing, outgoing
+from worker.stream.parse import ATTEMPTS_HEADER, rejected
 
 PARTITIONS = 3
 LETTERS = 30

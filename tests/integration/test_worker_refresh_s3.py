@@ -12,8 +12,8 @@ from tests.conftest import TOY_REGISTRY, TOY_VERSION, missing
 from tests.fixtures.bundles import SECOND, THIRD, Change, toy
 from tests.fixtures.running import Deployment, Message
 from tests.fixtures.s3 import BUCKET, LocalS3
-from trainer.history import Why
-from trainer.location import open_registry
+from trainer.registry.history import Why
+from trainer.registry.open import open_registry
 
 WHY = Why(action="promote", message="a test")
 # The client keeps its connections open for as long as the process runs.

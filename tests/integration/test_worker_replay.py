@@ -28,13 +28,13 @@ from tests.doubles import make_rated, make_record
 from tests.integration.test_worker_dlq import read_topic, send
 from worker.clock import SystemClock
 from worker.errors import ExitCode
-from worker.metrics import Metrics
+from worker.kafka.offset_range import Span
+from worker.kafka.outgoing import Outgoing
+from worker.ops.metrics import Metrics
 from worker.records import Partition
-from worker.replay_bounds import Span
-from worker.replay_plan import Plan
-from worker.replay_store import ReplayStore
+from worker.replay.plan import Plan
+from worker.replay.store import ReplayStore
 from worker.settings import WorkerSettings
-from worker.sinks.topic import Outgoing
 
 REVIEWS = 2000
 UNRATABLE = 20

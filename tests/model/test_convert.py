@@ -14,13 +14,13 @@ import pytest
 
 from schemas.decision import Decision, zero_one_costs
 from schemas.inference import Graph, pad
-from trainer.convert import convert
-from trainer.fit import predictor, seed_everything
-from trainer.model import Direction, Weights, build, join, weights_of
-from trainer.parity import TOLERANCES, compare, logits_of, random_rows, require
-from trainer.runtime import open_interpreter
+from trainer.export.convert import convert
+from trainer.export.parity import TOLERANCES, compare, logits_of, random_rows, require
+from trainer.export.runtime import open_interpreter
+from trainer.network.fit import predictor, seed_everything
+from trainer.network.model import Direction, Weights, build, join, weights_of
+from trainer.network.wide import Wide, fit_wide
 from trainer.settings import Cell, ModelSettings, Variant
-from trainer.wide import Wide, fit_wide
 
 SIZE, CLASSES = 500, 5
 NETWORKS = list(itertools.product(("gru", "lstm"), (True, False)))

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.reviews import synthetic
-from trainer.fit import Epoch, Examples, batches, fit, predictor, seed_everything
-from trainer.model import build, weights_of
+from trainer.network.fit import Epoch, Examples, batches, fit, predictor, seed_everything
+from trainer.network.model import build, weights_of
 from trainer.settings import FitSettings, ModelSettings, TextSettings
-from trainer.vocabulary import learn
+from trainer.text.vocabulary import learn
 
 SMALL = ModelSettings(units=8, embedding=8)
 QUICK = FitSettings(epochs=12, batch_rows=32, learning_rate=0.02)

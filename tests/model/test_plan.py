@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.fit import LAST_SHARE, Examples, Plan, WarmCosine, plan
+from trainer.network.fit import LAST_SHARE, Examples, Plan, WarmCosine, plan
 from trainer.settings import FitSettings
 
 

@@ -18,8 +18,8 @@ from schemas.manifest import Manifest
 from tests.model.reviews import synthetic, write_csv
 from trainer.__main__ import main
 from trainer.errors import Exit
-from trainer.golden import GOLDEN_TEXTS
-from trainer.runtime import open_interpreter
+from trainer.export.golden import GOLDEN_TEXTS
+from trainer.export.runtime import open_interpreter
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--units", "8", "--embedding", "8", "--batch-rows", "32", "--learning-rate", "0.02", "--epochs", "8"]

@@ -12,11 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 WORKER = sorted((ROOT / "worker").rglob("*.py"))
-UNIT = sorted((ROOT / "tests" / "unit").glob("test_*.py"))
-CORE = [
-    ROOT / "worker" / f"{name}.py"
-    for name in ("pipeline", "batcher", "records", "parse", "ports", "attempts", "breaker")
-]
+UNIT = sorted((ROOT / "tests" / "unit").rglob("test_*.py"))
+CORE = [*sorted((ROOT / "worker" / "stream").rglob("*.py")), ROOT / "worker" / "records.py"]
 HEAVY = ("tensorflow", "keras", "nltk", "sklearn", "matplotlib", "jinja2", "trainer", "pandas")
 
 
@@ -43,7 +40,7 @@ def names(paths: list[Path]) -> list[str]:
 def test_environment_is_read_in_settings_only() -> None:
     """The supervisor hands its own on to the children, as it is."""
     readers = [path for path in WORKER if {"os.environ", "os.getenv"} & set(calls(path))]
-    assert names(readers) == ["worker/settings.py", "worker/supervisor.py"]
+    assert names(readers) == ["worker/run/supervisor.py", "worker/settings.py"]
 
 
 def test_the_core_asks_the_clock_it_is_given() -> None:
@@ -57,7 +54,8 @@ def test_unit_tests_neither_mock_nor_sleep() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["worker.app", "worker.predict", "worker.check", "worker.supervisor", "worker.__main__"]
+    "module",
+    ["worker.run.app", "worker.commands.predict", "worker.commands.check", "worker.run.supervisor", "worker.__main__"],
 )
 def test_the_worker_loads_nothing_heavy(module: str) -> None:
     code = f"import sys, warnings; warnings.simplefilter('ignore'); import {module}; print(*sys.modules)"
@@ -69,7 +67,7 @@ def test_the_worker_loads_nothing_heavy(module: str) -> None:
 
 
 def test_help_and_predict_load_no_kafka_client_before_it_is_needed() -> None:
-    code = "import sys, warnings; warnings.simplefilter('ignore'); import worker.predict; print(*sys.modules)"
+    code = "import sys, warnings; warnings.simplefilter('ignore'); import worker.commands.predict; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )

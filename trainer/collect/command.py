@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from schemas.review import InvalidReviewError, Review, check_identifier, parse_review
-from trainer.collect_settings import CollectSettings, start_of
+from trainer.collect.join import Labelled, Pool, Totals
+from trainer.collect.languages import language
+from trainer.collect.settings import CollectSettings, start_of
+from trainer.collect.topics import LogRecord, read_topics
 from trainer.console import Screen, plain_table
-from trainer.dataset import group
+from trainer.data.dataset import group
 from trainer.errors import DataError
-from trainer.kafka_log import LogRecord, read_topics
-from trainer.languages import language
-from trainer.pool import Labelled, Pool, Totals
 
 NOTHING = Totals(0, 0, 0, 0, 0, 0)
 MOST_STARS = 1000

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from trainer.collect_settings import CollectSettings
+from trainer.collect.settings import CollectSettings
 from trainer.errors import StreamError
 
 POLL_MS = 500

@@ -17,11 +17,7 @@ from rich.table import Table
 from schemas.bundle import MANIFEST_FILE, BundleError, InterpreterFactory
 from schemas.inference import Interpreter
 from schemas.manifest import Manifest
-from trainer.errors import Exit, GateError
-from trainer.history import Change, Why, rollback_target
-from trainer.location import open_registry
-from trainer.registry import Registry, check_channel
-from trainer.registry_settings import (
+from trainer.commands.registry_settings import (
     HistorySettings,
     ListSettings,
     PromoteSettings,
@@ -31,6 +27,10 @@ from trainer.registry_settings import (
     ShowSettings,
     VerifySettings,
 )
+from trainer.errors import Exit, GateError
+from trainer.registry.history import Change, Why, rollback_target
+from trainer.registry.open import open_registry
+from trainer.registry.registry import Registry, check_channel
 
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 
@@ -80,7 +80,7 @@ def show(settings: ShowSettings) -> int:
 
 def publish(settings: PublishSettings) -> int:
     """Copy a version that serves, with its training weights where there are any."""
-    from trainer.runtime import open_interpreter
+    from trainer.export.runtime import open_interpreter
 
     source, target = open_registry(settings.source), open_registry(settings.registry)
     version = source.resolve(settings.version)
@@ -95,7 +95,7 @@ def publish(settings: PublishSettings) -> int:
 
 def promote(settings: PromoteSettings) -> int:
     """Point a channel at a version: at once, or when the gate passes on `data`."""
-    from trainer.runtime import open_interpreter
+    from trainer.export.runtime import open_interpreter
 
     check_channel(settings.channel)
     registry = open_registry(settings.registry)
@@ -227,9 +227,9 @@ def _runtimes() -> dict[str, InterpreterFactory]:
 def _refusals(registry: Registry, version: str, settings: PromoteSettings) -> list[str]:
     """Return why the channel should not move: the gate's rows with data, another label set without."""
     from trainer.console import Screen, verdict_table
-    from trainer.gate import Contender, other_labels
-    from trainer.judge import labelled
-    from trainer.publication import contender, serving_now, verdict_on
+    from trainer.data.held_out import labelled
+    from trainer.evaluation.gate import Contender, other_labels
+    from trainer.publish.channel import contender, serving_now, verdict_on
 
     manifest = registry.manifest(version)
     labels, rival = manifest.decision.labels, settings.rival(settings.channel)

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from schemas.encoding import tokens
 from schemas.manifest import DataFingerprint
+from trainer.data.rows import BadRow, Row, RowRules, read_rows
 from trainer.errors import DataError
-from trainer.rows import BadRow, Row, RowRules, read_rows
 from trainer.settings import DataSettings
 
 MIN_ROWS = 50

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from schemas.manifest import Manifest
-from trainer.dataset import Part, assign, read
+from trainer.data.dataset import Part, assign, read
 from trainer.errors import DataError
-from trainer.evaluate import Evaluation
+from trainer.evaluation.metrics import Evaluation
 from trainer.settings import DataSettings, EvaluateSettings
 
 _SIDES = {"train": 0, "validation": 1, "test": 2}

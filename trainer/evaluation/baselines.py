@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.decision import Decision, zero_one_costs
-from trainer.dataset import Dataset
-from trainer.evaluate import calibration_error, figures, negative_log_likelihood
+from trainer.data.dataset import Dataset
+from trainer.evaluation.metrics import calibration_error, figures, negative_log_likelihood
 
 Floats = npt.NDArray[np.float32]
 

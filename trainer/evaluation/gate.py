@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.inference import Model
-from trainer.evaluate import ECE_BINS, Evaluation, calibration_noise, class_figures, figures_of
+from trainer.evaluation.metrics import ECE_BINS, Evaluation, calibration_noise, class_figures, figures_of
 from trainer.settings import GateSettings
 
 DRAWS = 200  # of the bootstrap

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.inference import Model, Scores
-from trainer.dataset import Part
+from trainer.data.dataset import Part
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]

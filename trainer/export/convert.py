@@ -22,9 +22,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from schemas.encoding import PAD_ID
-from trainer.model import Direction, Weights
+from trainer.network.model import Direction, Weights
+from trainer.network.wide import SMALLEST, Wide
 from trainer.settings import Variant
-from trainer.wide import SMALLEST, Wide
 
 Floats = npt.NDArray[np.float32]
 States = tuple[Any, ...]

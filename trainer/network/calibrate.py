@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
 
 from schemas.decision import Decision, zero_one_costs
-from trainer.evaluate import figures_of
+from trainer.evaluation.metrics import figures_of
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from schemas.encoding import Ids
 from schemas.inference import length_groups, pad
-from trainer.objectives import LOSSES, class_weights, drawn_rows
+from trainer.network.losses import LOSSES, class_weights, drawn_rows
 from trainer.settings import FitSettings
 
 Floats = npt.NDArray[np.float32]

@@ -25,8 +25,8 @@ import numpy.typing as npt
 from keras import ops
 
 from schemas.encoding import PAD_ID, UNKNOWN_ID
+from trainer.network.wide import SMALLEST, Wide
 from trainer.settings import Cell, ModelSettings
-from trainer.wide import SMALLEST, Wide
 
 Floats = npt.NDArray[np.float32]
 _LOWEST = -1e9  # under every state

@@ -23,12 +23,12 @@ import numpy.typing as npt
 from schemas.encoding import DROPPED, FIRST_WORD_ID, Encoder
 from schemas.manifest import Manifest
 from trainer.errors import RegistryError, WarmStartError
-from trainer.fit import plan
-from trainer.normalise import Reference
-from trainer.registry import Registry, weights_file
+from trainer.network.fit import plan
+from trainer.registry.registry import Registry, weights_file
 from trainer.settings import TrainSettings
-from trainer.vectors import RANDOM_SCALE, word_vectors
-from trainer.vocabulary import Vocabulary, learn, linguistics
+from trainer.text.normalise import Reference
+from trainer.text.vocabulary import Vocabulary, learn, linguistics
+from trainer.text.word_vectors import RANDOM_SCALE, word_vectors
 
 Floats = npt.NDArray[np.float32]
 

@@ -24,15 +24,15 @@ from schemas.drift import SCRIPT_BINS, histogram, script_counts
 from schemas.encoding import EncoderSettings, Ids
 from schemas.inference import Model, Scores
 from schemas.manifest import DriftBaseline, FileDigest, GoldenReview, Manifest
-from trainer.dataset import Dataset
-from trainer.evaluate import Evaluation
-from trainer.fit import Epoch
-from trainer.gate import Verdict
-from trainer.golden import GOLDEN_TEXTS
-from trainer.parity import Parity
-from trainer.registry import weights_file
+from trainer.data.dataset import Dataset
+from trainer.evaluation.gate import Verdict
+from trainer.evaluation.metrics import Evaluation
+from trainer.export.golden import GOLDEN_TEXTS
+from trainer.export.parity import Parity
+from trainer.network.fit import Epoch
+from trainer.registry.registry import weights_file
 from trainer.settings import TrainSettings, Variant, recorded
-from trainer.vocabulary import Vocabulary
+from trainer.text.vocabulary import Vocabulary
 
 CONFIDENCE_EDGES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 LENGTH_EDGES = [2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]

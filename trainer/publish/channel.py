@@ -12,15 +12,15 @@ from typing import NamedTuple
 from schemas.bundle import BundleError
 from schemas.inference import Model
 from schemas.manifest import Manifest
-from trainer.bundle import Published
-from trainer.dataset import Dataset, Part
+from trainer.data.dataset import Dataset, Part
 from trainer.errors import ConflictError, GateError
-from trainer.evaluate import Evaluation, evaluate
-from trainer.gate import Contender, Verdict, judge, other_labels
-from trainer.history import Change, Why
-from trainer.parity import TOLERANCES, Parity
-from trainer.registry import Registry
-from trainer.runtime import open_interpreter
+from trainer.evaluation.gate import Contender, Verdict, judge, other_labels
+from trainer.evaluation.metrics import Evaluation, evaluate
+from trainer.export.parity import TOLERANCES, Parity
+from trainer.export.runtime import open_interpreter
+from trainer.publish.bundle import Published
+from trainer.registry.history import Change, Why
+from trainer.registry.registry import Registry
 from trainer.settings import GateSettings, TrainSettings
 
 NO_CHANNEL = "none"

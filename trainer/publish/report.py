@@ -17,10 +17,10 @@ import numpy.typing as npt
 from jinja2 import Environment, StrictUndefined
 
 from schemas.encoding import UNKNOWN_ID
-from trainer import charts
-from trainer.bundle import Run
-from trainer.charts import Group
-from trainer.evaluate import calibration_noise, reliability
+from trainer.evaluation.metrics import calibration_noise, reliability
+from trainer.publish import charts
+from trainer.publish.bundle import Run
+from trainer.publish.charts import Group
 
 FIGURES = {
     "accuracy": "share of ratings that are right",
@@ -64,7 +64,7 @@ class Mistake:
 def render(run: Run) -> str:
     """Return the page."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("trainer").joinpath("report.html.j2").read_text(encoding="utf-8"))
+    template = environment.from_string(files("trainer.publish").joinpath("report.html.j2").read_text(encoding="utf-8"))
     models = {f"this model ({run.parity.variant} TFLite)": run.evaluation.figures, **run.floors}
     if run.published is not None:
         models[f"serving until now: {run.published.version}"] = run.published.figures

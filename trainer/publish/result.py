@@ -5,12 +5,12 @@ Owns what a person reads when it is done. The version is in the registry already
 
 from __future__ import annotations
 
-from trainer.bundle import Run
 from trainer.console import Screen, classes_table, figures_table, verdict_table
 from trainer.errors import GateError
-from trainer.history import Why
-from trainer.location import open_registry
-from trainer.publication import move
+from trainer.publish.bundle import Run
+from trainer.publish.channel import move
+from trainer.registry.history import Why
+from trainer.registry.open import open_registry
 from trainer.settings import TrainSettings
 
 

@@ -18,7 +18,7 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainer.errors import RegistryError
-from trainer.store import HISTORY
+from trainer.registry.store import HISTORY
 
 Action = Literal["train", "publish", "promote", "rollback"]
 

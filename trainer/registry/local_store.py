@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainer.store import Content
+from trainer.registry.store import Content
 
 
 class LocalFolder:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.bundle import MANIFEST_FILE
-from trainer.store import HISTORY, WEIGHTS, Content
+from trainer.registry.store import HISTORY, WEIGHTS, Content
 
 # What S3 answers when a condition does not hold, and when two conditional writes meet.
 _LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}

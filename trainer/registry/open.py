@@ -11,9 +11,9 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from trainer.errors import RegistryError
-from trainer.local_store import LocalFolder
-from trainer.object_store import ObjectStore
-from trainer.registry import Registry
+from trainer.registry.local_store import LocalFolder
+from trainer.registry.object_store import ObjectStore
+from trainer.registry.registry import Registry
 
 PACKAGES = {"s3": "pip install 'starstream[s3]'", "gs": "pip install gcsfs", "abfs": "pip install adlfs"}
 

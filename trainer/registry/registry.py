@@ -22,8 +22,17 @@ from typing import Final, NamedTuple
 from schemas.bundle import CHANNELS_FILE, MANIFEST_FILE, Bundle, parse_manifest, read_bundle
 from schemas.manifest import Manifest
 from trainer.errors import ConflictError, RegistryError
-from trainer.history import Change, Why, change_file, channels_bytes, make_change, numbers, read_change, rollback_target
-from trainer.store import HISTORY, WEIGHTS, Store
+from trainer.registry.history import (
+    Change,
+    Why,
+    change_file,
+    channels_bytes,
+    make_change,
+    numbers,
+    read_change,
+    rollback_target,
+)
+from trainer.registry.store import HISTORY, WEIGHTS, Store
 
 _VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 _CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,40}")

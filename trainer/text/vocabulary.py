@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.encoding import DROPPED, FIRST_WORD_ID, Encoder, EncoderSettings, tokens
-from trainer.normalise import Normaliser, Reference, normaliser, stop_words
 from trainer.settings import TextSettings
+from trainer.text.normalise import Normaliser, Reference, normaliser, stop_words
 
 
 @dataclass(frozen=True, slots=True)

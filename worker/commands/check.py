@@ -12,14 +12,14 @@ from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
 
-from worker.app import load_classifier
-from worker.clients import require_client
 from worker.clock import SystemClock
 from worker.errors import ExitCode, PermanentError, WorkerError, exit_code_of
-from worker.kafka_client import client_config, connecting, translated
-from worker.metrics import Metrics
+from worker.kafka.clients import require_client
+from worker.kafka.python.client import client_config, connecting, translated
+from worker.ops.metrics import Metrics
+from worker.redis.store import RedisStore
+from worker.run.app import load_classifier
 from worker.settings import PREFIX, WorkerSettings
-from worker.sinks.redis import RedisStore
 
 
 def check(settings: WorkerSettings) -> ExitCode:

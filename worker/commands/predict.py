@@ -23,9 +23,9 @@ from rich.progress import Progress
 from schemas.bundle import BundleError
 from schemas.inference import Model
 from schemas.review import InvalidReviewError, Review, check_review, parse_review
-from worker.bundles import fetch_bundle, resolve_version
 from worker.errors import ExitCode, ModelError, SettingsError
-from worker.runtime import load_runtime
+from worker.model.registry import fetch_bundle, resolve_version
+from worker.model.runtime import load_runtime
 from worker.settings import WorkerSettings
 
 _TEXT_COLUMNS: Final = ("content", "text", "review")

@@ -12,11 +12,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from worker.errors import ExitCode, SettingsError
-from worker.replay_bounds import EARLIEST, HOW, LATEST, parse_point
+from worker.kafka.offset_range import EARLIEST, HOW, LATEST, parse_point
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
-    from worker.dlq_letters import Wanted
+    from worker.dead_letters.letter import Wanted
 
 _SETTINGS = "Other flags are settings: --kafka-bootstrap-servers, --dead-letter-topic ... (see `run --help`)."
 
@@ -105,14 +105,14 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
 def _run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     # Imported where they are used: `--help` needs no Kafka.
     if known.verb == "show":
-        from worker.dlq_show import show_letter
+        from worker.dead_letters.show import show_letter
 
         return show_letter(settings, *_place(known.letter), with_value=known.value)
     if known.verb == "list":
-        from worker.dlq_show import list_letters
+        from worker.dead_letters.show import list_letters
 
         return list_letters(settings, _wanted(known), known.limit, as_json=known.json)
-    from worker.dlq_replay import ReplayOrder, replay_letters
+    from worker.dead_letters.redrive import ReplayOrder, replay_letters
 
     if known.to_topic in {settings.dead_letter_topic, settings.output_topic}:
         raise SettingsError(f"--to-topic {known.to_topic}: never the dead-letter topic or the output topic")
@@ -143,7 +143,7 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 
 
 def _wanted(known: argparse.Namespace) -> Wanted:
-    from worker.dlq_letters import REASONS, Wanted
+    from worker.dead_letters.letter import REASONS, Wanted
 
     unknown = set(known.reason) - set(REASONS)
     if unknown:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from schemas.dead_letter import CONNECT, OWN, REJECT_REASONS, SPRING
-from worker.parse import ATTEMPTS_HEADER, attempts_so_far
+from worker.kafka.offset_range import Point
 from worker.records import Record
-from worker.replay_bounds import Point
+from worker.stream.parse import ATTEMPTS_HEADER, attempts_so_far
 
 FOREIGN: Final = "other"  # the reason of a letter that another program wrote
 REASONS: Final = (*REJECT_REASONS, FOREIGN)

@@ -13,12 +13,12 @@ from typing import Any, Final, Self
 from kafka import KafkaConsumer, TopicPartition
 
 from worker.clock import Clock
-from worker.dlq_letters import Letter, Wanted, read_letter
+from worker.dead_letters.letter import Letter, Wanted, read_letter
 from worker.errors import SettingsError, TransientError
-from worker.kafka_client import client_config, translated
+from worker.kafka.offset_range import LATEST, Point, Span
+from worker.kafka.python.client import client_config, translated
+from worker.kafka.python.topics import find_partitions, find_spans
 from worker.records import Partition
-from worker.replay_bounds import LATEST, Point, Span
-from worker.replay_offsets import find_partitions, find_spans
 from worker.settings import WorkerSettings
 
 _POLL_RECORDS: Final = 500

@@ -18,16 +18,16 @@ from rich.console import Console
 from rich.text import Text
 
 from worker.clock import SystemClock
-from worker.dlq_letters import REFUSALS, Guard, Letter, Refusal, Wanted
-from worker.dlq_reader import LetterReader
-from worker.dlq_retention import retention_ms
-from worker.dlq_send import Sender, open_sender
-from worker.dlq_show import printable, reason_counts
+from worker.dead_letters.letter import REFUSALS, Guard, Letter, Refusal, Wanted
+from worker.dead_letters.reader import LetterReader
+from worker.dead_letters.sender import Sender, open_sender
+from worker.dead_letters.show import printable, reason_counts
 from worker.errors import ExitCode, SettingsError
+from worker.kafka.offset_range import Span
+from worker.kafka.python.retention import retention_ms
+from worker.ops.progress import LongRun
+from worker.ops.signals import StopSignals
 from worker.records import Partition
-from worker.replay_bounds import Span
-from worker.replay_progress import LongRun
-from worker.replay_stop import StopSignals
 from worker.settings import WorkerSettings
 
 # Older than this share of its topic's retention, a letter may be deleted before it is read.

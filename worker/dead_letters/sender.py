@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from kafka import KafkaProducer
 
-from worker.dlq_letters import Letter, replay_headers
-from worker.kafka_client import translated
+from worker.dead_letters.letter import Letter, replay_headers
+from worker.kafka.outgoing import producer_config
+from worker.kafka.python.client import translated
 from worker.settings import WorkerSettings
-from worker.sinks.topic import producer_config
 
 _LOT_LETTERS: Final = 500
 _CLOSE_S: Final = 5.0

@@ -18,8 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.clock import SystemClock, iso_utc
-from worker.dlq_letters import REASONS, Letter, Wanted, header_text
-from worker.dlq_reader import LetterReader
+from worker.dead_letters.letter import REASONS, Letter, Wanted, header_text
+from worker.dead_letters.reader import LetterReader
 from worker.errors import ExitCode
 from worker.settings import WorkerSettings
 

@@ -10,12 +10,12 @@ from typing import Protocol
 
 from worker.clock import Clock
 from worker.errors import SettingsError
-from worker.logs import Log
-from worker.metrics import Metrics
-from worker.ports import Delivery, Source
+from worker.kafka.outgoing import Commits
+from worker.kafka.python.producer import Membership
+from worker.ops.logs import Log
+from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
-from worker.sinks.topic import Commits
-from worker.sinks.transaction import Membership
+from worker.stream.ports import Delivery, Source
 
 
 class GroupSource(Source, Commits, Membership, Protocol):
@@ -34,10 +34,10 @@ def make_source(settings: WorkerSettings, *, instance_id: str | None, metrics: M
         ServiceError: the brokers do not answer or refuse.
     """
     if require_client(settings) == "confluent":
-        from worker.confluent.source import ConfluentSource
+        from worker.kafka.confluent.source import ConfluentSource
 
         return ConfluentSource(settings, instance_id=instance_id, metrics=metrics, clock=clock)
-    from worker.source import KafkaSource
+    from worker.kafka.python.source import KafkaSource
 
     return KafkaSource(settings, instance_id=instance_id, metrics=metrics, clock=clock)
 
@@ -56,13 +56,13 @@ def make_delivery(settings: WorkerSettings, source: GroupSource, transactional_i
         ServiceError: the brokers do not answer or refuse.
     """
     if require_client(settings) == "confluent":
-        from worker.confluent.delivery import ConfluentAtLeastOnce, ConfluentExactlyOnce
+        from worker.kafka.confluent.producer import ConfluentAtLeastOnce, ConfluentExactlyOnce
 
         if settings.delivery == "at_least_once":
             return ConfluentAtLeastOnce(settings, source)
         return ConfluentExactlyOnce(settings, source, transactional_id, log)
-    from worker.sinks.topic import AtLeastOnce
-    from worker.sinks.transaction import ExactlyOnce
+    from worker.kafka.outgoing import AtLeastOnce
+    from worker.kafka.python.producer import ExactlyOnce
 
     if settings.delivery == "at_least_once":
         return AtLeastOnce(settings, source)

@@ -16,11 +16,11 @@ from kafka import errors as kafka_errors
 from schemas.dead_letter import OWN
 from schemas.rating import CONTENT_TYPE
 from worker.errors import ServiceError
-from worker.kafka_client import client_config, connecting, make_client, translated
-from worker.ports import nothing
+from worker.kafka.python.client import client_config, connecting, make_client, translated
+from worker.kafka.python.record_batch import WholesaleProducer
 from worker.records import Deleted, Partition, Rated, Record, Settled
 from worker.settings import WorkerSettings
-from worker.sinks.together import WholesaleProducer
+from worker.stream.ports import nothing
 
 _CLOSE_S: Final = 2.0
 _RATING_HEADERS: Final = [("content-type", CONTENT_TYPE)]  # shared by all records, so nobody may change it

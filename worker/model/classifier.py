@@ -16,9 +16,9 @@ from schemas.inference import Scores
 from schemas.rating import Rating, SourcePosition
 from worker.clock import Clock
 from worker.errors import ModelError
-from worker.metrics import Metrics
-from worker.parse import rejected
+from worker.ops.metrics import Metrics
 from worker.records import Pending, Rated, Rejected
+from worker.stream.parse import rejected
 
 
 @dataclass(frozen=True, slots=True)

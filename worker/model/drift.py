@@ -17,7 +17,7 @@ import numpy.typing as npt
 from schemas.drift import SCRIPT_BINS, Counts, histogram, stability_index
 from schemas.manifest import DriftBaseline, Manifest
 from worker.clock import Clock
-from worker.metrics import Metrics
+from worker.ops.metrics import Metrics
 
 _BLOCKS: Final = 20  # the window moves on by a twentieth
 

@@ -17,9 +17,9 @@ from typing import Any, Final, Protocol
 
 from worker.backoff import Backoff
 from worker.errors import ServiceError
-from worker.health import Health
-from worker.logs import Log
-from worker.metrics import Metrics
+from worker.ops.health import Health
+from worker.ops.logs import Log
+from worker.ops.metrics import Metrics
 
 _MOST_RECORDS: Final = 500
 _POLL_S: Final = 1.0

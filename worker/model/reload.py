@@ -14,12 +14,12 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from worker.classifier import TfliteClassifier
 from worker.clock import Clock
 from worker.errors import ModelError, RegistryError
-from worker.health import Health
-from worker.logs import Log
-from worker.metrics import Metrics
+from worker.model.classifier import TfliteClassifier
+from worker.ops.health import Health
+from worker.ops.logs import Log
+from worker.ops.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ from typing import Final, Protocol
 import numpy as np
 
 from schemas.drift import script_counts
-from worker.classifier import Encoded, TfliteClassifier
-from worker.drift import Drift, Look
-from worker.health import Health
-from worker.logs import Log
-from worker.metrics import Metrics
+from worker.model.classifier import Encoded, TfliteClassifier
+from worker.model.drift import Drift, Look
+from worker.model.reload import Lineup
+from worker.model.shadow import Batch, Sample, Shadow
+from worker.ops.health import Health
+from worker.ops.logs import Log
+from worker.ops.metrics import Metrics
 from worker.records import Pending, Rated, Rejected
-from worker.reload import Lineup
-from worker.shadow import Batch, Sample, Shadow
 
 _LOOKED_AT_REVIEWS: Final = 64  # at a time, for drift: more cost time and make no index truer
 

@@ -20,12 +20,12 @@ import numpy as np
 from schemas.bundle import TABLE_FILE
 from schemas.drift import Counts
 from schemas.inference import Scores
-from worker.classifier import Encoded, TfliteClassifier
 from worker.clock import Clock
-from worker.drift import Drift, Look
-from worker.health import Health
-from worker.logs import Log
-from worker.metrics import Metrics
+from worker.model.classifier import Encoded, TfliteClassifier
+from worker.model.drift import Drift, Look
+from worker.ops.health import Health
+from worker.ops.logs import Log
+from worker.ops.metrics import Metrics
 from worker.records import Pending, Rated
 
 _ERROR_WINDOW_BATCHES: Final = 100

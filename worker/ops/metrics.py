@@ -17,10 +17,10 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from schemas.dead_letter import REJECT_REASONS
-from worker.cost import Cost
-from worker.histogram import BatchHistogram
-from worker.model_metrics import ModelMetrics
+from worker.ops.batch_histogram import BatchHistogram
+from worker.ops.model_metrics import ModelMetrics
 from worker.records import OUTCOME_OF, OUTCOMES, RELEASE_REASONS, Batch, Rated, Rejected, Settled
+from worker.stream.batch_cost import Cost
 
 SINKS: Final = ("redis", "topic")
 PHASES: Final = ("wait", "poll", "parse", "classify", "redis", "topic")

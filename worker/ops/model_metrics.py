@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from worker.histogram import BatchHistogram
+from worker.ops.batch_histogram import BatchHistogram
 
 ROLES: Final = ("stable", "candidate")
 RELOAD_OUTCOMES: Final = ("served", "refused", "unreachable")

@@ -1,1 +1,1 @@
-"""Where settled reviews go: `redis` keeps each rating by id, `topic` publishes it and commits what was read."""
+"""Redis behind the store port: ratings by id, summaries by app, and the poison ledger."""

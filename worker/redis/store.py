@@ -20,13 +20,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from schemas.rating import rating_key, summary_key
-from worker.attempts import Attempt
 from worker.clock import Clock
 from worker.errors import PermanentError, ServiceError, TransientError
-from worker.metrics import Metrics
+from worker.ops.metrics import Metrics
 from worker.records import Deleted, Partition, Rated, Rejected, Settled
+from worker.redis.in_flight import Ahead
 from worker.settings import WorkerSettings
-from worker.sinks.ahead import Ahead
+from worker.stream.poison import Attempt
 
 _SCRIPT: Final = (Path(__file__).parent / "write.lua").read_text(encoding="utf-8")
 _SCRIPT_SHA1: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -162,7 +162,7 @@ class RedisStore:
         return counts
 
     def load_attempts(self, partitions: Sequence[Partition]) -> Mapping[Partition, Attempt]:
-        """Return the notes of these partitions; see `worker.attempts`.
+        """Return the notes of these partitions; see `worker.stream.poison`.
 
         Raises:
             ServiceError: Redis is away.

@@ -1,7 +1,7 @@
 -- Writes a batch of ratings and deletions, each fenced by its source position: an older position never overwrites a
 -- newer one, the same position twice counts once, and the later decision on it stays: a crash between Redis and the
 -- commit leaves a rating that nobody published, perhaps another bundle's. Atomic, but a batch takes some calls;
--- worker/sinks/redis.py is the only caller.
+-- worker/redis/store.py is the only caller.
 --
 -- KEYS     per operation: rating key, deletion marker (the rating key again where no other key is in its slot); then one
 --          summary key per app (standalone only)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.errors import ExitCode, SettingsError
-from worker.replay_bounds import EARLIEST, HOW, LATEST, parse_point
+from worker.kafka.offset_range import EARLIEST, HOW, LATEST, parse_point
 from worker.settings import WorkerSettings
 
 _TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
@@ -38,7 +38,7 @@ again. One replay, one prefix: ratings of two versions under one would replace e
 
 What is live is not written, unless you ask: with --write-live the new ratings go under the live keys as well, at the
 end, after the comparison; do it again and nothing changes. They are fenced as the workers' are, by source position
-(worker/sinks/write.lua): a review that was sent again since, or deleted, keeps what it has. The live topic is never
+(worker/redis/write.lua): a review that was sent again since, or deleted, keeps what it has. The live topic is never
 written: it would end with the rating of a text that was sent again since.
 
 Dead letters: what can not be rated is counted by reason. It lies in the dead-letter topic since it was live.
@@ -90,7 +90,7 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
         raise SettingsError(f"--json {known.json}: no such folder")
     derived = replay_settings(settings, known)
     # Imported where it is used: `--help` needs neither Kafka nor a model.
-    from worker.replay_run import RerateOrder, rerate
+    from worker.replay.run import RerateOrder, rerate
 
     live = settings if known.write_live else None
     order = RerateOrder(derived, settings.redis_prefix, start, end, restart=known.restart, report=known.json, live=live)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from worker.ports import Delivery, nothing
 from worker.records import OUTCOME_OF, Outcome, Partition, Rejected, Settled
+from worker.stream.ports import Delivery, nothing
 
 
 class ReplayDelivery:

@@ -12,10 +12,10 @@ from typing import Any
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
-from worker.kafka_client import client_config, translated
+from worker.kafka.offset_range import Point, Span
+from worker.kafka.python.client import client_config, translated
+from worker.kafka.python.topics import find_partitions, find_spans
 from worker.records import Partition
-from worker.replay_bounds import Point, Span
-from worker.replay_offsets import find_partitions, find_spans
 from worker.settings import WorkerSettings
 
 

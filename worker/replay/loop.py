@@ -12,22 +12,22 @@ from uuid import uuid4
 
 from rich.console import Console
 
-from worker.attempts import Attempts
 from worker.backoff import Backoff
-from worker.batcher import Batcher, Limits
-from worker.breaker import Breaker
 from worker.clock import Clock
-from worker.health import Health
-from worker.logs import Log
-from worker.metrics import Metrics
-from worker.parse import Parser
-from worker.pipeline import Pipeline
-from worker.ports import Classifier
-from worker.replay_delivery import ReplayDelivery
-from worker.replay_source import BoundedSource
-from worker.replay_stop import StopSignals
-from worker.replay_store import ReplayStore
+from worker.ops.health import Health
+from worker.ops.logs import Log
+from worker.ops.metrics import Metrics
+from worker.ops.signals import StopSignals
+from worker.replay.delivery import ReplayDelivery
+from worker.replay.source import BoundedSource
+from worker.replay.store import ReplayStore
 from worker.settings import WorkerSettings
+from worker.stream.batcher import Batcher, Limits
+from worker.stream.breaker import Breaker
+from worker.stream.parse import Parser
+from worker.stream.pipeline import Pipeline
+from worker.stream.poison import Attempts
+from worker.stream.ports import Classifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Tools:
 def make_pipeline(
     tools: Tools, source: BoundedSource, classifier: Classifier, store: ReplayStore, delivery: ReplayDelivery
 ) -> Pipeline:
-    """Wire the loop as `worker.app` does, from parts that are connected already."""
+    """Wire the loop as `worker.run.app` does, from parts that are connected already."""
     settings, clock = tools.settings, tools.clock
     health = Health(clock, stall_s=settings.max_poll_interval_s)
     for part in ("model", "redis"):

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from worker.errors import SettingsError
+from worker.kafka.offset_range import Span
 from worker.records import Partition
-from worker.replay_bounds import Span
 
 _RESTART = "--restart begins again"
 

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from worker.errors import SettingsError
 from worker.records import OUTCOMES, Outcome
-from worker.replay_diff import Diff, VersionDiff
-from worker.replay_plan import Plan
+from worker.replay.diff import Diff, VersionDiff
+from worker.replay.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

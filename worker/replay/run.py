@@ -14,29 +14,29 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 
-from worker.app import load_classifier
 from worker.clock import SystemClock
 from worker.errors import ExitCode, SettingsError
-from worker.identity import Identity
-from worker.logs import configure_logs
-from worker.metrics import Metrics
-from worker.ports import Delivery
+from worker.kafka.instance_id import Identity
+from worker.kafka.offset_range import Point, Span
+from worker.kafka.outgoing import AtLeastOnce
+from worker.kafka.python.producer import ExactlyOnce
+from worker.ops.logs import configure_logs
+from worker.ops.metrics import Metrics
+from worker.ops.progress import LongRun
+from worker.ops.signals import StopSignals
 from worker.records import Partition
-from worker.replay_bounds import Point, Span
-from worker.replay_delivery import ReplayDelivery
-from worker.replay_diff import Diff
-from worker.replay_group import ReplayGroup
-from worker.replay_live import LiveKeys
-from worker.replay_loop import Tools, make_pipeline, run_to_end
-from worker.replay_plan import Plan, next_step
-from worker.replay_progress import LongRun
-from worker.replay_report import Report, write_report
-from worker.replay_source import BoundedSource
-from worker.replay_stop import StopSignals
-from worker.replay_store import ReplayStore
+from worker.replay.delivery import ReplayDelivery
+from worker.replay.diff import Diff
+from worker.replay.group import ReplayGroup
+from worker.replay.loop import Tools, make_pipeline, run_to_end
+from worker.replay.plan import Plan, next_step
+from worker.replay.report import Report, write_report
+from worker.replay.source import BoundedSource
+from worker.replay.store import ReplayStore
+from worker.replay.write_live import LiveKeys
+from worker.run.app import load_classifier
 from worker.settings import WorkerSettings
-from worker.sinks.topic import AtLeastOnce
-from worker.sinks.transaction import ExactlyOnce
+from worker.stream.ports import Delivery
 
 _CLAIM_EVERY_S: Final = 1.0
 _CLAIM_GRACE_S: Final = 10.0  # beyond the session of a member that died

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from kafka import TopicPartition
 
 from worker.clock import Clock
-from worker.kafka_client import translated
-from worker.metrics import Metrics
+from worker.kafka.offset_range import Span
+from worker.kafka.python.client import translated
+from worker.kafka.python.source import KafkaSource
+from worker.ops.metrics import Metrics
 from worker.records import Partition, Record, partition_of
-from worker.replay_bounds import Span
 from worker.settings import WorkerSettings
-from worker.source import KafkaSource
 
 
 class BoundedSource(KafkaSource):

@@ -13,10 +13,10 @@ from itertools import islice
 from typing import Any, Final
 
 from worker.errors import PermanentError
-from worker.replay_diff import FIELDS, Diff, side_of
-from worker.replay_live import LiveKeys
-from worker.replay_plan import Plan, plan_from_json
-from worker.sinks.redis import RedisStore, translated
+from worker.redis.store import RedisStore, translated
+from worker.replay.diff import FIELDS, Diff, side_of
+from worker.replay.plan import Plan, plan_from_json
+from worker.replay.write_live import LiveKeys
 
 _READ_RATINGS: Final = 500  # per round trip, and per step of the walk
 

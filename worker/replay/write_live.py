@@ -14,10 +14,10 @@ from typing import Any
 
 from schemas.rating import Rating, rating_from_hash
 from worker.clock import Clock
-from worker.metrics import Metrics
+from worker.ops.metrics import Metrics
 from worker.records import Rated
+from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
-from worker.sinks.redis import RedisStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,26 +20,26 @@ from uuid import uuid4
 
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
 
-from worker.attempts import Attempts
 from worker.backoff import Backoff
-from worker.batcher import Batcher, Limits
-from worker.breaker import Breaker
-from worker.classifier import TfliteClassifier
-from worker.clients import GroupSource, make_delivery, make_source
 from worker.clock import Clock, SystemClock
 from worker.errors import ExitCode, TransientError
-from worker.health import Health
-from worker.identity import Identity
-from worker.logs import Log, configure_logs
-from worker.metrics import Metrics
-from worker.models import Surroundings, load_version, serving_version, start_models
-from worker.pages import serve_pages
-from worker.parse import Parser
-from worker.pipeline import Pipeline
-from worker.ports import Classifier
+from worker.kafka.clients import GroupSource, make_delivery, make_source
+from worker.kafka.instance_id import Identity
+from worker.model.classifier import TfliteClassifier
+from worker.ops.health import Health
+from worker.ops.http_server import serve_pages
+from worker.ops.logs import Log, configure_logs
+from worker.ops.metrics import Metrics
+from worker.redis.store import RedisStore
+from worker.run.child_status import report_status
 from worker.settings import WorkerSettings
-from worker.sinks.redis import RedisStore
-from worker.status import report_status
+from worker.stream.batcher import Batcher, Limits
+from worker.stream.breaker import Breaker
+from worker.stream.parse import Parser
+from worker.stream.pipeline import Pipeline
+from worker.stream.poison import Attempts
+from worker.stream.ports import Classifier
+from worker.wiring import Surroundings, load_version, serving_version, start_models
 
 _Made = TypeVar("_Made")
 _STOP_CHECK_S = 0.5

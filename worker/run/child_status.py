@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from worker.health import STARTING, Health
+from worker.ops.health import STARTING, Health
 
 _EVERY_S: Final = 0.5
 _STALE_S: Final = 10.0

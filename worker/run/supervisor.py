@@ -32,10 +32,10 @@ from prometheus_client.registry import Collector
 
 from worker.backoff import Backoff
 from worker.errors import ExitCode
-from worker.logs import Log, configure_logs
-from worker.pages import serve_pages
+from worker.ops.http_server import serve_pages
+from worker.ops.logs import Log, configure_logs
+from worker.run.child_status import SupervisedHealth
 from worker.settings import WorkerSettings
-from worker.status import SupervisedHealth
 
 _CRASHES: Final = 5  # so many within the window, at least, and the supervisor gives up
 _WINDOW_S: Final = 300.0

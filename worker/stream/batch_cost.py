@@ -5,8 +5,9 @@ more.
 
 What grows with the tokens is told, because the loop knows it: parsing and rating. A line fitted through tokens and
 seconds alone was no use on a real stream: its batches are of nearly one size, their seconds vary for other reasons, and
-the slope it found was nothing (tests/unit/test_worker_cost.py plays such a stream). The rest is the batch's, also what
-Kafka and Redis take for each of many reviews: so of large batches it is too much, but those wait for nobody.
+the slope it found was nothing (tests/unit/worker/stream/test_batch_cost.py plays such a stream). The rest is the
+batch's, also what Kafka and Redis take for each of many reviews: so of large batches it is too much, but those wait
+for nobody.
 """
 
 from __future__ import annotations

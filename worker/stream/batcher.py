@@ -9,8 +9,8 @@ batches cost, and asks how long it may block.
 Tokens of a record are known only once it is encoded, which is later; until then they are taken from its bytes, by the
 ratio that batches have shown.
 
-Promises (tests/unit/test_worker_batcher.py): every record added is released exactly once or dropped with its partition;
-the order within a partition is kept; no record waits longer than `linger_s` once the loop comes round.
+Promises (tests/unit/worker/stream/test_batcher.py): every record added is released exactly once or dropped with its
+partition; the order within a partition is kept; no record waits longer than `linger_s` once the loop comes round.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from worker.cost import Cost
 from worker.records import Batch, Partition, Record, ReleaseReason, partition_of
+from worker.stream.batch_cost import Cost
 
 _RECORD_OVERHEAD_BYTES: Final = 100  # key, headers and object of a record beside its value
 _TOKENS_PER_BYTE: Final = 0.1  # of a review in JSON, until batches have shown another ratio

@@ -17,18 +17,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
 
-from worker.attempts import Attempts
 from worker.backoff import Backoff
-from worker.batcher import Batcher
-from worker.breaker import Breaker
 from worker.clock import Clock, iso_utc
 from worker.errors import ServiceError, StreamRejectedError, TransientError
-from worker.health import Health
-from worker.logs import Log
-from worker.metrics import Metrics
-from worker.parse import Parser, rejected
-from worker.parts import parts
-from worker.ports import Classifier, Delivery, Source, Store, nothing
+from worker.ops.health import Health
+from worker.ops.logs import Log
+from worker.ops.metrics import Metrics
 from worker.records import (
     Batch,
     Partition,
@@ -42,6 +36,12 @@ from worker.records import (
     partition_of,
     without,
 )
+from worker.stream.batcher import Batcher
+from worker.stream.breaker import Breaker
+from worker.stream.chunks import parts
+from worker.stream.parse import Parser, rejected
+from worker.stream.poison import Attempts
+from worker.stream.ports import Classifier, Delivery, Source, Store, nothing
 
 _OF_TOKENS = frozenset({"parse", "classify"})  # phases whose time grows with the tokens
 _STOP_CHECK_S = 0.5  # no call blocks longer, so a signal is seen in time
@@ -216,7 +216,7 @@ class Pipeline:
             logging.ERROR, "record_condemned", topic=record.topic, partition=record.partition, offset=record.offset
         )
         message = f"the process died {lives - 1} times while it rated this record alone (WORKER_MAX_ATTEMPTS)"
-        return rejected(record, "unratable", message, model_version=version, exception="worker.attempts.Attempts")
+        return rejected(record, "unratable", message, model_version=version, exception="worker.stream.poison.Attempts")
 
     def _stand_still(self, unsettled: Sequence[Record], error: StreamRejectedError) -> None:
         """Hold the stream, loudly, until stopped: going on, or starting again and again, would drain the topic."""

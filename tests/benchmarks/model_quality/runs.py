@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.model_quality.cases import DATA, ROOT, SETS, Case
-from trainer.dataset import load
-from trainer.floors import floors
+from trainer.data.dataset import load
+from trainer.evaluation.baselines import floors
 from trainer.settings import DataSettings, TrainSettings, recorded
 
 KEPT = ROOT / "build" / "model_quality"

@@ -22,9 +22,9 @@ from tests.benchmarks.sizing.measured import RedisCost, RedisCosts
 from tests.benchmarks.sizing.records import rated_reviews
 from tests.fixtures.clustered import clustered_redis
 from worker.clock import SystemClock
-from worker.metrics import Metrics
+from worker.ops.metrics import Metrics
+from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
-from worker.sinks.redis import RedisStore
 
 _SLOTS: Final = 16_384  # of a Redis Cluster
 _TOPIC_ID: Final = "q83vEjRWeJCrze8SNFZ4kA"  # 22 characters, as brokers give

@@ -19,9 +19,9 @@ from tests.benchmarks.sizing.measured import RecordSizes
 from tests.benchmarks.sizing.wire import record_bytes
 from tests.doubles import MemoryRecord
 from worker.clock import iso_utc
+from worker.kafka.outgoing import outgoing
 from worker.records import Rated
 from worker.settings import WorkerSettings
-from worker.sinks.topic import outgoing
 
 TOPIC: Final = "reviews"
 _APPS: Final = 200
@@ -68,7 +68,7 @@ def sizes(corpus: Corpus, count: int, settings: WorkerSettings) -> RecordSizes:
 
 
 def _shares(draw: random.Random) -> list[float]:
-    """Return probabilities as `worker.classifier` hands them on: six digits, one label likelier than the others."""
+    """Return probabilities as `worker.model.classifier` does: six digits, one label likelier than the others."""
     weights = [draw.expovariate(1) ** 3 for _ in range(_STARS)]
     return [round(weight / sum(weights), 6) for weight in weights]
 

@@ -69,7 +69,7 @@ def _redis(plans: Plans, given: Assumptions) -> Strain:
 
 
 def _waits(plans: Plans, given: Assumptions) -> Strain:
-    """A worker asks the nodes of a cluster one after the other (`worker.sinks.redis`), while its batch waits."""
+    """A worker asks the nodes of a cluster one after the other (`worker.redis.store`), while its batch waits."""
 
     def waited_s(plan: Plan) -> float:
         return plan.redis.nodes_per_batch * given.round_trip_ms / 1e3 if plan.redis.cluster else 0.0

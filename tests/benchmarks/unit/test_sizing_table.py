@@ -18,7 +18,7 @@ from tests.benchmarks.sizing.strains import sentences, strains
 from tests.benchmarks.sizing.table import BEGIN, END, RATES, page, plans_of
 from tests.benchmarks.sizing.words import count, number, rate, size, span
 
-RESULTS = Path(__file__).parents[1] / "fixtures" / "bench_results.json"
+RESULTS = Path(__file__).parents[2] / "fixtures" / "bench_results.json"
 GIVEN = Assumptions()
 SIZES = RecordSizes("made up", 1, review_value=250, review_record=300, rating_value=370, rating_record=450)
 COSTS = RedisCosts("7", 1, single=RedisCost(700, 40, 10), cluster=RedisCost(600, 50, 30))

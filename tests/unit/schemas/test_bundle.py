@@ -16,7 +16,7 @@ from schemas.bundle import Bundle, BundleError, parse_table, read_bundle, table_
 from schemas.decision import Decision, zero_one_costs
 from schemas.encoding import DROPPED, EncoderSettings, tokens
 from schemas.manifest import DataFingerprint, DriftBaseline, FileDigest, GoldenReview, Manifest
-from tests.unit.test_schemas_inference import Adder
+from tests.unit.schemas.test_inference import Adder
 
 TABLE = {"good": 2, "bad": 3, "the": DROPPED}
 FILES = {"model.tflite": b"a graph", "encoder.tsv": table_bytes(TABLE), "report.html": b"<html>"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from schemas.dead_letter import CONNECT, OWN, SPRING, DeadLetter
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "schema_dead_letter.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "schema_dead_letter.json"
 LETTER = DeadLetter(
     topic="reviews",
     partition=5,

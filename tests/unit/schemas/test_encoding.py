@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.encoding import DROPPED, FIRST_WORD_ID, UNKNOWN_ID, Encoder, EncoderSettings, squeezed, tokens
 
-GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "encoder.json").read_bytes())
+GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[2] / "golden" / "encoder.json").read_bytes())
 TABLE: dict[str, int] = GOLDEN["table"]
 
 _settings = st.builds(

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from schemas.__main__ import schema_text
 from schemas.rating import Rating, SourcePosition, rating_from_hash, rating_key, summary_key
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "schema_rating.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "schema_rating.json"
 RATING = Rating(
     review_id="r-1/ключ",
     app_id="com.example.app",

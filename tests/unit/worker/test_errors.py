@@ -11,9 +11,10 @@ from kafka import errors as kafka_errors
 from redis import exceptions as redis_errors
 
 from worker import __main__ as command_line
-from worker import errors, kafka_client
+from worker import errors
 from worker.errors import ExitCode, FencedError, PermanentError, ServiceError, TransientError, exit_code_of
-from worker.sinks import redis as redis_sink
+from worker.kafka.python import client as kafka_client
+from worker.redis import store as redis_sink
 
 Translate = Callable[[Exception, str], ServiceError]
 
@@ -148,6 +149,6 @@ def test_every_error_of_ours_has_an_exit_code_that_says_what_failed() -> None:
 
 
 def test_kinds_of_errors_are_the_labels_of_the_metric() -> None:
-    from worker.metrics import ERROR_KINDS
+    from worker.ops.metrics import ERROR_KINDS
 
     assert {TransientError.kind, PermanentError.kind, FencedError.kind} == set(ERROR_KINDS)

@@ -87,6 +87,6 @@ def test_an_interrupt_while_predicting_is_no_traceback(
         del arguments
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("worker.predict.predict", interrupt)
+    monkeypatch.setattr("worker.commands.predict.predict", interrupt)
     assert leave("predict", "--input", str(tmp_path / "x.csv")) == ExitCode.INTERRUPTED
     assert capsys.readouterr().err == ""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from worker.errors import TransientError
-from worker.metrics import Metrics
+from worker.ops.metrics import Metrics
 from worker.records import Partition
 
 # `CGMDv2:`, generation (int32, this machine's order), group id, member id, each ended by a null, and more.

@@ -12,7 +12,7 @@ from typing import Any, Final
 from confluent_kafka import TopicPartition
 
 from worker.clock import Clock
-from worker.metrics import Metrics
+from worker.ops.metrics import Metrics
 from worker.records import Partition
 
 _OBSERVE_EVERY_S: Final = 1.0

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from worker.confluent.client import Errors
+from worker.kafka.confluent.client import Errors
 from worker.settings import WorkerSettings
 
 _METADATA_MS: Final = 10_000  # a topic created late, or grown, is read after so long; the default is 5 minutes
@@ -90,7 +90,7 @@ def client_config(settings: WorkerSettings, errors: Errors) -> dict[str, Any]:
         "topic.metadata.refresh.interval.ms": _METADATA_MS,
         "allow.auto.create.topics": False,
         "error_cb": errors.note,
-        "logger": logging.getLogger("kafka"),  # which `worker.logs` quiets: the loop says each outage once
+        "logger": logging.getLogger("kafka"),  # which `worker.ops.logs` quiets: the loop says each outage once
         "security.protocol": settings.kafka_security_protocol,
         "ssl.endpoint.identification.algorithm": "https" if settings.kafka_ssl_check_hostname else "none",
         **_given(

@@ -1,6 +1,6 @@
 """librdkafka's producer behind the Delivery port, both modes.
 
-Owns the producer's life. What is published is `worker.sinks.topic.outgoing`'s, the same bytes as with the other client;
+Owns the producer's life. What is published is `worker.kafka.outgoing`'s, the same bytes as with the other client;
 keyed records go to the same partitions. After any failure the producer is thrown away: what it still had in hand is
 gone with it, and in a transaction the next one's start aborts what this one left open.
 """
@@ -14,16 +14,16 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from worker.confluent.client import Errors, await_brokers, bounded, missing_topic, translated
-from worker.confluent.options import producer_config
 from worker.errors import ServiceError, TransientError
-from worker.kafka_client import connecting
-from worker.logs import Log
-from worker.ports import nothing
+from worker.kafka.confluent.client import Errors, await_brokers, bounded, missing_topic, translated
+from worker.kafka.confluent.options import producer_config
+from worker.kafka.outgoing import Commits, outgoing
+from worker.kafka.python.client import connecting
+from worker.kafka.python.producer import Membership
+from worker.ops.logs import Log
 from worker.records import Partition, Settled
 from worker.settings import WorkerSettings
-from worker.sinks.topic import Commits, outgoing
-from worker.sinks.transaction import Membership
+from worker.stream.ports import nothing
 
 _ABORT_S: Final = 1.0
 _GRACE_S: Final = 1.0  # beyond the time-out the client was given, before it is not waited for any longer

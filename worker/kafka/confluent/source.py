@@ -12,14 +12,14 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from worker.clock import Clock
-from worker.confluent.client import Errors, await_brokers, missing_topic, translate, translated
-from worker.confluent.fetched import Fetched, fetched, has_events
-from worker.confluent.group import Ownership, require_member
-from worker.confluent.options import consumer_config
-from worker.confluent.topics import TopicIds
-from worker.confluent.watch import Watch
 from worker.errors import ServiceError
-from worker.metrics import Metrics
+from worker.kafka.confluent.assignment import Ownership, require_member
+from worker.kafka.confluent.client import Errors, await_brokers, missing_topic, translate, translated
+from worker.kafka.confluent.lag import Watch
+from worker.kafka.confluent.messages import Fetched, fetched, has_events
+from worker.kafka.confluent.options import consumer_config
+from worker.kafka.confluent.topic_ids import TopicIds
+from worker.ops.metrics import Metrics
 from worker.records import Partition, Record
 from worker.settings import WorkerSettings
 

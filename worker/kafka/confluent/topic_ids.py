@@ -15,9 +15,9 @@ from uuid import UUID
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from worker.confluent.client import Errors, translated
-from worker.confluent.options import client_config
 from worker.errors import TransientError
+from worker.kafka.confluent.client import Errors, translated
+from worker.kafka.confluent.options import client_config
 from worker.settings import WorkerSettings
 
 _BITS: Final = 2**64

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from kafka import ConsumerRebalanceListener, TopicPartition
 
-from worker.metrics import Metrics
+from worker.ops.metrics import Metrics
 from worker.records import Partition
 
 

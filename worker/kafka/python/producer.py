@@ -17,13 +17,13 @@ from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
 from worker.errors import ServiceError
-from worker.kafka_client import connecting, make_client, translated
-from worker.logs import Log
-from worker.ports import nothing
+from worker.kafka.outgoing import await_acknowledged, close_failed, explained, producer_config, publish, require_topics
+from worker.kafka.python.client import connecting, make_client, translated
+from worker.kafka.python.record_batch import WholesaleProducer
+from worker.ops.logs import Log
 from worker.records import Partition, Settled
 from worker.settings import WorkerSettings
-from worker.sinks.together import WholesaleProducer
-from worker.sinks.topic import await_acknowledged, close_failed, explained, producer_config, publish, require_topics
+from worker.stream.ports import nothing
 
 _ABORT_MS: Final = 1000
 

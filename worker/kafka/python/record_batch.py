@@ -2,8 +2,8 @@
 
 Owns the wire form of a record (Kafka protocol guide, "Record Batch", magic 2) and the way into the client's buffer,
 which has no public door for more than one record. The client's version is pinned, and
-tests/unit/test_worker_together.py holds the batches against what the client's own `append` makes of the same records,
-byte by byte.
+tests/unit/worker/kafka/python/test_record_batch.py holds the batches against what the client's own `append` makes of
+the same records, byte by byte.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kafka.producer.producer_batch import ProducerBatch
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.record.util import encode_varint
 
-from worker.sinks.partitions import partitions_of
+from worker.kafka.python.partitioner import partitions_of
 
 _MAGIC: Final = 2
 _NOT_COMPRESSED: Final = 0

@@ -11,7 +11,7 @@ from typing import Final
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
-from worker.kafka_client import client_config, translated
+from worker.kafka.python.client import client_config, translated
 from worker.settings import WorkerSettings
 
 _RETENTION: Final = "retention.ms"

@@ -19,13 +19,13 @@ from kafka import errors as kafka_errors
 from schemas.rating import CONTENT_TYPE, rating_key
 from worker.backoff import Backoff
 from worker.errors import ServiceError, TransientError
-from worker.kafka_client import client_config, connecting, make_client, translated
-from worker.logs import Log
-from worker.metrics import Metrics
+from worker.kafka.outgoing import close_failed, producer_config
+from worker.kafka.python.client import client_config, connecting, make_client, translated
+from worker.ops.logs import Log
+from worker.ops.metrics import Metrics
 from worker.records import Rated
+from worker.redis.store import translated as redis_translated
 from worker.settings import WorkerSettings
-from worker.sinks.redis import translated as redis_translated
-from worker.sinks.topic import close_failed, producer_config
 
 _QUEUE_BATCHES: Final = 64
 _FIELDS: Final = ("model_version", "rating")

@@ -11,9 +11,9 @@ from typing import Any
 from kafka import TopicPartition
 
 from worker.errors import SettingsError
-from worker.kafka_client import translated
+from worker.kafka.offset_range import Point, Span
+from worker.kafka.python.client import translated
 from worker.records import Partition
-from worker.replay_bounds import Point, Span
 
 
 def find_partitions(consumer: Any, topics: Sequence[str], variable: str) -> list[Partition]:

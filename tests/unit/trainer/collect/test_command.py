@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from trainer.__main__ import main
-from trainer.collect import Collected, sort_records, write
-from trainer.collect_settings import start_of
+from trainer.collect.command import Collected, sort_records, write
+from trainer.collect.join import Labelled, Pool
+from trainer.collect.languages import language
+from trainer.collect.settings import start_of
+from trainer.collect.topics import LogRecord
+from trainer.data.rows import Row, read_rows
 from trainer.errors import DataError, Exit
-from trainer.kafka_log import LogRecord
-from trainer.languages import language
-from trainer.pool import Labelled, Pool
-from trainer.rows import Row, read_rows
 
 NOW = datetime(2026, 5, 31, tzinfo=UTC)
 

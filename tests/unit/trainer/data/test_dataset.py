@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.reviews import synthetic, write_csv
-from trainer.dataset import assign, fold, group, load, read
+from trainer.data.dataset import assign, fold, group, load, read
 from trainer.errors import DataError
 from trainer.settings import DataSettings
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from trainer.data.rows import BadRow, Row, RowRules, read_rows
 from trainer.errors import DataError
-from trainer.rows import BadRow, Row, RowRules, read_rows
 
 ANY = RowRules()
 

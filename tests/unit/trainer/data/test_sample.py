@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import missing
-from trainer import sample
+from trainer.data import sample
 from trainer.errors import SampleError
 from trainer.settings import cache_folder
 
@@ -65,7 +65,7 @@ def _have_sample() -> None:
 def _run(cache: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "trainer", "sample", "--out", str(cache / "sample.csv")],
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=Path(__file__).resolve().parents[4],
         env={**os.environ, "XDG_CACHE_HOME": str(cache), **environment},
         capture_output=True,
         text=True,

@@ -11,14 +11,14 @@ from schemas.bundle import read_bundle
 from schemas.inference import Model, Scores
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
 from tests.fixtures.versions import add_toy
-from trainer.dataset import Part
+from trainer.data.dataset import Part
 from trainer.errors import ConflictError, Exit, GateError
-from trainer.evaluate import Evaluation, evaluate
-from trainer.gate import Contender, Verdict, judge, other_labels
-from trainer.history import Why
-from trainer.location import open_registry
-from trainer.publication import Serving, move, verdict_on
-from trainer.runtime import open_interpreter
+from trainer.evaluation.gate import Contender, Verdict, judge, other_labels
+from trainer.evaluation.metrics import Evaluation, evaluate
+from trainer.export.runtime import open_interpreter
+from trainer.publish.channel import Serving, move, verdict_on
+from trainer.registry.history import Why
+from trainer.registry.open import open_registry
 from trainer.settings import GateSettings
 
 LABELS = [1, 2, 3, 4, 5]

@@ -14,7 +14,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from trainer.evaluate import (
+from trainer.evaluation.metrics import (
     calibration_error,
     class_figures,
     confusion,

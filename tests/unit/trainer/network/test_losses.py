@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from schemas.decision import Decision, zero_one_costs
-from trainer.calibrate import choose_costs, costs_of, fit_mix, fit_temperature, median_costs
-from trainer.objectives import class_weights, cross_entropy, drawn_rows, ranked_probability
+from trainer.network.calibrate import choose_costs, costs_of, fit_mix, fit_temperature, median_costs
+from trainer.network.losses import class_weights, cross_entropy, drawn_rows, ranked_probability
 from trainer.settings import FitSettings
 
 LABELS = [1, 2, 3, 4, 5]
@@ -79,7 +79,7 @@ def test_rule_is_chosen_for_what_it_gains() -> None:
     probabilities = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
 
     def gain(rule: str) -> float:
-        from trainer.evaluate import figures
+        from trainer.evaluation.metrics import figures
 
         costs = choose_costs(rule, probabilities, targets, LABELS)  # type: ignore[arg-type]
         found = figures(targets, Decision(labels=LABELS, costs=costs).choices(probabilities), LABELS)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from trainer import wide as room
+from trainer.network import wide as room
+from trainer.network.wide import fit_wide, hash_tables, hashed_pairs, pairs_for, weighed
 from trainer.settings import ModelSettings
-from trainer.wide import fit_wide, hash_tables, hashed_pairs, pairs_for, weighed
 
 SIZE, BUCKETS = 60, 64
 SETTINGS = ModelSettings(wide_pairs=BUCKETS)

@@ -8,8 +8,8 @@ import pytest
 from schemas.decision import Decision, zero_one_costs
 from schemas.encoding import EncoderSettings
 from schemas.inference import Scores
-from trainer.bundle import CONFIDENCE_EDGES, content_hash, drift_baseline, version_name
-from trainer.golden import GOLDEN_TEXTS
+from trainer.export.golden import GOLDEN_TEXTS
+from trainer.publish.bundle import CONFIDENCE_EDGES, content_hash, drift_baseline, version_name
 
 FILES = {"model.tflite": b"model", "encoder.tsv": b"good\t2\n", "report.html": b"one", "manifest.json": b"x"}
 DECISION = Decision(labels=[1, 2], costs=zero_one_costs(2))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainer.charts import Group
-from trainer.evaluate import calibration_noise
-from trainer.report import LENGTH_EDGES, UNKNOWN_EDGES, grouped
+from trainer.evaluation.metrics import calibration_noise
+from trainer.publish.charts import Group
+from trainer.publish.report import LENGTH_EDGES, UNKNOWN_EDGES, grouped
 
 
 def test_groups_take_their_upper_edge_and_count_every_text_once() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import RegistryError
-from trainer.history import Why
-from trainer.local_store import LocalFolder
-from trainer.registry import Registry
+from trainer.registry.history import Why
+from trainer.registry.local_store import LocalFolder
+from trainer.registry.registry import Registry
 
 OLD = "20260101T000000Z-00000000"
 NEW = "20260102T000000Z-11111111"
@@ -64,9 +64,9 @@ def test_interrupted_publish_leaves_the_registry_as_it_was(tmp_path: Path) -> No
 KILLED = """
 import sys
 from pathlib import Path
-from tests.unit.test_trainer_registry import FILES, NEW, Interrupted
-from trainer.local_store import LocalFolder
-from trainer.registry import Registry
+from tests.unit.trainer.registry.test_registry import FILES, NEW, Interrupted
+from trainer.registry.local_store import LocalFolder
+from trainer.registry.registry import Registry
 
 class Stuck(Interrupted):
     def __iter__(self):
@@ -83,7 +83,7 @@ def test_killed_publish_shows_no_version_and_the_next_one_works(tmp_path: Path) 
     registry.publish(OLD, FILES)
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path)],
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=Path(__file__).resolve().parents[4],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
@@ -101,8 +101,8 @@ def test_channel_file_is_never_seen_half_written(tmp_path: Path) -> None:
     registry.publish(OLD, FILES)
     registry.publish(NEW, FILES)
     move = (
-        "import sys; from pathlib import Path; from trainer.history import Why\n"
-        "from trainer.local_store import LocalFolder; from trainer.registry import Registry\n"
+        "import sys; from pathlib import Path; from trainer.registry.history import Why\n"
+        "from trainer.registry.local_store import LocalFolder; from trainer.registry.registry import Registry\n"
         "registry = Registry(LocalFolder(Path(sys.argv[1])))\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "for number in range(60): registry.point(f'{sys.argv[2]}{number}', sys.argv[3], Why(action='promote'))\n"
@@ -110,7 +110,7 @@ def test_channel_file_is_never_seen_half_written(tmp_path: Path) -> None:
     writers = [
         subprocess.Popen(
             [sys.executable, "-c", move, str(tmp_path), name, version],
-            cwd=Path(__file__).resolve().parents[2],
+            cwd=Path(__file__).resolve().parents[4],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

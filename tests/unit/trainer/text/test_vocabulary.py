@@ -19,9 +19,9 @@ from schemas.encoding import DROPPED, UNKNOWN_ID
 from tests.conftest import missing
 from trainer.errors import Exit
 from trainer.settings import TextSettings
-from trainer.vocabulary import Vocabulary, learn
+from trainer.text.vocabulary import Vocabulary, learn
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+SHARED = Path(__file__).resolve().parents[4].parent / "shared"
 NLTK_DATA = SHARED / "nltk_data"
 SETS = [  # name, one text in so many (the large sets would take minutes), at least so many texts
     ("app_reviews.csv", 1, 18_000),
@@ -148,7 +148,7 @@ def test_stop_words_leave_no_id_and_negations_stay() -> None:
 def test_missing_corpus_names_the_command_before_anything_is_read(flags: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "trainer", "train", "--data", "unread.csv", *flags],
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=Path(__file__).resolve().parents[4],
         env={**os.environ, "NLTK_DATA": str(tmp_path), "HOME": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -11,12 +11,12 @@ import pytest
 
 from schemas.encoding import FIRST_WORD_ID
 from tests.model.reviews import synthetic, write_csv
-from trainer import vectors as room
-from trainer.dataset import group, load, unlabelled
+from trainer.data.dataset import group, load, unlabelled
 from trainer.errors import DataError
 from trainer.settings import DataSettings, TextSettings
-from trainer.vectors import start_of_embedding, word_vectors
-from trainer.vocabulary import learn
+from trainer.text import word_vectors as room
+from trainer.text.vocabulary import learn
+from trainer.text.word_vectors import start_of_embedding, word_vectors
 
 
 def _rows(texts: list[str]) -> tuple[list[npt.NDArray[np.int32]], dict[str, int]]:

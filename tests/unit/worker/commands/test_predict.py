@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
+from worker.commands.predict import PredictFiles, predict
 from worker.errors import ExitCode, ModelError, SettingsError
-from worker.predict import PredictFiles, predict
 from worker.settings import WorkerSettings, read_settings
 
 pytestmark = pytest.mark.usefixtures("clean_environment")

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from schemas.dead_letter import CONNECT, OWN, REJECT_REASONS, SPRING
 from tests.doubles import TIMESTAMP_MS, MemoryRecord, make_record
-from worker import dlq
 from worker.__main__ import main
-from worker.dlq_letters import FOREIGN, REASONS, Guard, Wanted, header_text, read_letter, replay_headers
-from worker.dlq_show import letter_fields, printable, reason_counts
+from worker.dead_letters import command as dlq
+from worker.dead_letters.letter import FOREIGN, REASONS, Guard, Wanted, header_text, read_letter, replay_headers
+from worker.dead_letters.show import letter_fields, printable, reason_counts
 from worker.errors import ExitCode
-from worker.parse import ATTEMPTS_HEADER, Parser, attempts_so_far, rejected
+from worker.kafka.offset_range import EARLIEST, LATEST, Point
+from worker.kafka.outgoing import outgoing
 from worker.records import Record, Rejected
-from worker.replay_bounds import EARLIEST, LATEST, Point
 from worker.settings import WorkerSettings
-from worker.sinks.topic import outgoing
+from worker.stream.parse import ATTEMPTS_HEADER, Parser, attempts_so_far, rejected
 
 SETTINGS = WorkerSettings(_env_file=None)
 ALL = Wanted(EARLIEST, LATEST)

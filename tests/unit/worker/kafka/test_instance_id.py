@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import SettingsError
-from worker.identity import Identity
+from worker.kafka.instance_id import Identity
 from worker.settings import WorkerSettings, read_settings
 
 pytestmark = pytest.mark.usefixtures("clean_environment")

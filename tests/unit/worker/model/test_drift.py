@@ -10,8 +10,8 @@ from schemas.drift import SCRIPT_BINS
 from schemas.manifest import DriftBaseline, Manifest
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
 from tests.doubles import ManualClock
-from worker.drift import Drift, Look
-from worker.metrics import Metrics
+from worker.model.drift import Drift, Look
+from worker.ops.metrics import Metrics
 
 BASELINE = DriftBaseline(
     rating_shares=[0.2] * 5,

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tests.doubles import Faults, ManualClock, MemoryLog
 from tests.fixtures.world import World
 from worker.errors import TransientError
-from worker.feedback import Feedback, parse_feedback
-from worker.health import Health
-from worker.metrics import Metrics
+from worker.model.feedback import Feedback, parse_feedback
+from worker.ops.health import Health
+from worker.ops.metrics import Metrics
 
 LABELS = frozenset({1, 2, 3, 4, 5})
 

@@ -21,16 +21,16 @@ from tests.conftest import TOY_VERSION
 from tests.doubles import REFUSED, ManualClock, MemoryLog, make_record
 from tests.fixtures.broken import without_numbers
 from tests.fixtures.bundles import FOURTH, SECOND, THIRD, Change, ToyRegistry
-from worker.classifier import Encoded, TfliteClassifier
-from worker.drift import Drift
-from worker.health import Health
-from worker.live import LiveClassifier
-from worker.metrics import Metrics
-from worker.parse import Parser
+from worker.model.classifier import Encoded, TfliteClassifier
+from worker.model.drift import Drift
+from worker.model.reload import Lineup
+from worker.model.runtime import load_runtime
+from worker.model.serving import LiveClassifier
+from worker.model.shadow import Limits, Shadow, is_picked
+from worker.ops.health import Health
+from worker.ops.metrics import Metrics
 from worker.records import Pending, Rated, Rejected
-from worker.reload import Lineup
-from worker.runtime import load_runtime
-from worker.shadow import Limits, Shadow, is_picked
+from worker.stream.parse import Parser
 
 RATED_AT = "2026-01-01T00:00:00.000Z"
 LIMITS = Limits(share=0.0, most_errors=3, most_disagreement=0.5, window_reviews=100, least_reviews=20)

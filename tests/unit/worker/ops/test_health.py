@@ -9,8 +9,8 @@ from pathlib import Path
 
 from deploy.process import wait_until
 from tests.doubles import ManualClock
-from worker.health import QUIET_S, Health
-from worker.status import SupervisedHealth, report_status
+from worker.ops.health import QUIET_S, Health
+from worker.run.child_status import SupervisedHealth, report_status
 
 
 def make_health(clock: ManualClock) -> Health:

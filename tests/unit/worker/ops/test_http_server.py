@@ -11,9 +11,9 @@ import pytest
 from deploy.process import LOOPBACK
 from tests.doubles import ManualClock
 from worker.errors import SettingsError
-from worker.health import Health
-from worker.metrics import Metrics
-from worker.pages import serve_pages
+from worker.ops.health import Health
+from worker.ops.http_server import serve_pages
+from worker.ops.metrics import Metrics
 
 
 def get(port: int, path: str, method: str = "GET") -> tuple[int, str, bytes]:

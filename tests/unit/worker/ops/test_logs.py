@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from worker.logs import StructuredLog, configure_logs
+from worker.ops.logs import StructuredLog, configure_logs
 
 
 @pytest.fixture(autouse=True)

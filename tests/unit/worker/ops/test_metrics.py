@@ -15,8 +15,8 @@ from prometheus_client.samples import Sample
 
 from schemas.dead_letter import REJECT_REASONS
 from tests.doubles import TIMESTAMP_MS, WALL_S, make_rated, make_record
-from worker.histogram import BatchHistogram
-from worker.metrics import (
+from worker.ops.batch_histogram import BatchHistogram
+from worker.ops.metrics import (
     CHECKPOINT_RESULTS,
     ERROR_KINDS,
     PHASES,
@@ -25,8 +25,8 @@ from worker.metrics import (
     WRITE_RESULTS,
     Metrics,
 )
-from worker.parse import rejected
 from worker.records import OUTCOMES, RELEASE_REASONS, Deleted
+from worker.stream.parse import rejected
 
 BOUNDS = (0.1, 0.5, 1.0, 5.0)
 

@@ -16,18 +16,18 @@ from rich.console import Console
 
 from tests.doubles import ManualClock, MemoryCluster, MemoryDelivery, MemorySource, make_rated, make_record
 from tests.fixtures.world import KAFKA_GONE, SETTINGS, World
-from worker import replay as command
 from worker.__main__ import main
 from worker.errors import ExitCode, SettingsError, TransientError
-from worker.parse import rejected
+from worker.kafka.offset_range import EARLIEST, LATEST, Point, Span, parse_point
+from worker.ops.progress import LongRun
 from worker.records import Deleted, Partition, Settled
-from worker.replay_bounds import EARLIEST, LATEST, Point, Span, parse_point
-from worker.replay_delivery import ReplayDelivery
-from worker.replay_diff import FIELDS, Diff, Side, side_of
-from worker.replay_loop import run_to_end
-from worker.replay_plan import Plan, next_step, plan_from_json
-from worker.replay_progress import LongRun
-from worker.replay_report import Report, write_report
+from worker.replay import command
+from worker.replay.delivery import ReplayDelivery
+from worker.replay.diff import FIELDS, Diff, Side, side_of
+from worker.replay.loop import run_to_end
+from worker.replay.plan import Plan, next_step, plan_from_json
+from worker.replay.report import Report, write_report
+from worker.stream.parse import rejected
 
 ONE, TWO = Partition("reviews", 0), Partition("reviews", 1)
 PLAN = Plan("g", "v1", "out", "earliest", "latest", {ONE: Span(10, 20), TWO: Span(0, 5)})

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from worker.supervisor import ChildrenCollector
+from worker.run.supervisor import ChildrenCollector
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.cost import PRIOR_FIXED_S, PRIOR_TOKEN_S, Cost
+from worker.stream.batch_cost import PRIOR_FIXED_S, PRIOR_TOKEN_S, Cost
 
 
 def learned(fixed_s: float, token_s: float, sizes: list[int], noise: float = 0.0) -> Cost:

@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.doubles import ManualClock, MemoryRecord, by_partition, make_record
-from worker.batcher import Batcher, Limits
 from worker.records import Batch, Partition, Record, partition_of
+from worker.stream.batcher import Batcher, Limits
 
 LINGER_S = 0.010
 OVERHEAD_BYTES = 100

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.doubles import make_rated, make_record
-from worker.breaker import Breaker
-from worker.parse import rejected
 from worker.records import Settled
+from worker.stream.breaker import Breaker
+from worker.stream.parse import rejected
 
 GOOD: Settled = make_rated()
 BAD: Settled = rejected(make_record(b"\xff"), "not_utf8", "x", model_version="v1")

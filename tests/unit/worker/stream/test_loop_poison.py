@@ -9,9 +9,9 @@ import pytest
 
 from tests.doubles import REFUSED, MemorySource, StubClassifier
 from tests.fixtures.world import GONE, KAFKA_GONE, SETTINGS, World
-from worker.breaker import Breaker
 from worker.errors import StreamRejectedError
 from worker.records import Pending, Rated, Rejected
+from worker.stream.breaker import Breaker
 
 
 def test_poison_spoils_no_neighbour() -> None:

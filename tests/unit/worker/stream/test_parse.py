@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from schemas.dead_letter import REJECT_REASONS, RejectReason
 from schemas.review import MAX_ID_BYTES
 from tests.doubles import REFUSED, StubClassifier, make_record
-from worker.parse import Parser
 from worker.records import Deleted, Pending, Record, Rejected
+from worker.stream.parse import Parser
 
 PARSER = Parser("auto", 1000)
 VERSION = "v1"

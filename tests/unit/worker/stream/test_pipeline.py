@@ -12,8 +12,8 @@ import pytest
 from schemas.rating import Rating
 from tests.doubles import REFUSED, TOPIC, ManualClock, StubClassifier, make_record
 from tests.fixtures.world import SETTINGS, World
-from worker.ports import nothing
 from worker.records import Partition, Pending, Rated, Rejected, Settled
+from worker.stream.ports import nothing
 
 
 class Ordered:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.doubles import ManualClock, MemoryRecord, MemoryStore, make_record
-from worker.attempts import Attempts
 from worker.records import Partition, Record, partition_of
+from worker.stream.poison import Attempts
 
 LIMIT = 3
 P0 = Partition("reviews", 0)

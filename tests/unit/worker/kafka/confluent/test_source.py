@@ -12,16 +12,16 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from tests.doubles import ManualClock, MemoryLog
-from worker import clients
-from worker.clients import make_source
-from worker.confluent.client import FENCED, PERMANENT, Errors, bounded, translate, translated
-from worker.confluent.group import Ownership, require_member
-from worker.confluent.options import client_config, consumer_config, producer_config
-from worker.confluent.topics import TopicIds
-from worker.confluent.watch import Watch
 from worker.errors import FencedError, PermanentError, SettingsError, TransientError
-from worker.kafka_client import client_config as other_config
-from worker.metrics import Metrics
+from worker.kafka import clients
+from worker.kafka.clients import make_source
+from worker.kafka.confluent.assignment import Ownership, require_member
+from worker.kafka.confluent.client import FENCED, PERMANENT, Errors, bounded, translate, translated
+from worker.kafka.confluent.lag import Watch
+from worker.kafka.confluent.options import client_config, consumer_config, producer_config
+from worker.kafka.confluent.topic_ids import TopicIds
+from worker.kafka.python.client import client_config as other_config
+from worker.ops.metrics import Metrics
 from worker.records import Partition
 from worker.settings import WorkerSettings
 

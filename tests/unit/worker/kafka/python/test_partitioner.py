@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka.partitioner.default import murmur2 as reference
 
-from worker.sinks.partitions import murmur2, partitions_of
+from worker.kafka.python.partitioner import murmur2, partitions_of
 
 _keys = st.lists(st.binary(max_size=70), min_size=1, max_size=40)
 

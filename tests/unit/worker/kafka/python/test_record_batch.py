@@ -11,8 +11,8 @@ from kafka import TopicPartition
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.record.memory_records import MemoryRecordsBuilder
 
-from worker.sinks.together import batches_of
-from worker.sinks.topic import Outgoing
+from worker.kafka.outgoing import Outgoing
+from worker.kafka.python.record_batch import batches_of
 
 AT = TopicPartition("ratings", 3)
 NOW_MS = 1_700_000_000_123

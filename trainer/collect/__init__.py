@@ -1,0 +1,1 @@
+"""A training file from Kafka: reviews joined with their authors' stars."""

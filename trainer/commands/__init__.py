@@ -1,0 +1,1 @@
+"""The registry's commands: list, show, publish, promote, rollback, history, prune, verify."""

@@ -1,0 +1,1 @@
+"""Labelled rows: read, cleaned, split, sampled."""

@@ -1,0 +1,1 @@
+"""Figures, baselines, and the gate a new version must pass."""

@@ -1,0 +1,1 @@
+"""From Keras weights to a TFLite graph that gives the same answers."""

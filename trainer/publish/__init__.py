@@ -1,0 +1,1 @@
+"""A trained model becomes a bundle with its report, and a channel points at it."""

@@ -1,0 +1,1 @@
+"""Where bundles and channels live: a folder or an object store."""

@@ -1,0 +1,1 @@
+"""Text becomes table entries: normalisation, vocabulary, word vectors."""

@@ -1,0 +1,1 @@
+"""The short commands: `check` and `predict`."""

@@ -1,0 +1,1 @@
+"""Lists, shows and sends back dead letters: the command `dlq`."""

@@ -1,0 +1,1 @@
+"""Kafka behind the ports: one delivery over two clients, each in a folder of its own."""

@@ -1,0 +1,1 @@
+"""The core: the loop, its ports, and the rules that need no client."""
