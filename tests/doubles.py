@@ -21,7 +21,7 @@ from schemas.rating import Rating, SourcePosition
 from worker.clock import Clock
 from worker.errors import ServiceError, TransientError
 from worker.kafka.outgoing import Outgoing, outgoing
-from worker.records import Deleted, Partition, Pending, Rated, Record, Rejected, Settled, partition_of
+from worker.records import Deleted, Outcome, Partition, Pending, Rated, Record, Rejected, partition_of
 from worker.settings import WorkerSettings
 from worker.stream.parse import rejected
 from worker.stream.poison import Attempt
@@ -315,7 +315,7 @@ class MemoryDelivery:
     def __init__(self, cluster: MemoryCluster, settings: WorkerSettings, source: MemorySource) -> None:
         self.faults = Faults()
         self.ping_faults = Faults()
-        self.settled: list[Settled] = []
+        self.settled: list[Outcome] = []
         self.commits: list[dict[Partition, int]] = []
         self.closed = False
         self._cluster = cluster
@@ -323,7 +323,7 @@ class MemoryDelivery:
         self._source = source
 
     def commit(
-        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
     ) -> None:
         self.faults.strike()
         lost = set(offsets) - self._cluster.owned_by(self._source)
@@ -403,10 +403,10 @@ class MemoryStore:
     _markers: dict[str, tuple[_Place, float]] = field(default_factory=dict)
     _attempts: dict[Partition, Attempt] = field(default_factory=dict)
 
-    def begin(self, settled: Sequence[Settled]) -> None:
+    def begin(self, settled: Sequence[Outcome]) -> None:
         """No head start."""
 
-    def write(self, settled: Sequence[Settled]) -> None:
+    def write(self, settled: Sequence[Outcome]) -> None:
         rows = [each for each in settled if not isinstance(each, Rejected)]
         try:
             self.faults.strike()

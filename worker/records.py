@@ -15,8 +15,8 @@ from schemas.review import Review
 
 ReleaseReason = Literal["full", "enough", "linger", "idle", "drain"]
 RELEASE_REASONS: Final[tuple[ReleaseReason, ...]] = ("full", "enough", "linger", "idle", "drain")
-Outcome = Literal["rated", "rejected", "deleted"]
-OUTCOMES: Final[tuple[Outcome, ...]] = ("rated", "rejected", "deleted")
+OutcomeName = Literal["rated", "rejected", "deleted"]
+OUTCOME_NAMES: Final[tuple[OutcomeName, ...]] = ("rated", "rejected", "deleted")
 
 
 class Partition(NamedTuple):
@@ -114,8 +114,8 @@ class Rejected:
     letter: DeadLetter
 
 
-Settled = Rated | Deleted | Rejected
-OUTCOME_OF: Final[dict[type, Outcome]] = {Rated: "rated", Deleted: "deleted", Rejected: "rejected"}
+Outcome = Rated | Deleted | Rejected
+NAME_OF_OUTCOME: Final[dict[type, OutcomeName]] = {Rated: "rated", Deleted: "deleted", Rejected: "rejected"}
 
 
 def partition_of(record: Record) -> Partition:

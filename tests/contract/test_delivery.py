@@ -19,7 +19,7 @@ from schemas.rating import Rating
 from tests.contract.worlds import KafkaStreamWorld, StreamWorld
 from tests.doubles import make_rated, make_record
 from worker.errors import TransientError
-from worker.records import Deleted, Record, Settled, next_offsets
+from worker.records import Deleted, Outcome, Record, next_offsets
 from worker.stream.parse import rejected
 from worker.stream.ports import Delivery, Source
 
@@ -31,7 +31,7 @@ def joined(world: StreamWorld, count: int = 6, **settings: Any) -> tuple[Source,
     return member, world.delivery(member, **settings), world.read(member, count)
 
 
-def rated(records: Sequence[Record]) -> list[Settled]:
+def rated(records: Sequence[Record]) -> list[Outcome]:
     return [make_rated(f"{record.partition}-{record.offset}", record=record) for record in records]
 
 
@@ -58,7 +58,7 @@ def test_ratings_are_published_and_their_offsets_committed(delivery_world: Strea
 
 def test_one_review_keeps_its_order(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world, 3)
-    outcomes: list[Settled] = [make_rated("same", 1 + number % 5, record=records[0]) for number in range(200)]
+    outcomes: list[Outcome] = [make_rated("same", 1 + number % 5, record=records[0]) for number in range(200)]
     delivery.commit([*outcomes, Deleted(records[1], "same")], next_offsets(records))
     published = delivery_world.published(delivery_world.output_topic)
     stars = [Rating.from_json(record.value).rating for record in published if record.value is not None]
@@ -158,7 +158,7 @@ def test_commit_after_commit_goes_on(delivery_world: StreamWorld) -> None:
 
 def test_a_full_batch_is_published_whole(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world, 3)
-    outcomes: list[Settled] = [make_rated(f"r{number}", record=records[0]) for number in range(2000)]
+    outcomes: list[Outcome] = [make_rated(f"r{number}", record=records[0]) for number in range(2000)]
     delivery.commit(outcomes, next_offsets(records))
     assert len(delivery_world.published(delivery_world.output_topic)) == 2000
 

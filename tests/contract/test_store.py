@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deploy.redis import LocalRedis
 from tests.contract.worlds import MemoryStoreWorld, RedisStoreWorld, StoreWorld
 from tests.doubles import make_rated, make_record
-from worker.records import Deleted, Partition, Settled
+from worker.records import Deleted, Outcome, Partition
 from worker.stream.parse import rejected
 from worker.stream.poison import Attempt
 
@@ -28,7 +28,7 @@ class Write:
     app: str | None = "app"
     review_id: str = "r1"
 
-    def settled(self) -> Settled:
+    def settled(self) -> Outcome:
         record = make_record(partition=self.partition, offset=self.offset, topic=self.topic, timestamp=self.at)
         if self.star is None:
             return Deleted(record, self.review_id)

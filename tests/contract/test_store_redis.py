@@ -19,13 +19,13 @@ from tests.fixtures.clustered import clustered_redis
 from worker.clock import SystemClock
 from worker.errors import PermanentError, TransientError
 from worker.ops.metrics import Metrics
-from worker.records import Deleted, Partition, Settled
+from worker.records import Deleted, Outcome, Partition
 from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
 from worker.stream.poison import Attempt
 
 
-def ratings(count: int) -> list[Settled]:
+def ratings(count: int) -> list[Outcome]:
     return [make_rated(f"r{offset}", app_id="app", record=make_record(offset=offset)) for offset in range(count)]
 
 

@@ -36,7 +36,7 @@ from worker.ops.model_metrics import (
     ROLES,
     SHADOW_ERRORS,
 )
-from worker.records import OUTCOMES, RELEASE_REASONS
+from worker.records import OUTCOME_NAMES, RELEASE_REASONS
 from worker.stream.batch_cost import Cost
 
 VERSION = "20260101T000000Z-0a1b2c3d"
@@ -65,7 +65,7 @@ class Page:
         """Let one of everything that can happen happen: of ten reviews six are rated, three rejected, one deleted."""
         metrics = self.metrics
         metrics.consumed.inc(10)
-        for outcome, count in zip(OUTCOMES, (6, 3, 1), strict=True):
+        for outcome, count in zip(OUTCOME_NAMES, (6, 3, 1), strict=True):
             metrics.settled.labels(outcome).inc(count)
         for rating, count in ((1, 1), (2, 1), (4, 1), (5, 3)):
             metrics.ratings.labels(str(rating), VERSION).inc(count)

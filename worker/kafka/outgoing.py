@@ -18,7 +18,7 @@ from schemas.rating import CONTENT_TYPE
 from worker.errors import ServiceError
 from worker.kafka.python.client import client_config, connecting, make_client, translated
 from worker.kafka.python.record_batch import WholesaleProducer
-from worker.records import Deleted, Partition, Rated, Record, Settled
+from worker.records import Deleted, Outcome, Partition, Rated, Record
 from worker.settings import WorkerSettings
 from worker.stream.ports import nothing
 
@@ -60,7 +60,7 @@ class AtLeastOnce:
         self._ready()
 
     def commit(
-        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
     ) -> None:
         """Publish the outcomes in order once they are `stored`, then commit the offsets; return once all is durable.
 
@@ -101,7 +101,7 @@ class AtLeastOnce:
         return self._producer
 
 
-def publish(producer: WholesaleProducer, settled: Sequence[Settled], settings: WorkerSettings) -> list[Any]:
+def publish(producer: WholesaleProducer, settled: Sequence[Outcome], settings: WorkerSettings) -> list[Any]:
     """Hand the outcomes to the producer, each topic's in order, and return a future for each of its batches.
 
     Raises:
@@ -149,7 +149,7 @@ def close_failed(producer: KafkaProducer) -> None:
         producer._closed = True
 
 
-def outgoing(settled: Settled, settings: WorkerSettings) -> Outgoing:
+def outgoing(settled: Outcome, settings: WorkerSettings) -> Outgoing:
     """Return what is published for an outcome: a rating, a tombstone, or a dead letter."""
     record = settled.record
     if isinstance(settled, Rated):

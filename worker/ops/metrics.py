@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from schemas.dead_letter import REJECT_REASONS
 from worker.ops.batch_histogram import BatchHistogram
 from worker.ops.model_metrics import ModelMetrics
-from worker.records import OUTCOME_OF, OUTCOMES, RELEASE_REASONS, Batch, Rated, Rejected, Settled
+from worker.records import NAME_OF_OUTCOME, OUTCOME_NAMES, RELEASE_REASONS, Batch, Outcome, Rated, Rejected
 from worker.stream.batch_cost import Cost
 
 SINKS: Final = ("redis", "topic")
@@ -52,7 +52,7 @@ class Metrics:
             return made
 
         self.consumed = counter("reviews_consumed_total", "Records read from the input topics.")
-        self.settled = counter("reviews_settled_total", "Records settled, by outcome.", "outcome", OUTCOMES)
+        self.settled = counter("reviews_settled_total", "Records settled, by outcome.", "outcome", OUTCOME_NAMES)
         self.rejected = counter("reviews_rejected_total", "Dead-lettered records.", "reason", REJECT_REASONS)
         self.ratings = Counter(
             "starstream_ratings_total", "Ratings given.", ["rating", "model_version"], registry=registry
@@ -190,10 +190,10 @@ class Metrics:
         self.cost_fixed.set(cost.fixed_s)
         self.cost_token.set(cost.each_token_s)
 
-    def count_settled(self, settled: Sequence[Settled], now_wall_s: float) -> None:
+    def count_settled(self, settled: Sequence[Outcome], now_wall_s: float) -> None:
         """Count a batch that is durable; `now_wall_s` ends the latency of each of its records."""
         for kind, count in Counts(map(type, settled)).items():
-            self.settled.labels(OUTCOME_OF[kind]).inc(count)
+            self.settled.labels(NAME_OF_OUTCOME[kind]).inc(count)
         reasons = Counts(each.letter.reason for each in settled if isinstance(each, Rejected))
         for reason, count in reasons.items():
             self.rejected.labels(reason).inc(count)

@@ -23,7 +23,7 @@ from schemas.rating import rating_key, summary_key
 from worker.clock import Clock
 from worker.errors import PermanentError, ServiceError, TransientError
 from worker.ops.metrics import Metrics
-from worker.records import Deleted, Partition, Rated, Rejected, Settled
+from worker.records import Deleted, Outcome, Partition, Rated, Rejected
 from worker.redis.in_flight import Ahead
 from worker.settings import WorkerSettings
 from worker.stream.poison import Attempt
@@ -115,7 +115,7 @@ class RedisStore:
         self._told_script = False
         self._ahead: Ahead[Rated | Deleted] | None = Ahead(self._client.connection_pool) if self._client else None
 
-    def begin(self, settled: Sequence[Settled]) -> None:
+    def begin(self, settled: Sequence[Outcome]) -> None:
         """Send the next part of a batch, and do not wait for the answer; a cluster gets no head start.
 
         Redis works on it while the loop rates the next part. Nothing is promised until `write`.
@@ -132,7 +132,7 @@ class RedisStore:
                         self._told_script = True
                 self._ahead.send(rows, [("EVALSHA", _SCRIPT_SHA1, *call) for call in self._calls(rows)])
 
-    def write(self, settled: Sequence[Settled]) -> None:
+    def write(self, settled: Sequence[Outcome]) -> None:
         """Write ratings and deletions, in order, and return once they are stored. Writing twice is writing once.
 
         Raises:
@@ -140,7 +140,7 @@ class RedisStore:
         """
         self.write_counted(settled)
 
-    def write_counted(self, settled: Sequence[Settled]) -> Mapping[str, int]:
+    def write_counted(self, settled: Sequence[Outcome]) -> Mapping[str, int]:
         """Do as `write`, and return how many were written, deleted, stale (an older record's) and replayed.
 
         Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from worker.records import OUTCOME_OF, Outcome, Partition, Rejected, Settled
+from worker.records import NAME_OF_OUTCOME, Outcome, OutcomeName, Partition, Rejected
 from worker.stream.ports import Delivery, nothing
 
 
@@ -24,11 +24,11 @@ class ReplayDelivery:
     def __init__(self, inner: Delivery, committed: Mapping[Partition, int]) -> None:
         self._inner = inner
         self.committed = dict(committed)
-        self.outcomes: Counter[Outcome] = Counter()
+        self.outcomes: Counter[OutcomeName] = Counter()
         self.reasons: Counter[str] = Counter()
 
     def commit(
-        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
     ) -> None:
         """Publish all but dead letters, commit the offsets, and return once both are durable.
 
@@ -37,7 +37,7 @@ class ReplayDelivery:
         """
         self._inner.commit([each for each in settled if not isinstance(each, Rejected)], offsets, stored)
         self.committed |= offsets
-        self.outcomes.update(OUTCOME_OF[type(each)] for each in settled)
+        self.outcomes.update(NAME_OF_OUTCOME[type(each)] for each in settled)
         self.reasons.update(each.letter.reason for each in settled if isinstance(each, Rejected))
 
     def ping(self) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.errors import SettingsError
-from worker.records import OUTCOMES, Outcome
+from worker.records import OUTCOME_NAMES, OutcomeName
 from worker.replay.diff import Diff, VersionDiff
 from worker.replay.plan import Plan
 
@@ -26,7 +26,7 @@ class Report:
     plan: Plan
     redis_prefix: str
     live_prefix: str
-    outcomes: Counter[Outcome]
+    outcomes: Counter[OutcomeName]
     reasons: Counter[str]
     seconds: float
     diff: Diff
@@ -34,7 +34,7 @@ class Report:
     def to_fields(self) -> dict[str, object]:
         """Return the figures for JSON."""
         this_run: dict[str, object] = {
-            **{outcome: self.outcomes[outcome] for outcome in OUTCOMES},
+            **{outcome: self.outcomes[outcome] for outcome in OUTCOME_NAMES},
             "seconds": round(self.seconds, 3),
             "rejected_by_reason": dict(self.reasons),
         }

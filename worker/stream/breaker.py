@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from worker.records import Rejected, Settled
+from worker.records import Outcome, Rejected
 
 _LEAST_RECORDS = 100  # a share of fewer says nothing
 
@@ -29,7 +29,7 @@ class Breaker:
         self._row = 0
         self._before = (self._window, self._row)
 
-    def opens(self, settled: Sequence[Settled]) -> str | None:
+    def opens(self, settled: Sequence[Outcome]) -> str | None:
         """Count a batch that is about to be published; return why it must not be, or None."""
         self._before = (self._window.copy(), self._row)
         longest = 0

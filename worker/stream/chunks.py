@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from worker.records import Pending, Settled
+from worker.records import Outcome, Pending
 
 _REVIEWS: Final = 512  # the store writes one part while the next is rated
 
 
-def parts(judged: Sequence[Pending | Settled]) -> Iterator[list[tuple[int, Pending]]]:
+def parts(judged: Sequence[Pending | Outcome]) -> Iterator[list[tuple[int, Pending]]]:
     """Cut what is pending into parts of like size, texts of like length together: yields positions and reviews.
 
     The model pads each text to the longest beside it; by parts in the order of arrival a third of its steps were

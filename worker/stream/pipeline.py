@@ -25,12 +25,12 @@ from worker.ops.logs import Log
 from worker.ops.metrics import Metrics
 from worker.records import (
     Batch,
+    Outcome,
     Partition,
     Pending,
     Rated,
     Record,
     Rejected,
-    Settled,
     first_offsets,
     next_offsets,
     partition_of,
@@ -164,7 +164,7 @@ class Pipeline:
             written += outcomes
             for (at, _), outcome in zip(part, outcomes, strict=True):
                 judged[at] = outcome
-        settled = cast("list[Settled]", judged)  # none is pending any more
+        settled = cast("list[Outcome]", judged)  # none is pending any more
         reason = self.breaker.opens(settled)
         if reason is not None:
             raise StreamRejectedError(f"dead-letter breaker: {reason}; look at the dead letters, then restart")
@@ -178,7 +178,7 @@ class Pipeline:
         self.metrics.count_settled(settled, self.clock.wall())
 
     def _deliver(
-        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
     ) -> None:
         with self._timed("topic"):
             started = self.clock.monotonic()
@@ -191,11 +191,11 @@ class Pipeline:
             elsewhere_s = self._nested_s
             self.metrics.sink_seconds.labels("topic").observe(self.clock.monotonic() - started - elsewhere_s)
 
-    def _write(self, settled: Sequence[Settled]) -> None:
+    def _write(self, settled: Sequence[Outcome]) -> None:
         with self._timed("redis"):
             self.store.write(settled)
 
-    def _parse(self, records: Sequence[Record], condemned: frozenset[tuple[Partition, int]]) -> list[Pending | Settled]:
+    def _parse(self, records: Sequence[Record], condemned: frozenset[tuple[Partition, int]]) -> list[Pending | Outcome]:
         """Return what each record is, in order."""
         version = self.classifier.version
         with self._timed("parse"):

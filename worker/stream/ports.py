@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from worker.records import Partition, Pending, Rated, Record, Rejected, Settled
+from worker.records import Outcome, Partition, Pending, Rated, Record, Rejected
 
 
 def nothing() -> None:
@@ -83,7 +83,7 @@ class Classifier(Protocol):
 class Store(Protocol):
     """Where ratings are read from by id."""
 
-    def begin(self, settled: Sequence[Settled]) -> None:
+    def begin(self, settled: Sequence[Outcome]) -> None:
         """Give the next part of a batch a head start; nothing is promised until `write` of the whole batch.
 
         Raises:
@@ -91,7 +91,7 @@ class Store(Protocol):
         """
         ...
 
-    def write(self, settled: Sequence[Settled]) -> None:
+    def write(self, settled: Sequence[Outcome]) -> None:
         """Write ratings and deletions, in order, and return once they are stored. Writing twice is writing once.
 
         Raises:
@@ -116,7 +116,7 @@ class Delivery(Protocol):
     """
 
     def commit(
-        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
     ) -> None:
         """Publish the outcomes in order, then commit the offsets, and return once both are durable.
 

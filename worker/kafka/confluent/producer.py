@@ -21,7 +21,7 @@ from worker.kafka.outgoing import Commits, outgoing
 from worker.kafka.python.client import connecting
 from worker.kafka.python.producer import Membership
 from worker.ops.logs import Log
-from worker.records import Partition, Settled
+from worker.records import Outcome, Partition
 from worker.settings import WorkerSettings
 from worker.stream.ports import nothing
 
@@ -41,7 +41,7 @@ class ConfluentAtLeastOnce:
         self._ready()
 
     def commit(
-        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
     ) -> None:
         """Publish the outcomes in order once they are `stored`, then commit the offsets; return once all is durable.
 
@@ -99,7 +99,7 @@ class ConfluentExactlyOnce:
         self._ready()
 
     def commit(
-        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
     ) -> None:
         """Publish the outcomes in order and commit the offsets in one transaction, and return once it is committed.
 
@@ -192,7 +192,7 @@ class _Outlet:
         with translated("transaction"):
             self._producer.begin_transaction()
 
-    def send(self, settled: Sequence[Settled]) -> None:
+    def send(self, settled: Sequence[Outcome]) -> None:
         """Hand the outcomes to the producer, in order."""
         settings, produce = self._settings, self._producer.produce
         try:

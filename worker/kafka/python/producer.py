@@ -21,7 +21,7 @@ from worker.kafka.outgoing import await_acknowledged, close_failed, explained, p
 from worker.kafka.python.client import connecting, make_client, translated
 from worker.kafka.python.record_batch import WholesaleProducer
 from worker.ops.logs import Log
-from worker.records import Partition, Settled
+from worker.records import Outcome, Partition
 from worker.settings import WorkerSettings
 from worker.stream.ports import nothing
 
@@ -98,7 +98,7 @@ class ExactlyOnce:
         self._ready()
 
     def commit(
-        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
     ) -> None:
         """Publish the outcomes in order and commit the offsets in one transaction, and return once it is committed.
 

@@ -25,7 +25,7 @@ from worker.ops.metrics import (
     WRITE_RESULTS,
     Metrics,
 )
-from worker.records import OUTCOMES, RELEASE_REASONS, Deleted
+from worker.records import OUTCOME_NAMES, RELEASE_REASONS, Deleted
 from worker.stream.parse import rejected
 
 BOUNDS = (0.1, 0.5, 1.0, 5.0)
@@ -57,7 +57,7 @@ def test_metrics_batch_histogram_equals_one_by_one(batches: list[list[float]]) -
 
 def test_known_label_sets_start_at_zero(metrics: Metrics) -> None:
     known: dict[str, dict[str, tuple[str, ...]]] = {
-        "starstream_reviews_settled_total": {"outcome": OUTCOMES},
+        "starstream_reviews_settled_total": {"outcome": OUTCOME_NAMES},
         "starstream_reviews_rejected_total": {"reason": REJECT_REASONS},
         "starstream_batches_released_total": {"reason": RELEASE_REASONS},
         "starstream_redis_writes_total": {"result": WRITE_RESULTS},

@@ -20,7 +20,7 @@ from worker.__main__ import main
 from worker.errors import ExitCode, SettingsError, TransientError
 from worker.kafka.offset_range import EARLIEST, LATEST, Point, Span, parse_point
 from worker.ops.progress import LongRun
-from worker.records import Deleted, Partition, Settled
+from worker.records import Deleted, Outcome, Partition
 from worker.replay import command
 from worker.replay.delivery import ReplayDelivery
 from worker.replay.diff import FIELDS, Diff, Side, side_of
@@ -252,7 +252,7 @@ def test_dead_letters_are_counted_and_not_sent_again(clock: ManualClock) -> None
     inner = MemoryDelivery(cluster, SETTINGS, source)
     delivery = ReplayDelivery(inner, {ONE: 0})
     record = make_record()
-    batch: list[Settled] = [make_rated(), Deleted(record, "r2"), rejected(record, "unratable", "", model_version="v1")]
+    batch: list[Outcome] = [make_rated(), Deleted(record, "r2"), rejected(record, "unratable", "", model_version="v1")]
     inner.faults.then(KAFKA_GONE)
     with pytest.raises(TransientError):
         delivery.commit(batch, {ONE: 3})

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.doubles import make_rated, make_record
-from worker.records import Settled
+from worker.records import Outcome
 from worker.stream.breaker import Breaker
 from worker.stream.parse import rejected
 
-GOOD: Settled = make_rated()
-BAD: Settled = rejected(make_record(b"\xff"), "not_utf8", "x", model_version="v1")
+GOOD: Outcome = make_rated()
+BAD: Outcome = rejected(make_record(b"\xff"), "not_utf8", "x", model_version="v1")
 
 
 def test_half_of_the_window_is_not_more_than_half() -> None:

@@ -12,7 +12,7 @@ import pytest
 from schemas.rating import Rating
 from tests.doubles import REFUSED, TOPIC, ManualClock, StubClassifier, make_record
 from tests.fixtures.world import SETTINGS, World
-from worker.records import Partition, Pending, Rated, Rejected, Settled
+from worker.records import Outcome, Partition, Pending, Rated, Rejected
 from worker.stream.ports import nothing
 
 
@@ -26,17 +26,17 @@ class Ordered:
         world.pipeline.store = self
         world.pipeline.delivery = self
 
-    def begin(self, settled: Sequence[Settled]) -> None:
+    def begin(self, settled: Sequence[Outcome]) -> None:
         self.calls.append("ahead")
         self.parts.append(len(settled))
         self._store.begin(settled)
 
-    def write(self, settled: Sequence[Settled]) -> None:
+    def write(self, settled: Sequence[Outcome]) -> None:
         self.calls.append("redis")
         self._store.write(settled)
 
     def commit(
-        self, settled: Sequence[Settled], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
+        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
     ) -> None:
         self._delivery.commit(settled, offsets, stored)
         self.calls.append("topic")
