@@ -25,9 +25,9 @@ from schemas.bundle import STABLE
 from schemas.review import DEFAULT_MAX_TEXT_CHARS, InputFormat
 from worker.errors import SettingsError
 from worker.kafka_settings import KafkaSettings, Topic
-from worker.model.runtime import Runtime
 
 PREFIX = "WORKER_"
+Runtime = Literal["auto", "litert", "tflite"]
 
 
 class WorkerSettings(KafkaSettings):

@@ -14,9 +14,9 @@ from worker.kafka.python.shadow_topic import FeedbackTopic, RatingsInRedis, Shad
 from worker.model.classifier import TfliteClassifier
 from worker.model.drift import Drift
 from worker.model.feedback import Feedback
-from worker.model.registry import fetch_bundle, read_channels, resolve_version
+from worker.model.loading import load_version, serving_version
+from worker.model.registry import read_channels
 from worker.model.reload import Registry, Reloader, Watched
-from worker.model.runtime import load_runtime
 from worker.model.serving import LiveClassifier
 from worker.model.shadow import Limits, Shadow
 from worker.ops.health import Health
@@ -35,32 +35,6 @@ class Surroundings:
     metrics: Metrics
     health: Health
     stop: threading.Event
-
-
-def serving_version(settings: WorkerSettings) -> str:
-    """Return the version that the settings name.
-
-    Raises:
-        RegistryError: no registry, no channels, or no such channel.
-    """
-    return settings.model_version or resolve_version(settings.registry, settings.channel)
-
-
-def load_version(settings: WorkerSettings, version: str, metrics: Metrics, clock: Clock) -> TfliteClassifier:
-    """Return a version, verified.
-
-    Raises:
-        ModelError: it is not there, or must not serve.
-    """
-    runtime, interpreter_factory = load_runtime(settings.runtime)
-    return TfliteClassifier(
-        fetch_bundle(settings.registry, version),
-        interpreter_factory,
-        runtime=runtime,
-        metrics=metrics,
-        clock=clock,
-        min_confidence=settings.min_confidence,
-    )
 
 
 def start_models(around: Surroundings) -> LiveClassifier:

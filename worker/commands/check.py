@@ -16,9 +16,9 @@ from worker.clock import SystemClock
 from worker.errors import ExitCode, PermanentError, WorkerError, exit_code_of
 from worker.kafka.clients import require_client
 from worker.kafka.python.client import client_config, connecting, translated
+from worker.model.loading import load_classifier
 from worker.ops.metrics import Metrics
 from worker.redis.store import RedisStore
-from worker.run.app import load_classifier
 from worker.settings import PREFIX, WorkerSettings
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from typing import Any, Literal
+from typing import Any
 
 from schemas.bundle import InterpreterFactory
 from schemas.inference import Interpreter
 from worker.errors import ModelError
+from worker.settings import Runtime
 
-Runtime = Literal["auto", "litert", "tflite"]
 _MODULES = {
     "litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
     "tflite": ("tflite_runtime.interpreter", "tflite-runtime"),

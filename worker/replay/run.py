@@ -20,6 +20,7 @@ from worker.kafka.instance_id import Identity
 from worker.kafka.offset_range import Point, Span
 from worker.kafka.outgoing import AtLeastOnce
 from worker.kafka.python.producer import ExactlyOnce
+from worker.model.loading import load_classifier
 from worker.ops.logs import configure_logs
 from worker.ops.metrics import Metrics
 from worker.ops.progress import LongRun
@@ -34,7 +35,6 @@ from worker.replay.report import Report, write_report
 from worker.replay.source import BoundedSource
 from worker.replay.store import ReplayStore
 from worker.replay.write_live import LiveKeys
-from worker.run.app import load_classifier
 from worker.settings import WorkerSettings
 from worker.stream.ports import Delivery
 

@@ -25,7 +25,6 @@ from worker.clock import Clock, SystemClock
 from worker.errors import ExitCode, TransientError
 from worker.kafka.clients import GroupSource, make_delivery, make_source
 from worker.kafka.instance_id import Identity
-from worker.model.classifier import TfliteClassifier
 from worker.ops.health import Health
 from worker.ops.http_server import serve_pages
 from worker.ops.logs import Log, configure_logs
@@ -39,10 +38,9 @@ from worker.stream.parse import Parser
 from worker.stream.pipeline import Pipeline
 from worker.stream.poison import Attempts
 from worker.stream.ports import Classifier
-from worker.wiring import Surroundings, load_version, serving_version, start_models
+from worker.wiring import Surroundings, start_models
 
 _Made = TypeVar("_Made")
-_STOP_CHECK_S = 0.5
 
 
 @dataclass(slots=True)
@@ -73,15 +71,6 @@ def run_worker(settings: WorkerSettings) -> ExitCode:
         return ExitCode.OK  # stopped before the services were there; nothing was read
     _serve(process, pipeline)
     return ExitCode.OK
-
-
-def load_classifier(settings: WorkerSettings, metrics: Metrics, clock: Clock) -> TfliteClassifier:
-    """Return the classifier that the settings name.
-
-    Raises:
-        ModelError: no bundle, or one that must not serve.
-    """
-    return load_version(settings, serving_version(settings), metrics, clock)
 
 
 def _start(settings: WorkerSettings) -> _Process:

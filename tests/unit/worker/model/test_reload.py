@@ -14,12 +14,12 @@ from tests.doubles import ManualClock, MemoryLog
 from tests.fixtures.bundles import FOURTH, SECOND, THIRD, Change, ToyRegistry
 from worker.errors import RegistryError
 from worker.model.classifier import TfliteClassifier
+from worker.model.loading import load_version
 from worker.model.registry import read_channels
 from worker.model.reload import Registry, Reloader, Watched
 from worker.ops.health import Health
 from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
-from worker.wiring import load_version
 
 RETRY_S = 300.0
 

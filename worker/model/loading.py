@@ -1,0 +1,49 @@
+"""Loads the bundle that the settings name.
+
+Owns the path from `WORKER_MODEL_VERSION` or `WORKER_CHANNEL` to a verified classifier. `worker.wiring` adds what a
+running worker needs on top (reload, shadow, drift); `predict`, `check` and `replay` stay on this one version.
+"""
+
+from __future__ import annotations
+
+from worker.clock import Clock
+from worker.model.classifier import TfliteClassifier
+from worker.model.registry import fetch_bundle, resolve_version
+from worker.model.runtime import load_runtime
+from worker.ops.metrics import Metrics
+from worker.settings import WorkerSettings
+
+
+def serving_version(settings: WorkerSettings) -> str:
+    """Return the version that the settings name.
+
+    Raises:
+        RegistryError: there is no registry, no channels file, or no such channel.
+    """
+    return settings.model_version or resolve_version(settings.registry, settings.channel)
+
+
+def load_version(settings: WorkerSettings, version: str, metrics: Metrics, clock: Clock) -> TfliteClassifier:
+    """Return the classifier of a version, verified.
+
+    Raises:
+        ModelError: the version does not exist, or must not serve.
+    """
+    runtime, interpreter_factory = load_runtime(settings.runtime)
+    return TfliteClassifier(
+        fetch_bundle(settings.registry, version),
+        interpreter_factory,
+        runtime=runtime,
+        metrics=metrics,
+        clock=clock,
+        min_confidence=settings.min_confidence,
+    )
+
+
+def load_classifier(settings: WorkerSettings, metrics: Metrics, clock: Clock) -> TfliteClassifier:
+    """Return the classifier that the settings name.
+
+    Raises:
+        ModelError: there is no bundle, or it must not serve.
+    """
+    return load_version(settings, serving_version(settings), metrics, clock)
