@@ -10,7 +10,6 @@ import threading
 from dataclasses import dataclass
 
 from worker.clock import Clock
-from worker.kafka.python.shadow_topic import FeedbackTopic, RatingsInRedis, ShadowTopic
 from worker.model.classifier import TfliteClassifier
 from worker.model.drift import Drift
 from worker.model.feedback import Feedback
@@ -22,6 +21,7 @@ from worker.model.shadow import Limits, Shadow
 from worker.ops.health import Health
 from worker.ops.logs import Log
 from worker.ops.metrics import Metrics
+from worker.redis.ratings import RatingsInRedis
 from worker.settings import WorkerSettings
 
 
@@ -75,6 +75,8 @@ def _live(around: Surroundings, reloader: Reloader) -> LiveClassifier:
     health, log = around.health, around.log
     topic = None
     if settings.shadow_topic is not None:
+        from worker.kafka.python.shadow_topic import ShadowTopic  # loads kafka-python
+
         topic = ShadowTopic(settings, settings.shadow_topic, metrics, log)
         topic.start(around.stop)
     drift = Drift(
@@ -103,6 +105,8 @@ def _live(around: Surroundings, reloader: Reloader) -> LiveClassifier:
 
 
 def _feedback(around: Surroundings, topic: str, reloader: Reloader) -> Feedback:
+    from worker.kafka.python.feedback_topic import FeedbackTopic  # loads kafka-python
+
     return Feedback(
         FeedbackTopic(around.settings, topic),
         RatingsInRedis(around.settings),

@@ -15,7 +15,8 @@ from rich.table import Table
 from worker.clock import SystemClock
 from worker.errors import ExitCode, PermanentError, WorkerError, exit_code_of
 from worker.kafka.clients import require_client
-from worker.kafka.python.client import client_config, connecting, translated
+from worker.kafka.connection import connecting
+from worker.kafka.python.client import client_config, translated
 from worker.model.loading import load_classifier
 from worker.ops.metrics import Metrics
 from worker.redis.store import RedisStore

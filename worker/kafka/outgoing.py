@@ -16,7 +16,8 @@ from kafka import errors as kafka_errors
 from schemas.dead_letter import OWN
 from schemas.rating import CONTENT_TYPE
 from worker.errors import ServiceError
-from worker.kafka.python.client import client_config, connecting, make_client, translated
+from worker.kafka.connection import connecting
+from worker.kafka.python.client import client_config, make_client, translated
 from worker.kafka.python.record_batch import WholesaleProducer
 from worker.records import Deleted, Outcome, Partition, Rated, Record
 from worker.settings import WorkerSettings

@@ -15,7 +15,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 
 from worker.errors import FencedError, PermanentError, ServiceError, TransientError
-from worker.kafka.python.client import connecting
+from worker.kafka.connection import connecting
 from worker.settings import WorkerSettings
 
 # Waiting does not heal these: the settings or the cluster's set-up must change.

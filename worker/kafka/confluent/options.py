@@ -8,12 +8,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
-from pydantic import SecretStr
-
 from worker.kafka.confluent.client import Errors
+from worker.kafka.connection import path_text, revealed
 from worker.settings import WorkerSettings
 
 _METADATA_MS: Final = 10_000  # a topic created late, or grown, is read after so long; the default is 5 minutes
@@ -97,11 +95,11 @@ def client_config(settings: WorkerSettings, errors: Errors) -> dict[str, Any]:
             {
                 "sasl.mechanism": settings.kafka_sasl_mechanism,
                 "sasl.username": settings.kafka_sasl_username,
-                "sasl.password": _revealed(settings.kafka_sasl_password),
-                "ssl.ca.location": _path(settings.kafka_ssl_cafile),
-                "ssl.certificate.location": _path(settings.kafka_ssl_certfile),
-                "ssl.key.location": _path(settings.kafka_ssl_keyfile),
-                "ssl.key.password": _revealed(settings.kafka_ssl_password),
+                "sasl.password": revealed(settings.kafka_sasl_password),
+                "ssl.ca.location": path_text(settings.kafka_ssl_cafile),
+                "ssl.certificate.location": path_text(settings.kafka_ssl_certfile),
+                "ssl.key.location": path_text(settings.kafka_ssl_keyfile),
+                "ssl.key.password": revealed(settings.kafka_ssl_password),
             }
         ),
     }
@@ -113,11 +111,3 @@ def client_config(settings: WorkerSettings, errors: Errors) -> dict[str, Any]:
 
 def _given(options: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
-
-
-def _path(path: Path | None) -> str | None:
-    return None if path is None else str(path)

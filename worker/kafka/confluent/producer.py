@@ -17,8 +17,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from worker.errors import ServiceError, TransientError
 from worker.kafka.confluent.client import Errors, await_brokers, bounded, missing_topic, translated
 from worker.kafka.confluent.options import producer_config
+from worker.kafka.connection import connecting
 from worker.kafka.outgoing import Commits, outgoing
-from worker.kafka.python.client import connecting
 from worker.kafka.python.producer import Membership
 from worker.ops.logs import Log
 from worker.records import Outcome, Partition

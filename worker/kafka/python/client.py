@@ -1,6 +1,6 @@
-"""What both Kafka adapters share: the client's configuration from our settings, and the translation of its errors.
+"""What every user of kafka-python shares: its options from our settings, and the translation of its errors.
 
-Owns the one place where kafka-python's exceptions become ours (`test_kafka_errors_are_all_translated` walks them).
+Owns the only place where kafka-python's exceptions become ours (`test_kafka_errors_are_all_translated` walks them).
 The figures behind each option are in worker/README.md.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 from kafka import errors as kafka_errors
@@ -17,9 +16,10 @@ from kafka.net.sasl.oauth import AbstractTokenProvider
 from pydantic import SecretStr
 
 from worker.errors import FencedError, PermanentError, ServiceError, TransientError
+from worker.kafka.connection import path_text, revealed
 from worker.settings import WorkerSettings
 
-# Waiting does not heal these: the settings or the cluster's set-up must change.
+# Retrying does not help: the settings or the cluster's set-up must change.
 PERMANENT: Final[tuple[type[kafka_errors.KafkaError], ...]] = (
     kafka_errors.SaslAuthenticationFailedError,
     kafka_errors.UnsupportedSaslMechanismError,
@@ -33,12 +33,12 @@ PERMANENT: Final[tuple[type[kafka_errors.KafkaError], ...]] = (
     kafka_errors.InconsistentGroupProtocolError,
     kafka_errors.InvalidSessionTimeoutError,
 )
-# Another process has this worker's identity; going on would be a fight.
+# Another process has this worker's identity; if both went on, each would fence the other.
 FENCED: Final[tuple[type[kafka_errors.KafkaError], ...]] = (kafka_errors.FencedInstanceIdError,)
 
 
 def translate(error: kafka_errors.KafkaError, doing: str) -> ServiceError:
-    """Return our error for one of the client's: fenced and permanent ones are listed, all others come back."""
+    """Return our error for one of the client's: fenced and permanent ones are listed, all others are transient."""
     kind: type[ServiceError] = TransientError
     if isinstance(error, FENCED):
         kind = FencedError
@@ -60,20 +60,11 @@ def translated(doing: str) -> Iterator[None]:
         raise translate(error, doing) from error
 
 
-def connecting(settings: WorkerSettings) -> str:
-    """Return what connecting is called in an error: the client reports a wrong password as a time-out, too."""
-    servers = ",".join(settings.kafka_bootstrap_servers)
-    return (
-        f"WORKER_KAFKA_BOOTSTRAP_SERVERS={servers}: is a broker up there, and are "
-        f"WORKER_KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} and the credentials right?"
-    )
-
-
 def make_client(kind: Callable[..., Any], config: Mapping[str, Any]) -> Any:
-    """Return a `KafkaConsumer` or `KafkaProducer`, closed again if it could not be made.
+    """Return a `KafkaConsumer` or `KafkaProducer`, closed again if its constructor failed.
 
-    Their constructors give up without giving back the IO thread and the sockets, and a broker that is away for an
-    hour would cost hundreds of each.
+    A constructor that fails leaks the IO thread and the sockets; a broker that is down for an hour would cost hundreds
+    of each.
     """
     made: list[KafkaNetClient] = []
 
@@ -101,18 +92,18 @@ def client_config(settings: WorkerSettings) -> dict[str, Any]:
         "security_protocol": settings.kafka_security_protocol,
         "sasl_mechanism": settings.kafka_sasl_mechanism,
         "sasl_plain_username": settings.kafka_sasl_username,
-        "sasl_plain_password": _revealed(settings.kafka_sasl_password),
+        "sasl_plain_password": revealed(settings.kafka_sasl_password),
         "sasl_oauth_token_provider": _token_provider(settings),
-        "ssl_cafile": _path(settings.kafka_ssl_cafile),
-        "ssl_certfile": _path(settings.kafka_ssl_certfile),
-        "ssl_keyfile": _path(settings.kafka_ssl_keyfile),
-        "ssl_password": _revealed(settings.kafka_ssl_password),
+        "ssl_cafile": path_text(settings.kafka_ssl_cafile),
+        "ssl_certfile": path_text(settings.kafka_ssl_certfile),
+        "ssl_keyfile": path_text(settings.kafka_ssl_keyfile),
+        "ssl_password": revealed(settings.kafka_ssl_password),
         "ssl_check_hostname": settings.kafka_ssl_check_hostname,
     }
 
 
 class _Token(AbstractTokenProvider):  # type: ignore[misc]  # the client has no types
-    """Hands the client its OAuth token."""
+    """Gives the client its OAuth token."""
 
     def __init__(self, token: SecretStr) -> None:
         super().__init__()
@@ -129,11 +120,3 @@ def _token_provider(settings: WorkerSettings) -> _Token | None:
 
 def _version(version: str | None) -> tuple[int, ...] | None:
     return None if version is None else tuple(map(int, version.split(".")))
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
-
-
-def _path(path: Path | None) -> str | None:
-    return None if path is None else str(path)

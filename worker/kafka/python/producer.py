@@ -17,8 +17,9 @@ from kafka import OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
 from worker.errors import ServiceError
+from worker.kafka.connection import connecting
 from worker.kafka.outgoing import await_acknowledged, close_failed, explained, producer_config, publish, require_topics
-from worker.kafka.python.client import connecting, make_client, translated
+from worker.kafka.python.client import make_client, translated
 from worker.kafka.python.record_batch import WholesaleProducer
 from worker.ops.logs import Log
 from worker.records import Outcome, Partition

@@ -15,8 +15,9 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from worker.clock import Clock
 from worker.errors import TransientError
+from worker.kafka.connection import connecting
 from worker.kafka.python.assignment import Ownership
-from worker.kafka.python.client import client_config, connecting, make_client, translated
+from worker.kafka.python.client import client_config, make_client, translated
 from worker.ops.metrics import Metrics
 from worker.records import Partition, Record
 from worker.settings import WorkerSettings

@@ -1,0 +1,31 @@
+"""What a connection to the brokers needs, whichever client makes it.
+
+Owns the wording of a failed connection, and secrets and paths as the clients' options take them. Imports no client.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from worker.settings import WorkerSettings
+
+
+def connecting(settings: WorkerSettings) -> str:
+    """Return what an error calls the attempt to connect: the clients report a wrong password as a time-out, too."""
+    servers = ",".join(settings.kafka_bootstrap_servers)
+    return (
+        f"WORKER_KAFKA_BOOTSTRAP_SERVERS={servers}: is a broker up there, and are "
+        f"WORKER_KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} and the credentials right?"
+    )
+
+
+def revealed(secret: SecretStr | None) -> str | None:
+    """Return a secret's text, for the client's options only."""
+    return None if secret is None else secret.get_secret_value()
+
+
+def path_text(path: Path | None) -> str | None:
+    """Return a path as text."""
+    return None if path is None else str(path)
