@@ -1,14 +1,18 @@
-"""Puts together what rates in a running worker: the stable model, its reloader, shadow, drift and feedback.
+"""Builds from the settings what several commands run: the loop, and the models of a running worker.
 
-Owns the wiring from settings to `LiveClassifier`, and the threads that run beside the loop; `app` asks for it once.
-`predict`, `check` and `replay` stay on the one version that `load_version` gives them.
+Owns how `WorkerSettings` become the core's objects, for `run` and for `replay`. `worker.run.app` makes the source, the
+delivery and the store and decides when each is up; `worker.model.loading` gives `predict`, `check` and `replay` their
+single version. Clients of Kafka are imported where they are used, so that a worker on librdkafka loads kafka-python
+only when it has a shadow or a feedback topic.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from uuid import uuid4
 
+from worker.backoff import Backoff
 from worker.clock import Clock
 from worker.model.classifier import TfliteClassifier
 from worker.model.drift import Drift
@@ -17,33 +21,85 @@ from worker.model.loading import load_version, serving_version
 from worker.model.registry import read_channels
 from worker.model.reload import Registry, Reloader, Watched
 from worker.model.serving import LiveClassifier
-from worker.model.shadow import Limits, Shadow
+from worker.model.shadow import Limits as ShadowLimits
+from worker.model.shadow import Shadow
 from worker.ops.health import Health
 from worker.ops.logs import Log
 from worker.ops.metrics import Metrics
 from worker.redis.ratings import RatingsInRedis
 from worker.settings import WorkerSettings
+from worker.stream.batcher import Batcher, Limits
+from worker.stream.breaker import Breaker
+from worker.stream.parse import Parser
+from worker.stream.pipeline import Pipeline
+from worker.stream.poison import Attempts, Ledger
+from worker.stream.ports import Classifier, Delivery, Source, Store
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the parts of one process share, as far as models need it."""
+class Process:
+    """What the parts of one process share."""
 
     settings: WorkerSettings
     clock: Clock
     log: Log
     metrics: Metrics
     health: Health
-    stop: threading.Event
 
 
-def start_models(around: Surroundings) -> LiveClassifier:
-    """Load what the settings name, and start what watches and compares it.
+def wire_pipeline(
+    process: Process,
+    *,
+    source: Source,
+    classifier: Classifier,
+    store: Store,
+    ledger: Ledger,
+    delivery: Delivery,
+    breaker: Breaker | None = None,
+) -> Pipeline:
+    """Return the loop over ports that are connected already.
+
+    Args:
+        process: the settings, and what the process shares.
+        source: reads records.
+        classifier: rates reviews.
+        store: keeps ratings.
+        ledger: counts the attempts at records that kill processes.
+        delivery: publishes outcomes and commits offsets.
+        breaker: the settings' own when None.
+    """
+    settings = process.settings
+    return Pipeline(
+        source=source,
+        batcher=Batcher(
+            Limits(settings.batch_reviews, settings.batch_bytes, settings.batch_tokens, linger_s=settings.linger_s)
+        ),
+        parser=Parser(settings.input_format, settings.max_text_chars),
+        classifier=classifier,
+        store=store,
+        delivery=delivery,
+        attempts=Attempts(ledger, life=uuid4().hex, limit=settings.max_attempts),
+        breaker=breaker
+        or Breaker(
+            share=settings.breaker_share,
+            window_records=settings.breaker_window_records,
+            consecutive=settings.breaker_consecutive,
+        ),
+        metrics=process.metrics,
+        health=process.health,
+        clock=process.clock,
+        log=process.log,
+        backoff=Backoff(),
+    )
+
+
+def start_models(process: Process, stop: threading.Event) -> LiveClassifier:
+    """Load the version that the settings name, and start reload, shadow, drift and feedback as they ask for them.
 
     Raises:
-        ModelError: no bundle, or one that must not serve.
+        ModelError: there is no bundle, or it must not serve.
     """
-    settings, metrics, clock, stop = around.settings, around.metrics, around.clock, around.stop
+    settings, metrics, clock = process.settings, process.metrics, process.clock
 
     def load(version: str) -> TfliteClassifier:
         return load_version(settings, version, metrics, clock)
@@ -59,26 +115,27 @@ def start_models(around: Surroundings) -> LiveClassifier:
         Registry(lambda: read_channels(settings.registry), load),
         clock=clock,
         metrics=metrics,
-        health=around.health,
-        log=around.log,
+        health=process.health,
+        log=process.log,
     )
-    live = _live(around, reloader)
+    classifier = _make_classifier(process, reloader, stop)
     if settings.reload_interval_s > 0:
         reloader.start(stop)
     if settings.feedback_topic is not None:
-        _feedback(around, settings.feedback_topic, reloader).start(stop)
-    return live
+        _start_feedback(process, settings.feedback_topic, reloader, stop)
+    return classifier
 
 
-def _live(around: Surroundings, reloader: Reloader) -> LiveClassifier:
-    settings, metrics, clock = around.settings, around.metrics, around.clock
-    health, log = around.health, around.log
-    topic = None
+def _make_classifier(process: Process, reloader: Reloader, stop: threading.Event) -> LiveClassifier:
+    settings, metrics, clock = process.settings, process.metrics, process.clock
+    health, log = process.health, process.log
+    publish = None
     if settings.shadow_topic is not None:
         from worker.kafka.python.shadow_topic import ShadowTopic  # loads kafka-python
 
         topic = ShadowTopic(settings, settings.shadow_topic, metrics, log)
-        topic.start(around.stop)
+        topic.start(stop)
+        publish = topic.publish
     drift = Drift(
         metrics,
         clock,
@@ -87,7 +144,7 @@ def _live(around: Surroundings, reloader: Reloader) -> LiveClassifier:
         least_reviews=settings.drift_min_reviews,
     )
     shadow = Shadow(
-        Limits(
+        ShadowLimits(
             share=settings.canary_share,
             most_errors=settings.shadow_max_errors,
             most_disagreement=settings.canary_max_disagreement,
@@ -99,19 +156,19 @@ def _live(around: Surroundings, reloader: Reloader) -> LiveClassifier:
         metrics=metrics,
         health=health,
         log=log,
-        publish=topic.publish if topic else None,
+        publish=publish,
     )
     return LiveClassifier(reloader, shadow=shadow, drift=drift, metrics=metrics, health=health, log=log)
 
 
-def _feedback(around: Surroundings, topic: str, reloader: Reloader) -> Feedback:
+def _start_feedback(process: Process, topic: str, reloader: Reloader, stop: threading.Event) -> None:
     from worker.kafka.python.feedback_topic import FeedbackTopic  # loads kafka-python
 
-    return Feedback(
-        FeedbackTopic(around.settings, topic),
-        RatingsInRedis(around.settings),
+    Feedback(
+        FeedbackTopic(process.settings, topic),
+        RatingsInRedis(process.settings),
         lambda: reloader.lineup.stable.labels,
-        metrics=around.metrics,
-        health=around.health,
-        log=around.log,
-    )
+        metrics=process.metrics,
+        health=process.health,
+        log=process.log,
+    ).start(stop)

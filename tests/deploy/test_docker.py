@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from deploy.process import free_port
 from tests.deploy.assets import DOCKERFILE, ROOT, compose
-from worker.ops.http_server import serve_pages
+from worker.ops.http_server import serve_http
 
 HEALTHCHECK = ROOT / "deploy/docker/healthcheck.py"
 TRAINER = ROOT / "deploy/docker/trainer.sh"
@@ -135,12 +135,12 @@ def _check(port: int) -> subprocess.CompletedProcess[str]:
 
 
 def test_health_check_passes_on_a_ready_worker() -> None:
-    port = serve_pages("127.0.0.1", 0, CollectorRegistry(), _Health({}))
+    port = serve_http("127.0.0.1", 0, CollectorRegistry(), _Health({}))
     assert _check(port).returncode == 0
 
 
 def test_health_check_fails_on_a_worker_that_is_not_ready_and_says_why() -> None:
-    done = _check(serve_pages("127.0.0.1", 0, CollectorRegistry(), _Health({"redis": "connection refused"})))
+    done = _check(serve_http("127.0.0.1", 0, CollectorRegistry(), _Health({"redis": "connection refused"})))
     assert done.returncode == 1
     assert "connection refused" in done.stdout
 

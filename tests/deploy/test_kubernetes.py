@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from tests.conftest import missing
 from tests.deploy.assets import KUBERNETES, ROOT, WORKER_JOB, compose
 from tests.deploy.test_compose import known_variables
-from worker.ops.http_server import serve_pages
+from worker.ops.http_server import serve_http
 from worker.settings import WorkerSettings, read_settings
 
 OVERLAYS = ("base", "overlays/example")
@@ -134,7 +134,7 @@ def test_probes_ask_pages_that_the_worker_serves(overlay: str) -> None:
         paths[probe] = get["path"]
     assert paths == {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
     page = http.client.HTTPConnection(
-        "127.0.0.1", serve_pages("127.0.0.1", 0, CollectorRegistry(), _Health()), timeout=5
+        "127.0.0.1", serve_http("127.0.0.1", 0, CollectorRegistry(), _Health()), timeout=5
     )
     for path in [*paths.values(), "/metrics"]:
         page.request("GET", path)

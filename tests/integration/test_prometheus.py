@@ -18,7 +18,7 @@ from schemas.dead_letter import REJECT_REASONS
 from tests.conftest import missing
 from tests.deploy.assets import Query, alerts, dashboard_queries, drawn_events, recorded, selectors
 from tests.integration.prometheus import LocalPrometheus, QueryError, wait_for_data
-from worker.ops.http_server import serve_pages
+from worker.ops.http_server import serve_http
 from worker.ops.metrics import (
     CHECKPOINT_RESULTS,
     ERROR_KINDS,
@@ -59,7 +59,7 @@ class Page:
         self.metrics = Metrics(self.registry)
         self.metrics.serve_model(range(1, 6), VERSION, {"cell": "gru", "variant": "int8", "runtime": "ai-edge-litert"})
         self.metrics.models.start_shadow(CANDIDATE, range(1, 6))
-        self.target = f"127.0.0.1:{serve_pages('127.0.0.1', 0, self.registry, _Health())}"
+        self.target = f"127.0.0.1:{serve_http('127.0.0.1', 0, self.registry, _Health())}"
 
     def feed(self) -> None:
         """Let one of everything that can happen happen: of ten reviews six are rated, three rejected, one deleted."""

@@ -46,7 +46,7 @@ class _Quiet(WSGIRequestHandler):
         """Log nothing: probes and scrapes come every few seconds."""
 
 
-def serve_pages(host: str, port: int, registry: CollectorRegistry, health: HealthView) -> int:
+def serve_http(host: str, port: int, registry: CollectorRegistry, health: HealthView) -> int:
     """Serve the page from a daemon thread and return its port.
 
     Raises:

@@ -1,11 +1,12 @@
-"""SIGTERM and SIGINT for the commands that do long work: the first asks, the second ends the process at once.
+"""SIGTERM and SIGINT: the first asks the process to stop, the second ends it at once.
 
-Owns the handlers while its `with` block lasts. A drain that takes longer than the deadline ends the process, too:
-what is not committed is done again by the next run.
+Owns the handlers while its `with` block lasts, and the deadline of the stop: a drain that takes longer ends the
+process, and whatever it had not committed is read again by its successor.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -14,40 +15,46 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from worker.errors import ExitCode
+from worker.ops.logs import Log
 
 
 class StopSignals:
-    """Whether somebody asked to stop.
+    """Whether the process was asked to stop.
 
     Args:
-        deadline_s: longest time between the asking and the end of the process.
+        deadline_s: longest time from the first signal to the end of the process.
+        log: receives `stopping` and `drain_deadline_passed`; None logs neither.
+
+    Attributes:
+        event: set by the first signal, for threads that wait on it.
     """
 
-    def __init__(self, deadline_s: float) -> None:
+    def __init__(self, deadline_s: float, log: Log | None = None) -> None:
+        self.event = threading.Event()
         self._deadline_s = deadline_s
-        self._asked = threading.Event()
-        self._then: Callable[[], None] | None = None
-        self._before: dict[signal.Signals, Any] = {}
+        self._log = log
+        self._callback: Callable[[], None] | None = None
+        self._previous: dict[signal.Signals, Any] = {}
         self._timer: threading.Timer | None = None
 
     @property
     def asked(self) -> bool:
         """Whether to stop."""
-        return self._asked.is_set()
+        return self.event.is_set()
 
     def wait(self, timeout_s: float) -> bool:
-        """Block for so long, or until asked to stop; return whether that is."""
-        return self._asked.wait(timeout_s)
+        """Block until asked to stop, or for `timeout_s`; return whether to stop."""
+        return self.event.wait(timeout_s)
 
     def then(self, callback: Callable[[], None]) -> None:
-        """Call this, too, when asked; at once when that has been."""
-        self._then = callback
+        """Call `callback` from the handler of the first signal, or now if that signal has come."""
+        self._callback = callback
         if self.asked:
             callback()
 
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._told)
+            self._previous[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(
@@ -55,16 +62,23 @@ class StopSignals:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _told(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        del frame
         if self.asked:
             os._exit(ExitCode.INTERRUPTED)
-        self._asked.set()
-        self._timer = threading.Timer(self._deadline_s, os._exit, [ExitCode.DEADLINE])
+        if self._log is not None:
+            self._log(logging.INFO, "stopping", signal=signal.Signals(number).name)
+        self.event.set()
+        self._timer = threading.Timer(self._deadline_s, self._on_deadline)
         self._timer.daemon = True
         self._timer.start()
-        if self._then is not None:
-            self._then()
+        if self._callback is not None:
+            self._callback()
+
+    def _on_deadline(self) -> None:
+        if self._log is not None:
+            self._log(logging.ERROR, "drain_deadline_passed", deadline_s=self._deadline_s)
+        os._exit(ExitCode.DEADLINE)

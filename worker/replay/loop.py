@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from uuid import uuid4
 
 from rich.console import Console
 
-from worker.backoff import Backoff
 from worker.clock import Clock
 from worker.ops.health import Health
 from worker.ops.logs import Log
@@ -22,12 +20,10 @@ from worker.replay.delivery import ReplayDelivery
 from worker.replay.source import BoundedSource
 from worker.replay.store import ReplayStore
 from worker.settings import WorkerSettings
-from worker.stream.batcher import Batcher, Limits
 from worker.stream.breaker import Breaker
-from worker.stream.parse import Parser
 from worker.stream.pipeline import Pipeline
-from worker.stream.poison import Attempts
 from worker.stream.ports import Classifier
+from worker.wiring import Process, wire_pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +42,18 @@ def make_pipeline(
     tools: Tools, source: BoundedSource, classifier: Classifier, store: ReplayStore, delivery: ReplayDelivery
 ) -> Pipeline:
     """Wire the loop as `worker.run.app` does, from parts that are connected already."""
-    settings, clock = tools.settings, tools.clock
-    health = Health(clock, stall_s=settings.max_poll_interval_s)
+    settings = tools.settings
+    health = Health(tools.clock, stall_s=settings.max_poll_interval_s)
     for part in ("model", "redis"):
         health.up(part)
-    return Pipeline(
+    return wire_pipeline(
+        Process(settings, tools.clock, tools.log, tools.metrics, health),
         source=source,
-        batcher=Batcher(
-            Limits(settings.batch_reviews, settings.batch_bytes, settings.batch_tokens, linger_s=settings.linger_s)
-        ),
-        parser=Parser(settings.input_format, settings.max_text_chars),
         classifier=classifier,
         store=store,
+        ledger=store,
         delivery=delivery,
-        attempts=Attempts(store, life=uuid4().hex, limit=settings.max_attempts),
         breaker=Breaker(share=1.0, window_records=settings.breaker_window_records, consecutive=0),
-        metrics=tools.metrics,
-        health=health,
-        clock=clock,
-        log=tools.log,
-        backoff=Backoff(),
     )
 
 

@@ -32,7 +32,7 @@ from prometheus_client.registry import Collector
 
 from worker.backoff import Backoff
 from worker.errors import ExitCode
-from worker.ops.http_server import serve_pages
+from worker.ops.http_server import serve_http
 from worker.ops.logs import Log, configure_logs
 from worker.run.child_status import SupervisedHealth
 from worker.settings import WorkerSettings
@@ -81,7 +81,7 @@ class Supervisor:
         MultiProcessCollector(registry, path=str(self._folder))  # type: ignore[no-untyped-call]
         registry.register(ChildrenCollector(self._pids))
         health = SupervisedHealth({child.slot: child.status_file for child in self._children})
-        port = serve_pages(self._settings.http_host, self._settings.http_port, registry, health)
+        port = serve_http(self._settings.http_host, self._settings.http_port, registry, health)
         self._log(logging.INFO, "page_serving", url=f"http://{self._settings.http_host}:{port}/metrics")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._told)

@@ -12,7 +12,7 @@ from deploy.process import LOOPBACK
 from tests.doubles import ManualClock
 from worker.errors import SettingsError
 from worker.ops.health import Health
-from worker.ops.http_server import serve_pages
+from worker.ops.http_server import serve_http
 from worker.ops.metrics import Metrics
 
 
@@ -33,7 +33,7 @@ def health(clock: ManualClock) -> Health:
 
 @pytest.fixture
 def port(health: Health, metrics: Metrics) -> int:
-    return serve_pages(LOOPBACK, 0, metrics.registry, health)
+    return serve_http(LOOPBACK, 0, metrics.registry, health)
 
 
 def test_metrics_are_what_prometheus_reads(port: int, metrics: Metrics) -> None:
@@ -76,9 +76,9 @@ def test_a_slow_reader_holds_up_nobody(port: int) -> None:
 
 def test_an_address_that_cannot_be_had_names_the_variables(metrics: Metrics, health: Health, port: int) -> None:
     with pytest.raises(SettingsError, match=f"WORKER_HTTP_PORT={port}: "):
-        serve_pages(LOOPBACK, port, metrics.registry, health)
+        serve_http(LOOPBACK, port, metrics.registry, health)
     with pytest.raises(SettingsError, match=r"WORKER_HTTP_HOST=192\.0\.2\.1 "):
-        serve_pages("192.0.2.1", 0, metrics.registry, health)  # an address of nobody (RFC 5737)
+        serve_http("192.0.2.1", 0, metrics.registry, health)  # an address of nobody (RFC 5737)
 
 
 def test_requests_leave_no_line_on_standard_error(port: int, capfd: pytest.CaptureFixture[str]) -> None:
