@@ -20,6 +20,7 @@ setup: .venv/ready ## create .venv with everything, from the hashed lock
 	@echo "setup: $$($(PYTHON) --version), a few minutes the first time (TensorFlow is 260 MB)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r lock/dev.txt
+	@$(BIN)/python -m pip uninstall -qq --yes --disable-pip-version-check starstream # the name before 2026-11
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -4,3 +4,6 @@ Owns what a producer, the trainer, the worker and a reader must agree on. Import
 standard library, and no other room. Reading order: `review`, `rating`, `dead_letter`, `encoding`, `inference`,
 `decision`, `manifest`, `bundle`, `drift`.
 """
+
+__version__ = "0.1.0"
+"""The product's version, and its only place: the distribution, both programs and the images' tags follow it."""

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, CliSubCommand, SettingsConfigDict, get_subcommand
 
+from schemas import __version__
 from schemas.bundle import BundleError
 from trainer.collect.settings import CollectSettings
 from trainer.commands import registry as registry_commands
@@ -134,6 +135,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parse(argv: list[str]) -> BaseModel:
     source: CliSettingsSource[Any] = CliSettingsSource(Commands, formatter_class=_Help)
+    source.root_parser.add_argument(
+        "--version", action="version", version=f"starstream-trainer {__version__}", help="print the version and exit"
+    )
     settings = Commands(_cli_settings_source=source(args=argv or ["--help"]))
     command = get_subcommand(settings, is_required=True)
     if not isinstance(command, BaseModel):

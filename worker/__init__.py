@@ -3,5 +3,3 @@
 Never imports the trainer, TensorFlow, Keras or NLTK. Reading order: `app` (what is wired to what), `pipeline` (the
 loop), `ports`, `records`, `parse`, `batcher`, `classifier`, then the adapters `source` and `sinks`.
 """
-
-__version__ = "0.1.0"

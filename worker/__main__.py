@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from worker import __version__
+from schemas import __version__
 from worker.dead_letters import command as dlq
 from worker.errors import ExitCode, WorkerError, exit_code_of
 from worker.replay import command as replay
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"starstream {__version__}")
+    parser.add_argument("--version", action="version", version=f"starstream-worker {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{run,predict,check,dlq,replay}")
     commands.add_parser("run", help="consume, rate, store and publish until stopped", add_help=False)
     commands.add_parser("check", help="show settings, try the bundle, Kafka and Redis", add_help=False)

@@ -25,7 +25,7 @@ class KafkaSettings(BaseSettings):
     """Everything an operator can set about Kafka. Durations are seconds."""
 
     kafka_client: Literal["kafka-python", "confluent"] = Field(
-        "kafka-python", description="confluent: librdkafka, three times as fast; pip install 'starstream[confluent]'"
+        "kafka-python", description="confluent: librdkafka, which uses less CPU; needs the package confluent-kafka"
     )
     kafka_bootstrap_servers: Words = Field(["localhost:9092"], description="host:port of brokers, comma separated")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

@@ -20,7 +20,7 @@ from deploy.process import LocalService, Tie
 
 _API_VERSION = (2, 3)
 _MISSING = (
-    "confluent-kafka is not installed: pip install 'starstream[embedded]', "
+    "confluent-kafka is not installed: pip install '.[embedded]' from the checkout, "
     "or install Java 17 and Maven for the real broker"
 )
 

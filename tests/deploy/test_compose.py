@@ -6,12 +6,12 @@ import importlib.util
 import re
 import subprocess
 import sys
-import tomllib
 from typing import Any
 
 import pytest
 
 from deploy.kafka.jars import kafka_version
+from schemas import __version__
 from tests.conftest import missing
 from tests.deploy.assets import COMPOSE, ROOT, compose, seconds
 from worker.settings import PREFIX, WorkerSettings, read_settings
@@ -116,10 +116,9 @@ def test_compose_image_is_pinned(service: dict[str, Any]) -> None:
 
 
 def test_compose_images_are_of_the_versions_the_code_is() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert SERVICES["kafka"]["image"] == SERVICES["topics"]["image"] == f"apache/kafka:{kafka_version()}"
     for name in OURS:
-        assert SERVICES[name]["image"] == f"starstream-{name}:{project}"
+        assert SERVICES[name]["image"] == f"starstream-{name}:{__version__}"
         assert SERVICES[name]["build"] == {"context": ".", "dockerfile": "deploy/docker/Dockerfile", "target": name}
 
 

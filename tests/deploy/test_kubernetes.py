@@ -8,7 +8,6 @@ import importlib.util
 import re
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from schemas import __version__
 from tests.conftest import missing
 from tests.deploy.assets import KUBERNETES, ROOT, WORKER_JOB, compose
 from tests.deploy.test_compose import known_variables
@@ -177,10 +177,9 @@ def test_user_is_the_images_own() -> None:
 
 @each_overlay
 def test_images_are_pinned_to_the_projects_version(overlay: str) -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     images = re.findall(r"'image': '([^']+)'", str(rendered(overlay)))
     assert images
-    assert all(image.endswith(f":{version}") for image in images)
+    assert all(image.endswith(f":{__version__}") for image in images)
 
 
 @each_overlay

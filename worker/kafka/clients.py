@@ -73,11 +73,11 @@ def require_client(settings: WorkerSettings) -> str:
     """Return the name of the client, if it is installed.
 
     Raises:
-        SettingsError: it is not; the message names the extra.
+        SettingsError: it is not; the message names the package.
     """
     if settings.kafka_client == "confluent" and find_spec("confluent_kafka") is None:
         raise SettingsError(
             "WORKER_KAFKA_CLIENT=confluent: the package confluent-kafka is not installed; "
-            "pip install 'starstream[confluent]', or leave the variable at kafka-python"
+            "pip install confluent-kafka, or leave the variable at kafka-python"
         )
     return settings.kafka_client

@@ -37,7 +37,7 @@ def load_runtime(runtime: Runtime = "auto") -> tuple[str, InterpreterFactory]:
                 continue
             raise ModelError(
                 f"WORKER_RUNTIME={runtime}: no TFLite runtime: pip install ai-edge-litert, "
-                f"or starstream[tflite-runtime] on Python 3.11 ({error})"
+                f"or tflite-runtime on Python 3.11 ({error})"
             ) from error
 
         def interpreter(model: bytes, make: Any = module.Interpreter) -> Interpreter:

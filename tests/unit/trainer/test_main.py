@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas import __version__
 from trainer.__main__ import main
 from trainer.errors import Exit, TrainerError
 
@@ -17,6 +18,11 @@ def test_help_teaches_with_examples(argv: list[str], capsys: pytest.CaptureFixtu
     assert main(argv) == Exit.OK
     said = capsys.readouterr().out
     assert "Examples:\n  python -m trainer" in said
+
+
+def test_version_names_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == Exit.OK
+    assert capsys.readouterr().out == f"starstream-trainer {__version__}\n"
 
 
 def test_help_names_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

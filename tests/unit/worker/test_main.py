@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from schemas import __version__
 from tests.conftest import TOY_REGISTRY
-from worker import __version__
 from worker.__main__ import main
 from worker.errors import ExitCode
 from worker.settings import WorkerSettings
@@ -39,7 +39,7 @@ def test_run_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert leave("--version") == ExitCode.OK
-    assert capsys.readouterr().out == f"starstream {__version__}\n"
+    assert capsys.readouterr().out == f"starstream-worker {__version__}\n"
 
 
 @pytest.mark.parametrize(
