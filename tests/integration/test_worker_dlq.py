@@ -1,4 +1,4 @@
-"""`dlq list | show | replay` on a real broker: what is read, what is sent back, and that poison does not go round.
+"""`dlq list | show | redrive` on a real broker: what is read, what is sent back, and that poison is refused in the end.
 
 Letters are made by the worker's own code; one test has a real worker reject a record again and again.
 """
@@ -24,11 +24,12 @@ from schemas.dead_letter import RejectReason
 from tests.conftest import ROOT, TOY_REGISTRY
 from tests.doubles import TIMESTAMP_MS, ManualClock, make_record
 from worker.__main__ import main
-from worker.dead_letters.letter import Wanted
-from worker.dead_letters.reader import LetterReader
+from worker.dead_letters.letter import Selection
+from worker.dead_letters.reader import letter_spans, read_letters
 from worker.errors import ExitCode
 from worker.kafka.offset_range import EARLIEST, LATEST
 from worker.kafka.outgoing import Outgoing, outgoing
+from worker.kafka.python.topics import Topics
 from worker.settings import WorkerSettings
 from worker.stream.parse import ATTEMPTS_HEADER, rejected
 
@@ -251,7 +252,7 @@ def test_show_decodes_headers_and_keeps_the_text_back(full: Stream) -> None:
         (["show", "7:0"], "--partition 7:"),
         (["list", "--partition", "7"], "--partition 7:"),
         (["list", "--dead-letter-topic=nowhere"], "WORKER_DEAD_LETTER_TOPIC: nowhere: no such topic"),
-        (["replay", "--yes", "--to-topic", "nowhere"], "--to-topic nowhere: no such topic"),
+        (["redrive", "--yes", "--to-topic", "nowhere"], "--to-topic: nowhere: no such topic"),
     ],
 )
 def test_what_is_not_there_is_named(
@@ -263,16 +264,16 @@ def test_what_is_not_there_is_named(
 
 
 def test_dry_run_names_the_letters_and_sends_nothing(full: Stream) -> None:
-    code, out, err = full.dlq("replay", "--dry-run", "--reason", "no_text", "--limit", "2")
+    code, out, err = full.dlq("redrive", "--dry-run", "--reason", "no_text", "--limit", "2")
     assert code == ExitCode.OK
     assert out.splitlines() == [f"0:{n} -> {full.reviews} key=r{2 * n} no_text attempts=1" for n in (0, 1)]
     assert "2 letters would be sent" in err
     assert read_topic(full.bootstrap, full.reviews) == []
 
 
-def test_replay_sends_letters_home_as_they_were_produced(stream: Stream) -> None:
+def test_redrive_sends_letters_home_as_they_were_produced(stream: Stream) -> None:
     fill(stream)
-    code, _, err = stream.dlq("replay", "--yes")
+    code, _, err = stream.dlq("redrive", "--yes")
     assert (code, f"30 letters sent: {stream.reviews} 30" in err) == (ExitCode.OK, True)
     found = read_topic(stream.bootstrap, stream.reviews)
     assert sorted(record.key for record in found) == sorted(f"r{number}".encode() for number in range(LETTERS))
@@ -284,14 +285,14 @@ def test_replay_sends_letters_home_as_they_were_produced(stream: Stream) -> None
     assert len(stream.listed()) == LETTERS  # they stay where they are
 
 
-def test_replay_to_another_topic_and_with_filters(full: Stream) -> None:
-    code, _, _ = full.dlq("replay", "--yes", "--to-topic", full.repaired, "--from", "3", "--to", "5", "--partition=1")
+def test_redrive_to_another_topic_and_with_filters(full: Stream) -> None:
+    code, _, _ = full.dlq("redrive", "--yes", "--to-topic", full.repaired, "--from", "3", "--to", "5", "--partition=1")
     assert code == ExitCode.OK
     assert {record.key for record in read_topic(full.bootstrap, full.repaired)} == {b"r7", b"r9"}
     assert read_topic(full.bootstrap, full.reviews) == []
 
 
-def test_letters_that_must_stay_are_counted_by_why(stream: Stream) -> None:
+def test_refused_letters_are_counted_by_reason(stream: Stream) -> None:
     kept = stream.letter(1)
     letters = [
         stream.letter(0, attempts=2),  # the third time
@@ -304,7 +305,7 @@ def test_letters_that_must_stay_are_counted_by_why(stream: Stream) -> None:
         ),
     ]
     send(stream.bootstrap, letters, 0)
-    code, _, err = stream.dlq("replay", "--yes")
+    code, _, err = stream.dlq("redrive", "--yes")
     assert code == ExitCode.INPUT
     assert f"1 letters sent: {stream.reviews} 1" in err
     for line in (
@@ -316,7 +317,7 @@ def test_letters_that_must_stay_are_counted_by_why(stream: Stream) -> None:
     ):
         assert line in err
     assert [record.key for record in read_topic(stream.bootstrap, stream.reviews)] == [b"r1"]
-    code, _, err = stream.dlq("replay", "--yes", "--max-attempts", "4", "--limit", "1", "--to", "1")
+    code, _, err = stream.dlq("redrive", "--yes", "--max-attempts", "4", "--limit", "1", "--to", "1")
     assert (code, "1 letters sent" in err) == (ExitCode.OK, True)
 
 
@@ -332,25 +333,25 @@ def test_letters_that_would_be_deleted_on_arrival_stay(stream: Stream, kafka: Lo
         record = make_record(" ", key=b"k", topic=stream.reviews, offset=number, timestamp=now_ms - age_h * 3600_000)
         send(stream.bootstrap, [outgoing(rejected(record, "no_text", "", model_version="v1"), stream.settings)], 0)
     for topic, kind in topics.items():
-        code, _, err = stream.dlq("replay", "--yes", "--to-topic", topic)
+        code, _, err = stream.dlq("redrive", "--yes", "--to-topic", topic)
         assert code == (ExitCode.INPUT if kind == "day" else ExitCode.OK)
         assert f"{1 if kind == 'day' else 2} letters sent: {topic}" in err
     assert (
-        "1 not: its topic keeps records of that time hardly longer"
-        in stream.dlq("replay", "--dry-run", "--to-topic", f"day-{stream.reviews}")[2]
+        "1 not: its topic would soon delete it"
+        in stream.dlq("redrive", "--dry-run", "--to-topic", f"day-{stream.reviews}")[2]
     )
-    code, _, _ = stream.dlq("replay", "--yes", "--to-topic", f"day-{stream.reviews}", "--from", "1", "--time", "now")
+    code, _, _ = stream.dlq("redrive", "--yes", "--to-topic", f"day-{stream.reviews}", "--from", "1", "--time", "now")
     assert code == ExitCode.OK
     assert read_topic(stream.bootstrap, f"day-{stream.reviews}")[-1].timestamp >= now_ms
 
 
-def test_a_replay_does_not_read_what_comes_back_meanwhile(stream: Stream) -> None:
+def test_a_redrive_does_not_read_what_comes_back_meanwhile(stream: Stream) -> None:
     fill(stream)
-    wanted = Wanted(EARLIEST, LATEST)
-    with LetterReader(stream.settings, ManualClock()) as reader:
-        spans = reader.spans(wanted)
+    everything = Selection(EARLIEST, LATEST)
+    with Topics(stream.settings, ManualClock()) as topics:
+        spans = letter_spans(topics, stream.letters, everything)
         seen = []
-        for letter in reader.read(spans, wanted):
+        for letter in read_letters(topics, spans, everything):
             seen.append(letter.place)
             send(stream.bootstrap, [stream.letter(100 + len(seen))], letter.record.partition)
             if len(seen) > LETTERS:
@@ -358,9 +359,9 @@ def test_a_replay_does_not_read_what_comes_back_meanwhile(stream: Stream) -> Non
     assert len(seen) == LETTERS
 
 
-def test_more_letters_than_a_lot_are_all_sent(stream: Stream) -> None:
+def test_more_letters_than_are_in_flight_at_once_are_all_sent(stream: Stream) -> None:
     send(stream.bootstrap, [stream.letter(number) for number in range(1200)], 0)
-    code, _, err = stream.dlq("replay", "--yes", "--limit", "1100")
+    code, _, err = stream.dlq("redrive", "--yes", "--limit", "1100")
     assert (code, "1100 letters sent" in err) == (ExitCode.OK, True)
     assert len({record.key for record in read_topic(stream.bootstrap, stream.reviews)}) == 1100
 
@@ -381,7 +382,7 @@ def test_poison_is_tried_three_times_and_then_refused(stream: Stream, redis_serv
             wait_until(lambda n=attempts: len(stream.listed()) == n, 30, f"letter {attempts}")  # type: ignore[misc]
             assert [each["attempts"] for each in stream.listed()][-1] == attempts
             last = ["--partition", str(stream.listed()[-1]["partition"]), "--from", str(stream.listed()[-1]["offset"])]
-            code, _, err = stream.dlq("replay", "--yes", *last)
+            code, _, err = stream.dlq("redrive", "--yes", *last)
             assert code == (ExitCode.OK if attempts < 3 else ExitCode.INPUT)
             assert f"{int(attempts < 3)} letters sent" in err
     finally:

@@ -175,7 +175,7 @@ def test_replay_broken_off_twice_rates_each_review_once(stage: Stage) -> None:
         assert code == (ExitCode.INTERRUPTED if ending == "terminate" else -9), run.log_tail()
         assert 0 < len(stage.out("twice")) < REVIEWS - UNRATABLE, "not broken off half-way"
         if ending == "terminate":
-            assert "the same command goes on from there" in run.log_output
+            assert "the same command continues from there" in run.log_output
             # What comes after the beginning is not in the plan.
             send(stage.bootstrap, reviews(stage.reviews, 10 * REVIEWS, 50))
     last = stage.run(*stage.words("twice"))
@@ -305,7 +305,7 @@ def test_group_that_somebody_reads_with_is_left_alone(stage: Stage) -> None:
             code = run.terminate(10)
     finally:
         consumer.close(autocommit=False)
-    assert (code, "somebody else reads with it" in run.log_output) == (ExitCode.USAGE, True), run.log_tail()
+    assert (code, "another program reads with it" in run.log_output) == (ExitCode.USAGE, True), run.log_tail()
     assert stage.out("busy") == []
 
 

@@ -1,7 +1,7 @@
-"""Dead letters as values: what their headers say, which are asked for, and which may go back to their topic.
+"""Dead letters as values: what their headers say, which are selected, and which may go back to their topic.
 
-Owns the reading of both header families (Connect's strings, Spring's big-endian numbers) and of our own, and the
-guards of a replay. Pure; `dlq_reader` brings the records, `dlq_show` prints them, `dlq_replay` sends them.
+Owns the reading of both header families (Connect's strings, Spring's big-endian numbers) and of our own, and the rules
+of a redrive. Pure; `reader` reads the records, `show` prints them, `redrive` sends them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from schemas.dead_letter import CONNECT, OWN, REJECT_REASONS, SPRING
 from worker.kafka.offset_range import Point
+from worker.kafka.outgoing import Outgoing
 from worker.records import Record
 from worker.stream.parse import ATTEMPTS_HEADER, attempts_so_far
 
@@ -22,11 +23,11 @@ REASONS: Final = (*REJECT_REASONS, FOREIGN)
 Refusal = Literal["attempts", "truncated", "no_origin", "forbidden_topic", "no_such_topic", "too_old"]
 REFUSALS: Final[Mapping[Refusal, str]] = {
     "attempts": "tried as often as --max-attempts allows",
-    "truncated": "the value was cut to fit the dead-letter topic; the whole one is where the headers say",
+    "truncated": "the value was cut to fit the dead-letter topic; the headers say where the whole one is",
     "no_origin": "no header says where it came from; name a topic with --to-topic",
     "forbidden_topic": "it would go to the dead-letter topic or the output topic",
     "no_such_topic": "the topic it came from is gone",
-    "too_old": "its topic keeps records of that time hardly longer (retention.ms); --time now sends it as of now",
+    "too_old": "its topic would soon delete it (retention.ms); --time now sends it with the present time",
 }
 
 _NUMBER_FORMATS: Final = {4: ">i", 8: ">q"}
@@ -49,17 +50,17 @@ class Letter:
 
     @property
     def time_ms(self) -> int:
-        """The original's time in milliseconds since the epoch, -1 when nobody knows."""
+        """The original's time in milliseconds since the epoch, -1 when unknown."""
         return self.record.timestamp if self.timestamp_ms is None else self.timestamp_ms
 
     @property
     def place(self) -> str:
-        """Where it lies, as `dlq show` takes it."""
+        """Its partition and offset, as `dlq show` takes them."""
         return f"{self.record.partition}:{self.record.offset}"
 
 
 def read_letter(record: Record) -> Letter:
-    """Return a record of the dead-letter topic as a letter; one that another program wrote was tried at least once."""
+    """Return a record of the dead-letter topic as a letter; without a count of attempts, there was one."""
     headers = {name: value or b"" for name, value in record.headers}  # the last of a name counts, as in Kafka's API
     reason = _text(headers.get(f"{OWN}reason"))
     return Letter(
@@ -76,14 +77,14 @@ def read_letter(record: Record) -> Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which letters are asked for; what is None or empty does not narrow.
+class Selection:
+    """Which letters are meant; a field that is None or empty selects all.
 
     Attributes:
         start: first letter, by offset or time.
-        end: where to end, itself not included.
+        end: where to stop, itself not included.
         reasons: of `REASONS`.
-        topic: where they came from.
+        topic: the topic they came from.
         partition: of the dead-letter topic.
     """
 
@@ -94,9 +95,9 @@ class Wanted:
     partition: int | None = None
 
     def holds(self, letter: Letter) -> bool:
-        """Whether a letter within the offsets asked for is wanted.
+        """Whether a letter within the offsets is selected.
 
-        Letters carry the times of their originals, which are in no order here, so each is looked at.
+        Letters carry the times of their originals, which are in no order here, so every letter is compared.
         """
         stamp = letter.record.timestamp
         return (
@@ -109,33 +110,33 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What keeps a replay from going round in circles.
+    """Which letters may be sent; keeps a redrive from running in circles.
 
     Attributes:
-        to_topic: where all letters go; None sends each where it came from.
-        forbidden: the dead-letter topic and the output topic.
-        max_attempts: a letter tried so often stays.
+        to_topic: where all letters go; None sends each to the topic it came from.
+        forbidden: topics no letter may go to: the dead-letter topic and the output topic.
+        max_attempts: a letter that was tried this often stays.
     """
 
     to_topic: str | None
     forbidden: Collection[str]
     max_attempts: int
 
-    def target(self, letter: Letter) -> str | None:
-        """Return the topic a letter goes to, if it may."""
+    def topic_for(self, letter: Letter) -> str | None:
+        """Return the topic a letter would go to; None when no header names one."""
         return self.to_topic or letter.topic
 
     def refusal(self, letter: Letter, oldest_ms: int | None) -> Refusal | None:
         """Return why a letter must stay, None when it may go.
 
         Args:
-            letter: what may go.
-            oldest_ms: what is older than this time would be deleted on arrival; None when there is no such topic.
+            letter: the letter.
+            oldest_ms: a letter older than this would be deleted on arrival; None when there is no such topic.
         """
-        target = self.target(letter)
-        if target is None:
+        topic = self.topic_for(letter)
+        if topic is None:
             return "no_origin"
-        if target in self.forbidden:
+        if topic in self.forbidden:
             return "forbidden_topic"
         if letter.attempts >= self.max_attempts:
             return "attempts"
@@ -146,18 +147,16 @@ class Guard:
         return "too_old" if 0 <= letter.time_ms < oldest_ms else None
 
 
-def replay_headers(letter: Letter) -> list[tuple[str, bytes]]:
-    """Return the original's headers and the count of attempts, which the worker goes on from.
+def as_sent(letter: Letter, topic: str, *, as_of_now: bool = False) -> Outgoing:
+    """Return the record to send for a letter: the original's, with the attempts the worker continues to count from.
 
-    The dead-letter families are left out: they say what happened to the letter, not what was sent.
+    The dead-letter header families are left out: they say what happened to the letter, not what was produced.
     """
-    kept = [(name, value or b"") for name, value in letter.record.headers if not is_dead_letter_header(name)]
-    return [*kept, (ATTEMPTS_HEADER, str(letter.attempts).encode())]
-
-
-def is_dead_letter_header(name: str) -> bool:
-    """Whether a header was added when the record was dead-lettered."""
-    return name.startswith((CONNECT, SPRING, OWN))
+    record = letter.record
+    kept = [(name, value or b"") for name, value in record.headers if not name.startswith((CONNECT, SPRING, OWN))]
+    headers = [*kept, (ATTEMPTS_HEADER, str(letter.attempts).encode())]
+    timestamp_ms = None if as_of_now or letter.time_ms < 0 else letter.time_ms
+    return Outgoing(topic, record.key, record.value, headers, timestamp_ms)
 
 
 def header_text(name: str, value: bytes) -> str:

@@ -1,7 +1,7 @@
-"""`dlq replay`: sends dead letters back to where they came from, or to another topic.
+"""`dlq redrive`: sends dead letters back to where they came from, or to another topic.
 
-Owns the order of it: the ends are taken first, then letters are read, guarded, sent and acknowledged in lots, so what
-is in flight is bounded. Letters stay in the dead-letter topic; nothing here deletes.
+Owns the order: spans first, then letters are read, checked, sent, and acknowledged 500 at a time, which bounds what is
+in flight. Letters stay in the dead-letter topic; nothing here deletes.
 """
 
 from __future__ import annotations
@@ -9,195 +9,213 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
 
 from worker.clock import SystemClock
-from worker.dead_letters.letter import REFUSALS, Guard, Letter, Refusal, Wanted
-from worker.dead_letters.reader import LetterReader
-from worker.dead_letters.sender import Sender, open_sender
-from worker.dead_letters.show import printable, reason_counts
+from worker.dead_letters.letter import REFUSALS, Guard, Letter, Refusal, Selection, as_sent
+from worker.dead_letters.reader import letter_spans, read_letters
+from worker.dead_letters.show import key_text, printable, reason_counts
 from worker.errors import ExitCode, SettingsError
-from worker.kafka.offset_range import Span
-from worker.kafka.python.retention import retention_ms
+from worker.kafka.python.sender import Sender
+from worker.kafka.python.topics import Topics
 from worker.ops.progress import LongRun
 from worker.ops.signals import StopSignals
-from worker.records import Partition
 from worker.settings import WorkerSettings
 
-# Older than this share of its topic's retention, a letter may be deleted before it is read.
+_LETTERS_IN_FLIGHT: Final = 500
+# A letter older than this share of its topic's retention may be deleted before a worker has read it.
 _RETENTION_SHARE: Final = 0.9
-_TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")  # a header may say anything; the client raises at other names
+_TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")  # a header may hold anything; the client raises at other names
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayOrder:
-    """What to send back, and how.
+class RedriveOrder:
+    """Which letters to send back, and how.
 
     Attributes:
+        selection: which letters.
+        to_topic: where to; None sends each to the topic it came from.
+        max_attempts: a letter that was tried this often stays.
         as_of_now: send them with the present time instead of the original's.
-        limit: most letters to send; 0 for all.
+        limit: the most letters to send; 0 for all.
         dry_run: only print.
-        sure: do not ask.
+        confirmed: do not ask.
     """
 
-    wanted: Wanted
+    selection: Selection
     to_topic: str | None
     max_attempts: int
-    as_of_now: bool = False
-    limit: int = 0
-    dry_run: bool = False
-    sure: bool = False
+    as_of_now: bool
+    limit: int
+    dry_run: bool
+    confirmed: bool
 
 
 @dataclass(slots=True)
 class _Tally:
-    """What became of the letters asked for."""
+    """How many letters were sent, by topic and by reason, and how many were refused."""
 
     sent: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
     refused: Counter[Refusal] = field(default_factory=Counter)
 
-    def say(self, console: Console, verb: str) -> None:
+    def show(self, console: Console, verb: str) -> ExitCode:
+        """Print the counts; return the exit code they mean."""
         topics = ", ".join(f"{printable(topic)} {count}" for topic, count in sorted(self.sent.items()))
         _say(console, f"{self.sent.total()} letters {verb}" + (f": {topics}" if topics else ""))
         for refusal, count in self.refused.items():
             _say(console, f"{count} not: {REFUSALS[refusal]}")
+        return ExitCode.INPUT if self.refused else ExitCode.OK
+
+
+class _Target(NamedTuple):
+    """A topic to send letters to, as the brokers know it."""
+
+    partitions: Collection[int]
+    oldest_ms: int  # an older letter might be deleted on arrival
 
 
 class _Run:
-    """One run: the letters of the spans taken at its start, judged in order."""
+    """The letters within the spans taken at its start, checked in order."""
 
-    def __init__(self, settings: WorkerSettings, order: ReplayOrder, reader: LetterReader) -> None:
+    def __init__(self, settings: WorkerSettings, order: RedriveOrder, topics: Topics) -> None:
         self._order = order
-        self._reader = reader
-        self._guard = Guard(
-            order.to_topic, {settings.dead_letter_topic, settings.output_topic}, max_attempts=order.max_attempts
-        )
-        self._settings = settings
+        self._topics = topics
+        self._guard = Guard(order.to_topic, {settings.dead_letter_topic, settings.output_topic}, order.max_attempts)
         self._now_ms = round(SystemClock().wall() * 1000)
-        self._partitions: dict[str, Set[int]] = {}
-        self._oldest_ms: dict[str, int | None] = {}
-        self.spans: Mapping[Partition, Span] = reader.spans(order.wanted)
+        self._targets: dict[str, _Target | None] = {}
+        self._spans = letter_spans(topics, settings.dead_letter_topic, order.selection)
+        self.offsets = sum(span.size for span in self._spans.values())
 
     def letters(self, tally: _Tally) -> Iterator[tuple[Letter, str]]:
-        """Yield the letters that may go, with their topic, at most `limit`; count those met that may not."""
+        """Yield the letters that may go, each with its topic, at most `limit`; count the refused ones."""
         return islice(self._allowed(tally), self._order.limit or None)
 
-    def partitions_of(self, topic: str) -> Set[int]:
-        """Return a topic's partitions, asking once; empty when there is no such topic, or none can have that name."""
-        if topic not in self._partitions:
-            self._partitions[topic] = self._reader.partitions_of(topic) if _TOPIC.fullmatch(topic) else frozenset()
-        return self._partitions[topic]
+    def home_of(self, letter: Letter, topic: str) -> int | None:
+        """Return the partition a letter came from, if it goes back there; else its key chooses one."""
+        target = self._target(topic)
+        home = letter.partition if topic == letter.topic else None
+        return home if target is not None and home in target.partitions else None
 
-    @property
-    def offsets(self) -> int:
-        """How many offsets are to be read."""
-        return sum(span.size for span in self.spans.values())
-
-    def passed(self, letter: Letter) -> int:
-        """Return how many offsets were read, up to a letter: the partitions before its own, and its own so far."""
-        done = 0
-        for partition, span in self.spans.items():
+    def read_up_to(self, letter: Letter) -> int:
+        """Return how many offsets are read once this letter is."""
+        read = 0
+        for partition, span in self._spans.items():
             if partition.partition == letter.record.partition:
-                return done + letter.record.offset + 1 - span.start
-            done += span.size
-        return done
-
-    def _oldest_of(self, topic: str) -> int | None:
-        """Return the oldest time a letter to this topic may have, asking once; None when there is no such topic."""
-        if topic not in self._oldest_ms:
-            if not self.partitions_of(topic):
-                self._oldest_ms[topic] = None
-            else:
-                kept_ms = None if self._order.as_of_now else retention_ms(self._settings, topic)
-                self._oldest_ms[topic] = 0 if kept_ms is None else self._now_ms - round(kept_ms * _RETENTION_SHARE)
-        return self._oldest_ms[topic]
+                return read + letter.record.offset + 1 - span.start
+            read += span.size
+        return read
 
     def _allowed(self, tally: _Tally) -> Iterator[tuple[Letter, str]]:
-        for letter in self._reader.read(self.spans, self._order.wanted):
-            target = self._guard.target(letter)
-            refusal = self._guard.refusal(letter, None if target is None else self._oldest_of(target))
+        for letter in read_letters(self._topics, self._spans, self._order.selection):
+            topic = self._guard.topic_for(letter)
+            target = None if topic is None else self._target(topic)
+            refusal = self._guard.refusal(letter, None if target is None else target.oldest_ms)
             if refusal is not None:
                 tally.refused[refusal] += 1
-            elif target is not None:
-                yield letter, target
+            elif topic is not None:
+                yield letter, topic
+
+    def _target(self, topic: str) -> _Target | None:
+        """Look up a topic, once; None when there is none."""
+        if topic not in self._targets:
+            partitions = self._topics.partitions(topic) if _TOPIC.fullmatch(topic) else []
+            kept_ms = None if self._order.as_of_now or not partitions else self._topics.retention_ms(topic)
+            oldest_ms = 0 if kept_ms is None else self._now_ms - round(kept_ms * _RETENTION_SHARE)
+            numbers = {partition.partition for partition in partitions}
+            self._targets[topic] = _Target(numbers, oldest_ms) if numbers else None
+        return self._targets[topic]
 
 
-def replay_letters(settings: WorkerSettings, order: ReplayOrder) -> ExitCode:
-    """Send letters back, or print what would be.
+def redrive(settings: WorkerSettings, order: RedriveOrder) -> ExitCode:
+    """Send letters back, or print which would be sent.
 
     Returns:
-        OK when all that were asked for were sent, INPUT when some had to stay, INTERRUPTED when stopped before the end.
+        OK when all selected letters were sent, INPUT when some were refused, INTERRUPTED when stopped before the end.
 
     Raises:
-        SettingsError: a flag is wrong, or nobody can be asked whether to.
-        ServiceError: the brokers do not answer; says where to go on.
+        SettingsError: a flag is wrong, or there is no terminal to ask on.
+        ServiceError: the brokers do not answer; the message says how to continue.
     """
     console = Console(stderr=True)
-    asks = not (order.dry_run or order.sure)
+    asks = not (order.dry_run or order.confirmed)
     if asks and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise SettingsError("--yes: needed where nobody can be asked; --dry-run prints what would be sent")
-    with LetterReader(settings, SystemClock()) as reader:
-        run = _Run(settings, order, reader)
-        if order.to_topic is not None and not run.partitions_of(order.to_topic):
-            raise SettingsError(f"--to-topic {order.to_topic}: no such topic on the brokers; create it")
+        raise SettingsError("--yes: needed where there is no terminal; --dry-run prints what would be sent")
+    with Topics(settings, SystemClock()) as topics:
+        if order.to_topic is not None:
+            topics.require([order.to_topic], "--to-topic")
+        run = _Run(settings, order, topics)
         if order.dry_run:
-            return _print_plan(run, console)
-        if asks and not _agreed(run, console):
+            return _preview(run, print_letters=True).show(console, "would be sent")
+        if asks and not _confirmed(run, console):
             _say(console, "nothing sent")
             return ExitCode.INTERRUPTED
-        with StopSignals(settings.drain_deadline_s) as stop, open_sender(settings, as_of_now=order.as_of_now) as sender:
-            return _send_all(run, sender, stop, console)
+        return _send_all(settings, run, order, console)
 
 
-def _print_plan(run: _Run, console: Console) -> ExitCode:
+def _preview(run: _Run, *, print_letters: bool) -> _Tally:
     tally = _Tally()
-    for letter, target in run.letters(tally):
-        tally.sent[target] += 1
-        key = "-" if letter.record.key is None else letter.record.key.decode("utf-8", "backslashreplace")
-        attempts = f"attempts={letter.attempts}"
-        print(letter.place, "->", target, f"key={printable(key)}", letter.reason, attempts)
-    tally.say(console, "would be sent")
-    return ExitCode.INPUT if tally.refused else ExitCode.OK
+    for letter, topic in run.letters(tally):
+        tally.sent[topic] += 1
+        tally.reasons[letter.reason] += 1
+        if print_letters:
+            key = printable(key_text(letter.record.key) or "-")
+            print(letter.place, "->", topic, f"key={key}", letter.reason, f"attempts={letter.attempts}")
+    return tally
 
 
-def _agreed(run: _Run, console: Console) -> bool:
-    tally = _Tally()
-    reasons: Counter[str] = Counter()
-    for letter, target in run.letters(tally):
-        tally.sent[target] += 1
-        reasons[letter.reason] += 1
-    tally.say(console, "would be sent")
-    if not reasons:
-        return True  # nothing to ask about; the exit code says why
-    _say(console, reason_counts(reasons))
+def _confirmed(run: _Run, console: Console) -> bool:
+    tally = _preview(run, print_letters=False)
+    tally.show(console, "would be sent")
+    if not tally.sent:
+        return True  # there is nothing to ask; the exit code says why
+    _say(console, reason_counts(tally.reasons))
     return console.input(Text("Send them? [y/N] ")).strip().lower() in {"y", "yes"}
 
 
-def _send_all(run: _Run, sender: Sender, stop: StopSignals, console: Console) -> ExitCode:
+def _send_all(settings: WorkerSettings, run: _Run, order: RedriveOrder, console: Console) -> ExitCode:
     tally = _Tally()
+    in_flight: Counter[str] = Counter()
     stopped_at = None
-    with LongRun(console, SystemClock(), "sending", run.offsets) as progress:
-        for letter, target in run.letters(tally):
+    with (
+        StopSignals(settings.drain_deadline_s) as stop,
+        closing(Sender(settings)) as sender,
+        LongRun(console, SystemClock(), "sending", run.offsets) as progress,
+    ):
+        for letter, topic in run.letters(tally):
             if stop.asked:
                 stopped_at = letter.place
                 break
-            sender.send(letter, target, run.partitions_of(target))
-            if sender.full:
-                tally.sent.update(sender.settle())
+            record = as_sent(letter, topic, as_of_now=order.as_of_now)
+            sender.send(record, _sending(letter), run.home_of(letter, topic))
+            in_flight[topic] += 1
+            if in_flight.total() == _LETTERS_IN_FLIGHT:
+                sender.flush()
+                tally.sent += in_flight
+                in_flight.clear()
                 sent = tally.sent.total()
-                progress.update(run.passed(letter), f"{sent} letters, {progress.rate(sent):.0f}/s")
-        tally.sent.update(sender.settle())
-    tally.say(console, "sent")
-    if stopped_at is not None:
-        _say(console, f"stopped: letter {stopped_at} and those after it were not looked at")
-        return ExitCode.INTERRUPTED
-    return ExitCode.INPUT if tally.refused else ExitCode.OK
+                progress.update(run.read_up_to(letter), f"{sent} letters, {progress.rate(sent):.0f}/s")
+        sender.flush()
+        tally.sent += in_flight
+    code = tally.show(console, "sent")
+    if stopped_at is None:
+        return code
+    _say(console, f"stopped: letter {stopped_at} and those after it were not looked at")
+    return ExitCode.INTERRUPTED
+
+
+def _sending(letter: Letter) -> str:
+    """Return what an error calls the sending of a letter."""
+    at = letter.record
+    go_on = f"continue with --partition {at.partition} --from {at.offset}, then with the partitions after it"
+    return f"letter {letter.place} may not have been sent: {go_on}"
 
 
 def _say(console: Console, line: str) -> None:

@@ -1,8 +1,8 @@
 """`dlq list` and `dlq show`: dead letters for people, or as JSON lines for machines.
 
-Owns the columns. Standard output carries the letters, standard error the summary. A letter's value is printed only
-when asked for: it is what somebody wrote. Keys, headers and values come from strangers, so control characters are
-escaped before they reach a terminal.
+Owns the columns. Standard output carries the letters, standard error the summary. A letter's value is personal data,
+so it is printed only on request. Keys, headers and values come from strangers, so control characters are escaped
+before they reach a terminal.
 """
 
 from __future__ import annotations
@@ -18,27 +18,29 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.clock import SystemClock, iso_utc
-from worker.dead_letters.letter import REASONS, Letter, Wanted, header_text
-from worker.dead_letters.reader import LetterReader
+from worker.dead_letters.letter import REASONS, Letter, Selection, header_text
+from worker.dead_letters.reader import find_letter, letter_spans, read_letters
 from worker.errors import ExitCode
+from worker.kafka.python.topics import Topics
 from worker.settings import WorkerSettings
 
-TABLE_LETTERS: Final = 100  # what a table shows when --limit does not say; JSON shows all
+_TABLE_LETTERS: Final = 100  # rows of a table without --limit; JSON has all
 _COLUMNS: Final = ("letter", "time", "reason", "from", "key", "attempts", "model", "bytes")
 
 
-def list_letters(settings: WorkerSettings, wanted: Wanted, limit: int | None, *, as_json: bool) -> ExitCode:
-    """Print the letters asked for, at most `limit` (0: all), and how many there are by reason.
+def list_letters(settings: WorkerSettings, selection: Selection, limit: int | None, *, as_json: bool) -> ExitCode:
+    """Print the selected letters, at most `limit` (0: all), and how many there are by reason.
 
     Raises:
-        WorkerError: no such topic, or the brokers do not answer.
+        WorkerError: there is no such topic, or the brokers do not answer.
     """
-    most = limit if limit is not None else (0 if as_json else TABLE_LETTERS)
+    most = limit if limit is not None else (0 if as_json else _TABLE_LETTERS)
     table = Table(*_COLUMNS, box=None, pad_edge=False)
     counts: Counter[str] = Counter()
     shown = 0
-    with LetterReader(settings, SystemClock()) as reader:
-        for letter in reader.read(reader.spans(wanted), wanted):
+    with Topics(settings, SystemClock()) as topics:
+        spans = letter_spans(topics, settings.dead_letter_topic, selection)
+        for letter in read_letters(topics, spans, selection):
             counts[letter.reason] += 1
             if most and shown == most:
                 continue
@@ -54,13 +56,13 @@ def list_letters(settings: WorkerSettings, wanted: Wanted, limit: int | None, *,
 
 
 def show_letter(settings: WorkerSettings, partition: int, offset: int, *, with_value: bool) -> ExitCode:
-    """Print one letter's fields and headers, and its value when asked for.
+    """Print one letter's fields and headers, and its value on request.
 
     Raises:
         WorkerError: it is not there, or the brokers do not answer.
     """
-    with LetterReader(settings, SystemClock()) as reader:
-        letter = reader.letter_at(partition, offset)
+    with Topics(settings, SystemClock()) as topics:
+        letter = find_letter(topics, settings.dead_letter_topic, partition, offset)
     fields = Table("field", "value", box=None, pad_edge=False)
     for field, cell in zip(_COLUMNS, _cells(letter), strict=True):
         fields.add_row(field, Text(cell))
@@ -72,14 +74,19 @@ def show_letter(settings: WorkerSettings, partition: int, offset: int, *, with_v
     console.print()
     console.print(headers)
     if with_value:
-        print("\nThis is what somebody wrote: personal data. Keep it out of tickets and chats.", file=sys.stderr)
+        print("\nThe value is personal data: keep it out of tickets and chats.", file=sys.stderr)
         value = letter.record.value
         print("(null)" if value is None else printable(value.decode("utf-8", "backslashreplace"), keep="\n\t"))
     return ExitCode.OK
 
 
+def key_text(key: bytes | None) -> str | None:
+    """Return a key as text; bytes that are not UTF-8 are escaped."""
+    return None if key is None else key.decode("utf-8", "backslashreplace")
+
+
 def letter_fields(letter: Letter) -> dict[str, str | int | None]:
-    """Return a letter as the fields of its JSON line; bytes of a key that are not UTF-8 are escaped."""
+    """Return a letter as the fields of its JSON line."""
     record = letter.record
     return {
         "partition": record.partition,
@@ -89,7 +96,7 @@ def letter_fields(letter: Letter) -> dict[str, str | int | None]:
         "original_topic": letter.topic,
         "original_partition": letter.partition,
         "original_offset": letter.offset,
-        "key": None if record.key is None else record.key.decode("utf-8", "backslashreplace"),
+        "key": key_text(record.key),
         "attempts": letter.attempts,
         "model_version": letter.model_version,
         "value_bytes": None if record.value is None else len(record.value),
@@ -97,9 +104,10 @@ def letter_fields(letter: Letter) -> dict[str, str | int | None]:
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Return a text with all that could steer a terminal escaped, but for the characters in `keep`."""
+    """Return a text with control characters escaped, except those in `keep`."""
     return "".join(
-        each if each.isprintable() or each in keep else each.encode("unicode_escape").decode() for each in text
+        character if character.isprintable() or character in keep else character.encode("unicode_escape").decode()
+        for character in text
     )
 
 
@@ -128,14 +136,14 @@ def _cells(letter: Letter) -> list[str]:
 def _print_summary(topic: str, counts: Counter[str], shown: int) -> None:
     total = counts.total()
     if not total:
-        print(f"{topic}: no such letters", file=sys.stderr)
+        print(f"{topic}: no letters match", file=sys.stderr)
         return
     more = "" if shown == total else f" ({shown} shown; --limit 0 shows all)"
     print(f"{topic}: {total} letters{more}: {reason_counts(counts)}", file=sys.stderr)
 
 
 def _console() -> Console:
-    # A pipe has no width: a table cut at 80 columns would lose what grep looks for.
+    # A pipe has no width, and rich would cut the table at 80 columns.
     return Console() if sys.stdout.isatty() else Console(width=250)
 
 

@@ -1,7 +1,7 @@
 """Where a range of a topic begins and ends: an offset, a time, or an end of the log.
 
-Owns the words of `--from` and `--to` and what they come to in each partition. Beginnings are inclusive, ends
-exclusive. Pure; `replay_offsets` asks the brokers. Used by `dlq` and `replay`.
+Owns how `--from` and `--to` are written and which offsets they stand for. Starts are inclusive, ends exclusive. Pure;
+`worker.kafka.python.topics` asks the brokers. Used by `dlq` and `replay`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Span(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many offsets; compaction and transaction markers leave fewer records."""
+        """How many offsets; there are fewer records where compaction or transaction markers left gaps."""
         return self.end - self.start
 
 
@@ -40,12 +40,12 @@ class Point:
             return iso_utc(self.value / 1000)
         return str(self.value) if self.kind == "offset" else self.kind
 
-    def among(self, log: Span, first_at: int | None) -> int:
-        """Return the offset this comes to in a partition that holds `log`, within it.
+    def offset_in(self, log: Span, first_at: int | None) -> int:
+        """Return the offset this stands for in a partition, limited to its log.
 
         Args:
-            log: the first offset there is, and the end.
-            first_at: for a time, the first offset at or after it, None when there is none.
+            log: the offsets that the partition holds.
+            first_at: for a time, the first offset at or after it; None when there is none.
         """
         if self.kind == "earliest":
             return log.start
@@ -60,7 +60,7 @@ LATEST: Final = Point("latest")
 
 
 def parse_point(flag: str, text: str) -> Point:
-    """Read what `--from` or `--to` say.
+    """Read the value of `--from` or `--to`.
 
     Raises:
         SettingsError: it is none of `HOW`.

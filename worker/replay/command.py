@@ -1,6 +1,6 @@
-"""`replay`: rates history again with another model, beside the live stream.
+"""`replay`: rates history again with another model, while the live workers go on.
 
-Owns the command's flags, their help, and the rule that nothing live is written unasked. `replay_run` does it.
+Owns the command's flags, their help, and the rule that live data is written only on request. `run` does the work.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ _TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _LONGEST_PREFIX: Final = 64  # as WORKER_REDIS_PREFIX
 
 _ABOUT: Final = """\
-Reads the input topics (WORKER_INPUT_TOPICS) again, in a consumer group of its own, rates them with the bundle named,
-and writes to a topic and under a Redis prefix of their own. The live workers go on undisturbed. At the end the new
-ratings are compared with the live ones: agreement, confusion by stars, mean difference of expected stars.
+Reads the input topics (WORKER_INPUT_TOPICS) again in its own consumer group, rates them with the given bundle, and
+writes to its own topic and Redis prefix. The live workers are not disturbed. At the end it compares the new ratings
+with the live ones: agreement, confusion by stars, mean difference of expected stars.
+
+To send dead letters back to their topic, use `dlq redrive`.
 
 examples:
   starstream-worker replay --from earliest --version 20260301T101500Z-1a2b3c4d \\
@@ -29,26 +31,26 @@ examples:
       --topic-out ratings.february --redis-prefix february:
 
 Bounds: a time means, in each partition, the first record at or after it; an offset counts in each partition. The end
-is fixed when the replay begins: what arrives later is not read, however often the run is broken off.
+is fixed when the replay begins: records that arrive later are not read, however often the run is interrupted.
 
-Broken off (SIGTERM, Ctrl-C, a crash), the same command goes on where the group's committed offsets are; with
-WORKER_DELIVERY=exactly_once nothing is in --topic-out twice for a read_committed reader. What it set out to do is kept
-under PREFIXreplay, beside the ratings; both live WORKER_REDIS_TTL_S. --restart begins again, and writes to --topic-out
-again. One replay, one prefix: ratings of two versions under one would replace each other one by one.
+After an interruption (SIGTERM, Ctrl-C, a crash) the same command continues at the group's committed offsets. With
+WORKER_DELIVERY=exactly_once, a read_committed reader finds nothing twice in --topic-out. The plan is stored under
+PREFIXreplay, with the ratings; both expire after WORKER_REDIS_TTL_S. --restart begins again, and writes to --topic-out
+again. Use one prefix for one replay: under a shared prefix, ratings of two versions would replace each other.
 
-What is live is not written, unless you ask: with --write-live the new ratings go under the live keys as well, at the
-end, after the comparison; do it again and nothing changes. They are fenced as the workers' are, by source position
+Live data is written only with --write-live: the new ratings are then also written under the live keys, at the end,
+after the comparison; repeating that changes nothing. They are fenced by source position as the workers' are
 (worker/redis/write.lua): a review that was sent again since, or deleted, keeps what it has. The live topic is never
-written: it would end with the rating of a text that was sent again since.
+written: its last rating of such a review would be of the older text.
 
-Dead letters: what can not be rated is counted by reason. It lies in the dead-letter topic since it was live.
+Records that cannot be rated are counted by reason. No dead letters are written: the live worker wrote them.
 
 The live ratings are read under WORKER_REDIS_PREFIX (variable or .env; the flag of that name is the replay's). A review
 that was sent again since is not compared, because its live rating is of another text.
 
 exit codes:
   0 reached the end    2 wrong flag    3 no such bundle    4 Kafka refused    5 Redis refused
-  6 stopped, but not in time    7 fenced    130 stopped before the end: the same command goes on
+  6 stopped, but not in time    7 fenced    130 stopped before the end: the same command continues
 
 Other flags are settings: --registry, --input-topics, --delivery, --batch-reviews ... (see `run --help`).
 """
@@ -59,7 +61,7 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "replay",
         help="rate history again with another model",
-        description="Rates history again with another model, and says how it differs.",
+        description="Rates history again with another model, and reports how its ratings differ.",
         epilog=_ABOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -72,9 +74,11 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--group", metavar="G", help="consumer group; default <WORKER_GROUP_ID>-replay-<version>")
     parser.add_argument("--restart", action="store_true", help="begin again, whatever an earlier run did")
     parser.add_argument(
-        "--write-live", action="store_true", help="at the end, put the ratings under the live keys, too"
+        "--write-live", action="store_true", help="at the end, write the ratings under the live keys as well"
     )
-    parser.add_argument("--json", metavar="FILE", help="the summary as JSON, too; - prints it instead of the tables")
+    parser.add_argument(
+        "--json", metavar="FILE", help="write the summary as JSON as well; - prints it instead of the tables"
+    )
 
 
 def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
@@ -85,23 +89,23 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     """
     start, end = parse_point("--from", known.start), parse_point("--to", known.end)
     if start == LATEST or end == EARLIEST:
-        raise SettingsError("--from latest, --to earliest: that leaves nothing")
+        raise SettingsError("--from latest, --to earliest: nothing is between them")
     if known.json not in {None, "-"} and not Path(known.json).absolute().parent.is_dir():
         raise SettingsError(f"--json {known.json}: no such folder")
     derived = replay_settings(settings, known)
     # Imported where it is used: `--help` needs neither Kafka nor a model.
     from worker.replay.run import RerateOrder, rerate
 
-    live = settings if known.write_live else None
-    order = RerateOrder(derived, settings.redis_prefix, start, end, restart=known.restart, report=known.json, live=live)
-    return rerate(order)
+    return rerate(
+        RerateOrder(derived, settings, start, end, known.restart, report=known.json, write_live=known.write_live)
+    )
 
 
 def replay_settings(live: WorkerSettings, known: argparse.Namespace) -> WorkerSettings:
-    """Return the settings of a replay, made of the live ones: nothing it writes is theirs.
+    """Return a replay's settings, derived from the live ones: it writes to other topics and keys.
 
     Raises:
-        SettingsError: a flag names something live, or what no topic or key may be called.
+        SettingsError: a flag names a live topic, prefix or group, or is not a valid name.
     """
     group = known.group or f"{live.group_id}-replay-{known.version}"
     if group == live.group_id:
@@ -110,23 +114,24 @@ def replay_settings(live: WorkerSettings, known: argparse.Namespace) -> WorkerSe
         )
     topic = known.topic_out
     if not _TOPIC.fullmatch(topic):
-        raise SettingsError(f"--topic-out {topic}: not a topic's name: letters, digits, dot, underscore, hyphen")
+        raise SettingsError(f"--topic-out {topic}: not a topic name: letters, digits, dot, underscore, hyphen")
     taken = {
         live.output_topic: "WORKER_OUTPUT_TOPIC",
         live.dead_letter_topic: "WORKER_DEAD_LETTER_TOPIC",
         **dict.fromkeys(live.input_topics, "WORKER_INPUT_TOPICS"),
     }
     if topic in taken:
-        raise SettingsError(f"--topic-out {topic}: is live ({taken[topic]}); name a topic of the replay's own")
+        raise SettingsError(f"--topic-out {topic}: is live ({taken[topic]}); name a topic of its own")
     prefix = known.redis_prefix
     if not prefix or len(prefix) > _LONGEST_PREFIX:
         raise SettingsError(f"--redis-prefix: 1 to {_LONGEST_PREFIX} characters, such as candidate:")
     if prefix == live.redis_prefix:
-        raise SettingsError(f"--redis-prefix {prefix}: is live (WORKER_REDIS_PREFIX); name one of the replay's own")
+        raise SettingsError(f"--redis-prefix {prefix}: is live (WORKER_REDIS_PREFIX); name one of its own")
     return live.model_copy(
         update={
             "group_id": group,
-            "instance_id": None,  # two names of one worker must not claim the same transactions
+            "instance_id": None,  # a worker and a replay with one name would fence each other's transactions
+            "kafka_client": "kafka-python",  # as the bounded source is
             "model_version": known.version,
             "output_topic": topic,
             "redis_prefix": prefix,

@@ -1,6 +1,6 @@
 """How two models' ratings of the same reviews differ: agreement, confusion, mean difference of expected stars.
 
-Owns the arithmetic. Pure; `replay_store` reads the pairs from Redis, `replay_report` prints.
+Owns the arithmetic. Pure; `store` reads the pairs from Redis, `report` prints.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FIELDS = (
 
 
 class Side(NamedTuple):
-    """One rating of a pair. `position` tells which record was rated: a review may have been sent again since."""
+    """One rating of a pair. `position` says which record was rated: a review may have been sent again since."""
 
     version: str
     rating: int
@@ -31,7 +31,7 @@ class Side(NamedTuple):
 
 
 def side_of(values: list[bytes | None]) -> Side | None:
-    """Read the values of `FIELDS` of a rating's hash; None when there is no whole rating."""
+    """Read the values of `FIELDS` of a rating's hash; None when the rating is missing or incomplete."""
     texts = [value.decode("utf-8", "replace") for value in values if value is not None]
     if len(texts) < len(FIELDS):
         return None
@@ -44,7 +44,7 @@ def side_of(values: list[bytes | None]) -> Side | None:
 
 @dataclass(slots=True)
 class VersionDiff:
-    """Ratings of one live model against the replay's. Differences are new minus old."""
+    """Ratings of one live model compared with the replay's. Differences are new minus old."""
 
     compared: int = 0
     agreed: int = 0
@@ -72,7 +72,7 @@ class VersionDiff:
 
     @property
     def mean_distance(self) -> float | None:
-        """Mean of how far the expected stars are apart; None without pairs."""
+        """Mean absolute difference of the expected stars; None without pairs."""
         return self.distance_sum / self.compared if self.compared else None
 
     @property
@@ -97,13 +97,13 @@ class VersionDiff:
 
 @dataclass(slots=True)
 class Diff:
-    """The replay's ratings against the live ones.
+    """The replay's ratings compared with the live ones.
 
     Attributes:
         by_version: pairs that rate the same record, by the live rating's model.
-        not_live: reviews without a live rating (expired, or deleted since).
+        not_live: reviews without a live rating (it expired, or the review was deleted).
         moved_on: reviews that were sent again since, so that the live rating is of another record.
-        others: ratings under the prefix that are of another model; left out.
+        others: ratings of another model under the prefix; left out.
     """
 
     by_version: dict[str, VersionDiff] = field(default_factory=dict)
@@ -122,14 +122,14 @@ class Diff:
 
     @property
     def total(self) -> VersionDiff:
-        """All live models together."""
+        """The sum over all live models."""
         total = VersionDiff()
-        for each in self.by_version.values():
-            total.compared += each.compared
-            total.agreed += each.agreed
-            total.difference_sum += each.difference_sum
-            total.distance_sum += each.distance_sum
-            total.confusion += each.confusion
+        for diff in self.by_version.values():
+            total.compared += diff.compared
+            total.agreed += diff.agreed
+            total.difference_sum += diff.difference_sum
+            total.distance_sum += diff.distance_sum
+            total.confusion += diff.confusion
         return total
 
     def to_fields(self) -> Mapping[str, object]:
@@ -139,5 +139,5 @@ class Diff:
             "not_live": self.not_live,
             "moved_on": self.moved_on,
             "other_models": self.others,
-            "by_live_version": {version: each.to_fields() for version, each in sorted(self.by_version.items())},
+            "by_live_version": {version: diff.to_fields() for version, diff in sorted(self.by_version.items())},
         }

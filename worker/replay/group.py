@@ -1,90 +1,84 @@
-"""The offsets of a replay's consumer group, while nobody is in it.
+"""Where a run of a replay begins: its plan, and the consumer group that only this run may use.
 
-Owns the claim: a replay may only begin or go on when the group has no members, which a commit without membership is
-the brokers' own test for. The loop commits through its delivery; nothing here runs beside it.
+Owns the claim. Brokers refuse a commit from outside a group that has members, so setting the offsets where they are is
+also the test that nobody else reads with the group. From then on the loop commits through its delivery.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
 
-from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka import errors as kafka_errors
-
+from worker.errors import SettingsError
 from worker.kafka.offset_range import Point, Span
-from worker.kafka.python.client import client_config, translated
-from worker.kafka.python.topics import find_partitions, find_spans
+from worker.kafka.python.topics import Topics
 from worker.records import Partition
-from worker.settings import WorkerSettings
+from worker.replay.loop import Tools
+from worker.replay.plan import Plan, next_step
+from worker.replay.store import ReplayStore
+
+_CLAIM_EVERY_S: Final = 1.0
+_CLAIM_GRACE_S: Final = 10.0  # beyond the session of a member that crashed
 
 
-class ReplayGroup:
-    """Looks up and sets a group's offsets, and the bounds of topics.
-
-    Args:
-        settings: brokers, group, time-outs.
+def begin(
+    tools: Tools, store: ReplayStore, bounds: tuple[Point, Point], *, restart: bool
+) -> tuple[Plan, dict[Partition, int]] | None:
+    """Return the plan and the offset of each partition; None when stopped while waiting for the group.
 
     Raises:
-        ServiceError: the brokers do not answer or refuse.
+        SettingsError: a flag does not fit an earlier run, a topic is missing, or the group has other members.
+        ServiceError: Kafka or Redis does not answer.
     """
+    settings = tools.settings
+    start, end = bounds
+    with Topics(settings, tools.clock, group_id=settings.group_id) as topics:
+        topics.require([settings.output_topic], "--topic-out")
+        partitions = topics.require(settings.input_topics, "WORKER_INPUT_TOPICS")
+        plan = Plan(
+            group=settings.group_id,
+            version=settings.model_version or "",
+            topic_out=settings.output_topic,
+            start=str(start),
+            end=str(end),
+            spans=dict.fromkeys(partitions, Span(0, 0)),
+        )
+        stored, committed = store.load_plan(), topics.committed(partitions)
+        step = next_step(plan, stored, committed, restart=restart)
+        if stored is not None and step == "continue":
+            plan = stored
+            committed = {partition: committed[partition] for partition in plan.spans}
+        else:
+            plan = replace(plan, spans=topics.spans(partitions, start, end))
+            committed = {partition: span.start for partition, span in plan.spans.items()}
+        if not _claim(tools, topics, committed):
+            return None
+    if step == "begin":
+        store.forget_attempts()
+    store.save_plan(plan)
+    left = plan.offsets - plan.done(committed)
+    tools.say(f"{plan.version} in group {plan.group}: {left} of {plan.offsets} offsets to read")
+    return plan, committed
 
-    def __init__(self, settings: WorkerSettings) -> None:
-        self._timeout_ms = round(settings.request_timeout_s * 1000)
-        with translated("connect"):
-            self._consumer: Any = KafkaConsumer(
-                **client_config(settings),
-                group_id=settings.group_id,
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                allow_auto_create_topics=False,
+
+def _claim(tools: Tools, topics: Topics, offsets: Mapping[Partition, int]) -> bool:
+    """Set the offsets once the group is empty; False when stopped before.
+
+    A run that crashed remains a member until its session ends.
+    """
+    settings = tools.settings
+    until = tools.clock.monotonic() + settings.session_timeout_s + _CLAIM_GRACE_S
+    waiting = False
+    while not topics.commit(offsets):
+        if tools.clock.monotonic() > until:
+            raise SettingsError(
+                f"--group {settings.group_id}: another program reads with it; stop that, or name another group"
             )
-
-    def partitions(self, topics: Sequence[str], name: str) -> list[Partition]:
-        """Return the partitions of topics; `name` is the flag or variable that names them.
-
-        Raises:
-            SettingsError: there is no such topic.
-            ServiceError: the brokers do not answer.
-        """
-        return find_partitions(self._consumer, topics, name)
-
-    def spans(self, partitions: Sequence[Partition], start: Point, end: Point) -> dict[Partition, Span]:
-        """Return what two points come to now.
-
-        Raises:
-            ServiceError: the brokers do not answer.
-        """
-        return find_spans(self._consumer, partitions, start, end)
-
-    def committed(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
-        """Return the committed offsets, without the partitions that have none. Waits for open transactions to end.
-
-        Raises:
-            ServiceError: the brokers do not answer.
-        """
-        with translated("read committed offsets"):
-            found = {
-                each: self._consumer.committed(TopicPartition(*each), timeout_ms=self._timeout_ms)
-                for each in partitions
-            }
-        return {each: offset for each, offset in found.items() if offset is not None}
-
-    def commit(self, offsets: Mapping[Partition, int]) -> bool:
-        """Set the group's offsets; False when the group has members, and nothing was set.
-
-        Raises:
-            ServiceError: the brokers do not answer.
-        """
-        wanted = {TopicPartition(*each): OffsetAndMetadata(offset, "", -1) for each, offset in offsets.items()}
-        with translated("set the group's offsets"):
-            try:
-                self._consumer.commit(wanted, timeout_ms=self._timeout_ms)
-            except (kafka_errors.CommitFailedError, kafka_errors.RebalanceInProgressError):
-                return False
-        return True
-
-    def close(self) -> None:
-        """Give the client back."""
-        with translated("close"):
-            self._consumer.close(autocommit=False)
+        if not waiting:
+            session = f"{settings.session_timeout_s:g} s"
+            tools.say(f"group {settings.group_id}: waiting for a former member's session ({session}) to end")
+            waiting = True
+        if tools.stop.wait(_CLAIM_EVERY_S):
+            return False
+    return True

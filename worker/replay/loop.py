@@ -1,7 +1,7 @@
-"""The worker's own loop, run to an end instead of for ever.
+"""The worker's own loop, run to an end.
 
-Owns the wiring of a replay's Pipeline, and the question whether it is done. What may differ from a live worker is set
-here: no breaker, because dead letters are only counted and would hold the run for nothing.
+Owns the wiring of a replay's Pipeline, and when it is done. The one difference from a live worker is set here: no
+breaker, because dead letters are only counted.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from worker.clock import Clock
+from worker.kafka.python.bounded_source import BoundedSource
 from worker.ops.health import Health
 from worker.ops.logs import Log
 from worker.ops.metrics import Metrics
 from worker.ops.signals import StopSignals
 from worker.replay.delivery import ReplayDelivery
-from worker.replay.source import BoundedSource
 from worker.replay.store import ReplayStore
 from worker.settings import WorkerSettings
 from worker.stream.breaker import Breaker
@@ -37,11 +37,15 @@ class Tools:
     console: Console
     stop: StopSignals
 
+    def say(self, line: str) -> None:
+        """Print a line to the console as it is, unwrapped."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
 
 def make_pipeline(
     tools: Tools, source: BoundedSource, classifier: Classifier, store: ReplayStore, delivery: ReplayDelivery
 ) -> Pipeline:
-    """Wire the loop as `worker.run.app` does, from parts that are connected already."""
+    """Wire the loop as `worker.run.app` does, from clients that are connected."""
     settings = tools.settings
     health = Health(tools.clock, stall_s=settings.max_poll_interval_s)
     for part in ("model", "redis"):
@@ -58,20 +62,20 @@ def make_pipeline(
 
 
 def run_to_end(pipeline: Pipeline, done: Callable[[], bool], tell: Callable[[], None]) -> bool:
-    """Step until everything up to the end is settled, or until the pipeline is stopped; return whether it is.
+    """Step until all records before the end are committed, or the pipeline is stopped; return whether they are.
 
     Args:
         pipeline: reads a source that ends.
-        done: whether the source stands at its end; a failed batch is rewound, and it does not.
+        done: whether the source has reached its end; a batch that failed is rewound, so it has not.
         tell: called after each step.
 
     Raises:
-        ServiceError: permanent or fenced; what is not committed is read again by the next run.
+        ServiceError: permanent or fenced; the next run reads again what was not committed.
     """
     while not pipeline.stopping:
         pipeline.step()
         tell()
         if pipeline.batcher.empty and done():
             return True
-    pipeline.run()  # settles what was gathered
+    pipeline.run()  # drains: commits the records that were gathered
     return done()

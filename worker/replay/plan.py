@@ -1,8 +1,7 @@
-"""What a replay set out to do, and whether this run begins it, goes on with it, or must not touch it.
+"""A replay's plan, and whether a run begins it, continues it, or is refused.
 
-Owns the rules. Pure: the plan is kept by `replay_store` beside the ratings it leads to, the offsets by the brokers
-(`replay_group`). Both must be there to go on: without the plan nobody knows where to end, and with Redis emptied the
-ratings from before are gone as well.
+Owns those rules. Pure: `store` keeps the plan in Redis, with the ratings; the brokers keep the offsets (`group`). A run
+needs both to continue: without the plan the end is unknown, and if Redis was emptied, the earlier ratings are gone too.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _RESTART = "--restart begins again"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One replay. `start` and `end` are as written; `spans` are what they came to when it began."""
+    """One replay. `start` and `end` are as the flags said; `spans` are the offsets they stood for when it began."""
 
     group: str
     version: str
@@ -32,11 +31,11 @@ class Plan:
 
     @property
     def offsets(self) -> int:
-        """How many offsets there are to read."""
+        """How many offsets the replay reads."""
         return sum(span.size for span in self.spans.values())
 
     def done(self, positions: Mapping[Partition, int]) -> int:
-        """Return how many offsets are done when each partition stands where `positions` say, else at its start."""
+        """Return how many offsets are done; a partition without a position is at its start."""
         return sum(
             min(max(positions.get(partition, span.start), span.start), span.end) - span.start
             for partition, span in self.spans.items()
@@ -50,10 +49,10 @@ class Plan:
 
 
 def plan_from_json(text: str | bytes) -> Plan:
-    """Read what `Plan.to_json` wrote.
+    """Read the text that `Plan.to_json` wrote.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is not a plan.
     """
     try:
         fields = json.loads(text)
@@ -71,50 +70,50 @@ def plan_from_json(text: str | bytes) -> Plan:
 
 
 def next_step(
-    asked: Plan, kept: Plan | None, committed: Mapping[Partition, int], *, restart: bool
-) -> Literal["begin", "go_on"]:
-    """Return what this run does.
+    asked: Plan, stored: Plan | None, committed: Mapping[Partition, int], *, restart: bool
+) -> Literal["begin", "continue"]:
+    """Return whether this run begins the replay or continues it.
 
     Args:
-        asked: by this run's flags.
-        kept: what an earlier run left under the same prefix.
+        asked: the plan of this run's flags.
+        stored: the plan that an earlier run stored under the same prefix.
         committed: the offsets of the group.
-        restart: begin again whatever was done.
+        restart: begin again, whatever an earlier run did.
 
     Raises:
-        SettingsError: naming the flag that does not fit what an earlier run left.
+        SettingsError: a flag does not fit the earlier run; the message names it.
     """
-    if kept is not None and kept.version != asked.version:
+    if stored is not None and stored.version != asked.version:
         raise SettingsError(
-            f"--redis-prefix: holds the ratings of {kept.version}, which those of {asked.version} would replace one by "
-            "one; give it a prefix of its own"
+            f"--redis-prefix: holds the ratings of {stored.version}, and those of {asked.version} would replace them; "
+            "choose another prefix"
         )
     if restart:
         return "begin"
-    if kept is None:
+    if stored is None:
         if committed:
             raise SettingsError(
                 f"--group {asked.group}: has offsets, but nothing under --redis-prefix says where to end: Redis was "
-                f"emptied, or the group is another's; {_RESTART}"
+                f"emptied, or another program uses the group; {_RESTART}"
             )
         return "begin"
-    for flag, mine, theirs in _flags(asked, kept):
+    for flag, mine, theirs in _flags(asked, stored):
         if mine != theirs:
             raise SettingsError(f"{flag} {mine}: this replay was begun with {theirs}; {_RESTART}")
-    if any(partition not in committed for partition in kept.spans):
+    if any(partition not in committed for partition in stored.spans):
         raise SettingsError(
-            f"--group {asked.group}: the brokers have forgotten how far it was (offsets.retention.minutes); {_RESTART}"
+            f"--group {asked.group}: its committed offsets have expired (offsets.retention.minutes); {_RESTART}"
         )
-    return "go_on"
+    return "continue"
 
 
-def _flags(asked: Plan, kept: Plan) -> list[tuple[str, str, str]]:
+def _flags(asked: Plan, stored: Plan) -> list[tuple[str, str, str]]:
     return [
-        ("--group", asked.group, kept.group),
-        ("--topic-out", asked.topic_out, kept.topic_out),
-        ("--from", asked.start, kept.start),
-        ("--to", asked.end, kept.end),
-        ("WORKER_INPUT_TOPICS", _topics(asked), _topics(kept)),
+        ("--group", asked.group, stored.group),
+        ("--topic-out", asked.topic_out, stored.topic_out),
+        ("--from", asked.start, stored.start),
+        ("--to", asked.end, stored.end),
+        ("WORKER_INPUT_TOPICS", _topics(asked), _topics(stored)),
     ]
 
 

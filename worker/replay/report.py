@@ -1,12 +1,13 @@
-"""What a replay says at its end: how much was rated, and how the new ratings differ from the live ones.
+"""A replay's report: how many reviews were rated, and how the new ratings differ from the live ones.
 
-Owns the words and tables, and the fields of `--json`. Standard output carries them; progress went to standard error.
+Owns its text, its tables and the fields of `--json`, on standard output; progress goes to standard error.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from worker.replay.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A replay that reached its end. Outcomes and seconds are those of the last run, the diff is of all runs."""
+    """A replay that reached its end. Outcomes and seconds are of the last run, the diff is of all runs."""
 
     plan: Plan
     redis_prefix: str
@@ -53,7 +54,7 @@ class Report:
 
 
 def write_report(report: Report, path: str | None) -> None:
-    """Print the summary, or its JSON when `path` is `-`; a path gets the JSON as well as the summary.
+    """Print the report; with a path, write its JSON there as well; with `-`, print only the JSON.
 
     Raises:
         SettingsError: the file cannot be written.
@@ -73,46 +74,42 @@ def write_report(report: Report, path: str | None) -> None:
 def _print_report(report: Report, console: Console) -> None:
     count = report.outcomes
     rate = count.total() / report.seconds if report.seconds else 0.0
-    say = [f"{count['rated']} reviews rated by {report.plan.version}, {count['deleted']} deletions passed on"]
+    lines = [f"{count['rated']} reviews rated by {report.plan.version}, {count['deleted']} deletions published"]
     if count["rejected"]:
-        why = ", ".join(f"{reason} {number}" for reason, number in sorted(report.reasons.items()))
-        say.append(f"{count['rejected']} could not be rated ({why}); no new dead letters were written")
-    say.append(f"{report.seconds:.1f} s, {rate:.0f} records/s in this run")
-    for line in say:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
-    _print_diff(report.diff, console)
-
-
-def _print_diff(diff: Diff, console: Console) -> None:
-    total = diff.total
-    console.print(
-        f"\n{total.compared} compared with their live ratings: {_figures(total)}", highlight=False, soft_wrap=True
-    )
+        reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(report.reasons.items()))
+        lines.append(f"{count['rejected']} could not be rated ({reasons}); no new dead letters were written")
+    lines.append(f"{report.seconds:.1f} s, {rate:.0f} records/s in this run")
+    diff = report.diff
+    lines.append(f"\n{diff.total.compared} compared with their live ratings: {_figures(diff.total)}")
     for number, what in (
         (diff.not_live, "have no live rating"),
-        (diff.moved_on, "were sent again since, so that the live rating is of a later text"),
-        (diff.others, "under the prefix are of other models, and were left out"),
+        (diff.moved_on, "were sent again since, so the live rating is of a later text"),
+        (diff.others, "under the prefix are of other models and were left out"),
     ):
         if number:
-            console.print(f"{number} {what}", highlight=False, soft_wrap=True)
-    for version, each in sorted(diff.by_version.items()):
-        console.print(
-            f"\nlive model {version}: {each.compared}, {_figures(each)}", highlight=False, soft_wrap=True, markup=False
-        )
-        console.print(_confusion(each))
+            lines.append(f"{number} {what}")
+    _print(console, lines)
+    for version, live in sorted(diff.by_version.items()):
+        _print(console, [f"\nlive model {version}: {live.compared}, {_figures(live)}"])
+        console.print(_confusion(live))
 
 
-def _figures(each: VersionDiff) -> str:
-    if each.agreement is None:
+def _print(console: Console, lines: Sequence[str]) -> None:
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _figures(diff: VersionDiff) -> str:
+    if diff.agreement is None:
         return "nothing to compare"
     return (
-        f"agreement {each.agreement:.1%}, mean expected stars {each.mean_difference:+.3f}, "
-        f"apart by {each.mean_distance:.3f}"
+        f"agreement {diff.agreement:.1%}, mean expected stars {diff.mean_difference:+.3f}, "
+        f"apart by {diff.mean_distance:.3f}"
     )
 
 
-def _confusion(each: VersionDiff) -> Table:
-    table = Table("old \\ new", *(str(label) for label in each.labels), box=None)
-    for old in each.labels:
-        table.add_row(str(old), *(str(each.confusion[old, new] or ".") for new in each.labels))
+def _confusion(diff: VersionDiff) -> Table:
+    table = Table("old \\ new", *(str(label) for label in diff.labels), box=None)
+    for old in diff.labels:
+        table.add_row(str(old), *(str(diff.confusion[old, new] or ".") for new in diff.labels))
     return table

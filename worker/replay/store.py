@@ -1,7 +1,6 @@
-"""The replay's side of Redis: a RedisStore under the replay's prefix that also keeps the plan and compares ratings.
+"""A replay's store: a RedisStore under the replay's prefix that also keeps the plan and compares ratings.
 
-Owns the plan's key and the walk over the ratings of a prefix. Writes under the live prefix
-only when told (`put_live`).
+Owns the plan's key and the scan over the ratings of a prefix. Only `put_live` writes under the live prefix.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from worker.replay.diff import FIELDS, Diff, side_of
 from worker.replay.plan import Plan, plan_from_json
 from worker.replay.write_live import LiveKeys
 
-_READ_RATINGS: Final = 500  # per round trip, and per step of the walk
+_READ_RATINGS: Final = 500  # per round trip, and per step of the scan
 
 
 class ReplayStore(RedisStore):
     """The Store port of a replay. One thread only."""
 
     def load_plan(self) -> Plan | None:
-        """Return what a replay under this prefix set out to do, None when there was none.
+        """Return the plan of a replay under this prefix; None when there was none.
 
         Raises:
-            ServiceError: Redis is away, or the key holds something else.
+            ServiceError: Redis does not answer, or the key holds something else.
         """
         with translated("read the replay's plan"):
             found = self._any().get(self._plan_key)
@@ -38,36 +37,35 @@ class ReplayStore(RedisStore):
             raise PermanentError("redis", f"{self._plan_key}: {error}; choose another --redis-prefix") from error
 
     def save_plan(self, plan: Plan) -> None:
-        """Keep the plan for as long as the ratings it leads to.
+        """Store the plan for as long as the ratings are stored.
 
         Raises:
-            ServiceError: Redis is away.
+            ServiceError: Redis does not answer.
         """
-        with translated("keep the replay's plan"):
+        with translated("store the replay's plan"):
             self._any().set(self._plan_key, plan.to_json(), ex=self._ttl_s or None)
 
     def forget_attempts(self) -> None:
-        """Drop the notes on records that kill the process: a replay that begins again meets them for the first time.
+        """Clear the crash counts: a replay that begins again has not met any poison record yet.
 
         Raises:
-            ServiceError: Redis is away.
+            ServiceError: Redis does not answer.
         """
-        with translated("forget attempts"):
+        with translated("clear attempts"):
             self._any().delete(self._attempts_key)
 
     def compare(self, version: str, live_prefix: str, tell: Callable[[int], None] = lambda _count: None) -> Diff:
         """Compare the ratings of a version under this prefix with those under another, in round trips of 500.
 
-        Walks all keys of the server (SCAN), and holds about 100 bytes a rating: the walk may name a key twice.
-        About 70 microseconds of CPU a rating, most of it the client's.
+        Scans all keys of the server, and holds about 100 bytes a rating, because SCAN may return a key twice.
 
         Args:
             version: whose ratings are compared; others are counted.
-            live_prefix: where the other side of each pair is.
+            live_prefix: the prefix of the live ratings.
             tell: called after each round trip with how many ratings were read.
 
         Raises:
-            ServiceError: Redis is away.
+            ServiceError: Redis does not answer.
         """
         diff = Diff()
         mine = len(self._prefix.encode())
@@ -79,8 +77,8 @@ class ReplayStore(RedisStore):
                 pipeline = self._any().pipeline(transaction=False)
                 for key in asked:
                     pipeline.hmget(key, FIELDS)
-                found = [side_of(values) for values in pipeline.execute()]
-                for new, live in zip(found[: len(chunk)], found[len(chunk) :], strict=True):
+                sides = [side_of(values) for values in pipeline.execute()]
+                for new, live in zip(sides[: len(chunk)], sides[len(chunk) :], strict=True):
                     if new is not None and new.version == version:
                         diff.add(new, live)
                     elif new is not None:
@@ -90,15 +88,15 @@ class ReplayStore(RedisStore):
         return diff
 
     def put_live(self, version: str, live: LiveKeys, tell: Callable[[int], None] = lambda _count: None) -> Counter[str]:
-        """Put the ratings of a version under the live keys, where they are of the record that is rated there.
+        """Write the ratings of a version under the live keys, unless a later record of the review is rated there.
 
         Args:
-            version: whose ratings; others are left.
-            live: the keys.
+            version: whose ratings; others are left out.
+            live: the workers' keys.
             tell: called after each round trip with how many ratings were read.
 
         Raises:
-            ServiceError: Redis is away; doing it again is doing it once.
+            ServiceError: Redis does not answer; repeating it changes nothing.
         """
         counts: Counter[str] = Counter()
         keys = self._rating_keys()
@@ -108,8 +106,10 @@ class ReplayStore(RedisStore):
                 pipeline = self._any().pipeline(transaction=False)
                 for key in chunk:
                     pipeline.hgetall(key)
-                found = [{name.decode(): value.decode() for name, value in each.items()} for each in pipeline.execute()]
-            counts.update(live.put([each for each in found if each.get("model_version") == version]))
+                found = [
+                    {name.decode(): value.decode() for name, value in fields.items()} for fields in pipeline.execute()
+                ]
+            counts.update(live.put([fields for fields in found if fields.get("model_version") == version]))
             read += len(chunk)
             tell(read)
         return counts
@@ -123,6 +123,6 @@ class ReplayStore(RedisStore):
         pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", self._prefix) + "rating:{*"
         seen: set[int] = set()
         for key in self._any().scan_iter(match=pattern, count=_READ_RATINGS):
-            if (fingerprint := hash(key)) not in seen:  # 64 bits: two of a million keys meet once in 10^7 replays
+            if (fingerprint := hash(key)) not in seen:  # 64 bits: a million keys collide once in 10^7 replays
                 seen.add(fingerprint)
                 yield key

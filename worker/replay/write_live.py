@@ -1,7 +1,7 @@
-"""The ratings of a replay put under the live keys, when that was asked for.
+"""Writes a replay's ratings under the live keys (`--write-live`).
 
-Owns the copying. The fence is the workers' own (`sinks/write.lua`): a replay's rating of the same record is a later
-decision and stays; a review that was sent again since, or deleted, keeps what it has; summaries stay right.
+Owns the copying. The fence is the workers' own (`worker/redis/write.lua`): a replay's rating of the same record
+replaces the older one; a review that was sent again since, or deleted, keeps what it has; summaries stay right.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from worker.settings import WorkerSettings
 
 @dataclass(frozen=True, slots=True)
 class RatedRecord:
-    """The record of a rating, as far as its hash tells."""
+    """The record of a rating, as far as the rating's hash describes it."""
 
     topic: str
     partition: int
@@ -38,7 +38,7 @@ class LiveKeys:
 
     Args:
         settings: the workers' own.
-        metrics: the writes are counted here.
+        metrics: counts the writes.
         clock: times them.
     """
 
@@ -49,10 +49,10 @@ class LiveKeys:
     def put(self, hashes: Sequence[Mapping[str, str]]) -> Counter[str]:
         """Write ratings read from their hashes; return how many were `written`, `replayed` and `stale`.
 
-        A rating of the same record counts as `replayed`, the newer decision or the older one.
+        `replayed` are ratings of the same record, replaced or not.
 
         Raises:
-            ServiceError: Redis is away; what was written stays, and writing again is writing once.
+            ServiceError: Redis does not answer; writing again is safe.
         """
         counts: Counter[str] = Counter()
         for topic_id, group in groupby(sorted(hashes, key=_topic_id_of), _topic_id_of):
@@ -61,7 +61,7 @@ class LiveKeys:
         return counts
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._store.close()
 
 

@@ -1,6 +1,6 @@
 """Publishes a shadow model's ratings, for comparison (WORKER_SHADOW_TOPIC).
 
-Owns its producer and thread. It is part of no transaction and cannot delay or fail a batch: ratings wait in a bounded
+Owns its thread. It is part of no transaction and cannot delay or fail a batch: ratings wait in a bounded
 queue, and those that do not fit are dropped.
 """
 
@@ -12,12 +12,10 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from kafka import KafkaProducer
-
 from schemas.rating import CONTENT_TYPE
 from worker.backoff import Backoff
-from worker.kafka.outgoing import close_failed, producer_config
-from worker.kafka.python.client import make_client, translated
+from worker.kafka.outgoing import Outgoing
+from worker.kafka.python.sender import Sender
 from worker.ops.logs import Log
 from worker.ops.metrics import Metrics
 from worker.records import Rated
@@ -42,7 +40,7 @@ class ShadowTopic:
         self._errors = metrics.models.shadow_errors
         self._log = log
         self._queue: queue.Queue[Sequence[Rated]] = queue.Queue(_QUEUE_BATCHES)
-        self._producer: KafkaProducer | None = None
+        self._sender: Sender | None = None
 
     def publish(self, ratings: Sequence[Rated]) -> None:
         """Queue ratings to publish; drop them when the queue is full. Never blocks or raises."""
@@ -68,21 +66,16 @@ class ShadowTopic:
             except Exception as error:  # noqa: BLE001  (a thread that dies would say nothing)
                 self._errors.labels("topic").inc(len(ratings))
                 self._log(logging.WARNING, "shadow_topic_failed", reason=str(error), dropped=len(ratings))
-                producer, self._producer = self._producer, None
-                if producer is not None:
-                    close_failed(producer)
+                sender, self._sender = self._sender, None
+                if sender is not None:
+                    sender.close()
                 stop.wait(backoff.next_s())
 
     def _send(self, ratings: Sequence[Rated]) -> None:
-        with translated(f"WORKER_SHADOW_TOPIC={self._topic}"):
-            if self._producer is None:
-                self._producer = make_client(KafkaProducer, producer_config(self._settings))
-            headers = [("content-type", CONTENT_TYPE)]
-            sent = [
-                self._producer.send(self._topic, rated.value, rated.rating.review_id.encode(), headers=headers)
-                for rated in ratings
-            ]
-            self._producer.flush(timeout=self._settings.request_timeout_s)
-            for future in sent:
-                if future.exception is not None:
-                    raise future.exception
+        if self._sender is None:
+            self._sender = Sender(self._settings)
+        headers = [("content-type", CONTENT_TYPE)]
+        for rated in ratings:
+            record = Outgoing(self._topic, rated.rating.review_id.encode(), rated.value, headers, None)
+            self._sender.send(record, f"WORKER_SHADOW_TOPIC={self._topic}")
+        self._sender.flush()

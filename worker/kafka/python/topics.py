@@ -1,59 +1,188 @@
-"""What `--from` and `--to` come to now, asked of the brokers.
+"""Topics as the commands see them: partitions, offsets, retention, a group's offsets, and the records of a range.
 
-Owns the look-ups; `replay_bounds` the arithmetic. Reads only.
+Owns a consumer that never joins a group. `check`, `dlq` and `replay` use it, whichever client the stream is read with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
 
-from kafka import TopicPartition
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
-from worker.errors import SettingsError
+from worker.clock import Clock
+from worker.errors import SettingsError, TransientError
+from worker.kafka.connection import connecting
 from worker.kafka.offset_range import Point, Span
-from worker.kafka.python.client import translated
-from worker.records import Partition
+from worker.kafka.python.client import client_config, make_client, translated
+from worker.records import Partition, Record
+from worker.settings import WorkerSettings
+
+_POLL_RECORDS: Final = 500
+_POLL_MS: Final = 500
+_RETENTION_CONFIGS: Final = ("retention.ms", "cleanup.policy", "message.timestamp.type")
 
 
-def find_partitions(consumer: Any, topics: Sequence[str], variable: str) -> list[Partition]:
-    """Return the partitions of topics, in order.
+class Topics:
+    """Asks the brokers about topics, and reads them; a context manager.
 
-    Raises:
-        SettingsError: there is no such topic; names the variable that names it.
-        ServiceError: the brokers do not answer.
-    """
-    found = []
-    for topic in topics:
-        with translated(f"{variable}={topic}: look for it"):
-            numbers = consumer.partitions_for_topic(topic)
-        if not numbers:
-            raise SettingsError(f"{variable}: {topic}: no such topic on the brokers")
-        found += [Partition(topic, number) for number in sorted(numbers)]
-    return found
-
-
-def find_spans(consumer: Any, partitions: Sequence[Partition], start: Point, end: Point) -> dict[Partition, Span]:
-    """Ask the brokers what two points come to now; a span that would end before it begins is empty.
+    Args:
+        settings: brokers and time-outs.
+        clock: times the brokers' silence.
+        group_id: whose offsets `committed` and `commit` read and set.
 
     Raises:
-        ServiceError: the brokers do not answer.
+        ServiceError: the brokers do not answer or refuse.
     """
-    asked = [TopicPartition(*each) for each in partitions]
-    with translated("look up offsets"):
-        begins = consumer.beginning_offsets(asked)
-        ends = consumer.end_offsets(asked)
-        first_at = {point: _first_at(consumer, asked, point) for point in {start, end}}
-    spans = {}
-    for partition, each in zip(partitions, asked, strict=True):
-        log = Span(begins[each], ends[each])
-        begin = start.among(log, first_at[start][each])
-        spans[partition] = Span(begin, max(begin, end.among(log, first_at[end][each])))
-    return spans
 
+    def __init__(self, settings: WorkerSettings, clock: Clock, *, group_id: str | None = None) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._timeout_ms = round(settings.request_timeout_s * 1000)
+        config = {
+            **client_config(settings),
+            "group_id": group_id,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "earliest",
+            "isolation_level": "read_committed",
+            "allow_auto_create_topics": False,
+        }
+        with translated(connecting(settings)):
+            self._consumer: Any = make_client(KafkaConsumer, config)
 
-def _first_at(consumer: Any, asked: Sequence[TopicPartition], point: Point) -> Mapping[TopicPartition, int | None]:
-    if point.kind != "time":
-        return dict.fromkeys(asked)
-    found = consumer.offsets_for_times(dict.fromkeys(asked, point.value))
-    return {each: None if found.get(each) is None else found[each].offset for each in asked}
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with translated("close"):
+            self._consumer.close(autocommit=False)
+
+    def partitions(self, topic: str) -> list[Partition]:
+        """Return the partitions of a topic, in order; empty when there is no such topic.
+
+        Raises:
+            ServiceError: the brokers do not answer.
+        """
+        with translated(f"look for topic {topic}"):
+            return [Partition(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic))]
+
+    def require(self, topics: Sequence[str], name: str) -> list[Partition]:
+        """Return the partitions of topics that must exist; `name` is the flag or variable that names them.
+
+        Raises:
+            SettingsError: there is no such topic.
+            ServiceError: the brokers do not answer.
+        """
+        found = [self.partitions(topic) for topic in topics]
+        for topic, partitions in zip(topics, found, strict=True):
+            if not partitions:
+                raise SettingsError(f"{name}: {topic}: no such topic on the brokers; create it")
+        return [partition for partitions in found for partition in partitions]
+
+    def spans(self, partitions: Sequence[Partition], start: Point, end: Point) -> dict[Partition, Span]:
+        """Return the offsets between two points, as of now; a span that would end before it begins is empty.
+
+        Raises:
+            ServiceError: the brokers do not answer.
+        """
+        found = {}
+        asked = [TopicPartition(*partition) for partition in partitions]
+        with translated("look up offsets"):
+            begins = self._consumer.beginning_offsets(asked)
+            ends = self._consumer.end_offsets(asked)
+            starts, stops = (self._offsets_at(point, asked) for point in (start, end))
+        for partition, at in zip(partitions, asked, strict=True):
+            log = Span(begins[at], ends[at])
+            first = start.offset_in(log, starts.get(at))
+            found[partition] = Span(first, max(first, end.offset_in(log, stops.get(at))))
+        return found
+
+    def committed(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """Return the group's committed offsets, without partitions that have none; waits for open transactions.
+
+        Raises:
+            ServiceError: the brokers do not answer.
+        """
+        with translated("read committed offsets"):
+            found = {
+                partition: self._consumer.committed(TopicPartition(*partition), timeout_ms=self._timeout_ms)
+                for partition in partitions
+            }
+        return {partition: offset for partition, offset in found.items() if offset is not None}
+
+    def commit(self, offsets: Mapping[Partition, int]) -> bool:
+        """Set the group's offsets; False, and nothing is set, while the group has members.
+
+        The brokers refuse a commit from outside a group that has members, so this is also the test for an empty group.
+
+        Raises:
+            ServiceError: the brokers do not answer.
+        """
+        wanted = {
+            TopicPartition(*partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()
+        }
+        with translated("set the group's offsets"):
+            try:
+                self._consumer.commit(wanted, timeout_ms=self._timeout_ms)
+            except (kafka_errors.CommitFailedError, kafka_errors.RebalanceInProgressError):
+                return False
+        return True
+
+    def read(self, partition: Partition, span: Span) -> Iterator[Record]:
+        """Yield the committed records of a span, in order.
+
+        Raises:
+            ServiceError: the brokers stopped answering.
+        """
+        at = TopicPartition(*partition)
+        self._consumer.assign([at])
+        self._consumer.seek(at, span.start)
+        position, moved_at = span.start, self._clock.monotonic()
+        while position < span.end:
+            with translated(f"read {partition.topic}"):
+                polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
+                reached = self._consumer.position(at)
+            for record in polled.get(at, ()):
+                if record.offset >= span.end:
+                    return
+                yield record
+            now = self._clock.monotonic()
+            if reached > position:
+                position, moved_at = reached, now
+            elif now - moved_at > self._settings.request_timeout_s:
+                waited = f"no answer for {self._settings.request_timeout_s:g} s"
+                raise TransientError("kafka", f"read {partition.topic}-{partition.partition}: {waited}")
+
+    def retention_ms(self, topic: str) -> int | None:
+        """Return how long a topic keeps a record by the record's own time.
+
+        None when it keeps records indefinitely or by the brokers' time, or when we are not allowed to ask.
+
+        Raises:
+            ServiceError: the brokers do not answer.
+        """
+        asked = ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict.fromkeys(_RETENTION_CONFIGS))
+        with translated(f"{topic}: look up its retention"):
+            admin = KafkaAdminClient(**client_config(self._settings))
+            try:
+                found = admin.describe_configs([asked], config_filter="all")["topic"][topic]
+            except (kafka_errors.TopicAuthorizationFailedError, kafka_errors.ClusterAuthorizationFailedError, KeyError):
+                return None
+            finally:
+                admin.close()
+        kept_ms, policy, timestamp_type = (found.get(name, {}).get("value") for name in _RETENTION_CONFIGS)
+        if timestamp_type == "LogAppendTime" or "delete" not in (policy or "delete") or int(kept_ms or -1) < 0:
+            return None
+        return int(kept_ms)
+
+    def _offsets_at(self, point: Point, asked: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the first offset at or after a point in time; partitions without one are left out."""
+        if point.kind != "time":
+            return {}
+        found = self._consumer.offsets_for_times(dict.fromkeys(asked, point.value))
+        return {at: first.offset for at, first in found.items() if first is not None}

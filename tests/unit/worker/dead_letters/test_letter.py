@@ -1,10 +1,9 @@
-"""Dead letters: what their headers say, which are asked for, and that a replay can not go round in circles."""
+"""Dead letters: what their headers say, which are selected, and that a redrive cannot run in circles."""
 
 from __future__ import annotations
 
-import argparse
 import struct
-from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,19 +11,16 @@ from hypothesis import strategies as st
 
 from schemas.dead_letter import CONNECT, OWN, REJECT_REASONS, SPRING
 from tests.doubles import TIMESTAMP_MS, MemoryRecord, make_record
-from worker.__main__ import main
-from worker.dead_letters import command as dlq
-from worker.dead_letters.letter import FOREIGN, REASONS, Guard, Wanted, header_text, read_letter, replay_headers
-from worker.dead_letters.show import letter_fields, printable, reason_counts
-from worker.errors import ExitCode
+from worker.dead_letters.letter import FOREIGN, REASONS, Guard, Selection, as_sent, header_text, read_letter
+from worker.dead_letters.show import letter_fields
 from worker.kafka.offset_range import EARLIEST, LATEST, Point
 from worker.kafka.outgoing import outgoing
 from worker.records import Record, Rejected
 from worker.settings import WorkerSettings
-from worker.stream.parse import ATTEMPTS_HEADER, Parser, attempts_so_far, rejected
+from worker.stream.parse import ATTEMPTS_HEADER, Parser, rejected
 
 SETTINGS = WorkerSettings(_env_file=None)
-ALL = Wanted(EARLIEST, LATEST)
+ALL = Selection(EARLIEST, LATEST)
 OTHER_HEADERS = st.lists(
     st.tuples(
         st.text(max_size=20).filter(lambda name: not name.startswith((CONNECT, SPRING, OWN))), st.binary(max_size=20)
@@ -34,7 +30,7 @@ OTHER_HEADERS = st.lists(
 
 
 def dead(record: Record, *, offset: int = 0, partition: int = 0) -> MemoryRecord:
-    """Return what lies in the dead-letter topic once a worker could not rate the record."""
+    """Return the dead letter of a record that a worker could not rate."""
     sent = outgoing(rejected(record, "no_text", "text: blank", model_version="v1"), SETTINGS)
     assert sent.timestamp_ms is not None
     return MemoryRecord(sent.topic, partition, offset, sent.timestamp_ms, sent.key, sent.value, sent.headers)
@@ -47,7 +43,7 @@ def foreign(**headers: bytes) -> MemoryRecord:
     return make_record("x", topic="reviews.dlq", headers=named)
 
 
-def test_letter_tells_what_the_worker_wrote() -> None:
+def test_letter_has_what_the_worker_wrote() -> None:
     letter = read_letter(dead(make_record(" ", key=b"r1", partition=3, offset=2**40), offset=7, partition=1))
     assert (letter.place, letter.reason, letter.topic, letter.partition) == ("1:7", "no_text", "reviews", 3)
     assert (letter.offset, letter.timestamp_ms, letter.attempts) == (2**40, TIMESTAMP_MS, 1)
@@ -71,7 +67,7 @@ def test_letters_of_spring_and_of_connect_are_read() -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"abc", b"\xff" * 3, b"12345678901"])
-def test_numbers_that_are_none_are_read_as_unknown(value: bytes) -> None:
+def test_invalid_numbers_are_unknown(value: bytes) -> None:
     letter = read_letter(foreign(spring_partition=value, spring_offset=value, connect_partition=b"two"))
     assert (letter.topic, letter.partition, letter.offset) == (None, None, None)
 
@@ -84,7 +80,7 @@ def test_any_header_is_read_without_an_error(headers: list[tuple[str, bytes]], n
         assert header_text(name, value) is not None
 
 
-def test_headers_are_shown_as_what_they_are() -> None:
+def test_headers_are_shown_by_type() -> None:
     assert header_text(f"{SPRING}original-offset", struct.pack(">q", 70_000)) == "70000"
     assert header_text(f"{SPRING}original-partition", struct.pack(">i", 3)) == "3"
     assert header_text(f"{SPRING}original-topic", b"abcd") == "abcd"  # four bytes, but no number
@@ -93,9 +89,9 @@ def test_headers_are_shown_as_what_they_are() -> None:
 
 
 @given(OTHER_HEADERS)
-def test_a_replayed_record_has_the_headers_it_was_produced_with(headers: list[tuple[str, bytes]]) -> None:
+def test_redriven_record_has_the_headers_it_was_produced_with(headers: list[tuple[str, bytes]]) -> None:
     letter = read_letter(dead(make_record(" ", headers=headers)))
-    assert replay_headers(letter) == [*headers, (ATTEMPTS_HEADER, b"1")]
+    assert as_sent(letter, "reviews").headers == [*headers, (ATTEMPTS_HEADER, b"1")]
 
 
 @given(st.integers(1, 6), st.integers(0, 10))
@@ -111,7 +107,7 @@ def test_a_record_is_tried_max_attempts_times_and_no_more(max_attempts: int, rou
         assert letter.attempts == outcome.letter.attempts == tried
         if guard.refusal(letter, 0):
             break
-        record = make_record(letter.record.value, headers=replay_headers(letter))
+        record = make_record(letter.record.value, headers=as_sent(letter, "reviews").headers)
     assert tried == min(max_attempts, 1 + rounds)
 
 
@@ -129,19 +125,14 @@ def test_a_record_is_tried_max_attempts_times_and_no_more(max_attempts: int, rou
         ([("attempts", b"2")], 0),
     ],
 )
-def test_attempts_are_those_the_last_header_counts(headers: list[tuple[str, bytes | None]], attempts: int) -> None:
-    assert attempts_so_far(headers) == attempts
+def test_rejection_adds_one_to_the_last_count(headers: list[Any], attempts: int) -> None:
+    letter = rejected(make_record(" ", headers=headers), "no_text", "", model_version="v1").letter
+    assert letter.attempts == attempts + 1
+    written = letter.headers([(name, value or b"") for name, value in headers])
+    assert [value for name, value in written if name == ATTEMPTS_HEADER] == [str(attempts + 1).encode()]
 
 
-def test_a_rejected_record_counts_on_from_its_header() -> None:
-    fresh = rejected(make_record(" "), "no_text", "", model_version="v1")
-    again = rejected(make_record(" ", headers=[(ATTEMPTS_HEADER, b"2")]), "no_text", "", model_version="v1")
-    assert (fresh.letter.attempts, again.letter.attempts) == (1, 3)
-    assert again.letter.headers([(ATTEMPTS_HEADER, b"2")]).count((ATTEMPTS_HEADER, b"3")) == 1
-    assert (ATTEMPTS_HEADER, b"2") not in again.letter.headers([(ATTEMPTS_HEADER, b"2")])
-
-
-def test_every_reason_can_be_asked_for() -> None:
+def test_every_reason_can_be_selected() -> None:
     assert set(REJECT_REASONS) < set(REASONS)
 
 
@@ -160,10 +151,10 @@ def test_filters_narrow_by_reason_topic_and_time() -> None:
         (EARLIEST, Point("time", now), [], None, False),
         (Point("offset", 10**6), Point("offset", 0), [], None, True),  # offsets bound the reading, not the letter
     ):
-        assert Wanted(start, end, reasons, topic).holds(letter) is holds
+        assert Selection(start, end, reasons, topic).holds(letter) is holds
 
 
-def test_guard_lets_go_only_what_can_not_come_round() -> None:
+def test_guard_refuses_letters_that_would_come_back() -> None:
     forbidden = {"reviews.dlq", "ratings"}
     letter = read_letter(dead(make_record(" ")))
     tired = read_letter(dead(make_record(" ", headers=[(ATTEMPTS_HEADER, b"2")])))
@@ -183,50 +174,10 @@ def test_guard_lets_go_only_what_can_not_come_round() -> None:
     assert Guard("reviews.dlq", forbidden, 3).refusal(letter, 0) == "forbidden_topic"
 
 
-def test_letter_older_than_its_topic_keeps_records_stays() -> None:
+def test_letter_that_its_topic_would_delete_is_refused() -> None:
     guard = Guard(None, (), 3)
     letter = read_letter(dead(make_record(" ")))
     assert guard.refusal(letter, TIMESTAMP_MS) is None
     assert guard.refusal(letter, TIMESTAMP_MS + 1) == "too_old"
     timeless = read_letter(make_record("x", timestamp=-1, headers=[(f"{SPRING}original-topic", b"t")]))
     assert guard.refusal(timeless, TIMESTAMP_MS) is None
-
-
-def test_nothing_printed_can_steer_a_terminal() -> None:
-    assert printable("a\x1b[2Jb\x9b\u202ec\n") == "a\\x1b[2Jb\\x9b\\u202ec\\n"
-    assert printable("a\nb", keep="\n") == "a\nb"
-    assert printable("größer 🙂") == "größer 🙂"
-
-
-def test_counts_are_told_in_the_order_of_the_reasons() -> None:
-    assert reason_counts(Counter({"unratable": 1, "not_json": 2, FOREIGN: 3})) == "not_json 2, unratable 1, other 3"
-
-
-@pytest.mark.usefixtures("clean_environment")
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("list --reason typo", "--reason typo: not one of not_utf8,"),
-        ("list --from yesterday", "--from yesterday: not an ISO 8601 time"),
-        ("list --to 2026-13-01", "--to 2026-13-01: not an ISO 8601 time"),
-        ("list --from latest", "--from latest"),
-        ("show 12", "show 12: not PARTITION:OFFSET"),
-        ("show --kafka-bootstrap-servers kafka:9092 0:1", "right after `show`"),
-        ("replay --to-topic reviews.dlq --yes", "--to-topic reviews.dlq: never the dead-letter topic"),
-        ("replay --to-topic ratings --yes", "--to-topic ratings: never the dead-letter topic or the output topic"),
-        ("replay", "--yes: needed where nobody can be asked"),
-    ],
-)
-def test_wrong_flag_is_named(capsys: pytest.CaptureFixture[str], words: str, message: str) -> None:
-    assert main(["dlq", *words.split()]) == ExitCode.USAGE
-    assert message in capsys.readouterr().err
-
-
-def test_settings_flags_are_left_to_the_settings() -> None:
-    parser = argparse.ArgumentParser()
-    dlq.add_command(parser.add_subparsers())
-    known, flags = parser.parse_known_args(
-        ["dlq", "replay", "--yes", "--to-topic", "t", "--kafka-bootstrap-servers", "k:1", "--input-topics", "a"]
-    )
-    assert (known.yes, known.to_topic, known.limit, known.max_attempts) == (True, "t", 0, 3)
-    assert flags == ["--kafka-bootstrap-servers", "k:1", "--input-topics", "a"]
