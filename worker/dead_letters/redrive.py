@@ -94,15 +94,12 @@ class _Run:
         self._spans = letter_spans(topics, settings.dead_letter_topic, order.selection)
         self.offsets = sum(span.size for span in self._spans.values())
 
-    def letters(self, tally: _Tally) -> Iterator[tuple[Letter, str]]:
-        """Yield the letters that may go, each with its topic, at most `limit`; count the refused ones."""
-        return islice(self._allowed(tally), self._order.limit or None)
+    def letters(self, tally: _Tally) -> Iterator[tuple[Letter, str, int | None]]:
+        """Yield the letters that may go, at most `limit`, with topic and partition; count the refused ones.
 
-    def home_of(self, letter: Letter, topic: str) -> int | None:
-        """Return the partition a letter came from, if it goes back there; else its key chooses one."""
-        target = self._target(topic)
-        home = letter.partition if topic == letter.topic else None
-        return home if target is not None and home in target.partitions else None
+        A letter that goes back to its topic goes to its partition; for others (None) the key chooses one.
+        """
+        return islice(self._allowed(tally), self._order.limit or None)
 
     def read_up_to(self, letter: Letter) -> int:
         """Return how many offsets are read once this letter is."""
@@ -113,15 +110,16 @@ class _Run:
             read += span.size
         return read
 
-    def _allowed(self, tally: _Tally) -> Iterator[tuple[Letter, str]]:
+    def _allowed(self, tally: _Tally) -> Iterator[tuple[Letter, str, int | None]]:
         for letter in read_letters(self._topics, self._spans, self._order.selection):
             topic = self._guard.topic_for(letter)
             target = None if topic is None else self._target(topic)
             refusal = self._guard.refusal(letter, None if target is None else target.oldest_ms)
             if refusal is not None:
                 tally.refused[refusal] += 1
-            elif topic is not None:
-                yield letter, topic
+            elif topic is not None and target is not None:
+                goes_home = topic == letter.topic and letter.partition in target.partitions
+                yield letter, topic, letter.partition if goes_home else None
 
     def _target(self, topic: str) -> _Target | None:
         """Look up a topic, once; None when there is none."""
@@ -162,7 +160,7 @@ def redrive(settings: WorkerSettings, order: RedriveOrder) -> ExitCode:
 
 def _preview(run: _Run, *, print_letters: bool) -> _Tally:
     tally = _Tally()
-    for letter, topic in run.letters(tally):
+    for letter, topic, _ in run.letters(tally):
         tally.sent[topic] += 1
         tally.reasons[letter.reason] += 1
         if print_letters:
@@ -189,12 +187,11 @@ def _send_all(settings: WorkerSettings, run: _Run, order: RedriveOrder, console:
         closing(Sender(settings)) as sender,
         LongRun(console, SystemClock(), "sending", run.offsets) as progress,
     ):
-        for letter, topic in run.letters(tally):
+        for letter, topic, partition in run.letters(tally):
             if stop.asked:
                 stopped_at = letter.place
                 break
-            record = as_sent(letter, topic, as_of_now=order.as_of_now)
-            sender.send(record, _sending(letter), run.home_of(letter, topic))
+            sender.send(as_sent(letter, topic, as_of_now=order.as_of_now), _sending(letter), partition)
             in_flight[topic] += 1
             if in_flight.total() == _LETTERS_IN_FLIGHT:
                 sender.flush()
@@ -205,10 +202,9 @@ def _send_all(settings: WorkerSettings, run: _Run, order: RedriveOrder, console:
         sender.flush()
         tally.sent += in_flight
     code = tally.show(console, "sent")
-    if stopped_at is None:
-        return code
-    _say(console, f"stopped: letter {stopped_at} and those after it were not looked at")
-    return ExitCode.INTERRUPTED
+    if stopped_at is not None:
+        _say(console, f"stopped: letter {stopped_at} and those after it were not looked at")
+    return code if stopped_at is None else ExitCode.INTERRUPTED
 
 
 def _sending(letter: Letter) -> str:

@@ -43,8 +43,8 @@ def side_of(values: list[bytes | None]) -> Side | None:
 
 
 @dataclass(slots=True)
-class VersionDiff:
-    """Ratings of one live model compared with the replay's. Differences are new minus old."""
+class PairDiff:
+    """Pairs of a live rating (old) and a replay's (new). Differences are new minus old."""
 
     compared: int = 0
     agreed: int = 0
@@ -100,13 +100,15 @@ class Diff:
     """The replay's ratings compared with the live ones.
 
     Attributes:
-        by_version: pairs that rate the same record, by the live rating's model.
+        total: pairs that rate the same record.
+        by_version: the same pairs, by the live rating's model.
         not_live: reviews without a live rating (it expired, or the review was deleted).
         moved_on: reviews that were sent again since, so that the live rating is of another record.
         others: ratings of another model under the prefix; left out.
     """
 
-    by_version: dict[str, VersionDiff] = field(default_factory=dict)
+    total: PairDiff = field(default_factory=PairDiff)
+    by_version: dict[str, PairDiff] = field(default_factory=dict)
     not_live: int = 0
     moved_on: int = 0
     others: int = 0
@@ -118,19 +120,8 @@ class Diff:
         elif live.position != new.position:
             self.moved_on += 1
         else:
-            self.by_version.setdefault(live.version, VersionDiff()).add(live, new)
-
-    @property
-    def total(self) -> VersionDiff:
-        """The sum over all live models."""
-        total = VersionDiff()
-        for diff in self.by_version.values():
-            total.compared += diff.compared
-            total.agreed += diff.agreed
-            total.difference_sum += diff.difference_sum
-            total.distance_sum += diff.distance_sum
-            total.confusion += diff.confusion
-        return total
+            self.total.add(live, new)
+            self.by_version.setdefault(live.version, PairDiff()).add(live, new)
 
     def to_fields(self) -> Mapping[str, object]:
         """Return the figures for JSON."""

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from worker.errors import SettingsError
 from worker.records import OUTCOME_NAMES, OutcomeName
-from worker.replay.diff import Diff, VersionDiff
+from worker.replay.diff import Diff, PairDiff
 from worker.replay.plan import Plan
 
 
@@ -99,7 +99,7 @@ def _print(console: Console, lines: Sequence[str]) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-def _figures(diff: VersionDiff) -> str:
+def _figures(diff: PairDiff) -> str:
     if diff.agreement is None:
         return "nothing to compare"
     return (
@@ -108,7 +108,7 @@ def _figures(diff: VersionDiff) -> str:
     )
 
 
-def _confusion(diff: VersionDiff) -> Table:
+def _confusion(diff: PairDiff) -> Table:
     table = Table("old \\ new", *(str(label) for label in diff.labels), box=None)
     for old in diff.labels:
         table.add_row(str(old), *(str(diff.confusion[old, new] or ".") for new in diff.labels))
