@@ -14,14 +14,14 @@ from uuid import uuid4
 
 from worker.backoff import Backoff
 from worker.clock import Clock
+from worker.model.canary import Limits as CanaryLimits
 from worker.model.classifier import TfliteClassifier
 from worker.model.drift import Drift
 from worker.model.feedback import Feedback
 from worker.model.loading import load_version, serving_version
 from worker.model.registry import read_channels
-from worker.model.reload import Registry, Reloader, Watched
-from worker.model.serving import LiveClassifier
-from worker.model.shadow import Limits as ShadowLimits
+from worker.model.reload import Registry, Reloader, Watch
+from worker.model.serving import ServingClassifier
 from worker.model.shadow import Shadow
 from worker.ops.health import Health
 from worker.ops.logs import Log
@@ -93,7 +93,7 @@ def wire_pipeline(
     )
 
 
-def start_models(process: Process, stop: threading.Event) -> LiveClassifier:
+def start_models(process: Process, stop: threading.Event) -> ServingClassifier:
     """Load the version that the settings name, and start reload, shadow, drift and feedback as they ask for them.
 
     Raises:
@@ -106,7 +106,7 @@ def start_models(process: Process, stop: threading.Event) -> LiveClassifier:
 
     reloader = Reloader(
         load(serving_version(settings)),
-        Watched(
+        Watch(
             None if settings.model_version else settings.channel,
             settings.shadow_channel,
             settings.reload_interval_s,
@@ -126,7 +126,7 @@ def start_models(process: Process, stop: threading.Event) -> LiveClassifier:
     return classifier
 
 
-def _make_classifier(process: Process, reloader: Reloader, stop: threading.Event) -> LiveClassifier:
+def _make_classifier(process: Process, reloader: Reloader, stop: threading.Event) -> ServingClassifier:
     settings, metrics, clock = process.settings, process.metrics, process.clock
     health, log = process.health, process.log
     publish = None
@@ -141,15 +141,15 @@ def _make_classifier(process: Process, reloader: Reloader, stop: threading.Event
         clock,
         reviews=settings.drift_window_reviews,
         seconds=settings.drift_window_s,
-        least_reviews=settings.drift_min_reviews,
+        min_reviews=settings.drift_min_reviews,
     )
     shadow = Shadow(
-        ShadowLimits(
+        CanaryLimits(
             share=settings.canary_share,
-            most_errors=settings.shadow_max_errors,
-            most_disagreement=settings.canary_max_disagreement,
+            max_errors=settings.shadow_max_errors,
+            max_disagreement=settings.canary_max_disagreement,
             window_reviews=settings.canary_window_reviews,
-            least_reviews=settings.canary_min_reviews,
+            min_reviews=settings.canary_min_reviews,
         ),
         drift=drift,
         clock=clock,
@@ -158,7 +158,7 @@ def _make_classifier(process: Process, reloader: Reloader, stop: threading.Event
         log=log,
         publish=publish,
     )
-    return LiveClassifier(reloader, shadow=shadow, drift=drift, metrics=metrics, health=health, log=log)
+    return ServingClassifier(reloader, shadow=shadow, drift=drift, metrics=metrics, health=health, log=log)
 
 
 def _start_feedback(process: Process, topic: str, reloader: Reloader, stop: threading.Event) -> None:

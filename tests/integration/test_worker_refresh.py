@@ -21,7 +21,7 @@ from schemas.rating import Rating, rating_from_hash
 from tests.conftest import TOY_VERSION
 from tests.fixtures.bundles import SECOND, THIRD, Change, ToyRegistry
 from tests.fixtures.running import Deployment, Message, RunningWorker
-from worker.model.shadow import is_picked
+from worker.model.canary import is_picked
 
 TEXTS = ("love it", "worst app", "ok", "something else 🙂", "bad but good")
 OTHERWISE = Change(always=1)  # so that a rating tells whose it is

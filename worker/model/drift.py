@@ -1,13 +1,14 @@
-"""Drift of the stream against what a bundle's held-out texts looked like, per version, over a window.
+"""Drift: how far the stream's reviews have moved from the held-out texts in the bundle's baseline, per version.
 
-Owns the windows. Counted when a batch is rated, so a batch that is read again after an outage counts twice: it moves
-an index by nothing. Memory is bounded by blocks, not by reviews. Not thread-safe: the loop's own.
+Owns one window of observations for each version that rates. A batch that is read again after an outage counts twice;
+in a window of thousands of reviews that moves no index. Memory is bounded by blocks, not by reviews. Not thread-safe:
+used by the loop only.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,22 +16,24 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.drift import SCRIPT_BINS, Counts, histogram, stability_index
+from schemas.encoding import Ids
 from schemas.manifest import DriftBaseline, Manifest
 from worker.clock import Clock
+from worker.model.classifier import TfliteClassifier
 from worker.ops.metrics import Metrics
 
-_BLOCKS: Final = 20  # the window moves on by a twentieth
+_BLOCKS: Final = 20  # the window moves on by a twentieth at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What one batch of N reviews looks like through one model.
+class Observation:
+    """N reviews as one model sees them.
 
     Attributes:
         choices: `intp[N]`, index of the label given.
         confidences: `float[N]`.
         lengths: `int64[N]`, tokens.
-        unknown: how many of all tokens the table does not hold.
+        unknown: how many of all tokens are not in the model's table.
         scripts: reviews by `SCRIPT_BINS`.
     """
 
@@ -41,6 +44,18 @@ class Look:
     scripts: Counts
 
 
+def observation_of(
+    classifier: TfliteClassifier,
+    rows: Sequence[Ids],
+    choices: npt.NDArray[np.intp],
+    confidences: npt.NDArray[np.floating],
+    scripts: Counts,
+) -> Observation:
+    """Return the observation of N reviews that a classifier has rated, from their ids, `int32[n]` each."""
+    lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    return Observation(choices, confidences, lengths, classifier.unknown_tokens(rows), scripts)
+
+
 @dataclass(slots=True)
 class _Block:
     since_s: float
@@ -49,80 +64,80 @@ class _Block:
 
 
 class Drift:
-    """Keeps a window for each version that rates, and sets its indices.
+    """Keeps a window for each version that rates, and sets its drift metrics.
 
     Args:
         metrics: the gauges.
         clock: ages the window.
-        reviews: the window holds about so many at most.
-        seconds: and none older.
-        least_reviews: no index of fewer; by chance alone it is about bins / reviews.
+        reviews: most reviews in the window, rounded up to whole blocks.
+        seconds: longest age of a review in the window.
+        min_reviews: no index on fewer; by chance alone it is about bins / reviews.
     """
 
-    def __init__(self, metrics: Metrics, clock: Clock, *, reviews: int, seconds: float, least_reviews: int) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: Metrics, clock: Clock, *, reviews: int, seconds: float, min_reviews: int) -> None:
+        self._models = metrics.models
         self._clock = clock
         self._reviews = reviews
         self._seconds = seconds
-        self._least = least_reviews
+        self._min_reviews = min_reviews
         self._windows: dict[str, deque[_Block]] = {}
 
     def keep(self, versions: Collection[str]) -> None:
-        """Forget the windows of all other versions, and set their indices to 0."""
-        for version in [each for each in self._windows if each not in versions]:
-            for feature in _expected(None):
-                self._metrics.models.drift.labels(version, feature).set(0)
-            self._metrics.models.drift_reviews.labels(version).set(0)
+        """Drop the windows of all other versions, and set their metrics to 0."""
+        for version in self._windows.keys() - set(versions):
+            for feature in _baseline_shares(None):
+                self._models.drift.labels(version, feature).set(0)
+            self._models.drift_reviews.labels(version).set(0)
             del self._windows[version]
 
-    def observe(self, manifest: Manifest, look: Look) -> None:
-        """Count a batch."""
-        if not look.choices.size:
+    def observe(self, manifest: Manifest, observation: Observation) -> None:
+        """Count the observation in its version's window; the metrics change when a block is full."""
+        reviews = int(observation.choices.size)
+        if not reviews:
             return
         window = self._windows.setdefault(manifest.version, deque())
         now = self._clock.monotonic()
         last = window[-1] if window else None
-        full = last is not None and (
-            last.reviews >= self._reviews / _BLOCKS or now - last.since_s >= self._seconds / _BLOCKS
-        )
-        features = _counted(manifest, look)
-        if last is None or full:
-            if full:
-                self._say(manifest, window)
-            window.append(_Block(now, int(look.choices.size), features))
+        features = _count(manifest, observation)
+        if last is None or self._is_full(last, now):
+            if last is not None:
+                self._set_metrics(manifest, window)
+            window.append(_Block(now, reviews, features))
         else:
-            last.reviews += int(look.choices.size)
-            for name, counts in features.items():
-                last.features[name] = last.features[name] + counts
+            last.reviews += reviews
+            for feature, counts in features.items():
+                last.features[feature] = last.features[feature] + counts
         while len(window) > 1 and (
             sum(block.reviews for block in window) - window[0].reviews >= self._reviews
             or now - window[0].since_s > self._seconds
         ):
             window.popleft()
 
-    def _say(self, manifest: Manifest, window: Collection[_Block]) -> None:
-        models, version = self._metrics.models, manifest.version
-        reviews = sum(block.reviews for block in window)
-        models.drift_reviews.labels(version).set(reviews)
-        for feature, expected in _expected(manifest.baseline).items():
+    def _is_full(self, block: _Block, now: float) -> bool:
+        return block.reviews >= self._reviews / _BLOCKS or now - block.since_s >= self._seconds / _BLOCKS
+
+    def _set_metrics(self, manifest: Manifest, window: Collection[_Block]) -> None:
+        version, reviews = manifest.version, sum(block.reviews for block in window)
+        self._models.drift_reviews.labels(version).set(reviews)
+        for feature, expected in _baseline_shares(manifest.baseline).items():
             counts = np.sum([block.features[feature] for block in window], axis=0)
-            if reviews >= self._least and len(expected) == len(counts):  # a baseline of another shape says nothing
-                models.drift.labels(version, feature).set(stability_index(expected, counts))
+            if reviews >= self._min_reviews and len(expected) == len(counts):  # other bins cannot be compared
+                self._models.drift.labels(version, feature).set(stability_index(expected, counts))
 
 
-def _counted(manifest: Manifest, look: Look) -> dict[str, Counts]:
-    baseline, tokens = manifest.baseline, int(look.lengths.sum())
+def _count(manifest: Manifest, observation: Observation) -> dict[str, Counts]:
+    baseline, tokens = manifest.baseline, int(observation.lengths.sum())
     return {
-        "stars": np.bincount(look.choices, minlength=len(manifest.decision.labels)),
-        "confidence": histogram(look.confidences, baseline.confidence_edges),
-        "length": histogram(look.lengths, baseline.length_edges),
-        "unknown_words": np.array([tokens - look.unknown, look.unknown]),
-        "script": look.scripts,
+        "stars": np.bincount(observation.choices, minlength=len(manifest.decision.labels)),
+        "confidence": histogram(observation.confidences, baseline.confidence_edges),
+        "length": histogram(observation.lengths, baseline.length_edges),
+        "unknown_words": np.array([tokens - observation.unknown, observation.unknown]),
+        "script": observation.scripts,
     }
 
 
-def _expected(baseline: DriftBaseline | None) -> Mapping[str, list[float]]:
-    """Return the shares to compare with, by feature; empty where the bundle does not say."""
+def _baseline_shares(baseline: DriftBaseline | None) -> Mapping[str, list[float]]:
+    """Return the shares to compare with, by feature; empty where the bundle has none."""
     if baseline is None:
         return {"stars": [], "confidence": [], "length": [], "unknown_words": [], "script": []}
     scripts = baseline.script_shares

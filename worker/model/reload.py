@@ -1,10 +1,10 @@
-"""Watches the registry's channels from a thread, and makes ready what they name; the loop swaps between two batches.
+"""Watches the registry's channels from a thread, and prepares the versions they name; the loop swaps between batches.
 
-Owns what is in memory: the stable version, the one before (for an instant return), and the candidate. A version is
-fetched beside, its hashes and schema verified, its labels compared, warmed up and its golden set replayed, all on this
-thread and on an interpreter of its own; only then is it offered. One that fails is refused with its reason, told once,
-and tried again when the channel moves or after a pause; the old one keeps serving. Never touches the loop: it offers a
-`Lineup`, which the loop takes when it likes.
+Owns which models are in memory: the stable version, the previous one (for an instant return), and the candidate. A
+version is fetched, verified, compared in its labels, warmed up and tested with its golden set on this thread and on an
+interpreter of its own; only then is it offered. A version that fails is refused with its reason, logged once, and tried
+again when the channel moves or after a pause; the serving one stays. Never touches the loop: it offers a `Lineup`, and
+`worker.model.serving` takes it.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from worker.ops.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Lineup:
-    """The models of one batch: whose ratings go out, and who runs beside."""
+    """The models of one batch: the one whose ratings are published, and the one in shadow."""
 
     stable: TfliteClassifier
     candidate: TfliteClassifier | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """What is looked at, and how often.
+class Watch:
+    """Which channels are watched, and how often.
 
     Attributes:
-        channel: whose version serves; None: the one that serves now serves for ever.
-        shadow_channel: whose version runs beside; None: nothing does.
-        interval_s: between two looks.
-        retry_s: before a refused version is tried again though its channel stands still.
+        channel: names the stable version; None: the first one serves until the process ends.
+        shadow_channel: names the candidate; None: there is none.
+        interval_s: between two checks.
+        retry_s: before a refused version is tried again while its channel still names it.
     """
 
     channel: str | None
@@ -55,11 +55,11 @@ class _Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """What the reloader asks of the registry.
+    """What the reloader needs of the registry.
 
     Attributes:
         channels: returns which version each channel names; raises `RegistryError`.
-        load: returns a version verified; raises `ModelError`.
+        load: returns a verified version; raises `ModelError`.
     """
 
     channels: Callable[[], Mapping[str, str]]
@@ -67,22 +67,25 @@ class Registry:
 
 
 class Reloader:
-    """Offers the lineup the channels ask for.
+    """Offers the lineup that the channels name.
 
     Args:
         serving: serves from the start.
-        watched: which channels, how often.
-        registry: answers.
+        watch: which channels, how often.
+        registry: where the channels and versions are.
         clock: times loads and pauses.
         metrics: outcomes are counted here.
-        health: what is refused, and why, is noted here.
-        log: the same, once.
+        health: a refused version and an unreachable registry are noted here.
+        log: and logged here, once each.
+
+    Attributes:
+        lineup: what is offered; replaced as a whole, so that the loop may read it at any time.
     """
 
     def __init__(
         self,
         serving: TfliteClassifier,
-        watched: Watched,
+        watch: Watch,
         registry: Registry,
         *,
         clock: Clock,
@@ -90,75 +93,75 @@ class Reloader:
         health: Health,
         log: Log,
     ) -> None:
-        self.lineup = Lineup(serving)  # replaced whole: the loop reads it at any time
-        self._watched = watched
+        self.lineup = Lineup(serving)
+        self._watch = watch
         self._registry = registry
         self._clock = clock
         self._models = metrics.models
         self._health = health
         self._log = log
-        self._known: dict[str, TfliteClassifier] = {serving.version: serving}
-        self._before: str | None = None  # the stable version before this one
+        self._loaded: dict[str, TfliteClassifier] = {serving.version: serving}
+        self._previous: str | None = None  # the stable version before this one
         self._refusals: dict[str, _Refusal] = {}
-        self._trouble: str | None = None  # why the registry did not answer at the last look
+        self._unreachable: str | None = None  # why the registry did not answer at the last check
 
     def start(self, stop: threading.Event) -> None:
-        """Watch from a daemon thread until `stop`."""
-        threading.Thread(target=self._watch, args=(stop,), name="reload", daemon=True).start()
+        """Check the channels from a daemon thread until `stop`."""
+        threading.Thread(target=self._run, args=(stop,), name="reload", daemon=True).start()
 
-    def _watch(self, stop: threading.Event) -> None:
+    def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             self.check()
-            stop.wait(self._watched.interval_s)
+            stop.wait(self._watch.interval_s)
 
     def check(self) -> None:
-        """Look at the channels once, and offer what they ask for as far as it can be had. Blocks for a load."""
-        self._trouble = None
+        """Read the channels once, and offer what they name as far as it can be loaded. Blocks while it loads."""
+        self._unreachable = None
         try:
             channels = self._registry.channels()
-            stable = self._wanted_stable(channels)
+            stable = self._stable_version(channels)
         except RegistryError as error:
-            self._trouble = str(error)
-        except Exception as error:  # noqa: BLE001  (a file system's package raises what it likes; a dead thread is silence)
-            self._trouble = f"WORKER_REGISTRY: {type(error).__name__}: {error}"
+            self._unreachable = str(error)
+        except Exception as error:  # noqa: BLE001  (fsspec's packages raise anything; a dead thread would go unnoticed)
+            self._unreachable = f"WORKER_REGISTRY: {type(error).__name__}: {error}"
         else:
-            serving = self._had("stable", stable) or self.lineup.stable
+            serving = self._get("stable", stable) or self.lineup.stable
             self._offer(Lineup(serving, self._candidate(channels, serving)))
-        self._tell()
+        self._report_registry()
 
     def _candidate(self, channels: Mapping[str, str], serving: TfliteClassifier) -> TfliteClassifier | None:
-        wanted = channels.get(self._watched.shadow_channel or "")
-        if wanted is None or wanted == serving.version:
-            self._accept("candidate")
+        version = channels.get(self._watch.shadow_channel or "")
+        if version is None or version == serving.version:
+            self._withdraw_refusal("candidate")
             return None
-        return self._had("candidate", wanted)
+        return self._get("candidate", version)
 
-    def _wanted_stable(self, channels: Mapping[str, str]) -> str:
-        if self._watched.channel is None:
+    def _stable_version(self, channels: Mapping[str, str]) -> str:
+        if self._watch.channel is None:
             return self.lineup.stable.version
-        if self._watched.channel not in channels:
-            raise RegistryError(f"WORKER_CHANNEL={self._watched.channel}: not among the registry's {sorted(channels)}")
-        return channels[self._watched.channel]
+        if self._watch.channel not in channels:
+            raise RegistryError(f"WORKER_CHANNEL={self._watch.channel}: not among the registry's {sorted(channels)}")
+        return channels[self._watch.channel]
 
-    def _had(self, role: str, version: str) -> TfliteClassifier | None:
+    def _get(self, role: str, version: str) -> TfliteClassifier | None:
         """Return a version, from memory or loaded; None when it is refused or cannot be fetched now."""
-        if version not in self._known:
+        if version not in self._loaded:
             refusal = self._refusals.get(role)
             if refusal is not None and refusal.version == version and self._clock.monotonic() < refusal.retry_at:
                 return None
             try:
-                self._known[version] = self._load(version)
+                self._loaded[version] = self._load(version)
             except RegistryError as error:
-                self._trouble = str(error)
+                self._unreachable = str(error)
                 return None
             except ModelError as error:
                 self._refuse(role, version, str(error))
                 return None
-            except Exception as error:  # noqa: BLE001  (whatever a bundle does to its reader, the old one keeps serving)
+            except Exception as error:  # noqa: BLE001  (a bundle may break its reader in any way; the old one serves on)
                 self._refuse(role, version, f"{type(error).__name__}: {error}")
                 return None
-        self._accept(role)
-        return self._known[version]
+        self._withdraw_refusal(role)
+        return self._loaded[version]
 
     def _load(self, version: str) -> TfliteClassifier:
         started = self._clock.monotonic()
@@ -166,8 +169,8 @@ class Reloader:
         serving = self.lineup.stable
         if list(loaded.labels) != list(serving.labels):
             raise ModelError(
-                f"{version}: its labels {list(loaded.labels)} are not the serving {list(serving.labels)}, which "
-                f"readers count on; if it is meant, restart the workers"
+                f"{version}: its labels {list(loaded.labels)} differ from the serving {list(serving.labels)}, which "
+                f"readers count on; restart the workers if the change is intended"
             )
         seconds = self._clock.monotonic() - started
         self._models.load_seconds.observe(seconds)
@@ -178,33 +181,33 @@ class Reloader:
         if lineup == self.lineup:
             return
         if lineup.stable is not self.lineup.stable:
-            self._before = self.lineup.stable.version
+            self._previous = self.lineup.stable.version
         self.lineup = lineup
-        kept = {lineup.stable.version, self._before, lineup.candidate.version if lineup.candidate else None}
-        self._known = {version: known for version, known in self._known.items() if version in kept}
+        kept = {lineup.stable.version, self._previous, lineup.candidate.version if lineup.candidate else None}
+        self._loaded = {version: model for version, model in self._loaded.items() if version in kept}
 
     def _refuse(self, role: str, version: str, reason: str) -> None:
-        self._refusals[role] = _Refusal(version, self._clock.monotonic() + self._watched.retry_s)
+        self._refusals[role] = _Refusal(version, self._clock.monotonic() + self._watch.retry_s)
         self._models.reloads.labels(role, "refused").inc()
         self._models.refused.labels(role).set(1)
         serving = self.lineup.stable.version
         self._health.note(role, f"{version} is refused, {serving} keeps serving: {reason}")
         self._log(logging.ERROR, "model_refused", role=role, model_version=version, serving=serving, reason=reason)
 
-    def _accept(self, role: str) -> None:
+    def _withdraw_refusal(self, role: str) -> None:
         if self._refusals.pop(role, None) is not None:
             self._models.refused.labels(role).set(0)
             self._health.note(role, None)
 
-    def _tell(self) -> None:
-        """Say once that the registry is away, however the wording changes, and once that it is back."""
-        was_away = "registry" in self._health.notes
-        self._models.registry_reachable.set(self._trouble is None)
-        if self._trouble is not None:
+    def _report_registry(self) -> None:
+        """Log once that the registry is unreachable, however its message changes, and once that it is back."""
+        was_unreachable = "registry" in self._health.notes
+        self._models.registry_reachable.set(self._unreachable is None)
+        if self._unreachable is not None:
             self._models.reloads.labels("stable", "unreachable").inc()
-            if not was_away:
+            if not was_unreachable:
                 serving = self.lineup.stable.version
-                self._log(logging.WARNING, "registry_unreachable", reason=self._trouble, serving=serving)
-        elif was_away:
+                self._log(logging.WARNING, "registry_unreachable", reason=self._unreachable, serving=serving)
+        elif was_unreachable:
             self._log(logging.INFO, "registry_reachable")
-        self._health.note("registry", self._trouble)
+        self._health.note("registry", self._unreachable)

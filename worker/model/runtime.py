@@ -1,6 +1,7 @@
 """The TFLite runtime: ai-edge-litert, or tflite-runtime where that is what is installed.
 
-Owns the choice and the interpreter's options. Both give the same `Interpreter`; nothing past this file knows which.
+Owns the choice and the interpreter's options. Both packages have the same `Interpreter`; no other module knows which
+one is installed.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ _MODULES = {
 
 
 def load_runtime(runtime: Runtime = "auto") -> tuple[str, InterpreterFactory]:
-    """Return the runtime's name with its version, and what makes interpreters from model bytes.
+    """Return the runtime's name and version, and a function that makes an interpreter from the bytes of a model.
 
-    One thread an interpreter: the graphs are small, and cores are used by processes.
+    An interpreter has one thread: the graphs are small, and more cores are used by more processes.
 
     Raises:
-        ModelError: the runtime asked for is not installed.
+        ModelError: the chosen runtime is not installed.
     """
     for name in ("litert", "tflite") if runtime == "auto" else (runtime,):
         module_name, distribution = _MODULES[name]

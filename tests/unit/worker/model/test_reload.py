@@ -1,9 +1,11 @@
-"""The reloader: what a channel names is made ready, or refused with its reason, and the old one keeps serving."""
+"""The reloader: the version a channel names is offered, or refused with its reason while the old one keeps serving."""
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from worker.errors import RegistryError
 from worker.model.classifier import TfliteClassifier
 from worker.model.loading import load_version
 from worker.model.registry import read_channels
-from worker.model.reload import Registry, Reloader, Watched
+from worker.model.reload import Registry, Reloader, Watch
 from worker.ops.health import Health
 from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
@@ -25,7 +27,7 @@ RETRY_S = 300.0
 
 
 class Bench:
-    """A reloader on a registry of its own, looked at by hand."""
+    """A reloader on a registry of its own, whose checks a test calls."""
 
     def __init__(self, folder: Path, clock: ManualClock, log: MemoryLog, metrics: Metrics) -> None:
         self.registry = ToyRegistry(folder / "models")
@@ -33,21 +35,28 @@ class Bench:
         self.settings = WorkerSettings(_env_file=None, registry=str(self.registry.root), runtime="litert")
         self.health = Health(clock, stall_s=120, parts=())
         self.loads: list[str] = []
-        self.reloader = self.watching("stable", "candidate")
+        self.failures: list[Exception] = []  # each fails one call of the registry
+        self.watch("stable", "candidate")
 
-    def watching(self, channel: str | None, shadow_channel: str | None) -> Reloader:
+    def watch(self, channel: str | None, shadow_channel: str | None) -> None:
         self.reloader = Reloader(
             load_version(self.settings, TOY_VERSION, self.metrics, self.clock),
-            Watched(channel, shadow_channel, 5.0, RETRY_S),
-            Registry(lambda: read_channels(self.settings.registry), self.load),
+            Watch(channel, shadow_channel, 5.0, RETRY_S),
+            Registry(self.channels, self.load),
             clock=self.clock,
             metrics=self.metrics,
             health=self.health,
             log=self.log,
         )
-        return self.reloader
+
+    def channels(self) -> Mapping[str, str]:
+        if self.failures and isinstance(self.failures[0], KeyError):
+            raise self.failures.pop()
+        return read_channels(self.settings.registry)
 
     def load(self, version: str) -> TfliteClassifier:
+        if self.failures:
+            raise self.failures.pop()
         self.loads.append(version)
         return load_version(self.settings, version, self.metrics, self.clock)
 
@@ -66,7 +75,7 @@ def bench(tmp_path: Path, clock: ManualClock, log: MemoryLog, metrics: Metrics) 
     return Bench(tmp_path, clock, log, metrics)
 
 
-def test_nothing_moves_while_the_channel_stands(bench: Bench) -> None:
+def test_nothing_is_offered_while_the_channel_does_not_move(bench: Bench) -> None:
     before = bench.reloader.lineup
     bench.reloader.check()
     assert bench.reloader.lineup is before
@@ -83,18 +92,19 @@ def test_a_version_the_channel_moves_to_is_offered(bench: Bench) -> None:
     assert bench.health.notes == {}
 
 
-def test_the_one_before_comes_back_from_memory(bench: Bench) -> None:
-    before = bench.reloader.lineup.stable
+def test_the_previous_version_returns_from_memory(bench: Bench) -> None:
+    first = bench.reloader.lineup.stable
     bench.registry.publish(SECOND)
     bench.registry.point("stable", SECOND)
     bench.reloader.check()
     bench.registry.point("stable", TOY_VERSION)
     bench.reloader.check()
-    assert bench.reloader.lineup.stable is before
+    assert bench.reloader.lineup.stable is first
     assert bench.loads == [SECOND]
 
 
 def test_no_more_than_three_versions_are_in_memory(bench: Bench) -> None:
+    first = weakref.ref(bench.reloader.lineup.stable)
     for version in (SECOND, THIRD, FOURTH):
         bench.registry.publish(version)
     bench.registry.point("candidate", SECOND)
@@ -104,7 +114,11 @@ def test_no_more_than_three_versions_are_in_memory(bench: Bench) -> None:
     bench.registry.point("stable", FOURTH)
     bench.reloader.check()
     assert bench.offered == [FOURTH, SECOND]
-    assert set(bench.reloader._known) == {FOURTH, THIRD, SECOND}
+    gc.collect()
+    assert first() is None
+    bench.registry.point("stable", THIRD)
+    bench.reloader.check()
+    assert bench.loads == [SECOND, THIRD, FOURTH], "the previous one was kept"
 
 
 def test_a_promoted_candidate_serves_without_another_load(bench: Bench) -> None:
@@ -160,7 +174,7 @@ SPOILED: Mapping[str, tuple[Callable[[ToyRegistry], None], str]] = {
     "file": (spoil_file, "encoder.tsv: No such file"),
     "manifest": (spoil_manifest, "not a manifest"),
     "golden": (spoil_golden, "golden review 0: probabilities are off"),
-    "labels": (spoil_labels, "its labels [0, 1, 2, 3, 4] are not the serving [1, 2, 3, 4, 5]"),
+    "labels": (spoil_labels, "its labels [0, 1, 2, 3, 4] differ from the serving [1, 2, 3, 4, 5]"),
     "schema": (spoil_schema, "schema_version 2, this release reads 1; upgrade"),
     "folder": (spoil_folder, "manifest.json: No such file"),
 }
@@ -186,7 +200,7 @@ def test_a_bad_version_is_refused_once_with_its_reason(
     assert (event.level, event.fields["serving"], event.fields["model_version"]) == (logging.ERROR, TOY_VERSION, SECOND)
     assert reason in str(event.fields["reason"])
     assert reason in bench.health.notes[role]
-    assert bench.health.reasons == {}, "refusing a bundle makes no worker unready"
+    assert bench.health.reasons == {}, "a refused bundle leaves the worker ready"
     assert bench.metrics.registry.get_sample_value("starstream_model_refused", {"role": role}) == 1
 
 
@@ -220,7 +234,7 @@ def test_a_refused_version_is_tried_again_when_the_channel_moves_back_to_it(benc
     assert bench.offered == [SECOND, None]
 
 
-def test_an_unreachable_registry_is_counted_and_said_once(bench: Bench) -> None:
+def test_an_unreachable_registry_is_counted_and_logged_once(bench: Bench) -> None:
     bench.registry.hide()
     for _ in range(3):
         bench.reloader.check()
@@ -236,17 +250,10 @@ def test_an_unreachable_registry_is_counted_and_said_once(bench: Bench) -> None:
     assert bench.metrics.registry.get_sample_value("starstream_registry_reachable") == 1
 
 
-def test_a_registry_that_goes_away_during_a_fetch_refuses_nothing(bench: Bench) -> None:
+def test_a_registry_that_fails_during_a_fetch_is_unreachable_and_refuses_no_version(bench: Bench) -> None:
     bench.registry.publish(SECOND)
     bench.registry.point("stable", SECOND)
-    whole, answers = bench.load, [RegistryError("connection reset")]
-
-    def load(version: str) -> TfliteClassifier:
-        if answers:
-            raise answers.pop()
-        return whole(version)
-
-    bench.reloader._registry = Registry(lambda: read_channels(bench.settings.registry), load)
+    bench.failures.append(RegistryError("connection reset"))
     bench.reloader.check()
     assert bench.offered == [TOY_VERSION, None]
     assert (bench.count("refused"), bench.count("unreachable")) == (0, 1)
@@ -255,42 +262,39 @@ def test_a_registry_that_goes_away_during_a_fetch_refuses_nothing(bench: Bench) 
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"candidate": "x"}', "\xff"])
-def test_channels_that_say_nothing_change_nothing(bench: Bench, content: str) -> None:
+def test_unreadable_channels_change_nothing(bench: Bench, content: str) -> None:
     (bench.registry.root / "channels.json").write_text(content, encoding="latin-1")
     bench.reloader.check()
     assert bench.offered == [TOY_VERSION, None]
     assert "registry" in bench.health.notes
 
 
-def test_whatever_a_file_system_raises_the_watch_goes_on(bench: Bench) -> None:
-    def broken() -> Mapping[str, str]:
-        raise KeyError("a package of somebody else")
-
-    bench.reloader._registry = Registry(broken, bench.load)
+def test_an_unforeseen_error_of_a_file_system_leaves_the_watch_running(bench: Bench) -> None:
+    bench.failures.append(KeyError("raised by another package"))
     bench.reloader.check()
     assert bench.offered == [TOY_VERSION, None]
     assert "KeyError" in bench.health.notes["registry"]
 
 
 def test_a_pinned_version_stays_whatever_the_channel_says(bench: Bench) -> None:
-    reloader = bench.watching(None, "candidate")
+    bench.watch(None, "candidate")
     bench.registry.publish(SECOND)
     bench.registry.point("stable", SECOND)
     bench.registry.point("candidate", SECOND)
-    reloader.check()
+    bench.reloader.check()
     assert bench.offered == [TOY_VERSION, SECOND]
 
 
-def test_no_shadow_channel_no_candidate(bench: Bench) -> None:
-    reloader = bench.watching("stable", None)
+def test_without_a_shadow_channel_there_is_no_candidate(bench: Bench) -> None:
+    bench.watch("stable", None)
     bench.registry.publish(SECOND)
     bench.registry.point("candidate", SECOND)
-    reloader.check()
+    bench.reloader.check()
     assert bench.offered == [TOY_VERSION, None]
     assert bench.loads == []
 
 
-def test_a_promotion_is_not_held_up_by_a_candidate_that_cannot_be_had(bench: Bench) -> None:
+def test_a_promotion_does_not_wait_for_a_candidate_that_is_refused(bench: Bench) -> None:
     bench.registry.publish(SECOND)
     bench.registry.publish(THIRD)
     bench.registry.corrupt(THIRD)

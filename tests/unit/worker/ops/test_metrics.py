@@ -133,3 +133,17 @@ def test_a_record_without_a_timestamp_has_no_latency(metrics: Metrics) -> None:
 def test_an_empty_batch_counts_nothing(metrics: Metrics) -> None:
     metrics.count_settled([], WALL_S)
     assert value(metrics, "starstream_review_latency_seconds_count") == 0
+
+
+def test_a_comparison_is_counted_by_label_also_when_labels_start_at_zero(metrics: Metrics) -> None:
+    metrics.models.start_shadow("v", [0, 1])
+    assert metrics.models.count_shadow("v", [0, 1], np.array([0, 1, 1]), np.array([0, 0, 1])) == 2
+    cell = {"model_version": "v", "stable_rating": "1", "shadow_rating": "0"}
+    assert value(metrics, "starstream_shadow_reviews_total", **cell) == 1
+
+
+def test_series_of_old_versions_are_removed(metrics: Metrics) -> None:
+    for number in range(20):
+        metrics.models.start_shadow(f"v{number}", [1, 2, 3, 4, 5])
+    found = {sample.labels["model_version"] for sample in samples(metrics) if "model_version" in sample.labels}
+    assert found == {f"v{number}" for number in range(14, 20)}
