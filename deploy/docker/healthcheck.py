@@ -1,7 +1,7 @@
 """The worker container's health check: is `/readyz` 200?
 
-Owns the exit code and one line that says why not, which `docker inspect` shows. Standard library only, and
-`http.client` rather than `urllib`, which would ask a proxy when the container has one set.
+Owns the exit code and one line that says why not, which `docker inspect` shows. Standard library only. It uses
+`http.client` because `urllib` would go through a proxy if the container has one set.
 """
 
 import http.client
@@ -11,13 +11,13 @@ import sys
 
 def main() -> int:
     """Return 0 when the worker is ready, else 1."""
-    page = http.client.HTTPConnection("127.0.0.1", int(os.environ.get("WORKER_HTTP_PORT", "9464")), timeout=3)
+    server = http.client.HTTPConnection("127.0.0.1", int(os.environ.get("WORKER_HTTP_PORT", "9464")), timeout=3)
     try:
-        page.request("GET", "/readyz")
-        answer = page.getresponse()
+        server.request("GET", "/readyz")
+        answer = server.getresponse()
         print(answer.read().decode("utf-8", errors="replace").strip())
     except (OSError, http.client.HTTPException) as error:
-        print(f"no page: {error}")
+        print(f"no answer: {error}")
         return 1
     return 0 if answer.status == http.HTTPStatus.OK else 1
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The trainer image's entry point. With arguments it is `python -m trainer`. With none it trains on the sample set,
-# so that `docker compose --profile trainer run --rm trainer` ends with a bundle that workers can load.
+# The trainer image's entry point. With arguments it runs `python -m trainer`. Without, it trains on the sample set, so
+# that `docker compose --profile trainer run --rm trainer` publishes a bundle that workers can load.
 set -eu
 if [ "$#" -gt 0 ]; then
     exec python -m trainer "$@"

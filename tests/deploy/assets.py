@@ -23,6 +23,7 @@ RULE_TESTS = sorted((ROOT / "deploy/prometheus/tests").glob("*.yml"))
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 KUBERNETES = ROOT / "deploy/kubernetes"
 README = ROOT / "deploy/README.md"
+RUNBOOK = ROOT / "deploy/RUNBOOK.md"
 WORKER_JOB = "starstream-worker"
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')

@@ -129,7 +129,7 @@ def test_compose_service_is_unprivileged_and_bounded(service: dict[str, Any]) ->
     assert "privileged" not in service
     user = str(service.get("user", ""))
     assert user.split(":", maxsplit=1)[0] not in {"root", "0"}
-    assert user or "build" in service, "an image of ours says USER, any other must be told"
+    assert user or "build" in service, "our images set USER; compose must set it for others"
     assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
     assert service["logging"]["options"]["max-size"]
 

@@ -16,10 +16,10 @@ from prometheus_client import PROCESS_COLLECTOR, CollectorRegistry
 from tests.conftest import missing
 from tests.deploy.assets import (
     PROMETHEUS,
-    README,
     ROOT,
     RULE_TESTS,
     RULES,
+    RUNBOOK,
     WORKER_JOB,
     Query,
     alerts,
@@ -100,7 +100,7 @@ def test_alert_says_how_bad_what_and_what_to_do(rule: dict[str, Any]) -> None:
 
 
 def test_runbook_names_no_alert_that_is_gone() -> None:
-    named = set(re.findall(r"^#+ (Starstream\w+)$", README.read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"^#+ (Starstream\w+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE))
     assert named == {rule["alert"] for rule in ALERTS}
 
 
