@@ -1,7 +1,7 @@
-"""The commands: `train`, `evaluate`, `collect`, `sample`, and those that look after a registry.
+"""The program `starstream-trainer`: `train`, `evaluate`, `collect`, `sample`, and the commands for a registry.
 
-Owns parsing, exit codes, and the turning of errors into one line each. Never does the work; each command imports the
-room that does, so that `--help` and `list` start without TensorFlow.
+Owns parsing, exit codes, and the one line that an error becomes. Never does the work: each command imports the room
+that does, so only `train` loads TensorFlow, and every other command works without the trainer's extra.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, CliSubCommand, SettingsConfigDict, get_subcommand
@@ -32,7 +33,7 @@ from trainer.commands.registry_settings import (
     VerifySettings,
 )
 from trainer.data.rows import require_files
-from trainer.errors import DataError, Exit, TrainerError
+from trainer.errors import DataError, Exit, MissingExtraError, TrainerError
 from trainer.registry.open import open_registry
 from trainer.settings import (
     EvaluateSettings,
@@ -42,27 +43,31 @@ from trainer.settings import (
     quiet_libraries,
 )
 
+PROGRAM: Final = "starstream-trainer"
+EXTRA: Final = ("tensorflow", "keras", "nltk", "sklearn", "matplotlib", "jinja2")  # the modules of the trainer's extra
+
 
 class Commands(BaseSettings):
-    """Builds, judges and publishes models that rate reviews.
+    """Trains, evaluates and publishes models that rate reviews.
 
     Examples:
-      python -m trainer sample --out sample.csv
-      python -m trainer train --data sample.csv --registry models/
-      python -m trainer list --registry models/
-      python -m trainer evaluate --registry models/ --data held_out.csv
-      python -m trainer collect --bootstrap-servers kafka:9092 --out labelled.csv
-      python -m trainer train --data labelled.csv --warm-start stable --channel candidate
-      python -m trainer promote --message "better on French"      # candidate becomes stable
-      python -m trainer rollback --message "and worse on German"
+      starstream-trainer sample --out sample.csv
+      starstream-trainer train --data sample.csv --registry models/
+      starstream-trainer list --registry models/
+      starstream-trainer evaluate --registry models/ --data held_out.csv
+      starstream-trainer collect --bootstrap-servers kafka:9092 --out labelled.csv
+      starstream-trainer train --data labelled.csv --warm-start stable --channel candidate
+      starstream-trainer promote --message "better on French"      # candidate becomes stable
+      starstream-trainer rollback --message "worse on German"
 
-    Exit codes: 0 ok; 2 wrong usage; 3 bad data; 4 registry or bundle error; 5 the model was built and must not be
-    published; 6 published, and refused by the gate: the channel did not move; 7 somebody else moved the channel
-    meanwhile; 8 Kafka cannot be read; 130 interrupted. 1 is a defect of the trainer, with its traceback.
+    Exit codes: 0 ok; 2 wrong usage, or the trainer's extra is not installed; 3 bad data; 4 registry or bundle error;
+    5 the model was built and must not be published; 6 published, but the gate refuses to move the channel; 7 somebody
+    else moved the channel meanwhile; 8 Kafka cannot be read; 130 interrupted. 1 is a defect of the trainer, with its
+    traceback.
     """
 
     model_config = SettingsConfigDict(
-        cli_prog_name="python -m trainer",
+        cli_prog_name=PROGRAM,
         cli_kebab_case=True,
         cli_implicit_flags=True,
         cli_hide_none_type=True,
@@ -70,10 +75,10 @@ class Commands(BaseSettings):
         extra="forbid",
     )
 
-    train: Annotated[CliSubCommand[TrainSettings], Field(description="Learn from reviews, judge, publish.")]
-    evaluate: Annotated[CliSubCommand[EvaluateSettings], Field(description="Judge a published version.")]
+    train: Annotated[CliSubCommand[TrainSettings], Field(description="Train on reviews, evaluate, publish.")]
+    evaluate: Annotated[CliSubCommand[EvaluateSettings], Field(description="Evaluate a published version.")]
     list: Annotated[CliSubCommand[ListSettings], Field(description="List the versions of a registry.")]
-    show: Annotated[CliSubCommand[ShowSettings], Field(description="Show what a version says of itself.")]
+    show: Annotated[CliSubCommand[ShowSettings], Field(description="Show the manifest of a version.")]
     publish: Annotated[CliSubCommand[PublishSettings], Field(description="Copy a version from another registry.")]
     promote: Annotated[CliSubCommand[PromoteSettings], Field(description="Point a channel at a version.")]
     rollback: Annotated[CliSubCommand[RollbackSettings], Field(description="Point a channel back.")]
@@ -87,19 +92,19 @@ class Commands(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], *sources: Any, **named: Any
     ) -> tuple[Any, ...]:
-        """Read flags only: a variable named TRAIN in somebody's environment must not become a setting."""
+        """Read flags only: an environment variable named TRAIN must not become a setting."""
         del settings_cls, sources
         return (named["init_settings"],)
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Help as written in the docstrings, without their indentation."""
+    """Prints the docstrings as they are written, without their indentation."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return super()._fill_text(inspect.cleandoc(text), width, indent)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
-        if isinstance(action.metavar, str):  # pydantic-settings names the type: list[Path] is a repeated PATH
+        if isinstance(action.metavar, str):  # pydantic-settings shows the type; list[Path] is a repeated PATH
             name = action.metavar.removeprefix("list[").removesuffix("]")
             action.metavar = name if name.startswith("{") else name.upper()
         return super()._format_action_invocation(action)
@@ -112,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code; see `--help`."""
     try:
         command = _parse(sys.argv[1:] if argv is None else argv)
-    except SystemExit as stop:  # argparse has printed help (0) or what is wrong (2)
+    except SystemExit as stop:  # argparse has printed the help or the version (0), or what is wrong (2)
         return int(stop.code or 0)
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_input=False):
@@ -136,7 +141,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parse(argv: list[str]) -> BaseModel:
     source: CliSettingsSource[Any] = CliSettingsSource(Commands, formatter_class=_Help)
     source.root_parser.add_argument(
-        "--version", action="version", version=f"starstream-trainer {__version__}", help="print the version and exit"
+        "--version", action="version", version=f"{PROGRAM} {__version__}", help="print the version and exit"
     )
     settings = Commands(_cli_settings_source=source(args=argv or ["--help"]))
     command = get_subcommand(settings, is_required=True)
@@ -146,13 +151,23 @@ def _parse(argv: list[str]) -> BaseModel:
 
 
 def _complain(line: str) -> None:
-    sys.stderr.write(f"trainer: {line}\n")
+    sys.stderr.write(f"{PROGRAM}: {line}\n")
+
+
+def _require_extra() -> None:
+    missing = [name for name in EXTRA if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"train needs {', '.join(missing)}, of the trainer's extra; in a clone: pip install '.[trainer]'"
+        )
 
 
 def _train(settings: TrainSettings) -> int:
     from trainer.text.vocabulary import linguistics
 
-    linguistics(settings)  # a missing word list or file is found before TensorFlow has loaded
+    # What is missing (a package, a word list, a file) is reported before TensorFlow has loaded.
+    _require_extra()
+    linguistics(settings)
     require_files([*settings.data, *settings.test_data])
     quiet_libraries()
     from trainer.console import Screen
@@ -165,10 +180,10 @@ def _train(settings: TrainSettings) -> int:
 
 
 def _evaluate(settings: EvaluateSettings) -> int:
-    quiet_libraries()
-    from trainer.console import Screen, classes_table, figures_table
-    from trainer.data.held_out import as_json, labelled
-    from trainer.evaluation.metrics import evaluate
+    from trainer.console import Screen
+    from trainer.data.held_out import labelled
+    from trainer.evaluation.metrics import as_json, evaluate
+    from trainer.evaluation.tables import classes_table, figures_table
     from trainer.export.runtime import open_interpreter
 
     registry = open_registry(settings.registry)

@@ -1,7 +1,7 @@
 """One training run, from reviews to a published version: the phases, in order.
 
-Owns the order and nothing else; each phase is a room of its own. Nothing reaches the registry before it equals Keras
-and replays its golden set, and the channel moves last, when the gate lets it.
+Owns the order; each phase is in a room of its own. A version reaches the registry only when its TFLite file equals the
+Keras network and reproduces the golden set. `publish.result` is next: it moves the channel, if the gate passes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from schemas.inference import Graph, Model
 from trainer.console import Screen, plain_table
 from trainer.data.dataset import Dataset, Part, class_shares, load, unlabelled
 from trainer.errors import DataError
-from trainer.evaluation.baselines import floors
+from trainer.evaluation.baselines import fit_baselines
 from trainer.evaluation.metrics import evaluate
 from trainer.export.convert import convert
 from trainer.export.golden import GOLDEN_TEXTS
@@ -53,8 +53,8 @@ from trainer.network.warm_start import (
     weights_bytes,
 )
 from trainer.network.wide import Wide, fit_wide
-from trainer.publish.bundle import Run, Tried, make
-from trainer.publish.channel import NO_CHANNEL, ask_gate, contender_of, published_of
+from trainer.publish.bundle import Run, VariantTest, make
+from trainer.publish.channel import NO_CHANNEL, ask_gate, contender_of
 from trainer.publish.report import render
 from trainer.registry.open import open_registry
 from trainer.registry.registry import Registry, check_channel
@@ -65,22 +65,21 @@ from trainer.text.word_vectors import start_of_embedding
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
-TRIED_ROWS = 2000  # test texts on which variants are compared
-WHOLE_TOKENS = 4096  # the most an encoder may read
+VARIANT_TEST_ROWS = 2000  # test texts on which the variants are compared
 VARIANTS: tuple[Variant, ...] = ("float32", "float16", "int8")
 
 
 class Learned(NamedTuple):
-    """The joined network, as far as the later phases need it; `shares` are of the deep and the wide logits."""
+    """The joined network: its weights, its logits of the validation side, the weights of the deep and wide logits."""
 
     weights: Weights
     predict: Predictor
-    judged: Floats
+    logits: Floats
     shares: tuple[float, float]
 
 
 class Converted(NamedTuple):
-    """The file to publish, and how every variant compared."""
+    """The file to publish, and the comparison of every variant with Keras."""
 
     graph: bytes
     parity: Parity
@@ -89,12 +88,14 @@ class Converted(NamedTuple):
 
 
 def train(settings: TrainSettings, screen: Screen) -> Run:
-    """Run every phase, and put the version into the registry; `finish.finish` moves the channel.
+    """Run every phase and publish the version; `result.finish` moves the channel.
+
+    Each error below leaves the registry unchanged.
 
     Raises:
-        TrainerError: the data, parity or the registry refused; the registry is as it was.
-        BundleError: the bundle does not replay its own golden set; the same.
-        KeyboardInterrupt: Ctrl-C, and there was nothing to keep; the same.
+        TrainerError: the data cannot be used, the TFLite file is not the network, or the registry cannot be written.
+        BundleError: the bundle does not reproduce its own golden set.
+        KeyboardInterrupt: Ctrl-C before there was a model to keep.
     """
     registry = open_registry(settings.registry)
     if settings.channel != NO_CHANNEL:
@@ -113,34 +114,35 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
         texts = unlabelled(settings, dataset)
         vocabulary = _vocabulary(settings, dataset.train.texts, texts, start)
         encoder = vocabulary.encoder()
-        seen, judged = (_encoded(encoder, dataset.part(side)) for side in ("train", "validation"))
+        train, validation = (_encoded(encoder, dataset.part(side)) for side in ("train", "validation"))
     with screen.phase("vectors"):
         embedding = _embedding(settings, vocabulary, [*dataset.train.texts, *texts], start)
     with screen.phase("wide"):
         classes = len(dataset.labels)
-        wide = fit_wide(seen.rows, seen.targets, encoder.size, classes, settings) if settings.wide else None
-    with screen.phase("fit"), screen.learning():
-        network = build(settings, encoder.size, class_shares(seen.targets, classes), settings.seed, embedding=embedding)
+        wide = fit_wide(train.rows, train.targets, encoder.size, classes, settings) if settings.wide else None
+    with screen.phase("fit"), screen.progress_bar():
+        prior = class_shares(train.targets, classes)
+        network = build(settings, encoder.size, prior, settings.seed, embedding=embedding)
         if start is not None:
             set_weights(network, start)
-        epochs = fit(network, seen.cut(settings.learn_tokens), judged, settings, screen)
+        epochs = fit(network, train.cut(settings.learn_tokens), validation, settings, screen)
     with screen.phase("calibrate"):
-        learned = _join(settings, network, wide, judged)
-        decision = _decide(settings, learned.judged, judged.targets, dataset.labels)
+        learned = _join(settings, network, wide, validation)
+        decision = _decide(settings, learned.logits, validation.targets, dataset.labels)
     with screen.phase("convert"):
-        converted = _convert(settings, encoder, learned, judged, decision)
+        converted = _convert(settings, encoder, learned, validation, decision)
         model = Model(encoder, Graph(open_interpreter(converted.graph)), decision)
     _say_variants(converted, screen)
     with screen.phase("evaluate"):
         evaluation = evaluate(model, dataset.test)
         rows = encoder.encode_all(dataset.test.texts)
-        tried = _try_variants(converted, learned, model, Examples(rows, dataset.test.targets))
+        variant_tests = _test_variants(converted, learned, model, Examples(rows, dataset.test.targets))
     with screen.phase("gate"):
         ours = contender_of(model, evaluation, converted.parity)
         replaces = registry.channels().get(settings.channel)
         serving, verdict = ask_gate(registry, settings, dataset, ours)
-    with screen.phase("floors"):
-        found_floors = floors(dataset) if settings.floors else {}
+    with screen.phase("baselines"):
+        baselines = fit_baselines(dataset) if settings.floors else {}
     with screen.phase("publish"):
         run = Run(
             settings=settings,
@@ -150,13 +152,13 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
             shares=learned.shares,
             parities=converted.parities,
             parity=converted.parity,
-            tried=tried,
+            variant_tests=variant_tests,
             graph=converted.graph,
             model=model,
             rows=rows,
             evaluation=evaluation,
-            floors=found_floors,
-            published=published_of(serving),
+            baselines=baselines,
+            serving=serving,
             replaces=replaces,
             verdict=verdict,
             weights=weights_bytes(network),
@@ -183,26 +185,25 @@ def _vocabulary(
 def _embedding(
     settings: TrainSettings, vocabulary: Vocabulary, texts: Sequence[str], start: Start | None
 ) -> Floats | None:
-    """Return what the embedding starts from: vectors of whole texts, however few tokens of one the model reads."""
+    """Return the initial embedding; its word vectors are of whole texts, even where the model reads fewer tokens."""
     if start is not None:
         return warm_embedding(vocabulary, texts, settings, start)
     if not settings.vectors:
         return None
-    whole = vocabulary.settings.model_copy(update={"max_tokens": WHOLE_TOKENS})
-    encoder = Encoder(whole, vocabulary.table)
+    encoder = vocabulary.whole_text_encoder()
     rows = (encoder.encode(text) for text in texts)
     return start_of_embedding(rows, encoder.size, settings.embedding, settings.seed)
 
 
-def _join(settings: TrainSettings, network: keras.Model, wide: Wide | None, judged: Examples) -> Learned:
-    """Weigh the two parts by validation and make one network of them."""
+def _join(settings: TrainSettings, network: keras.Model, wide: Wide | None, validation: Examples) -> Learned:
+    """Join the deep and the wide part, weighted by the validation side."""
     shares = (1.0, 0.0)
     if wide is not None:
-        shares = fit_mix(predictor(network)(judged.rows), wide.logits(judged.rows), judged.targets)
+        shares = fit_mix(predictor(network)(validation.rows), wide.logits(validation.rows), validation.targets)
         wide = wide.scaled(shares[1])
     joined = join(network, shares[0], wide)
     predict = predictor(joined)
-    return Learned(weights_of(joined, settings), predict, predict(judged.rows), shares)
+    return Learned(weights_of(joined, settings), predict, predict(validation.rows), shares)
 
 
 def _decide(settings: TrainSettings, logits: Floats, targets: Indices, labels: list[int]) -> Decision:
@@ -214,16 +215,16 @@ def _decide(settings: TrainSettings, logits: Floats, targets: Indices, labels: l
 
 
 def _convert(
-    settings: TrainSettings, encoder: Encoder, learned: Learned, judged: Examples, decision: Decision
+    settings: TrainSettings, encoder: Encoder, learned: Learned, validation: Examples, decision: Decision
 ) -> Converted:
-    """Convert every variant asked for, hold each against Keras, and choose.
+    """Convert the variants of the settings, compare each with Keras, and choose one.
 
-    float32 is always made: when it is not the network, the graph is wrong and nothing may be published.
+    float32 is always converted: when it differs from the network, the graph is wrong and nothing may be published.
     """
     wanted = VARIANTS if settings.variant == "auto" else tuple({"float32": 0, settings.variant: 0})
     probe = [*encoder.encode_all(GOLDEN_TEXTS), *random_rows(encoder.size, settings.seed)]
     probes = (probe, learned.predict(probe))
-    texts = (judged.rows, learned.judged)
+    texts = (validation.rows, learned.logits)
     graphs: dict[Variant, bytes] = {variant: convert(learned.weights, variant) for variant in wanted}
     parities = [
         compare(variant, content, Graph(open_interpreter(content)), probes, texts, decision)
@@ -235,26 +236,26 @@ def _convert(
     return Converted(graphs[chosen.variant], chosen, parities, graphs)
 
 
-def _try_variants(converted: Converted, learned: Learned, model: Model, test: Examples) -> list[Tried]:
-    """Rate the first test texts with every variant, for the record: the choice was made on validation."""
-    rows = test.rows[:TRIED_ROWS]
+def _test_variants(converted: Converted, learned: Learned, model: Model, test: Examples) -> list[VariantTest]:
+    """Rate the first test texts with every variant; for the report only, validation has chosen the variant."""
+    rows = test.rows[:VARIANT_TEST_ROWS]
     expected = learned.predict(rows)
     decision, count = model.decision, len(model.decision.labels)
     found = []
     for variant, content in converted.graphs.items():
         graph = Graph(open_interpreter(content))
-        logits_of(graph, rows, count)  # the first run sets buffers up
+        logits_of(graph, rows, count)  # the first run allocates buffers
         started = monotonic()
         logits = logits_of(graph, rows, count)
-        seconds = monotonic() - started
-        right = decision.choices(decision.probabilities(logits)) == test.targets[:TRIED_ROWS]
+        speed = len(rows) / max(monotonic() - started, 1e-9)
+        right = decision.choices(decision.probabilities(logits)) == test.targets[:VARIANT_TEST_ROWS]
         changed = changed_ratings(decision, expected, logits)
-        found.append(Tried(variant, len(rows), changed, float(right.mean()), len(rows) / max(seconds, 1e-9)))
+        found.append(VariantTest(variant, len(rows), changed, float(right.mean()), speed))
     return found
 
 
 def _publish(run: Run, registry: Registry) -> None:
-    """Replay the golden set through the bundle as a worker will, then publish."""
+    """Check the golden set through the bundle as a worker does, then publish."""
     manifest, files = make(run, render(run))
     Bundle(manifest, run.graph, run.vocabulary.table).load(open_interpreter)
     if run.settings.test_out is not None:
@@ -276,12 +277,12 @@ def _write_part(path: Path, part: Part, labels: Sequence[int]) -> None:
 def _say_data(dataset: Dataset, screen: Screen) -> None:
     found = dataset.fingerprint
     counts = ", ".join(f"{label}: {count}" for label, count in found.label_counts.items())
-    screen.say(f"  {found.rows} reviews ({counts}), {found.duplicate_rows} of them repeat another's words")
+    screen.say(f"  {found.rows} reviews ({counts}), {found.duplicate_rows} with the same words as another")
     screen.say(f"  train {found.train_rows}, validation {found.validation_rows}, test {found.test_rows}")
     if dataset.dropped:
-        screen.say(f"  {dataset.dropped} rows left out: their words are in --test-data")
+        screen.say(f"  {dataset.dropped} rows left out: --test-data has the same words")
     if dataset.bad_count:
-        screen.say(f"  {dataset.bad_count} bad rows skipped, the first: {'; '.join(map(str, dataset.bad))}")
+        screen.say(f"  {dataset.bad_count} bad rows skipped; the first: {'; '.join(map(str, dataset.bad))}")
 
 
 def _say_variants(converted: Converted, screen: Screen) -> None:
@@ -295,5 +296,5 @@ def _say_variants(converted: Converted, screen: Screen) -> None:
         )
         for parity in converted.parities
     ]
-    columns = ("variant", "size", "off from Keras", "off by neighbours", "ratings changed")
+    columns = ("variant", "size", "difference from Keras", "effect of the batch", "ratings changed")
     screen.note(plain_table("TFLite (* is published)", columns, rows))

@@ -42,7 +42,7 @@ def test_it_collects_then_trains_on_and_publishes_to_the_candidate() -> None:
     assert isinstance(train, TrainSettings)
     assert train.data == [collect.out]
     assert (train.warm_start, train.channel, train.publish, train.force) == ("stable", "candidate", True, False)
-    assert train.rival(train.channel) == "stable"
+    assert train.compared_channel(train.channel) == "stable"
     assert not train.texts, "no review is quoted in the report"
 
 

@@ -38,7 +38,7 @@ def test_verify_replays_the_golden_set_on_tflite_runtime(other_python: str, tmp_
     assert done.returncode == Exit.OK, done.stderr
     assert "tflite-runtime 2.14" in done.stdout
     assert "replays 5 golden" in done.stdout
-    assert done.stderr.endswith("for it is not installed: ai-edge-litert\n")
+    assert done.stderr.endswith("not installed, so not checked: ai-edge-litert\n")
     shutil.copytree(TOY_REGISTRY, tmp_path / "models")
     (tmp_path / "models" / TOY_VERSION / "model.tflite").write_bytes(b"half")
     assert _verify(other_python, tmp_path / "models").returncode == Exit.REGISTRY

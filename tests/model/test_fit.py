@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.reviews import synthetic
-from trainer.network.fit import Epoch, Examples, batches, fit, predictor, seed_everything
+from trainer.network.fit import Examples, batches, fit, predictor, seed_everything
 from trainer.network.model import build, weights_of
+from trainer.progress import Epoch
 from trainer.settings import FitSettings, ModelSettings, TextSettings
 from trainer.text.vocabulary import learn
 

@@ -1,6 +1,7 @@
-"""The commands that look after a registry: `list`, `show`, `publish`, `promote`, `rollback`, `history`, `prune` ...
+"""The commands for a registry: `list`, `show`, `publish`, `promote`, `rollback`, `history`, `prune`, `verify`.
 
-Owns what they print and the order of their checks. Never imports TensorFlow, so they start at once.
+Owns what they print and the order of their checks. Never loads TensorFlow, directly or through another module: an
+import contract and tests/unit/trainer/test_main.py hold that.
 """
 
 from __future__ import annotations
@@ -27,7 +28,13 @@ from trainer.commands.registry_settings import (
     ShowSettings,
     VerifySettings,
 )
+from trainer.console import Screen
+from trainer.data.held_out import labelled
 from trainer.errors import Exit, GateError
+from trainer.evaluation.gate import Contender, other_labels
+from trainer.evaluation.tables import verdict_table
+from trainer.export.runtime import open_interpreter
+from trainer.publish.channel import contender, serving_now, verdict_on
 from trainer.registry.history import Change, Why, rollback_target
 from trainer.registry.open import open_registry
 from trainer.registry.registry import Registry, check_channel
@@ -36,9 +43,7 @@ RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "t
 
 
 def list_versions(settings: ListSettings) -> int:
-    """Print the versions; one whose manifest cannot be read is named as damaged."""
-    from trainer.console import Screen
-
+    """Print the versions; one whose manifest cannot be read is shown as damaged."""
     registry = open_registry(settings.registry)
     channels = registry.channels()
     table = Table()
@@ -64,14 +69,12 @@ def list_versions(settings: ListSettings) -> int:
 
 def show(settings: ShowSettings) -> int:
     """Print a manifest."""
-    from trainer.console import Screen
-
     registry = open_registry(settings.registry)
     manifest = registry.bundle(registry.resolve(settings.version)).manifest
     if settings.raw:
         sys.stdout.write(manifest.model_dump_json(indent=2) + "\n")
         return Exit.OK
-    table = Table("of", "what", title=manifest.version)
+    table = Table("field", "value", title=manifest.version)
     for name, value in _summary(manifest).items():
         table.add_row(name, value)
     Screen().result(table)
@@ -79,9 +82,7 @@ def show(settings: ShowSettings) -> int:
 
 
 def publish(settings: PublishSettings) -> int:
-    """Copy a version that serves, with its training weights where there are any."""
-    from trainer.export.runtime import open_interpreter
-
+    """Copy a version that can serve, with its training weights if it has them."""
     source, target = open_registry(settings.source), open_registry(settings.registry)
     version = source.resolve(settings.version)
     bundle = source.bundle(version)
@@ -94,66 +95,64 @@ def publish(settings: PublishSettings) -> int:
 
 
 def promote(settings: PromoteSettings) -> int:
-    """Point a channel at a version: at once, or when the gate passes on `data`."""
-    from trainer.export.runtime import open_interpreter
-
+    """Point a channel at a version; with `data` only when the gate passes."""
     check_channel(settings.channel)
     registry = open_registry(settings.registry)
     version = registry.resolve(settings.version)
-    registry.bundle(version).load(open_interpreter)  # a channel never moves to what cannot serve
+    registry.bundle(version).load(open_interpreter)  # a channel never moves to a version that cannot serve
     expected = registry.channels().get(settings.channel)
     refusals = _refusals(registry, version, settings)
     if refusals and not settings.force:
-        raise GateError(f"{settings.channel} stays where it is: {'; '.join(refusals)}. --force moves it all the same")
+        raise GateError(f"{settings.channel} did not move: {'; '.join(refusals)}. --force moves it anyway")
     why = Why(action="promote", message=settings.message, forced=bool(refusals), refusals=refusals)
-    _say_moved(registry.point(settings.channel, version, why, expected))
+    _print_move(registry.point(settings.channel, version, why, expected))
     return Exit.OK
 
 
 def rollback(settings: RollbackSettings) -> int:
     """Point a channel back."""
     registry = open_registry(settings.registry)
-    _say_moved(registry.rollback(settings.channel, Why(action="rollback", message=settings.message)))
+    _print_move(registry.rollback(settings.channel, Why(action="rollback", message=settings.message)))
     return Exit.OK
 
 
 def history(settings: HistorySettings) -> int:
     """Print the changes, newest first."""
-    from trainer.console import Screen
-
     registry = open_registry(settings.registry)
-    everything = registry.history()
-    found = [change for change in reversed(everything) if settings.channel in {None, change.channel}]
+    every_change = registry.history()
+    found = [change for change in reversed(every_change) if settings.channel in {None, change.channel}]
     if settings.json_lines:
         for change in found:
             sys.stdout.write(change.model_dump_json() + "\n")
         return Exit.OK
     screen = Screen()
     for change in found:
-        how = f"{change.action}, forced" if change.forced else change.action
-        said = "; ".join([*([change.message] if change.message else []), *change.refusals])
-        was = change.before.get(change.channel, "nothing")
-        moved = f"{change.at[:16].replace('T', ' ')}  {change.channel}: {was} -> {change.version}"
-        screen.result(f"{moved}  {change.by}  {how}{f': {said}' if said else ''}")
+        action = f"{change.action}, forced" if change.forced else change.action
+        reasons = "; ".join([*([change.message] if change.message else []), *change.refusals])
+        before = change.before.get(change.channel, "no version")
+        moved = f"{change.at[:16].replace('T', ' ')}  {change.channel}: {before} -> {change.version}"
+        screen.result(f"{moved}  {change.by}  {action}{f': {reasons}' if reasons else ''}")
     if not found:
         screen.result("no channel has moved yet")
     channels = registry.channels()
-    if everything and channels != everything[-1].after:
-        screen.result("channels.json differs from the last change: it was edited by hand, or a change is under way")
+    if every_change and channels != every_change[-1].after:
+        screen.result("channels.json differs from the last change: it was edited by hand, or a change is in progress")
     for channel in sorted(channels):
-        target = rollback_target(everything, channel)
-        screen.result(f"{channel}: {channels[channel]}; a rollback goes to {target or 'nothing'}")
+        target = rollback_target(every_change, channel)
+        screen.result(f"{channel}: {channels[channel]}; rollback to {target or 'no version'}")
     return Exit.OK
 
 
 def prune(settings: PruneSettings) -> int:
-    """Remove what nothing refers to."""
+    """Remove the versions and leftovers that nothing refers to."""
     registry = open_registry(settings.registry)
     found = registry.prunable(settings.keep)
     for name in found:
-        removed = settings.dry_run or registry.remove(name)
-        said = "would remove" if settings.dry_run else "removed" if removed else "kept, a channel came to need it:"
-        sys.stdout.write(f"{said} {name}\n")
+        if settings.dry_run:
+            outcome = "would remove"
+        else:
+            outcome = "removed" if registry.remove(name) else "kept, because a channel needs it now:"
+        sys.stdout.write(f"{outcome} {name}\n")
     if not found:
         sys.stdout.write(f"nothing to remove: {len(registry.versions())} versions\n")
     return Exit.OK
@@ -161,8 +160,6 @@ def prune(settings: PruneSettings) -> int:
 
 def verify(settings: VerifySettings) -> int:
     """Load versions as workers do."""
-    from trainer.console import Screen
-
     registry = open_registry(settings.registry)
     runtimes = _runtimes()
     versions = [registry.resolve(settings.version)] if settings.version else registry.versions()
@@ -181,7 +178,7 @@ def verify(settings: VerifySettings) -> int:
         screen.result(line)
     absent = ", ".join(sorted(set(RUNTIMES) - {runtime.partition(" ")[0] for runtime in runtimes}))
     if absent:
-        screen.say(f"not tried, for it is not installed: {absent}")
+        screen.say(f"not installed, so not checked: {absent}")
     return Exit.REGISTRY if faults else Exit.OK
 
 
@@ -193,8 +190,8 @@ def _verified(
     except BundleError as error:
         return ["wrong", *[""] * len(runtimes)], [str(error)]
     if bundle.version != version:
-        said = f"{version}: its manifest says {bundle.version}; publish the bundle again"
-        return ["wrong", *[""] * len(runtimes)], [said]
+        fault = f"{version}: its manifest says {bundle.version}; publish the bundle again"
+        return ["wrong", *[""] * len(runtimes)], [fault]
     cells, faults = ["right"], []
     for runtime, factory in runtimes.items():
         try:
@@ -208,7 +205,7 @@ def _verified(
 
 
 def _runtimes() -> dict[str, InterpreterFactory]:
-    """Return what makes interpreters, for every TFLite runtime that is installed."""
+    """Return a factory of interpreters for every installed TFLite runtime."""
     found: dict[str, InterpreterFactory] = {}
     for name, module_name in RUNTIMES.items():
         try:
@@ -216,30 +213,25 @@ def _runtimes() -> dict[str, InterpreterFactory]:
         except ImportError:
             continue
 
-        def interpreter(model: bytes, make: Any = module.Interpreter) -> Interpreter:
-            made: Interpreter = make(model_content=model, num_threads=1)
-            return made
+        def open_model(model: bytes, make: Any = module.Interpreter) -> Interpreter:
+            interpreter: Interpreter = make(model_content=model, num_threads=1)
+            return interpreter
 
-        found[f"{name} {installed(name)}"] = interpreter
+        found[f"{name} {installed(name)}"] = open_model
     return found
 
 
 def _refusals(registry: Registry, version: str, settings: PromoteSettings) -> list[str]:
-    """Return why the channel should not move: the gate's rows with data, another label set without."""
-    from trainer.console import Screen, verdict_table
-    from trainer.data.held_out import labelled
-    from trainer.evaluation.gate import Contender, other_labels
-    from trainer.publish.channel import contender, serving_now, verdict_on
-
+    """Return why the channel should not move: the gate's failing rows with `data`, other labels without."""
     manifest = registry.manifest(version)
-    labels, rival = manifest.decision.labels, settings.rival(settings.channel)
+    labels, compared = manifest.decision.labels, settings.compared_channel(settings.channel)
     if settings.data:
         part = labelled(settings.evaluation(), manifest)
         new = contender(registry, version, part, labels)
         assert isinstance(new, Contender)  # noqa: S101 - the labels are its own
-        verdict = verdict_on(new, serving_now(registry, rival, part, labels), labels, part.texts, settings)
+        verdict = verdict_on(new, serving_now(registry, compared, part, labels), labels, part.texts, settings)
     else:
-        current = _labels(registry, registry.channels().get(rival))
+        current = _labels(registry, registry.channels().get(compared))
         if current is None or current == labels:
             return []
         verdict = other_labels(labels, current)
@@ -257,7 +249,7 @@ def _labels(registry: Registry, version: str | None) -> list[int] | None:
         return None  # a damaged version must not keep a sound one from replacing it
 
 
-def _say_moved(change: Change) -> None:
+def _print_move(change: Change) -> None:
     sys.stdout.write(f"{change}{', forced' if change.forced else ''}\n")
 
 

@@ -1,6 +1,6 @@
-"""The flags of the commands that look after a registry.
+"""The flags of the commands for a registry.
 
-Owns their names, limits and help. `registry_commands` acts on them.
+Owns their names, limits and help. `commands.registry` acts on them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,19 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.bundle import STABLE
-from trainer.settings import CANDIDATE, EvaluateSettings, GateSettings, Registry
+from trainer.settings import (
+    CANDIDATE,
+    EvaluateSettings,
+    Force,
+    GateSettings,
+    Message,
+    Registry,
+    ScoreColumn,
+    TextColumn,
+    Version,
+)
 
-Message = Annotated[str, Field(max_length=1000, description="Why, for the history.")]
-Channel = Annotated[str, Field(description="The channel to move; made when there is none of the name.")]
+Channel = Annotated[str, Field(description="The channel to move; created when there is none of this name.")]
 
 
 class RegistrySettings(BaseModel):
@@ -29,29 +38,29 @@ class ListSettings(RegistrySettings):
     """List the versions of a registry, newest first, with their channels and figures.
 
     Examples:
-      python -m trainer list --registry models/
-      python -m trainer list --registry s3://bucket/models     # AWS_* variables, AWS_ENDPOINT_URL for other servers
+      starstream-trainer list --registry models/
+      starstream-trainer list --registry s3://bucket/models     # AWS_* variables, AWS_ENDPOINT_URL for other servers
     """
 
 
 class ShowSettings(RegistrySettings):
-    """Show what a version says of itself, after checking every file of it.
+    """Show the manifest of a version, after checking the hash of every file.
 
     Examples:
-      python -m trainer show                     # what `stable` points at
-      python -m trainer show --raw | less        # the manifest
+      starstream-trainer show                     # the version that `stable` points at
+      starstream-trainer show --raw | less        # the manifest
     """
 
-    version: Annotated[str, Field(description="A version or a channel.")] = STABLE
+    version: Version = STABLE
     raw: Annotated[bool, Field(description="Print the manifest as JSON.")] = False
 
 
 class PublishSettings(RegistrySettings):
-    """Copy a version from another registry into this one, after checking that it serves. No channel moves.
+    """Copy a version from another registry into this one, after checking that it can serve. No channel moves.
 
     Examples:
-      python -m trainer publish --source models/ --version candidate --registry s3://bucket/models
-      python -m trainer promote --registry s3://bucket/models --version 20260101T120000Z-0a1b2c3d
+      starstream-trainer publish --source models/ --version candidate --registry s3://bucket/models
+      starstream-trainer promote --registry s3://bucket/models --version 20260101T120000Z-0a1b2c3d
     """
 
     source: Annotated[str, Field(description="The registry to copy from.")]
@@ -59,23 +68,23 @@ class PublishSettings(RegistrySettings):
 
 
 class PromoteSettings(GateSettings, RegistrySettings):
-    """Point a channel at a version. With --data the gate is asked first, on those reviews.
+    """Point a channel at a version. With --data the gate must pass first, on those reviews.
 
-    Without --data nothing is compared but the labels: a version with another set of stars moves by --force only.
+    Without --data only the labels are compared: a channel moves to a version with another set of stars only by --force.
 
     Examples:
-      python -m trainer promote --message "shadow agrees on 98%"            # candidate becomes stable
-      python -m trainer promote --version candidate --data held_out.csv     # exit code 6: refused, and why
-      python -m trainer promote --version 20260101T120000Z-0a1b2c3d --channel candidate
+      starstream-trainer promote --message "shadow agrees on 98%"            # candidate becomes stable
+      starstream-trainer promote --version candidate --data held_out.csv     # exit code 6: the gate refuses
+      starstream-trainer promote --version 20260101T120000Z-0a1b2c3d --channel candidate
     """
 
-    version: Annotated[str, Field(description="A version or a channel.")] = CANDIDATE
+    version: Version = CANDIDATE
     channel: Channel = STABLE
     message: Message = ""
-    force: Annotated[bool, Field(description="Move it though the gate refuses; the history says so.")] = False
-    data: Annotated[list[Path], Field(description="Labelled reviews that neither version learned from.")] = []
-    text_column: Annotated[str | None, Field(description="Default: the first of content, text, review.")] = None
-    score_column: Annotated[str | None, Field(description="Default: the first of score, rating, stars, label.")] = None
+    force: Force = False
+    data: Annotated[list[Path], Field(description="Labelled reviews that neither version was trained on.")] = []
+    text_column: TextColumn = None
+    score_column: ScoreColumn = None
 
     def evaluation(self) -> EvaluateSettings:
         """Return how the reviews are read."""
@@ -83,11 +92,11 @@ class PromoteSettings(GateSettings, RegistrySettings):
 
 
 class RollbackSettings(RegistrySettings):
-    """Point a channel back at what it pointed at before. Twice goes two versions back.
+    """Point a channel back at the version before. A second rollback goes back one more version.
 
     Examples:
-      python -m trainer rollback --message "one star too many for French"
-      python -m trainer rollback --channel candidate
+      starstream-trainer rollback --message "too generous on French"
+      starstream-trainer rollback --channel candidate
     """
 
     channel: Channel = STABLE
@@ -98,8 +107,8 @@ class HistorySettings(RegistrySettings):
     """Show who moved which channel, when and why, newest first.
 
     Examples:
-      python -m trainer history
-      python -m trainer history --channel stable --json | jq .    # one change a line
+      starstream-trainer history
+      starstream-trainer history --channel stable --json | jq .    # one change a line
     """
 
     channel: Annotated[str | None, Field(description="Only this channel.")] = None
@@ -107,27 +116,27 @@ class HistorySettings(RegistrySettings):
 
 
 class PruneSettings(RegistrySettings):
-    """Remove old versions. Those that a channel points at, or would roll back to, always stay.
+    """Remove old versions, except those that a channel points at or would roll back to.
 
-    Also removes what interrupted publishes left behind, once it is a day old.
+    Also removes the files of interrupted publishes, once they are a day old.
 
     Examples:
-      python -m trainer prune --keep 5 --dry-run
-      python -m trainer prune --keep 5
+      starstream-trainer prune --keep 5 --dry-run
+      starstream-trainer prune --keep 5
     """
 
-    keep: Annotated[int, Field(ge=1, description="Keep so many of the newest versions.")]
-    dry_run: Annotated[bool, Field(description="Say what would go, remove nothing.")] = False
+    keep: Annotated[int, Field(ge=1, description="How many of the newest versions to keep.")]
+    dry_run: Annotated[bool, Field(description="Print what would be removed, and remove nothing.")] = False
 
 
 class VerifySettings(RegistrySettings):
-    """Check versions as a worker would: every hash, the golden set, on every TFLite runtime that is installed.
+    """Check versions as a worker does: every hash, and the golden set on every installed TFLite runtime.
 
-    Exit code 4 when one of them must not serve.
+    The exit code is 4 when one of them must not serve.
 
     Examples:
-      python -m trainer verify                       # all
-      python -m trainer verify --version stable
+      starstream-trainer verify                       # all
+      starstream-trainer verify --version stable
     """
 
     version: Annotated[str | None, Field(description="A version or a channel. Default: all of them.")] = None

@@ -92,10 +92,10 @@ def load(settings: DataSettings, seed: int) -> Dataset:
         seen = np.isin(reviews.groups, official.groups)
         dropped = int(seen.sum())
         sides[seen] = -1
-    train, validation, test = (_part(reviews, labels, np.flatnonzero(sides == side)) for side in range(3))
+    train, validation, test = (part_of(reviews, labels, np.flatnonzero(sides == side)) for side in range(3))
     if official is not None:
         _refuse_new_labels(official, labels)
-        test = _part(official, labels, np.arange(len(official.texts)))
+        test = part_of(official, labels, np.arange(len(official.texts)))
     dataset = Dataset(
         labels=labels,
         train=train,
@@ -206,7 +206,8 @@ def _rows(paths: Sequence[Path], settings: DataSettings) -> Iterator[Row | BadRo
         yield from read_rows(path, rules)
 
 
-def _part(reviews: Reviews, labels: Sequence[int], rows: Indices) -> Part:
+def part_of(reviews: Reviews, labels: Sequence[int], rows: Indices) -> Part:
+    """Return some of the reviews, `rows` `intp[n]`, with their labels as indices into `labels`."""
     index = {label: at for at, label in enumerate(labels)}
     targets = np.array([index[reviews.labels[row]] for row in rows], dtype=np.intp)
     return Part([reviews.texts[row] for row in rows], targets)

@@ -1,13 +1,14 @@
-"""How good a model is: figures from what it says of labelled texts, through the path that serves.
+"""Figures of a model on labelled texts, scored through the path that serves.
 
-Owns the formulas. Scores through `schemas.inference.Model`, never through Keras. Compared with scikit-learn's in the
-tests.
+Owns the formulas, and which of the figures are better when they are lower. Scores through `schemas.inference.Model`,
+never through Keras. The tests compare the formulas with scikit-learn's. `gate` compares the figures of two models.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,16 @@ Indices = npt.NDArray[np.intp]
 Counts = npt.NDArray[np.int64]
 
 ECE_BINS = 15  # as Guo et al. 2017
+FIGURES = {
+    "accuracy": "share of ratings that are right",
+    "macro_f1": "mean F1 of the labels, each with the same weight",
+    "mae": "mean error in stars",
+    "qwk": "quadratic kappa: agreement beyond chance, errors weighted by their squared distance",
+    "within_one": "share at most one star away",
+    "ece": "expected calibration error of the confidence",
+    "nll": "negative log likelihood",
+}
+LOWER_IS_BETTER = frozenset({"mae", "ece", "nll"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +52,8 @@ class Evaluation:
         figures: accuracy, macro_f1, mae, qwk, within_one, ece, nll.
         classes: one for each label.
         confusion: `int64[K, K]`, true label by row.
-        scores: what the model said.
-        targets: `intp[N]`.
+        scores: the model's answers.
+        targets: `intp[N]`, index of the true label.
     """
 
     figures: dict[str, float]
@@ -53,25 +64,48 @@ class Evaluation:
 
 
 def evaluate(model: Model, part: Part) -> Evaluation:
-    """Score the texts with the served model and compare with their labels."""
+    """Score the texts with the served model and compare the ratings with the labels."""
     labels = model.decision.labels
     scores = model.score(part.texts)
     table = confusion(part.targets, scores.choices, len(labels))
-    found = figures(part.targets, scores.choices, labels)
-    found["ece"] = calibration_error(scores.probabilities, scores.choices, part.targets)
-    found["nll"] = negative_log_likelihood(scores.probabilities, part.targets)
+    found = all_figures(scores.probabilities, scores.choices, part.targets, labels)
     return Evaluation(found, class_figures(table, labels), table, scores, part.targets)
 
 
+def as_json(version: str, evaluation: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as plain JSON values."""
+    return {
+        "version": version,
+        "reviews": len(evaluation.targets),
+        "metrics": evaluation.figures,
+        "classes": [asdict(label) for label in evaluation.classes],
+        "confusion": evaluation.confusion.tolist(),
+    }
+
+
+def best(name: str, values: Sequence[float]) -> float:
+    """Return the best of several values of the figure `name`."""
+    return min(values) if name in LOWER_IS_BETTER else max(values)
+
+
 def confusion(targets: Indices, choices: Indices, count: int) -> Counts:
-    """Return `int64[K, K]`: how often `choices` said the column when the row was true."""
+    """Return `int64[K, K]`: how often the column was predicted where the row was true."""
     return np.bincount(targets * count + choices, minlength=count * count).reshape(count, count)
 
 
-def figures(targets: Indices, choices: Indices, labels: Sequence[int]) -> dict[str, float]:
-    """Return what needs the choices only.
+def all_figures(probabilities: Floats, choices: Indices, targets: Indices, labels: Sequence[int]) -> dict[str, float]:
+    """Return every figure of `FIGURES`, from `float32[N, K]` probabilities and `intp[N]` choices and targets."""
+    return {
+        **figures(targets, choices, labels),
+        "ece": calibration_error(probabilities, choices, targets),
+        "nll": negative_log_likelihood(probabilities, targets),
+    }
 
-    accuracy; macro_f1 over the label set (a label that is never true and never said counts 0); mae in the labels'
+
+def figures(targets: Indices, choices: Indices, labels: Sequence[int]) -> dict[str, float]:
+    """Return the figures that depend on the choices only.
+
+    accuracy; macro_f1 over the label set (a label that is never true and never predicted counts 0); mae in the labels'
     own unit (stars); qwk, Cohen's kappa with quadratic weights over the labels' order (Cohen 1968), 0 when it is not
     defined; within_one, the share at most one unit away.
     """
@@ -79,7 +113,7 @@ def figures(targets: Indices, choices: Indices, labels: Sequence[int]) -> dict[s
 
 
 def figures_of(table: npt.NDArray[np.float64], labels: Sequence[int]) -> dict[str, float]:
-    """Return `figures` from a confusion matrix, true label by row; its counts may be fractions."""
+    """Return the same as `figures` from a confusion matrix, true label by row; its counts may be fractions."""
     total = table.sum()
     values = np.asarray(labels, dtype=np.float64)
     away = np.abs(values[:, None] - values[None])
@@ -106,10 +140,10 @@ def class_figures(table: Counts, labels: Sequence[int]) -> list[ClassFigures]:
 
 
 def calibration_error(probabilities: Floats, choices: Indices, targets: Indices) -> float:
-    """Return the expected calibration error of the label given: mean |confidence - accuracy| over equal-width bins.
+    """Return the expected calibration error: mean |confidence - accuracy| over 15 bins of equal width.
 
-    Weighted by the rows in a bin (Naeini et al. 2015), 15 bins; the confidence is that of the rating said, which is
-    what a reader of the rating sees.
+    Weighted by the rows in a bin (Naeini et al. 2015). The confidence is that of the predicted rating, which is what a
+    reader of the rating sees.
     """
     rows = np.arange(len(targets))
     return sum(
@@ -119,10 +153,10 @@ def calibration_error(probabilities: Floats, choices: Indices, targets: Indices)
 
 
 def calibration_noise(confidences: Floats, *, draws: int = 200) -> float:
-    """Return the expected calibration error a perfectly calibrated model would show on texts of these confidences.
+    """Return the expected calibration error that a perfectly calibrated model would show at these confidences.
 
-    Bins of a finite test never hit their confidence exactly, and the error counts every miss; a measured one near this
-    is as good as none. The mean of `draws` simulated tests, always the same ones.
+    In a finite test the accuracy of a bin never equals its confidence exactly, and the error counts every difference:
+    a measured error near this one is as good as none. The mean of `draws` simulated tests, always the same ones.
     """
     random = np.random.default_rng(0)
     found = []
@@ -144,9 +178,9 @@ def reliability(confidences: Floats, right: npt.NDArray[np.bool_]) -> list[tuple
 
 
 def negative_log_likelihood(probabilities: Floats, targets: Indices) -> float:
-    """Return the mean of -log p(true label); p is held above 1e-9."""
-    said = probabilities[np.arange(len(targets)), targets].astype(np.float64)
-    return float(-np.log(np.maximum(said, 1e-9)).mean())
+    """Return the mean of -log p(true label); p is at least 1e-9."""
+    true = probabilities[np.arange(len(targets)), targets].astype(np.float64)
+    return float(-np.log(np.maximum(true, 1e-9)).mean())
 
 
 def _f1(table: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

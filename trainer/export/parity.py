@@ -20,7 +20,7 @@ from trainer.settings import Variant
 
 Floats = npt.NDArray[np.float32]
 
-# The largest difference of a probability, measured times about ten: 1e-6, 1e-4 and 3e-3 on trained models.
+# The largest difference of a probability; trained models show less, see LOG.md, 7.
 TOLERANCES: dict[Variant, float] = {"float32": 1e-4, "float16": 5e-3, "int8": 5e-2}
 NEIGHBOUR_TOLERANCE = 1e-5
 NEAR_TIE = 1e-3

@@ -1,6 +1,7 @@
-"""Learning: length-bucketed batches, AdamW, averaged weights, early stopping on validation.
+"""Training: batches of similar length, AdamW, averaged weights, early stopping on validation.
 
-Owns the loop and its randomness. Never reads files, never prints: a `Watcher` is told. `convert` is next.
+Owns the loop and its randomness. Never reads files and never prints: a `Watcher` receives its progress. `calibrate` is
+next.
 
 Same seed, same data, same machine: same weights, bit for bit (`enable_op_determinism`).
 """
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,23 +23,24 @@ import tensorflow as tf
 from schemas.encoding import Ids
 from schemas.inference import length_groups, pad
 from trainer.network.losses import LOSSES, class_weights, drawn_rows
+from trainer.progress import Epoch, Watcher
 from trainer.settings import FitSettings
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 Predictor = Callable[[Sequence[Ids]], Floats]
 
-# Batches are cut from pools of so many batches, sorted by length inside: little padding, and still a random order.
+# Batches are cut from pools of this many batches, sorted by length: little padding, and still a random order.
 POOL_BATCHES = 50
-AVERAGE_EVERY = 5  # steps; averaging costs a read of every weight
+AVERAGE_EVERY = 5  # steps; averaging reads every weight
 
-# A plan of its own size for small data, where 128 rows a step would leave a handful of steps to learn in.
+# Small data gets smaller steps and more passes: 128 rows a step would leave too few steps.
 EPOCHS, MOST_EPOCHS, STEPS = 4, 12, 400
 BATCH_ROWS, FEWEST_BATCH_ROWS, STEPS_OF_EPOCH = 128, 16, 30
 
-WARM_UP = 0.1  # share of the steps in which the step size climbs
-LAST_SHARE = 0.02  # of the step size, where the cosine ends
-CLIP_NORM = 1.0  # of all gradients together (Pascanu et al. 2013)
+WARM_UP = 0.1  # share of the steps in which the step size rises
+LAST_SHARE = 0.02  # of the peak step size, at the end of the cosine
+CLIP_NORM = 1.0  # norm of all gradients (Pascanu et al. 2013)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Examples:
     targets: Indices
 
     def cut(self, most: int) -> Examples:
-        """Return the same with rows over `most` ids cut to their first and last halves."""
+        """Return the same with longer rows cut to `most` ids, half from the beginning and half from the end."""
         head = most - most // 2
         rows = [row if len(row) <= most else np.concatenate([row[:head], row[head - most :]]) for row in self.rows]
         return Examples(rows, self.targets)
@@ -57,36 +59,11 @@ class Examples:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is learned: passes over the data, rows in a step, steps in all when no label is drawn again."""
+    """The size of a training run: passes over the data, rows a step, steps in total."""
 
     epochs: int
     batch_rows: int
     steps: int
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """What one pass over the data came to."""
-
-    number: int
-    train_loss: float
-    validation_loss: float
-    validation_accuracy: float
-    seconds: float
-    best: bool
-
-
-class Watcher(Protocol):
-    """Hears how the learning goes."""
-
-    def on_batch(self, epoch: int, batch: int, batches: int, loss: float) -> None:
-        """`batch` of `batches` is done; `loss` is the mean of the epoch so far."""
-
-    def on_epoch(self, epoch: Epoch) -> None:
-        """An epoch is done and judged."""
-
-    def on_interrupt(self, kept: Epoch | None) -> None:
-        """Ctrl-C came; `kept` is the epoch that goes on, None when there is none yet."""
 
 
 def seed_everything(seed: int) -> None:
@@ -102,16 +79,16 @@ def fit(
 
     Args:
         network: as `model.build` returns it.
-        train: to learn from.
-        validation: to choose the epoch by.
+        train: the training side.
+        validation: the side that chooses the epoch.
         settings: steps, loss, weights, seed.
-        watcher: hears of every batch and epoch.
+        watcher: receives every batch and epoch.
 
     Returns:
         The epochs, in order.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C before the first epoch was done; later the best epoch so far is kept.
+        KeyboardInterrupt: Ctrl-C before the first epoch was done; after it, Ctrl-C keeps the best epoch so far.
     """
     learner = _Learner(network, train, settings)
     predict = predictor(network)
@@ -123,7 +100,7 @@ def fit(
             started = monotonic()
             loss = learner.run_epoch(number, random, watcher)
             with learner.averaged():
-                validation_loss, accuracy = _judge(predict, validation, settings)
+                validation_loss, accuracy = _validate(predict, validation, settings)
                 improved = best is None or validation_loss < best.validation_loss
                 if improved:
                     learner.keep()
@@ -142,7 +119,7 @@ def fit(
 
 
 def plan(settings: FitSettings, rows: int) -> Plan:
-    """Return the plan for so many training rows: the settings', or by size where they leave it open."""
+    """Return the plan for this number of training rows: from the settings, or by size where they are open."""
     size = settings.batch_rows or min(max(rows // STEPS_OF_EPOCH, FEWEST_BATCH_ROWS), BATCH_ROWS)
     steps = math.ceil(rows / size)
     epochs = settings.epochs or min(max(math.ceil(STEPS / steps), EPOCHS), MOST_EPOCHS)
@@ -150,7 +127,7 @@ def plan(settings: FitSettings, rows: int) -> Plan:
 
 
 class WarmCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # keras has no types
-    """Step size: a straight climb, then half a cosine down (Loshchilov & Hutter 2017) to a small share of the peak."""
+    """Step size: a linear rise, then half a cosine (Loshchilov & Hutter 2017) down to a small share of the peak."""
 
     def __init__(self, peak: float, steps: int) -> None:
         self.peak = peak
@@ -164,7 +141,7 @@ class WarmCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: igno
 
 
 def batches(rows: Indices, lengths: npt.NDArray[np.int64], size: int, random: np.random.Generator) -> list[Indices]:
-    """Cut an epoch's rows into batches of like length, in random order: every row once, `intp[<= size]` each."""
+    """Cut an epoch's rows into batches of similar length, in random order: every row once, `intp[<= size]` each."""
     shuffled = random.permutation(rows)
     pool = size * POOL_BATCHES
     found: list[Indices] = []
@@ -191,7 +168,7 @@ def predictor(network: keras.Model) -> Predictor:
     return predict
 
 
-def _judge(predict: Predictor, examples: Examples, settings: FitSettings) -> tuple[float, float]:
+def _validate(predict: Predictor, examples: Examples, settings: FitSettings) -> tuple[float, float]:
     logits = predict(examples.rows)
     one_hot = np.eye(logits.shape[1], dtype=np.float32)[examples.targets]
     loss = float(np.mean(LOSSES[settings.loss](one_hot, logits)))
@@ -207,7 +184,7 @@ class _Learner:
         self._settings = settings
         classes = int(network.output_shape[-1])
         self._one_hot = np.eye(classes, dtype=np.float32)
-        # Resampling draws more rows than there are; the schedule counts them.
+        # Resampling draws more rows than there are, and the schedule must count them.
         drawn = len(drawn_rows(settings, train.targets, np.random.default_rng(0)))
         self.plan = plan(settings, drawn)
         self._weights = class_weights(settings, train.targets, classes)
@@ -258,7 +235,7 @@ class _Learner:
         return total / len(cuts)
 
     def _fold_in(self) -> None:
-        """Move the average towards the weights (Polyak & Juditsky 1992), faster while there is little to average."""
+        """Move the average towards the weights (Polyak & Juditsky 1992), faster during the first steps."""
         folds = self._steps / AVERAGE_EVERY
         decay = min(self._settings.averaging**AVERAGE_EVERY, (1 + folds) / (10 + folds))
         for average, variable in zip(self._average, self._variables, strict=True):
@@ -266,7 +243,7 @@ class _Learner:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Put the averaged weights into the network for the time of the block."""
+        """Put the averaged weights into the network during the block."""
         if not self._settings.averaging:
             yield
             return
@@ -278,7 +255,7 @@ class _Learner:
             _assign(self._variables, raw)
 
     def keep(self) -> None:
-        """Remember the network's present weights as the best."""
+        """Store the network's current weights as the best."""
         self._best = [variable.numpy() for variable in self._variables]
 
     def restore(self) -> None:

@@ -1,11 +1,11 @@
-"""A warm start: a new network that begins with a published version's weights and words.
+"""A warm start: training that starts from the weights and words of a published version.
 
-Owns the training weights beside a bundle (`weights/<version>.npz`, no pickles, hashed in the manifest; no worker reads
-them), the vocabulary that grows by new words, and what of an earlier run's settings must stay the same: the shapes,
-the way text becomes ids, and the split, or texts that were learned would be held out.
+Owns the training weights (`weights/<version>.npz`, without pickles, hashed in the manifest, read by no worker), the
+vocabulary that grows by new words, and the settings that must not change: the shapes, the way text becomes ids, and
+the split, because with another split the test side would have texts that were learned.
 
-New words start from word vectors of the new texts, moved into the old embedding's space by the linear map that fits
-the words both have best (Mikolov, Le & Sutskever 2013, "Exploiting Similarities among Languages").
+New words start from word vectors of the new texts, mapped into the old embedding's space by least squares over the
+words that both have (Mikolov, Le & Sutskever 2013, "Exploiting Similarities among Languages").
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ Floats = npt.NDArray[np.float32]
 SHAPES = ("cell", "bidirectional", "units", "embedding")
 WORDS = ("normalise", "stop_words", "head_share", "squeeze", "unknown_buckets")
 SPLIT = ("seed", "validation_share", "test_share")
-SHORTER = 2  # times fewer passes: by validation as good as all of them from nothing, see "Warm start" in README.md
+SHORTER = 2  # times fewer passes: as good on validation as all passes of a cold start, see LOG.md
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a version brings to a warm start.
+    """A version to start from.
 
     Attributes:
         version: its name.
         manifest: its manifest.
         table: surface -> id.
-        arrays: the network's weights, by layer and place.
+        arrays: the network's weights, by layer and position.
     """
 
     version: str
@@ -56,7 +56,7 @@ class Start:
 
 
 def weights_bytes(network: keras.Model) -> bytes:
-    """Return every weight of the trained network, before it is joined, as an `.npz` without pickles."""
+    """Return every weight of the trained network, before `model.join`, as an `.npz` without pickles."""
     arrays = {f"{layer.name}.{at}": array for layer in network.layers for at, array in enumerate(layer.get_weights())}
     buffer = io.BytesIO()
     np.savez(buffer, **{name: array for name, array in arrays.items() if array.dtype == np.float32})
@@ -64,19 +64,19 @@ def weights_bytes(network: keras.Model) -> bytes:
 
 
 def read_start(registry: Registry, name: str) -> Start:
-    """Read a version, or what a channel points at, with its weights.
+    """Read a version, or the one that a channel points at, with its weights.
 
     Raises:
-        RegistryError: there is no such version, or it has no weights, or they are not what its manifest says.
+        RegistryError: there is no such version, it has no weights, or their hash is not the manifest's.
         BundleError: the bundle is damaged.
     """
     version = registry.resolve(name)
     bundle = registry.bundle(version)
-    said = bundle.manifest.training.get("weights", {})
-    content = registry.weights(version) if said else None
+    expected = bundle.manifest.training.get("weights", {})
+    content = registry.weights(version) if expected else None
     if content is None:
         raise RegistryError(f"{version} has no training weights ({weights_file(version)}); train without --warm-start")
-    if hashlib.sha256(content).hexdigest() != said["sha256"]:
+    if hashlib.sha256(content).hexdigest() != expected["sha256"]:
         raise RegistryError(f"{weights_file(version)}: sha256 differs from the manifest; train without --warm-start")
     with np.load(io.BytesIO(content), allow_pickle=False) as found:
         arrays = {key: np.asarray(found[key], dtype=np.float32) for key in found.files}
@@ -84,10 +84,10 @@ def read_start(registry: Registry, name: str) -> Start:
 
 
 def adopted(settings: TrainSettings, start: Start) -> TrainSettings:
-    """Return the settings with what must be as it was.
+    """Return the settings with the values that the version fixes.
 
     Raises:
-        WarmStartError: a flag asks for something else; names it and the value.
+        WarmStartError: a flag has another value; names both.
     """
     before = start.manifest.training["settings"]
     given = settings.model_fields_set
@@ -103,15 +103,15 @@ def adopted(settings: TrainSettings, start: Start) -> TrainSettings:
     if bool(settings.test_data) != bool(before["test_data"]):
         with_test, without = ("this run", start.version) if settings.test_data else (start.version, "this run")
         raise WarmStartError(
-            f"--test-data: {with_test} has an official test and {without} has none, so held-out texts may have been "
-            "learned; use the same, or train without --warm-start"
+            f"--test-data: {with_test} has an official test set and {without} has none, so held-out texts may have "
+            "been learned; use the same, or train without --warm-start"
         )
     update["max_tokens"] = settings.max_tokens or start.manifest.encoder.max_tokens
     return settings.model_copy(update=update)
 
 
 def shortened(settings: TrainSettings, rows: int) -> TrainSettings:
-    """Return the settings with fewer passes over so many training rows, when none are given."""
+    """Return the settings with fewer passes over this number of training rows, when `epochs` is not given."""
     return settings.model_copy(update={"epochs": settings.epochs or max(plan(settings, rows).epochs // SHORTER, 1)})
 
 
@@ -130,7 +130,7 @@ def require_labels(start: Start, labels: Sequence[int]) -> None:
 
 
 def grown(texts: Sequence[str], settings: TrainSettings, unlabelled: Sequence[str], start: Start) -> Vocabulary:
-    """Return the version's vocabulary with the new words behind it; known words keep their ids.
+    """Return the version's vocabulary with new words appended; known words keep their ids.
 
     Raises:
         CorpusError: NLTK's lists are needed and missing.
@@ -152,7 +152,7 @@ def grown(texts: Sequence[str], settings: TrainSettings, unlabelled: Sequence[st
 
 
 def warm_embedding(vocabulary: Vocabulary, texts: Sequence[str], settings: TrainSettings, start: Start) -> Floats:
-    """Return what the embedding starts from, `float32[V, D]`: the version's rows, and rows for the new words."""
+    """Return the initial embedding, `float32[V, D]`: the version's rows, and rows for the new words."""
     old_encoder = Encoder(start.manifest.encoder, start.table)
     old = _array(start, "embedding.0", (old_encoder.size, settings.embedding))
     encoder = vocabulary.encoder()
@@ -162,7 +162,7 @@ def warm_embedding(vocabulary: Vocabulary, texts: Sequence[str], settings: Train
     embedding[:known] = old[:known]
     embedding[encoder.first_bucket :] = old[known:]
     if encoder.first_bucket > known and settings.vectors:
-        whole = Encoder(vocabulary.settings.model_copy(update={"max_tokens": 4096}), vocabulary.table)
+        whole = vocabulary.whole_text_encoder()
         ids, vectors = word_vectors((whole.encode(text) for text in texts), encoder.size, settings.embedding)
         shared = ids < known
         added = (ids >= known) & (ids < encoder.first_bucket)
@@ -173,7 +173,7 @@ def warm_embedding(vocabulary: Vocabulary, texts: Sequence[str], settings: Train
 
 
 def set_weights(network: keras.Model, start: Start) -> None:
-    """Give the layers behind the embedding the version's weights.
+    """Give the layers after the embedding the version's weights.
 
     Raises:
         RegistryError: a weight is missing or has another shape.
@@ -187,6 +187,8 @@ def set_weights(network: keras.Model, start: Start) -> None:
 def _array(start: Start, name: str, shape: tuple[int, ...]) -> Floats:
     found = start.arrays.get(name)
     if found is None or found.shape != shape:
-        there = "nothing" if found is None else str(found.shape)
-        raise RegistryError(f"{weights_file(start.version)}: {name}: {there}, expected {shape}; train without it")
+        shown = "missing" if found is None else str(found.shape)
+        raise RegistryError(
+            f"{weights_file(start.version)}: {name}: {shown}, expected {shape}; train without --warm-start"
+        )
     return found

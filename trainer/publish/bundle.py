@@ -1,6 +1,6 @@
-"""A bundle's files, from what a training run found.
+"""The files of a bundle, from the results of a training run.
 
-Owns the manifest's making, the version's content hash, the golden answers and the drift baseline. Writes nothing;
+Owns how the manifest is made, the version's content hash, the golden answers and the drift baseline. Writes nothing:
 `registry` publishes what this returns, and `schemas.bundle` reads it back.
 """
 
@@ -29,7 +29,8 @@ from trainer.evaluation.gate import Verdict
 from trainer.evaluation.metrics import Evaluation
 from trainer.export.golden import GOLDEN_TEXTS
 from trainer.export.parity import Parity
-from trainer.network.fit import Epoch
+from trainer.progress import Epoch
+from trainer.publish.channel import Serving
 from trainer.registry.registry import weights_file
 from trainer.settings import TrainSettings, Variant, recorded
 from trainer.text.vocabulary import Vocabulary
@@ -39,8 +40,8 @@ LENGTH_EDGES = [2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """How one variant does on `rows` test texts, one thread: ratings that differ from Keras', accuracy, speed."""
+class VariantTest:
+    """One variant on the first `rows` test texts, one thread: ratings that differ from Keras, accuracy, speed."""
 
     variant: Variant
     rows: int
@@ -50,45 +51,30 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """What the channel pointed at before, on the same test texts.
-
-    Attributes:
-        version: its name.
-        figures: on this run's test side.
-        held_out: whether those texts were held out of its training too: the same data, split alike.
-    """
-
-    version: str
-    figures: dict[str, float]
-    held_out: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Run:
-    """What a training run found: everything the manifest and the report speak of.
+    """The results of a training run: everything that the manifest and the report need.
 
     Attributes:
         settings: as given.
         dataset: the three sides.
         vocabulary: learned from the training side.
-        epochs: of the learning.
-        shares: of the deep and the wide logits in the sum.
+        epochs: of the training.
+        shares: weights of the deep and the wide logits in their sum.
         parities: of every variant with Keras.
         parity: of the variant that is published.
-        tried: every variant on the test side.
+        variant_tests: every variant on the test side.
         graph: the TFLite file.
-        model: the same, served.
+        model: the same, as it serves.
         rows: the test side encoded, `int32[n]` each.
         evaluation: of the served model on the test side.
-        floors: figures of the baselines on the same.
-        published: the version that served until now, on the same; None: there is none with these labels.
-        replaces: what the channel pointed at when the gate looked, judged or not; None: nothing.
-        verdict: what the gate says of the two; None: no channel is to move.
+        baselines: their figures on the test side.
+        serving: the version that the new one was compared with.
+        replaces: the version the channel pointed at when the gate compared; None: none.
+        verdict: of the gate; None: no channel is to move.
         weights: the recurrent part's, for a warm start.
-        started_from: the version whose weights it started from, if any.
+        started_from: the version whose weights the run started from, if any.
         seconds: of each phase so far.
-        now: when the version is named.
+        now: the time in the version's name.
     """
 
     settings: TrainSettings
@@ -98,13 +84,13 @@ class Run:
     shares: tuple[float, float]
     parities: Sequence[Parity]
     parity: Parity
-    tried: Sequence[Tried]
+    variant_tests: Sequence[VariantTest]
     graph: bytes
     model: Model
     rows: Sequence[Ids]
     evaluation: Evaluation
-    floors: dict[str, dict[str, float]]
-    published: Published | None
+    baselines: dict[str, dict[str, float]]
+    serving: Serving
     replaces: str | None
     verdict: Verdict | None
     weights: bytes
@@ -114,18 +100,18 @@ class Run:
 
     @property
     def deciding(self) -> dict[str, bytes]:
-        """The files that decide ratings."""
+        """The files that determine ratings."""
         return {MODEL_FILE: self.graph, TABLE_FILE: table_bytes(self.vocabulary.table)}
 
     @property
     def version(self) -> str:
-        """The version this run publishes."""
+        """The name of the version."""
         content = content_hash(self.deciding, self.vocabulary.settings, self.model.decision)
         return version_name(self.now, content)
 
 
 def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
-    """Return the manifest and all files of the bundle, the manifest last: it vouches for the others."""
+    """Return the manifest and all files of the bundle, the manifest last: it holds the hashes of the others."""
     files = {**run.deciding, REPORT_FILE: report.encode()}
     lengths = np.array([len(ids) for ids in run.rows], dtype=np.int64)
     manifest = Manifest(
@@ -135,11 +121,11 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
         decision=run.model.decision,
         cell=run.settings.cell,
         variant=run.parity.variant,
-        files=digests(files),
+        files={name: digest(content) for name, content in files.items()},
         data=run.dataset.fingerprint,
         metrics=rounded(run.evaluation.figures),
-        floors={name: rounded(figures) for name, figures in run.floors.items()},
-        golden=golden_reviews(run.model, GOLDEN_TEXTS),
+        floors={name: rounded(figures) for name, figures in run.baselines.items()},
+        golden=_golden_reviews(run.model, GOLDEN_TEXTS),
         baseline=drift_baseline(run.evaluation.scores, lengths, len(run.dataset.labels), run.dataset.test.texts),
         toolchain=toolchain(),
         training={
@@ -147,12 +133,12 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
             "epochs": [rounded(asdict(epoch)) for epoch in run.epochs],
             "shares": {"deep": run.shares[0], "wide": run.shares[1]},
             "variants": [
-                {**rounded(asdict(parity), 9), **_of_test(tried)}
-                for parity, tried in zip(run.parities, run.tried, strict=True)
+                {**rounded(asdict(parity), 9), **_test_fields(test)}
+                for parity, test in zip(run.parities, run.variant_tests, strict=True)
             ],
             "classes": [rounded(asdict(label)) for label in run.evaluation.classes],
             "seconds": run.seconds,
-            "weights": described(weights_file(run.version), run.weights),
+            "weights": {"file": weights_file(run.version), **digest(run.weights).model_dump()},
             "started_from": run.started_from,
             "gate": None if run.verdict is None else [asdict(row) for row in run.verdict.rows],
         },
@@ -162,14 +148,14 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
 
 
 def rounded(figures: Mapping[str, Any], digits: int = 6) -> dict[str, Any]:
-    """Return the mapping with its floats cut to what means something."""
+    """Return the mapping with its floats rounded to `digits` decimals."""
     return {name: round(value, digits) if isinstance(value, float) else value for name, value in figures.items()}
 
 
 def content_hash(files: Mapping[str, bytes], encoder: EncoderSettings, decision: Decision) -> str:
-    """Return 8 hex digits of everything that decides a rating: graph, table, encoder, decision (with the labels).
+    """Return 8 hex digits over everything that determines a rating: graph, table, encoder, decision with its labels.
 
-    Not the time, the report or the figures: the same seed, data and machine give the same hash.
+    Not over the time, the report or the figures: the same seed, data and machine give the same hash.
     """
     deciding = {
         "files": {name: hashlib.sha256(files[name]).hexdigest() for name in (MODEL_FILE, TABLE_FILE)},
@@ -179,25 +165,23 @@ def content_hash(files: Mapping[str, bytes], encoder: EncoderSettings, decision:
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def described(name: str, content: bytes) -> dict[str, Any]:
-    """Return what the manifest says of a file that is kept beside the bundle and not in it."""
-    return {"file": name, "sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
-
-
-def _of_test(tried: Tried) -> dict[str, Any]:
-    found = rounded(asdict(tried))
-    return {f"test_{name}": found[name] for name in ("rows", "changed", "accuracy")} | {
-        "reviews_per_s": found["reviews_per_s"]
-    }
-
-
 def version_name(now: datetime, content: str) -> str:
     """Return `<UTC time>-<content hash>`, so that versions sort by age."""
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{content}"
 
 
-def golden_reviews(model: Model, texts: Sequence[str]) -> list[GoldenReview]:
-    """Return what the served model says of the golden texts."""
+def digest(content: bytes) -> FileDigest:
+    """Return the sha256 and size of a file."""
+    return FileDigest(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+
+
+def _test_fields(test: VariantTest) -> dict[str, Any]:
+    found = rounded(asdict(test))
+    speed = {"reviews_per_s": found["reviews_per_s"]}
+    return {f"test_{name}": found[name] for name in ("rows", "changed", "accuracy")} | speed
+
+
+def _golden_reviews(model: Model, texts: Sequence[str]) -> list[GoldenReview]:
     scores = model.score(texts)
     return [
         GoldenReview(
@@ -213,10 +197,10 @@ def golden_reviews(model: Model, texts: Sequence[str]) -> list[GoldenReview]:
 def drift_baseline(
     scores: Scores, lengths: npt.NDArray[np.int64], count: int, texts: Sequence[str] = ()
 ) -> DriftBaseline:
-    """Return how the held-out texts look through the model.
+    """Return the distributions that a worker compares its stream with.
 
     Args:
-        scores: of N texts.
+        scores: of N held-out texts.
         lengths: `int64[N]`, tokens of each.
         count: how many labels there are.
         texts: the same N, for the scripts they are written in.
@@ -235,19 +219,11 @@ def drift_baseline(
 
 
 def toolchain() -> dict[str, str]:
-    """Return the versions that made the file."""
+    """Return the versions of what made the file."""
     found = {name: installed(name) for name in ("keras", "numpy", "ai-edge-litert")}
-    import tensorflow as tf
+    import tensorflow as tf  # its distribution has several names, so its metadata cannot be asked
 
     return {"python": platform.python_version(), "tensorflow": tf.__version__, **found}
-
-
-def digests(files: Mapping[str, bytes]) -> dict[str, FileDigest]:
-    """Return the sha256 and size of each file."""
-    return {
-        name: FileDigest(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
-        for name, content in files.items()
-    }
 
 
 def _shares(counts: npt.NDArray[np.int64]) -> list[float]:

@@ -1,7 +1,7 @@
-"""From a judged model to a channel: what serves now, what the gate says of the two, and the move.
+"""From an evaluated model to a channel: the version it points at now, the gate's verdict on the two, and the move.
 
-Owns the order: a version goes into the registry first and the channel moves last, and only when the gate passes or a
-person insists. Never trains and never judges by itself.
+Owns the order: a version goes into the registry first, and the channel moves last, only when the gate passes or a
+person forces it. Never trains, and has no limits of its own: `evaluation.gate` has. Works without TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,28 +14,26 @@ from schemas.inference import Model
 from schemas.manifest import Manifest
 from trainer.data.dataset import Dataset, Part
 from trainer.errors import ConflictError, GateError
-from trainer.evaluation.gate import Contender, Verdict, judge, other_labels
+from trainer.evaluation.gate import Contender, Verdict, decide, other_labels
 from trainer.evaluation.metrics import Evaluation, evaluate
 from trainer.export.parity import TOLERANCES, Parity
 from trainer.export.runtime import open_interpreter
-from trainer.publish.bundle import Published
 from trainer.registry.history import Change, Why
 from trainer.registry.registry import Registry
 from trainer.settings import GateSettings, TrainSettings
 
 NO_CHANNEL = "none"
-MAY_HAVE_SEEN = "was not trained with this split: it may have learned some of these texts, which favours it"
 
 
 class Serving(NamedTuple):
-    """What a channel points at, as far as it can be judged.
+    """The version that a channel points at, as far as it can be evaluated.
 
     Attributes:
         version: None when there is no such channel.
-        contender: judged on the held-out texts; None when it cannot be.
-        labels: of the version, None when it cannot be read.
+        contender: evaluated on the held-out texts; None when it cannot be.
+        labels: of the version; None when it cannot be read.
         held_out: whether those texts were held out of its training too.
-        notes: why it cannot be judged, or what to know of the comparison.
+        notes: why it cannot be evaluated, or what limits the comparison.
     """
 
     version: str | None = None
@@ -46,13 +44,13 @@ class Serving(NamedTuple):
 
 
 def serving_now(registry: Registry, channel: str, part: Part, labels: Sequence[int]) -> Serving:
-    """Judge what a channel points at on labelled texts, when it can read them.
+    """Evaluate the version that a channel points at, if it has these labels.
 
-    A damaged version must not keep a sound one from replacing it: it is named in the notes and not compared.
+    A damaged version must not keep a sound one from replacing it: the notes name it, and nothing is compared.
     """
     version = registry.channels().get(channel)
     if version is None:
-        return Serving(notes=(f"{channel} points at nothing yet: only what needs no comparison was looked at",))
+        return Serving(notes=(f"{channel} points at no version yet: only the limits were checked",))
     try:
         found = contender(registry, version, part, labels)
     except BundleError as error:
@@ -63,7 +61,7 @@ def serving_now(registry: Registry, channel: str, part: Part, labels: Sequence[i
 
 
 def contender(registry: Registry, version: str, part: Part, labels: Sequence[int]) -> Contender | list[int]:
-    """Judge a published version on labelled texts; its labels instead, when they are others.
+    """Evaluate a published version on labelled texts; return its labels instead when they differ from `labels`.
 
     Raises:
         BundleError: it is damaged.
@@ -75,7 +73,62 @@ def contender(registry: Registry, version: str, part: Part, labels: Sequence[int
     return Contender(version, model, evaluate(model, part), len(bundle.model), _parity(bundle.manifest))
 
 
-def split_alike(before: Manifest, settings: TrainSettings, dataset: Dataset) -> bool:
+def verdict_on(
+    new: Contender, serving: Serving, labels: Sequence[int], texts: Sequence[str], settings: GateSettings
+) -> Verdict:
+    """Return the gate's verdict; a version with other labels is refused."""
+    if serving.labels is not None and serving.labels != list(labels):
+        return other_labels(labels, serving.labels)
+    notes = list(serving.notes)
+    if not serving.held_out:
+        notes.append(
+            f"{serving.version} was not trained with this split: it may have learned some of these texts, "
+            "which favours it"
+        )
+    return decide(new, serving.contender, texts, settings, notes)
+
+
+def ask_gate(
+    registry: Registry, settings: TrainSettings, dataset: Dataset, new: Contender
+) -> tuple[Serving, Verdict | None]:
+    """Compare a run's model with the version it would replace, on the test side; no verdict without a channel."""
+    if settings.channel == NO_CHANNEL:
+        return Serving(), None
+    serving = serving_now(registry, settings.compared_channel(settings.channel), dataset.test, dataset.labels)
+    if serving.contender is not None:
+        manifest = registry.manifest(serving.contender.version)
+        serving = serving._replace(held_out=_same_split(manifest, settings, dataset))
+    return serving, verdict_on(new, serving, dataset.labels, dataset.test.texts, settings)
+
+
+def contender_of(model: Model, evaluation: Evaluation, parity: Parity) -> Contender:
+    """Return a run's own model as the gate sees it."""
+    difference = (parity.probability_error, TOLERANCES[parity.variant])
+    return Contender("this run", model, evaluation, parity.size_bytes, difference)
+
+
+def move(registry: Registry, channel: str, version: str, why: Why, expected: str | None) -> Change:
+    """Move the channel, if it still points where it did when the gate compared the versions.
+
+    Raises:
+        GateError: the gate refuses, and the move is not forced.
+        ConflictError: somebody moved the channel meanwhile; the version is in the registry.
+    """
+    if why.refusals and not why.forced:
+        raise GateError(
+            f"{version} is in the registry, and {channel} did not move: {'; '.join(why.refusals)}. To move it anyway: "
+            f"promote --version {version} --channel {channel} --force --message ..."
+        )
+    try:
+        return registry.point(channel, version, why, expected)
+    except ConflictError as error:
+        raise ConflictError(
+            f"{error}. {version} is in the registry; compare it with the channel's new version: "
+            f"promote --version {version} --channel {channel} --data held_out.csv"
+        ) from error
+
+
+def _same_split(before: Manifest, settings: TrainSettings, dataset: Dataset) -> bool:
     """Whether a version's training held out the texts that this run holds out.
 
     The split is a function of a text and the seed, so added rows change nothing; an official test must be the same.
@@ -88,64 +141,6 @@ def split_alike(before: Manifest, settings: TrainSettings, dataset: Dataset) -> 
     if tests != set(trained.get("test_data", [])):
         return False
     return all(before.data.files.get(name) == dataset.fingerprint.files.get(name) for name in tests)
-
-
-def verdict_on(
-    new: Contender, serving: Serving, labels: Sequence[int], texts: Sequence[str], settings: GateSettings
-) -> Verdict:
-    """Ask the gate, a version with other labels included."""
-    if serving.labels is not None and serving.labels != list(labels):
-        return other_labels(labels, serving.labels)
-    notes = list(serving.notes)
-    if not serving.held_out:
-        notes.append(f"{serving.version} {MAY_HAVE_SEEN}")
-    return judge(new, serving.contender, texts, settings, notes)
-
-
-def ask_gate(
-    registry: Registry, settings: TrainSettings, dataset: Dataset, new: Contender
-) -> tuple[Serving, Verdict | None]:
-    """Judge what the run is compared with on its own test texts, and ask the gate; no verdict without a channel."""
-    if settings.channel == NO_CHANNEL:
-        return Serving(), None
-    serving = serving_now(registry, settings.rival(settings.channel), dataset.test, dataset.labels)
-    if serving.contender is not None:
-        manifest = registry.manifest(serving.contender.version)
-        serving = serving._replace(held_out=split_alike(manifest, settings, dataset))
-    return serving, verdict_on(new, serving, dataset.labels, dataset.test.texts, settings)
-
-
-def contender_of(model: Model, evaluation: Evaluation, parity: Parity) -> Contender:
-    """Return a run's own model as the gate sees it."""
-    off = (parity.probability_error, TOLERANCES[parity.variant])
-    return Contender("this run", model, evaluation, parity.size_bytes, off)
-
-
-def published_of(serving: Serving) -> Published | None:
-    """Return the figures of what serves now, for the tables and the report."""
-    found = serving.contender
-    return None if found is None else Published(found.version, found.evaluation.figures, serving.held_out)
-
-
-def move(registry: Registry, channel: str, version: str, why: Why, expected: str | None) -> Change:
-    """Move the channel, if it still points where it did when the gate looked.
-
-    Raises:
-        GateError: the gate refuses, and nobody insists.
-        ConflictError: somebody moved it meanwhile; the version is in the registry.
-    """
-    if why.refusals and not why.forced:
-        raise GateError(
-            f"{version} is in the registry, and {channel} stays where it is: {'; '.join(why.refusals)}. "
-            f"promote --version {version} --channel {channel} --force --message ... moves it all the same"
-        )
-    try:
-        return registry.point(channel, version, why, expected)
-    except ConflictError as error:
-        raise ConflictError(
-            f"{error}. {version} is in the registry; judge it against the new one: "
-            f"promote --version {version} --channel {channel} --data held_out.csv"
-        ) from error
 
 
 def _parity(manifest: Manifest) -> tuple[float, float] | None:

@@ -1,6 +1,6 @@
 """The report's charts, as inline SVG.
 
-Owns what they look like. Each takes numbers and returns an `<svg>` element; text stays text, in the page's own font.
+Owns how they look. Each function takes numbers and returns an `<svg>` element; text stays text, in the page's font.
 `report` puts them on the page.
 """
 
@@ -23,7 +23,7 @@ SIDES = {"train": FAINT, "validation": ACCENT, "test": WARM}
 
 
 class Group(NamedTuple):
-    """Some of the test texts: what they share, how many they are, the share rated right, the mean error in stars."""
+    """Some of the test texts: their name and number, the share rated right, the mean error in stars."""
 
     name: str
     texts: int
@@ -44,7 +44,7 @@ def labels(shares: Mapping[str, Sequence[float]], names: Sequence[int]) -> str:
 
 
 def lengths(found: Counts, longest: int) -> str:
-    """Draw how long the test texts are, in tokens, on a scale of doublings."""
+    """Draw the length of the test texts in tokens, on a logarithmic scale."""
     figure, axes = _axes("tokens in a review", "reviews")
     edges = np.unique(np.round(np.geomspace(1, max(longest, 2), 28)))
     axes.hist(found, bins=edges, color=ACCENT, alpha=0.85)
@@ -66,7 +66,7 @@ def curves(numbers: Sequence[int], train: Sequence[float], validation: Sequence[
 
 def confusion(table: Counts, names: Sequence[int]) -> str:
     """Draw the confusion matrix: counts, shaded by their share of the row."""
-    figure, axes = _axes("rating said", "author's own stars")
+    figure, axes = _axes("predicted rating", "author's own stars")
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(names)), names)
@@ -80,8 +80,8 @@ def confusion(table: Counts, names: Sequence[int]) -> str:
 
 
 def reliability(points: Sequence[tuple[float, float, float]]) -> str:
-    """Draw confidence against the share that is right; a point's size is its share of the reviews."""
-    figure, axes = _axes("confidence", "share that is right")
+    """Draw accuracy by confidence; a point's size is its share of the reviews."""
+    figure, axes = _axes("confidence", "accuracy")
     axes.plot([0, 1], [0, 1], color=FAINT, lw=1, ls="--")
     axes.plot([c for c, _, _ in points], [a for _, a, _ in points], color=ACCENT, alpha=0.4, lw=1)
     sizes = [20 + 900 * share for _, _, share in points]
@@ -109,10 +109,10 @@ def groups(found: Sequence[Group], axis: str) -> str:
 
 
 def coverage(thresholds: Floats, covered: Floats, accuracy: Floats) -> str:
-    """Draw what an abstain threshold does: the share of reviews that stay certain, and how many of those are right."""
+    """Draw the effect of an abstain threshold: the share of reviews that stay certain, and the accuracy of those."""
     figure, axes = _axes("WORKER_MIN_CONFIDENCE", "share")
-    axes.plot(thresholds, accuracy, color=ACCENT, label="of the certain, right")
-    axes.plot(thresholds, covered, color=WARM, label="of all, certain")
+    axes.plot(thresholds, accuracy, color=ACCENT, label="accuracy of certain reviews")
+    axes.plot(thresholds, covered, color=WARM, label="certain reviews")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.legend(frameon=False, loc="lower left")

@@ -1,7 +1,7 @@
-"""Words to their base forms with NLTK: the reference that the compiled table is held against.
+"""Words to their base forms with NLTK: the reference that the compiled table must equal.
 
-Owns lemmas, stems, stop words, and the slow path from text to ids that looks every token up with NLTK. Runs at
-training time only; `vocabulary` compiles it into the table the worker reads.
+Owns lemmas, stems, stop words, and the slow path from text to ids that looks every token up with NLTK. Runs only
+during training; `vocabulary` compiles it into the table that the worker reads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from trainer.errors import CorpusError
 
 Normaliser = Callable[[str], str]
 
-# A review's stars hang on these ("not good", "too slow"), so they stay when stop words go; so does every "...n't".
+# These change a review's stars ("not good", "too slow"), so they are never stop words; nor is any "...n't".
 KEPT = frozenset({"no", "nor", "not", "ain", "against", "but", "few", "only", "too", "very"})
 
 
@@ -39,7 +39,7 @@ def normaliser(kind: Literal["none", "lemma", "stem"]) -> Normaliser:
 
 
 def stop_words() -> frozenset[str]:
-    """Return NLTK's English stop words, case folded, without those that turn a sentence around.
+    """Return NLTK's English stop words, case folded, without negations and the words of `KEPT`.
 
     Raises:
         CorpusError: the list is not on this machine.
@@ -50,9 +50,9 @@ def stop_words() -> frozenset[str]:
         words = stopwords.words("english")
     except LookupError as error:
         raise _missing("stopwords") from error
-    everyday = {word.casefold() for word in words}
-    negating = {word for word in everyday if word.endswith("n't") or f"{word}'t" in everyday}
-    return frozenset(everyday - negating - KEPT)
+    folded = {word.casefold() for word in words}
+    negations = {word for word in folded if word.endswith("n't") or f"{word}'t" in folded}
+    return frozenset(folded - negations - KEPT)
 
 
 def _lemmatiser() -> Normaliser:
@@ -83,15 +83,15 @@ def _missing(corpus: str) -> CorpusError:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The uncompiled path: every token goes through NLTK each time it is met.
+    """The path without the table: every token goes through NLTK.
 
-    A surface outside the lexicon is unknown whatever its base form is: the table is finite, and a word never seen in
-    training has taught the model nothing about its ending.
+    A surface outside the lexicon is unknown even when its base form is known: the table is finite, and lists only the
+    surfaces of the training texts.
 
     Attributes:
-        settings: as the bundle's.
-        lexicon: the surfaces seen in training.
-        dropped: stop words, empty when they are kept.
+        settings: of the encoder, as in the bundle.
+        lexicon: the surfaces of the training texts.
+        dropped: stop words; empty when they are kept.
         ids: base form -> id.
         base: surface -> base form.
     """
@@ -103,7 +103,7 @@ class Reference:
     base: Normaliser
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids the served encoder must give, the slow way."""
+        """Return the ids that the served encoder must give."""
         found = [token_id for token in tokens(text) if (token_id := self._id(token)) != DROPPED]
         limit = self.settings.max_tokens
         if len(found) > limit:

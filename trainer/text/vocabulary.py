@@ -1,7 +1,7 @@
 """The vocabulary: which words have ids, compiled into the table surface -> id that the worker reads.
 
-Owns the counting and the compiling. Never runs NLTK per text: each surface of the training texts goes through it
-once. `schemas.encoding.Encoder` is next, and `normalise.Reference` is what it must equal.
+Owns the counting and the compilation. Runs NLTK once for each surface of the training texts, never per text.
+`schemas.encoding.Encoder` reads the table and must give the ids of `normalise.Reference`. `word_vectors` is next.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from schemas.encoding import DROPPED, FIRST_WORD_ID, Encoder, EncoderSettings, t
 from trainer.settings import TextSettings
 from trainer.text.normalise import Normaliser, Reference, normaliser, stop_words
 
+MOST_TOKENS = 4096  # the longest text an encoder may read
+
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
     """The words a model knows.
 
     Attributes:
-        settings: the encoder's, as the bundle carries them.
-        table: surface -> id, or DROPPED; what `encoder.tsv` holds.
+        settings: of the encoder, as in the bundle.
+        table: surface -> id, or DROPPED; the content of `encoder.tsv`.
         reference: the same ids without the table.
     """
 
@@ -36,9 +38,13 @@ class Vocabulary:
         """Return the served encoder."""
         return Encoder(self.settings, self.table)
 
+    def whole_text_encoder(self) -> Encoder:
+        """Return an encoder that does not cut texts at the model's `max_tokens`, for word vectors."""
+        return Encoder(self.settings.model_copy(update={"max_tokens": MOST_TOKENS}), self.table)
+
 
 def linguistics(settings: TextSettings) -> tuple[Normaliser, frozenset[str]]:
-    """Return the normaliser and the stop words the settings ask for.
+    """Return the normaliser and the stop words of the settings.
 
     Raises:
         CorpusError: NLTK's lists are needed and missing.
@@ -49,14 +55,14 @@ def linguistics(settings: TextSettings) -> tuple[Normaliser, frozenset[str]]:
 def learn(texts: Iterable[str], settings: TextSettings, unlabelled: Iterable[str] = ()) -> Vocabulary:
     """Count the words of the training texts and compile the table.
 
-    Base forms seen at least `min_count` times get ids by falling count, ties in alphabetical order; behind them those
-    that only the unlabelled texts bring to `unlabelled_min_count`: word vectors know them. Every surface of a base
-    form that has an id is in the table, however rare the surface; others are left out and so unknown.
+    Base forms seen at least `min_count` times get ids by descending count, ties in alphabetical order. After them come
+    base forms that reach `unlabelled_min_count` only with the unlabelled texts: they have word vectors. Every surface
+    of a base form with an id is in the table, however rare the surface; all other surfaces are unknown.
 
     Args:
         texts: the training side.
-        settings: what to count, and how.
-        unlabelled: texts that have no score and are not held out.
+        settings: what is counted, and how.
+        unlabelled: texts without a score that are not held out.
 
     Raises:
         CorpusError: NLTK's lists are needed and missing.
@@ -69,9 +75,9 @@ def learn(texts: Iterable[str], settings: TextSettings, unlabelled: Iterable[str
         lengths.append(len(found))
         surfaces.update(found)
     unscored = Counter(token for text in unlabelled for token in tokens(text))
-    # A surface met once in a stream of anything is mostly a typing error; it is not worth a look-up with NLTK.
-    everything = {**dict.fromkeys(surfaces), **{surface: None for surface, seen in unscored.items() if seen > 1}}
-    base_of = {surface: base(surface) for surface in everything if surface not in dropped}
+    # A surface seen once in unlabelled texts is mostly a typing error and not worth a look-up with NLTK.
+    candidates = {**dict.fromkeys(surfaces), **{surface: None for surface, seen in unscored.items() if seen > 1}}
+    base_of = {surface: base(surface) for surface in candidates if surface not in dropped}
     counts: Counter[str] = Counter()
     with_unscored: Counter[str] = Counter()
     for surface, form in base_of.items():
@@ -90,6 +96,6 @@ def learn(texts: Iterable[str], settings: TextSettings, unlabelled: Iterable[str
 
 
 def fitting_tokens(lengths: Sequence[int]) -> int:
-    """Return how many tokens a text may have so that 99 in 100 stay whole: a multiple of 32 in 64..1024."""
+    """Return the `max_tokens` that leaves 99% of the texts whole: a multiple of 32 in 64..1024."""
     longest = float(np.quantile(lengths, 0.99)) if lengths else 0.0
     return min(max(64, 32 * math.ceil(longest / 32)), 1024)

@@ -1,12 +1,12 @@
-"""Word vectors from texts without scores: what the embedding starts from.
+"""Word vectors, learned without scores: the initial embedding.
 
-Owns the counting and the factorisation. Sees ids, so it follows every choice of the encoder (lemmas, stop words), and
-never a held-out text: the caller brings the training side and the unlabelled texts. `model.build` is next.
+Owns the counting and the factorisation. Works on ids, so it follows every choice of the encoder (lemmas, stop words).
+Never sees a held-out text: the caller passes the training side and the unlabelled texts. `network.wide` is next.
 
 Positive pointwise mutual information of the words in a window, factorised: Levy & Goldberg 2014 ("Neural Word
-Embedding as Implicit Matrix Factorization") and Levy, Goldberg & Dagan 2015 for the linear decay, the smoothing of the
-context's share (power 0.75) and the square root of the singular values. Halko, Martinsson & Tropp 2011 for the
-randomised SVD. On app reviews this was the largest single gain over a random start.
+Embedding as Implicit Matrix Factorization"); Levy, Goldberg & Dagan 2015 for the linear decay, the smoothing of the
+context's share (power 0.75) and the square root of the singular values; Halko, Martinsson & Tropp 2011 for the
+randomised SVD. On app reviews this was the largest single gain over a random start (LOG.md).
 
 Memory: the matrix of pairs, about 100 bytes a distinct pair at its peak; tokens are counted in chunks.
 """
@@ -26,20 +26,18 @@ Floats = npt.NDArray[np.float32]
 
 WINDOW = 5
 SMOOTHING = 0.75
-MIN_COUNT = 4  # a word seen less often has no neighbours to speak of
-MOST_WORDS = 30_000  # the commonest ids; the rest start at random
+MIN_COUNT = 4  # a word seen less often has too few neighbours
+MOST_WORDS = 30_000  # the most common ids; the others start at random
 CHUNK_TOKENS = 2_000_000
 SCALE = 0.3  # spread of the vectors in the embedding; 0.1 and 1.0 were worse on validation
 RANDOM_SCALE = 0.1
 
 
 def start_of_embedding(rows: Iterable[Ids], size: int, dimensions: int, seed: int) -> Floats:
-    """Return the matrix to start the embedding from, `float32[size, dimensions]`.
-
-    Words with a vector have it, scaled; the others and the padding, a small random row.
+    """Return the initial embedding, `float32[size, dimensions]`: scaled word vectors, and small random rows elsewhere.
 
     Args:
-        rows: encoded texts, `int32[n]` each, uncut.
+        rows: encoded texts, `int32[n]` each, not cut.
         size: how many ids the encoder gives.
         dimensions: of the embedding.
         seed: of the random rows. The vectors do not depend on it.
@@ -76,28 +74,28 @@ def word_vectors(rows: Iterable[Ids], size: int, dimensions: int) -> tuple[npt.N
 
 
 def _pairs(rows: list[Ids], place: npt.NDArray[np.int32], words: int) -> Any:
-    """Return the symmetric `float32[words, words]` counts, nearer neighbours weighed more (5/5, 4/5 .. 1/5)."""
+    """Return the symmetric `float32[words, words]` counts, nearer neighbours weighted more (5/5, 4/5 .. 1/5)."""
     total = sp.csr_matrix((words, words), dtype=np.float32)
     for line in _lines(rows, place):
-        for apart in range(1, WINDOW + 1):
-            left, right = line[:-apart], line[apart:]
+        for distance in range(1, WINDOW + 1):
+            left, right = line[:-distance], line[distance:]
             both = (left >= 0) & (right >= 0)
-            weight = np.full(int(both.sum()), (WINDOW + 1 - apart) / WINDOW, dtype=np.float32)
+            weight = np.full(int(both.sum()), (WINDOW + 1 - distance) / WINDOW, dtype=np.float32)
             total = total + sp.csr_matrix((weight, (left[both], right[both])), shape=(words, words))
     return (total + total.T).tocoo()
 
 
 def _lines(rows: list[Ids], place: npt.NDArray[np.int32]) -> Iterator[npt.NDArray[np.int32]]:
-    """Yield the rows end to end in chunks, words by their place and -1 elsewhere; a gap keeps texts apart."""
+    """Yield the rows end to end in chunks, words by their place and -1 elsewhere; gaps separate the texts."""
     gap = np.full(WINDOW, -1, dtype=np.int32)
     pieces: list[npt.NDArray[np.int32]] = []
-    held = 0
+    count = 0
     for row in rows:
         pieces += [place[row], gap]
-        held += len(row)
-        if held >= CHUNK_TOKENS:
+        count += len(row)
+        if count >= CHUNK_TOKENS:
             yield np.concatenate(pieces)
-            pieces, held = [], 0
+            pieces, count = [], 0
     if pieces:
         yield np.concatenate(pieces)
 

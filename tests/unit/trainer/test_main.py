@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from schemas import __version__
+from tests.conftest import ROOT, TOY_REGISTRY
+from tests.fixtures.versions import add_toy
+from tests.model.reviews import write_csv
 from trainer.__main__ import main
 from trainer.errors import Exit, TrainerError
 
@@ -17,7 +22,8 @@ def _all(kind: type[TrainerError]) -> list[type[TrainerError]]:
 def test_help_teaches_with_examples(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == Exit.OK
     said = capsys.readouterr().out
-    assert "Examples:\n  python -m trainer" in said
+    assert said.startswith("usage: starstream-trainer ")
+    assert "Examples:\n  starstream-trainer" in said
 
 
 def test_version_names_the_program(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,7 +33,7 @@ def test_version_names_the_program(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_help_names_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert all(f" {code.value} " in said for code in Exit)
 
 
@@ -48,10 +54,14 @@ def test_every_error_has_an_exit_code_of_the_contract() -> None:
 )
 def test_wrong_usage_names_the_flag(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == Exit.USAGE
-    assert said in capsys.readouterr().err
+    lines = capsys.readouterr().err
+    assert said in lines
+    assert lines.splitlines()[-1].startswith("starstream-trainer")
 
 
-def test_environment_is_no_setting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_environment_variable_is_not_a_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("LIST", '{"registry": "elsewhere"}')
     assert main([]) == Exit.OK
     assert capsys.readouterr().out.startswith("usage:")
@@ -61,6 +71,68 @@ def test_environment_is_no_setting(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 def test_empty_registry_says_what_to_do(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--registry", str(tmp_path)]) == Exit.REGISTRY
     assert "publish one with `train`" in capsys.readouterr().err
+
+
+# Runs commands, one an argument, and prints their exit codes and those of the modules below that were loaded.
+# With "without" as the first argument, those modules cannot be found, as if the trainer's extra were not installed.
+RUN = """
+import sys
+EXTRA = {"tensorflow", "keras", "nltk", "sklearn", "scipy", "matplotlib", "jinja2"}
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, *rest):
+        return None if name.partition(".")[0] in EXTRA else self.finder.find_spec(name, *rest)
+
+if sys.argv[1] == "without":
+    sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+from trainer.__main__ import main
+codes = [int(main(command.split())) for command in sys.argv[2:]]
+print(codes, sorted(EXTRA & {name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def _run_commands(folder: Path, extra: str, *commands: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", RUN, extra, *commands],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("extra", ["with", "without"])
+def test_only_train_needs_the_extra(tmp_path: Path, extra: str) -> None:
+    old, new = (f"2026010{day}T000000Z-0000000{day}" for day in (1, 2))
+    for version in (old, new):
+        add_toy(tmp_path / "models", version)
+    write_csv(tmp_path / "held_out.csv", [("worst app", 1), ("ok", 3), ("love it, best app", 5)] * 20)
+    commands = (
+        f"promote --version {old}",
+        f"promote --version {new} --data held_out.csv --gate-slower 20 --gate-max-ece 1",
+        "evaluate --data held_out.csv",
+        "rollback",
+        *("list", "show", "history", "verify", "prune --keep 1", "collect --help", "sample --help"),
+        f"publish --source {TOY_REGISTRY} --version stable",
+    )
+    done = _run_commands(tmp_path, extra, *commands)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"{[0] * len(commands)} []"
+
+
+def test_train_without_the_extra_says_how_to_install_it(tmp_path: Path) -> None:
+    done = _run_commands(tmp_path, "without", "train --data a.csv --stop-words")
+    assert done.stdout == f"[{Exit.USAGE:d}] []\n", done.stderr
+    assert done.stderr.startswith("starstream-trainer: train needs tensorflow, keras, nltk, ")
+    assert done.stderr.endswith("pip install '.[trainer]'\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_list_of_nothing_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

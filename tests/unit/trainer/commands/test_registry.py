@@ -58,7 +58,7 @@ def test_promote_rollback_and_their_history(registry: Path, capsys: pytest.Captu
     assert _run(registry, "history") == Exit.OK
     said = capsys.readouterr().out
     assert "too many ones" in said
-    assert f"candidate: {NEW}; a rollback goes to nothing" in said
+    assert f"candidate: {NEW}; rollback to no version" in said
     assert _run(registry, "rollback") == Exit.REGISTRY
     assert "the history has nothing before" in capsys.readouterr().err
 
@@ -166,4 +166,4 @@ def test_list_shows_channels_and_names_the_damaged(registry: Path, capsys: pytes
 @pytest.mark.parametrize("command", ["list", "show", "publish", "promote", "rollback", "history", "prune", "verify"])
 def test_help_teaches_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == Exit.OK
-    assert f"Examples:\n  python -m trainer {command}" in capsys.readouterr().out
+    assert f"Examples:\n  starstream-trainer {command}" in capsys.readouterr().out

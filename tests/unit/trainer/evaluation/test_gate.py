@@ -13,7 +13,7 @@ from tests.conftest import TOY_REGISTRY, TOY_VERSION
 from tests.fixtures.versions import add_toy
 from trainer.data.dataset import Part
 from trainer.errors import ConflictError, Exit, GateError
-from trainer.evaluation.gate import Contender, Verdict, judge, other_labels
+from trainer.evaluation.gate import Contender, Verdict, decide, other_labels
 from trainer.evaluation.metrics import Evaluation, evaluate
 from trainer.export.runtime import open_interpreter
 from trainer.publish.channel import Serving, move, verdict_on
@@ -76,7 +76,7 @@ def _failing(verdict: Verdict) -> set[str]:
 
 
 def _judged(new: Contender, current: Contender | None, **settings: float) -> Verdict:
-    return judge(new, current, TEXTS * 20, GateSettings.model_validate({"gate_slower": 20.0, **settings}))
+    return decide(new, current, TEXTS * 20, GateSettings.model_validate({"gate_slower": 20.0, **settings}))
 
 
 def test_equal_versions_pass_and_every_part_is_looked_at(model: Model) -> None:
@@ -84,7 +84,7 @@ def test_equal_versions_pass_and_every_part_is_looked_at(model: Model) -> None:
     same = _contender(model, targets, _wrong(targets, 5))
     verdict = _judged(same, same)
     assert verdict.refusals == []
-    looked_at = {"accuracy", "macro_f1", "mae", "qwk", "ece", "off from Keras", "ece over chance", "size MB"}
+    looked_at = {"accuracy", "macro_f1", "mae", "qwk", "ece", "difference from Keras", "ece over chance", "size MB"}
     assert {row.name for row in verdict.rows} == looked_at | {"us a review"} | {f"f1 of {star}" for star in LABELS}
 
 
@@ -153,7 +153,7 @@ def test_size_speed_and_parity_have_limits(model: Model) -> None:
     slowed = Contender("slow", slow, right.evaluation, 10, (1e-4, 5e-3))
     assert _failing(_judged(slowed, right, gate_slower=4.0)) == {"us a review"}
     off = Contender("off", model, right.evaluation, 10, (float("nan"), 5e-3))
-    assert _failing(_judged(off, right)) == {"off from Keras"}
+    assert _failing(_judged(off, right)) == {"difference from Keras"}
 
 
 def test_other_labels_are_refused_and_nothing_is_compared(model: Model) -> None:

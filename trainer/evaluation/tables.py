@@ -1,0 +1,50 @@
+"""Results as tables for a terminal: the figures of models side by side, each label's, and the gate's verdict.
+
+Owns their columns. `console` prints them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from trainer.evaluation.gate import Verdict
+from trainer.evaluation.metrics import FIGURES, LOWER_IS_BETTER, Evaluation, best
+
+
+def figures_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
+    """Return the figures of several models side by side, the best of each column in bold."""
+    table = Table(title=title)
+    table.add_column("model", no_wrap=True)
+    for name in FIGURES:
+        table.add_column(f"{name} {'↓' if name in LOWER_IS_BETTER else '↑'}", justify="right", no_wrap=True)
+    winners = {name: best(name, [figures[name] for figures in rows.values()]) for name in FIGURES}
+    for model, figures in rows.items():
+        cells = [_cell(figures[name], bold=figures[name] == winners[name] and len(rows) > 1) for name in FIGURES]
+        table.add_row(model, *cells)
+    return table
+
+
+def classes_table(evaluation: Evaluation) -> Table:
+    """Return each label's precision, recall, F1 and support."""
+    table = Table(title="by label")
+    for name in ("label", "precision", "recall", "f1", "support"):
+        table.add_column(name, justify="right")
+    for label in evaluation.classes:
+        shares = (label.precision, label.recall, label.f1)
+        table.add_row(str(label.label), *(f"{share:.3f}" for share in shares), str(label.support))
+    return table
+
+
+def verdict_table(title: str, verdict: Verdict) -> Table:
+    """Return every row the gate compared, the failing ones marked."""
+    table = Table("", "current", "new", "worse by", "allowed", "", title=title)
+    for row in verdict.rows:
+        outcome = "passes" if row.passed else "[bold]FAILS[/bold]"
+        table.add_row(row.name, row.current, row.new, row.worse_by, row.allowed, outcome)
+    return table
+
+
+def _cell(value: float, *, bold: bool) -> str:
+    return f"[bold]{value:.3f}[/bold]" if bold else f"{value:.3f}"
