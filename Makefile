@@ -52,7 +52,7 @@ soak: setup ## the same for as long as one likes, by hand: kills all along a mil
 bench: setup ## speed beside named peers, written to tests/benchmarks/README.md
 	$(BIN)/python -m tests.benchmarks --write $(ARGS)
 
-bench-quality: setup ## the model beside its rivals, written to trainer/README.md
+bench-quality: setup ## the quality of the models, written to tests/benchmarks/model_quality/README.md
 	$(BIN)/python -m tests.benchmarks.model_quality $(ARGS)
 
 demo: setup ## the whole job on embedded defaults; KEEP=1 leaves it up

@@ -1,8 +1,8 @@
-"""`python -m tests.benchmarks.warm_start`: does a warm start pay? On app reviews, written to trainer/README.md.
+"""`python -m tests.benchmarks.warm_start`: a warm start against a cold one on app reviews, written to warm_start.md.
 
-A version is trained on the first 60% of the reviews (in a fixed random order), as a month ago; then on all of them,
-once from nothing and once from that version. Both are judged on the same held-out texts, which none of the three
-learned from. Passes and steps do not depend on who else uses the machine; seconds do.
+A version is trained on the first 60% of the reviews, in a fixed random order; then a version on all of them, once from
+nothing and once from the first. Both are evaluated on the same held-out texts, which none of the three was trained on.
+The number of passes does not depend on the machine's load.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks.model_quality.cases import DATA, ROOT
+from tests.benchmarks.model_quality.table import between
 
-README = ROOT / "trainer" / "README.md"
-BEGIN, END = "<!-- warm-start: begin -->\n", "<!-- warm-start: end -->\n"
-EARLIER = 0.6
+PAGE = Path(__file__).with_suffix(".md")
+EARLIER = 0.6  # share of the reviews that the first version is trained on
 FIGURES = ("accuracy", "macro_f1", "mae", "qwk", "nll")
 
 
@@ -34,11 +34,11 @@ def main() -> int:
     """Train, print the table, write it; exit code 2 without the data."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.warm_start", description=__doc__)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
-    parser.add_argument("--print-only", action="store_true", help="leave trainer/README.md as it is")
+    parser.add_argument("--print-only", action="store_true", help="do not write warm_start.md")
     given = parser.parse_args()
     everything = DATA / "app_reviews.csv"
     if not everything.is_file():
-        sys.stderr.write(f"{everything}: no data here\n")
+        sys.stderr.write(f"{everything}: no such file\n")
         return 2
     found: dict[str, list[dict[str, float]]] = {"from nothing": [], "from the earlier version": []}
     for seed in given.seeds:
@@ -52,14 +52,14 @@ def main() -> int:
     table = _table(found, given.seeds)
     sys.stdout.write(table)
     if not given.print_only:
-        README.write_text(_between(README.read_text(encoding="utf-8"), table), encoding="utf-8")
+        PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), table), encoding="utf-8")
     return 0
 
 
 def _first_part(everything: Path, path: Path) -> Path:
     with everything.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
-    random.Random(0).shuffle(rows)  # noqa: S311 - an order, not a secret
+    random.Random(0).shuffle(rows)  # noqa: S311 - not a secret
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *rows[: round(EARLIER * len(rows))]])
     return path
@@ -103,12 +103,6 @@ def _table(found: dict[str, list[dict[str, float]]], seeds: Sequence[int]) -> st
 def _cell(name: str, values: Sequence[float]) -> str:
     digits = {"passes": 1, "CPU s": 0}.get(name, 3)
     return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
-
-
-def _between(page: str, table: str) -> str:
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 def _children_s() -> float:

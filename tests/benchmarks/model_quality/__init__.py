@@ -1,1 +1,1 @@
-"""How good the models are: every set, cell, seed, option and variant, in one table that anybody can print again."""
+"""The quality of the models: every data set, cell, seed, option and variant, in tables that one command writes."""

@@ -1,25 +1,26 @@
-"""`python -m tests.benchmarks.model_quality`: measure what is not yet measured, print it all, write it to the README.
+"""`python -m tests.benchmarks.model_quality`: run the missing cases, print the tables, write them to README.md here.
 
-Each case is a training run of minutes; each is remembered when it is done, so Ctrl-C loses the one that is running.
+Each case is a training run of minutes whose result is kept, so Ctrl-C loses only the case that is running.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from tests.benchmarks.model_quality.cases import DATA, QUESTIONS, ROOT, SETS, Case, cases
+from tests.benchmarks.model_quality.cases import DATA, QUESTIONS, SETS, Case, cases
 from tests.benchmarks.model_quality.runs import Found, kept, run
 from tests.benchmarks.model_quality.table import between, page
 
-README = ROOT / "trainer" / "README.md"
+README = Path(__file__).with_name("README.md")
 
 
 def main() -> int:
-    """Run what the flags ask for and return the exit code: 0, 1 when a case failed, 130 when interrupted."""
+    """Run the cases of the flags and return the exit code: 0, 1 when a case failed, 2 without data, 130 interrupted."""
     given = _parse()
     if not DATA.is_dir():
-        sys.stderr.write(f"{DATA}: no data here\n")
+        sys.stderr.write(f"{DATA}: no such folder\n")
         return 2
     failed = interrupted = False
     wanted = cases(given.sets, given.only, given.seeds)
@@ -35,8 +36,9 @@ def main() -> int:
         except KeyboardInterrupt:
             interrupted = True
             break
-    # Everything there is, not only what was asked for: the README's table never loses a row to a narrower run.
-    found = _remembered(cases(list(SETS), list(QUESTIONS), list(range(10))))
+    # All kept results, not only those of the flags: a narrower run never removes a row from the README.
+    everything = cases(list(SETS), list(QUESTIONS), list(range(10)))
+    found: dict[Case, Found] = {case: result for case in everything if (result := kept(case)) is not None}
     if found:
         table = page(found)
         sys.stdout.write(table)
@@ -44,16 +46,12 @@ def main() -> int:
     return 130 if interrupted else int(failed)
 
 
-def _remembered(wanted: list[Case]) -> dict[Case, Found]:
-    return {case: found for case in wanted if (found := kept(case)) is not None}
-
-
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.model_quality", description=__doc__)
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="each below 10")
     parser.add_argument("--only", nargs="+", choices=list(QUESTIONS), default=list(QUESTIONS), help="questions")
-    parser.add_argument("--print-only", action="store_true", help="run nothing; print what is remembered")
+    parser.add_argument("--print-only", action="store_true", help="run nothing; print the kept results")
     return parser.parse_args()
 
 

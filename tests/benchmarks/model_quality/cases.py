@@ -1,7 +1,7 @@
-"""What is measured: the sets, and for each question the cases that answer it.
+"""What is measured: the data sets, and for each question the cases that answer it.
 
-Owns the list. A case is the trainer's own command with a few flags; every seed is another split, other weights and
-another order, so the spread is of all three.
+Owns the list. A case is the trainer's command with a few flags. Each seed has its own split, initial weights and
+order, so the spread covers all three.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ class Case:
     """One training run.
 
     Attributes:
-        question: the part of the table it belongs to.
-        reviews: the set.
+        question: the table it belongs to.
+        reviews: the data set.
         name: the row.
         seed: of the split, the weights and the order.
-        files: what it reads, inside the data folder.
-        flags: of `python -m trainer train`, behind those for the files.
+        files: its input, inside the data folder.
+        flags: of `starstream-trainer train`, after those for the files.
     """
 
     question: str
@@ -47,7 +47,7 @@ SETS: dict[str, tuple[tuple[str, str], ...]] = {
     "canva": (("--data", "canva_reviews.csv"), ("--unlabelled", UNLABELLED)),
 }
 
-# Question -> (sets it is asked of, rows: name -> flags).
+# Question -> (sets, rows: name -> flags).
 QUESTIONS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "default": (tuple(SETS), {"default": ()}),
     "direction": (tuple(SETS), {"two directions": ("--bidirectional",)}),
@@ -83,16 +83,9 @@ def cases(sets: list[str], questions: list[str], seeds: list[int]) -> list[Case]
     """Return the cases in the order they are run: the default of every set first, seed by seed."""
     found = []
     for question in questions:
-        asked_of, rows = QUESTIONS[question]
-        for reviews in (name for name in asked_of if name in sets):
-            files = SETS[reviews]
+        its_sets, rows = QUESTIONS[question]
+        for reviews in (name for name in its_sets if name in sets):
+            files = tuple(name for _, name in SETS[reviews])
             for name, flags in rows.items():
-                found += [_case(question, reviews, name, seed, (files, flags)) for seed in seeds]
+                found += [Case(question, reviews, name, seed, files, (*flags, "--seed", str(seed))) for seed in seeds]
     return found
-
-
-def _case(
-    question: str, reviews: str, name: str, seed: int, given: tuple[tuple[tuple[str, str], ...], tuple[str, ...]]
-) -> Case:
-    files, flags = given
-    return Case(question, reviews, name, seed, tuple(name for _, name in files), (*flags, "--seed", str(seed)))

@@ -1,7 +1,7 @@
-"""Runs a case once and remembers what came out, so that a table of an hour can be stopped and taken up again.
+"""Runs each case once and keeps its result, so that a table of an hour can be interrupted and continued.
 
-Owns the cache: `build/model_quality/<key>.json`, the key being of the command, the data and the code that makes a
-model. A change of any of them measures anew; a change of the report does not.
+Owns the cache: `build/model_quality/<key>.json`, with a key of the command, the data and the code that makes a model.
+A change of any of them runs the case again; a change of the report does not.
 """
 
 from __future__ import annotations
@@ -20,49 +20,49 @@ from typing import Any
 
 from tests.benchmarks.model_quality.cases import DATA, ROOT, SETS, Case
 from trainer.data.dataset import load
-from trainer.evaluation.baselines import floors
+from trainer.evaluation.baselines import fit_baselines
 from trainer.settings import DataSettings, TrainSettings, recorded
 
 KEPT = ROOT / "build" / "model_quality"
+_SHARED_CODE = ("schemas/decision.py", "schemas/encoding.py", "trainer/data/dataset.py", "trainer/data/rows.py")
 CODE = (
-    *(f"schemas/{name}.py" for name in ("decision", "encoding", "inference")),
-    *(f"trainer/{name}.py" for name in ("calibrate", "convert", "dataset", "fit", "model", "normalise")),
-    *(f"trainer/{name}.py" for name in ("objectives", "parity", "rows", "vectors", "vocabulary", "wide")),
+    *_SHARED_CODE,
+    "schemas/inference.py",
+    *(f"trainer/text/{name}.py" for name in ("normalise", "vocabulary", "word_vectors")),
+    *(f"trainer/network/{name}.py" for name in ("calibrate", "fit", "losses", "model", "wide")),
+    *(f"trainer/export/{name}.py" for name in ("convert", "parity")),
 )
-FLOORS_CODE = (
-    *(f"schemas/{name}.py" for name in ("decision", "encoding")),
-    *(f"trainer/{name}.py" for name in ("dataset", "evaluate", "floors", "rows")),
-)
+BASELINES_CODE = (*_SHARED_CODE, "trainer/evaluation/baselines.py", "trainer/evaluation/metrics.py")
 
 Found = dict[str, Any]
 
 
 def kept(case: Case) -> Found | None:
-    """Return what earlier runs of the same case found, its floors included."""
+    """Return the kept result of a case with its baselines, None when either is missing."""
     model = _read(_key(case))
     if model is None or case.question != "default":
-        return model and {**model, "floors": {}}
-    beside = _read(_floors_key(case))
-    return None if beside is None else {**model, "floors": beside}
+        return model and {**model, "baselines": {}}
+    baselines = _read(_baselines_key(case))
+    return None if baselines is None else {**model, "baselines": baselines}
 
 
 def run(case: Case, say: Callable[[str], None]) -> None:
-    """Train what is not remembered, fit the floors that are not, and remember both.
+    """Train the model and fit the baselines, each unless its result is kept, and keep both results.
 
     Raises:
-        RuntimeError: the trainer failed; with its last words.
+        RuntimeError: the trainer failed; with the end of its output.
     """
     if _read(_key(case)) is None:
         say(f"{case.title}: {sum(_train(case)['seconds'].values()):.0f} s")
-    if case.question == "default" and _read(_floors_key(case)) is None:
-        given = {"data": [DATA / name for flag, name in SETS[case.reviews] if flag == "--data"]}
-        given["test_data"] = [DATA / name for flag, name in SETS[case.reviews] if flag == "--test-data"]
-        _keep(_floors_key(case), floors(load(DataSettings.model_validate(given), case.seed)))
-        say(f"{case.title}: floors")
+    if case.question == "default" and _read(_baselines_key(case)) is None:
+        settings = {"data": [DATA / name for flag, name in SETS[case.reviews] if flag == "--data"]}
+        settings["test_data"] = [DATA / name for flag, name in SETS[case.reviews] if flag == "--test-data"]
+        _keep(_baselines_key(case), fit_baselines(load(DataSettings.model_validate(settings), case.seed)))
+        say(f"{case.title}: baselines")
 
 
 def _train(case: Case) -> Found:
-    """Run the trainer's command and remember its manifest's figures."""
+    """Run the trainer's command and keep the figures of its manifest."""
     spent = _children_s()
     with tempfile.TemporaryDirectory(prefix="model-quality-") as registry:
         done = subprocess.run(
@@ -71,7 +71,7 @@ def _train(case: Case) -> Found:
             capture_output=True,
             text=True,
             check=False,
-            # NLTK's corpora for the rows that need them, unless the machine has its own.
+            # NLTK's corpora for the rows that need them, unless the environment names others.
             env={"NLTK_DATA": str(DATA.parent / "nltk_data"), **os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         if done.returncode:
@@ -101,9 +101,9 @@ def _read(key: str) -> Found | None:
 
 def _keep(key: str, found: Found) -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
-    beside = KEPT / f".{key}.new"
-    beside.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    beside.replace(KEPT / f"{key}.json")
+    temporary = KEPT / f".{key}.new"
+    temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(KEPT / f"{key}.json")
 
 
 def _arguments(case: Case, registry: str) -> list[str]:
@@ -118,17 +118,17 @@ def _key(case: Case) -> str:
     return _hash([case.flags, data, code, defaults])
 
 
-def _floors_key(case: Case) -> str:
-    """Of the floors, which no flag of the model changes."""
-    return _hash([case.files, case.seed, [_digest(ROOT / name) for name in FLOORS_CODE]])
+def _baselines_key(case: Case) -> str:
+    """Return the key of the baselines, which depend on no flag of the model."""
+    return _hash([case.files, case.seed, [_digest(ROOT / name) for name in BASELINES_CODE]])
 
 
-def _hash(said: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+def _hash(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _children_s() -> float:
-    """Return the processor time of finished children; unlike the wall clock it hardly knows who else is busy."""
+    """Return the CPU time of finished children; unlike wall time it hardly depends on the machine's load."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

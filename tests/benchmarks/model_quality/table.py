@@ -1,6 +1,6 @@
-"""The table, as Markdown: mean and spread over the seeds, the floors of the same runs above each default.
+"""The tables, as Markdown: mean and spread over the seeds, with the baselines of the same splits above each default.
 
-Owns the layout. Says which seeds a row is of; what was not run is not there.
+Owns the layout. Each row names its seeds; cases without a result are left out.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from tests.benchmarks.model_quality.cases import Case
+from tests.benchmarks.model_quality.cases import SETS, UNLABELLED, Case
 from tests.benchmarks.model_quality.runs import Found
 
 FIGURES = {
@@ -19,13 +19,19 @@ FIGURES = {
     "within_one": "within 1",
     "ece": "ECE",
 }
-FLOORS = {"majority": "always the commonest", "tfidf_logistic": "TF-IDF + LR", "tfidf_logistic_balanced": "balanced"}
-BEGIN, END = "<!-- model-quality: begin -->", "<!-- model-quality: end -->"
+BASELINES = {
+    "majority": "always the most common",
+    "tfidf_logistic": "TF-IDF + LR",
+    "tfidf_logistic_balanced": "the same, class-balanced",
+}
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 
 def page(found: Mapping[Case, Found]) -> str:
-    """Return everything that was measured, one part a question."""
-    parts = []
+    """Return the tables of all results, one for each question, then the variants."""
+    with_unlabelled = ", ".join(name for name, files in SETS.items() if ("--unlabelled", UNLABELLED) in files)
+    note = "more words and their vectors; the baselines do not read it"
+    parts = [f"With `--unlabelled {UNLABELLED}` ({note}): {with_unlabelled}."]
     for question in dict.fromkeys(case.question for case in found):
         mine = {case: result for case, result in found.items() if case.question == question}
         parts.append(f"#### {question}\n\n" + "\n".join(_rows(mine, found)))
@@ -54,17 +60,17 @@ def _rows(mine: Mapping[Case, Found], everything: Mapping[Case, Found]) -> list[
     for reviews, name in dict.fromkeys((case.reviews, case.name) for case in mine):
         cases = [case for case in mine if (case.reviews, case.name) == (reviews, name)]
         results = [mine[case] for case in cases]
-        if results[0]["floors"]:
-            for key, title in FLOORS.items():
-                lines.append(_row(reviews, title, [result["floors"][key] for result in results], cases, None))
+        if results[0]["baselines"]:
+            for key, title in BASELINES.items():
+                lines.append(_row(reviews, title, [result["baselines"][key] for result in results], cases, None))
         else:
-            lines += _beside(reviews, cases, everything)
+            lines += _default_row(reviews, cases, everything)
         lines.append(_row(reviews, f"**{name}**", [result["metrics"] for result in results], cases, results))
     return lines
 
 
-def _beside(reviews: str, cases: Sequence[Case], everything: Mapping[Case, Found]) -> list[str]:
-    """Return the default's row on the same set and seeds, where it was run; once a set."""
+def _default_row(reviews: str, cases: Sequence[Case], everything: Mapping[Case, Found]) -> list[str]:
+    """Return the default's row on the same set and seeds, if it was run; above the first row of a set only."""
     seeds = {case.seed for case in cases}
     defaults = {c: r for c, r in everything.items() if (c.question, c.reviews) == ("default", reviews)}
     same = {case: result for case, result in defaults.items() if case.seed in seeds}
@@ -100,7 +106,7 @@ def _spread(values: Sequence[float]) -> str:
 
 def _variants(found: Mapping[Case, Found]) -> list[str]:
     columns = (
-        *("set", "seed", "variant", "published", "MB", "off from Keras", "ratings changed, validation"),
+        *("set", "seed", "variant", "published", "MB", "difference from Keras", "ratings changed, validation"),
         *("ratings changed, test", "of", "test accuracy", "reviews/s"),
     )
     lines = [f"| {' | '.join(columns)} |", "|---|---:|---|---|---:|---:|---:|---:|---:|---:|---:|"]
