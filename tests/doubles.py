@@ -5,8 +5,8 @@ real things, so a unit test on them proves something. Time moves only with the c
 
     MemoryCluster ── MemorySource     topics, groups with cooperative assignment, committed offsets
                   └─ MemoryDelivery   publishes and commits in one step, or not at all
-    MemoryStore                       ratings, deletion markers and summaries behind the fence of `write.lua`,
-                                      and the notes of attempts
+    MemoryStore                       ratings, deletion markers and summaries behind the fence of `write.lua`
+    MemoryPoisonLedger                notes of attempts
     Faults                            the errors a double raises at its next calls
 """
 
@@ -24,8 +24,7 @@ from worker.kafka.outgoing import Outgoing, outgoing
 from worker.records import Deleted, Outcome, Partition, Pending, Rated, Record, Rejected, partition_of
 from worker.settings import WorkerSettings
 from worker.stream.parse import rejected
-from worker.stream.poison import Attempt
-from worker.stream.ports import nothing
+from worker.stream.ports import Attempt, Delivery, Store
 
 WALL_S = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 TIMESTAMP_MS = int(WALL_S) * 1000
@@ -260,7 +259,7 @@ class MemorySource:
         taken, self._revoked = frozenset(self._revoked), set()
         return taken
 
-    def trouble(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         if self._joined:
             return None
         missing = [topic for topic in self.topics if not self._cluster.has(topic)]
@@ -268,7 +267,7 @@ class MemorySource:
             return f"WORKER_INPUT_TOPICS: {', '.join(missing)}: no such topic on the brokers; create it"
         return f"joining the consumer group {self.group}"
 
-    def passed(self) -> Mapping[Partition, int]:
+    def offsets_past_markers(self) -> Mapping[Partition, int]:
         return {}  # no markers here
 
     def rewind(self, positions: Mapping[Partition, int]) -> None:
@@ -310,38 +309,49 @@ BROKERS_TAKE_BYTES: Final = 1_048_588  # a topic's max.message.bytes, unless it 
 
 
 class MemoryDelivery:
-    """The Delivery port: publishes and commits in one step, so what it published is exactly what was committed."""
+    """The Delivery port: publishes and commits in one step, so what it published is exactly what was committed.
+
+    `faults` strike in `prepare`, `commit_faults` in `commit`.
+    """
 
     def __init__(self, cluster: MemoryCluster, settings: WorkerSettings, source: MemorySource) -> None:
         self.faults = Faults()
+        self.commit_faults = Faults()
         self.ping_faults = Faults()
-        self.settled: list[Outcome] = []
+        self.outcomes: list[Outcome] = []
+        self._prepared: tuple[Sequence[Outcome], Mapping[Partition, int]] | None = None
         self.commits: list[dict[Partition, int]] = []
         self.closed = False
         self._cluster = cluster
         self._settings = settings
         self._source = source
 
-    def commit(
-        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
-    ) -> None:
+    def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
         self.faults.strike()
         lost = set(offsets) - self._cluster.owned_by(self._source)
         if lost:
             raise TransientError("kafka", f"commit: {len(lost)} partitions belong to another worker now")
-        stored()
-        letters = [outgoing(each, self._settings) for each in settled]
+        letters = self._outgoing(outcomes)
         for topic in {letter.topic for letter in letters}:
             if not self._cluster.has(topic):
                 raise TransientError("kafka", f"{topic}: no such topic on the brokers; create it")
         if any(sum(len(value) for _, value in letter.headers) > BROKERS_TAKE_BYTES for letter in letters):
             raise TransientError("kafka", "publish: too large")
-        for letter in letters:
-            self._publish(letter)
-        self.settled.extend(settled)
+        self._prepared = outcomes, offsets
+
+    def commit(self) -> None:
+        assert self._prepared is not None, "commit without prepare"
+        (outcomes, offsets), self._prepared = self._prepared, None
+        self.commit_faults.strike()
+        for record in self._outgoing(outcomes):
+            self._publish(record)
+        self.outcomes.extend(outcomes)
         self.commits.append(dict(offsets))
         for partition, offset in offsets.items():
             self._cluster.committed[self._source.group, partition] = offset
+
+    def abort(self) -> None:
+        self._prepared = None
 
     def ping(self) -> None:
         self.ping_faults.strike()
@@ -352,6 +362,9 @@ class MemoryDelivery:
     def close(self, timeout_s: float) -> None:
         del timeout_s
         self.closed = True
+
+    def _outgoing(self, outcomes: Sequence[Outcome]) -> list[Outgoing]:
+        return [outgoing(outcome, self._settings) for outcome in outcomes]
 
     def _publish(self, record: Outgoing) -> None:
         stamp = round(self._cluster.clock.wall() * 1000) if record.timestamp_ms is None else record.timestamp_ms
@@ -389,7 +402,7 @@ class _Row:
 
 @dataclass(slots=True)
 class MemoryStore:
-    """The Store port with the fence of `write.lua`. A failing write stores the first half, as a torn one would."""
+    """The Store port with the fence of `write.lua`. A failing flush stores the first half, as a torn one would."""
 
     clock: Clock
     ttl_s: int = 0
@@ -401,28 +414,27 @@ class MemoryStore:
     summaries: dict[str, Counter[str]] = field(default_factory=dict)
     _rows: dict[str, _Row] = field(default_factory=dict)
     _markers: dict[str, tuple[_Place, float]] = field(default_factory=dict)
-    _attempts: dict[Partition, Attempt] = field(default_factory=dict)
+    _sent: list[Rated | Deleted] = field(default_factory=list)
 
-    def begin(self, settled: Sequence[Outcome]) -> None:
-        """No head start."""
+    def send(self, outcomes: Sequence[Outcome]) -> None:
+        self._sent += [outcome for outcome in outcomes if not isinstance(outcome, Rejected)]
 
-    def write(self, settled: Sequence[Outcome]) -> None:
-        rows = [each for each in settled if not isinstance(each, Rejected)]
+    def flush(self) -> Mapping[str, int]:
+        rows, self._sent = self._sent, []
+        if not rows:
+            return {}
         try:
             self.faults.strike()
         except ServiceError:
             self._write(rows[: len(rows) // 2])
             raise
-        self._write(rows)
+        return self._write(rows)
+
+    def abandon(self) -> None:
+        self._sent = []
 
     def ping(self) -> None:
         self.ping_faults.strike()
-
-    def load_attempts(self, partitions: Sequence[Partition]) -> Mapping[Partition, Attempt]:
-        return {each: self._attempts[each] for each in partitions if each in self._attempts}
-
-    def save_attempts(self, attempts: Mapping[Partition, Attempt]) -> None:
-        self._attempts |= attempts
 
     @property
     def ratings(self) -> dict[str, Rating]:
@@ -434,10 +446,11 @@ class MemoryStore:
         """Return how long a rating has to live, infinity for ever."""
         return self._rows[review_id].expires_at - self.clock.monotonic()
 
-    def _write(self, rows: Sequence[Rated | Deleted]) -> None:
+    def _write(self, rows: Sequence[Rated | Deleted]) -> Mapping[str, int]:
         self._expire()
-        for each in rows:
-            self.results[self._write_one(each)] += 1
+        counts = Counter(map(self._write_one, rows))
+        self.results += counts
+        return counts
 
     def _write_one(self, each: Rated | Deleted) -> str:
         review_id = each.review_id if isinstance(each, Deleted) else each.rating.review_id
@@ -474,6 +487,19 @@ class MemoryStore:
         self._markers = {key: marker for key, marker in self._markers.items() if marker[1] > now}
 
 
+class MemoryPoisonLedger:
+    """The PoisonLedger port."""
+
+    def __init__(self) -> None:
+        self._attempts: dict[Partition, Attempt] = {}
+
+    def load_attempts(self, partitions: Sequence[Partition]) -> Mapping[Partition, Attempt]:
+        return {partition: self._attempts[partition] for partition in partitions if partition in self._attempts}
+
+    def save_attempts(self, attempts: Mapping[Partition, Attempt]) -> None:
+        self._attempts |= attempts
+
+
 class StubClassifier:
     """The Classifier port by two words: `love` is five stars, `bad` one, else three; `kaboom` cannot be rated."""
 
@@ -495,6 +521,18 @@ class StubClassifier:
         rated = make_rated(pending.review_id, star, app_id=pending.review.app_id, record=pending.record)
         rating = replace(rated.rating, rated_at=rated_at)
         return Rated(pending.record, rating, pending.author_stars(range(1, 6)))
+
+
+def write(store: Store, outcomes: Sequence[Outcome]) -> Mapping[str, int]:
+    """Send a batch to the store, and wait until it is stored."""
+    store.send(outcomes)
+    return store.flush()
+
+
+def commit(delivery: Delivery, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
+    """Publish a batch and commit its offsets, as the loop does."""
+    delivery.prepare(outcomes, offsets)
+    delivery.commit()
 
 
 def by_partition(records: Sequence[Record]) -> dict[Partition, list[int]]:

@@ -32,8 +32,8 @@ from worker.stream.batcher import Batcher, Limits
 from worker.stream.breaker import Breaker
 from worker.stream.parse import Parser
 from worker.stream.pipeline import Pipeline
-from worker.stream.poison import Attempts, Ledger
-from worker.stream.ports import Classifier, Delivery, Source, Store
+from worker.stream.poison import PoisonTracker
+from worker.stream.ports import Classifier, Delivery, PoisonLedger, Source, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def wire_pipeline(
     source: Source,
     classifier: Classifier,
     store: Store,
-    ledger: Ledger,
+    ledger: PoisonLedger,
     delivery: Delivery,
     breaker: Breaker | None = None,
 ) -> Pipeline:
@@ -78,7 +78,7 @@ def wire_pipeline(
         classifier=classifier,
         store=store,
         delivery=delivery,
-        attempts=Attempts(ledger, life=uuid4().hex, limit=settings.max_attempts),
+        poison=PoisonTracker(ledger, run_id=uuid4().hex, limit=settings.max_attempts),
         breaker=breaker
         or Breaker(
             share=settings.breaker_share,

@@ -26,8 +26,9 @@ from tests.benchmarks.machine import this_machine
 from tests.doubles import make_record
 from worker.clock import SystemClock
 from worker.errors import ModelError
-from worker.kafka.outgoing import outgoing, producer_config
+from worker.kafka.outgoing import outgoing
 from worker.kafka.python.partitioner import partitions_of
+from worker.kafka.python.producer import producer_config
 from worker.kafka.python.record_batch import batches_of
 from worker.model.classifier import TfliteClassifier
 from worker.model.registry import fetch_bundle, resolve_version
@@ -37,7 +38,7 @@ from worker.records import Pending, Rated, Record, next_offsets
 from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
 from worker.stream.batcher import Batcher, Limits
-from worker.stream.chunks import parts
+from worker.stream.chunks import chunks
 from worker.stream.parse import Parser
 
 _PASSES: Final = 5
@@ -140,7 +141,7 @@ class Steps:
         cells = tokens = 0
         for start in range(0, len(records), self.settings.batch_reviews):
             batch = [self.parser.parse(record, "v") for record in records[start : start + self.settings.batch_reviews]]
-            cut = [[each for _, each in part] for part in parts(batch)]
+            cut = [[each for _, each in part] for part in chunks(batch)]
             if not by_length:
                 pending = iter([each for each in batch if isinstance(each, Pending)])
                 cut = [list(islice(pending, len(part))) for part in cut]
@@ -163,7 +164,7 @@ class Steps:
         records = tally.take("gather", gather)
         parsed = tally.take("parse", lambda: [self.parser.parse(record, "v") for record in records])
         rated: list[Rated] = []
-        for part in tally.take("parts", lambda: list(parts(parsed))):
+        for part in tally.take("parts", lambda: list(chunks(parsed))):
             pending = [each for _, each in part]
             settled = tally.take("rate", partial(self.classifier.rate, pending, _RATED_AT))
             texts = [each.review.text for each in pending]

@@ -10,9 +10,9 @@ Owns the fail points and the planted faults, so that `worker/` itself knows noth
 
 The points are the ones a crash can hit between two polls, in order (README.md has what each leaves behind):
 
-    noted          what is about to be tried is noted in Redis, nothing is rated yet
-    before_commit  rated and on its way to Redis, the transaction has not begun
-    before_redis   the transaction is open, nobody has waited for Redis
+    noted          the attempt is noted in Redis, nothing is rated yet
+    before_commit  rated and sent to Redis, the transaction has not begun
+    before_redis   the transaction is open, Redis has not been waited for
     half_redis     the same, and half of the batch is in Redis
     stored         Redis has the batch, the transaction is open
     after_send     the outcomes are in the log of the brokers, the offsets are not
@@ -45,9 +45,9 @@ import worker.run.supervisor
 import worker.stream.pipeline
 from tests.chaos import planted
 from tests.chaos.both_clients import OpenProducer, is_evicted, lost_answer
-from worker.kafka.confluent.producer import ConfluentExactlyOnce
 from worker.kafka.confluent.source import ConfluentSource
-from worker.kafka.python.producer import BoundedProducer, ExactlyOnce
+from worker.kafka.delivery import ExactlyOnce
+from worker.kafka.python.producer import BoundedProducer
 from worker.kafka.python.source import KafkaSource
 from worker.model.classifier import TfliteClassifier
 from worker.redis.store import RedisStore
@@ -131,25 +131,39 @@ def _before(name: str, *owners: type) -> Callable[[Callable[[], None]], None]:
 
 
 def _stored(act: Callable[[], None]) -> None:
-    real = RedisStore.write
+    real = RedisStore.flush
 
-    def write(self: RedisStore, settled: Sequence[Any]) -> None:
-        real(self, settled)
+    def flush(self: RedisStore) -> Any:
+        counts = real(self)
         act()
+        return counts
 
-    RedisStore.write = write  # type: ignore[method-assign]
+    RedisStore.flush = flush  # type: ignore[method-assign]
 
 
 def _half_redis(act: Callable[[], None]) -> None:
-    real = RedisStore.write
+    """Half of the batch is sent and stored before the point, all of it after it."""
+    send, flush = RedisStore.send, RedisStore.flush
+    batch: list[Any] = []
 
-    def write(self: RedisStore, settled: Sequence[Any]) -> None:
-        real(self, settled[: len(settled) // 2])
+    def keep(_self: RedisStore, outcomes: Sequence[Any]) -> None:
+        batch.extend(outcomes)
+
+    def flush_half(self: RedisStore) -> Any:
+        outcomes = batch.copy()
+        batch.clear()
+        send(self, outcomes[: len(outcomes) // 2])
+        flush(self)
         act()
-        real(self, settled)
+        send(self, outcomes)
+        return flush(self)
 
-    RedisStore.write = write  # type: ignore[method-assign]
-    RedisStore.begin = lambda *_: None  # type: ignore[method-assign]  # or all of it were on its way
+    def abandon(_self: RedisStore) -> None:
+        batch.clear()
+
+    RedisStore.send = keep  # type: ignore[method-assign,assignment]
+    RedisStore.flush = flush_half  # type: ignore[method-assign]
+    RedisStore.abandon = abandon  # type: ignore[method-assign,assignment]
 
 
 def _after_send(producer: Any, act: Callable[[], None]) -> None:
@@ -199,20 +213,19 @@ def _each(
     return put_into_all
 
 
-# Both clients' classes; a worker uses one of them.
-_DELIVERIES: Final = (ExactlyOnce, ConfluentExactlyOnce)
+# Both clients' producers; a worker uses one of them.
 _PRODUCERS: Final = (BoundedProducer, OpenProducer)
 POINTS: Final[dict[str, Callable[[Callable[[], None]], None]]] = {
     "noted": _before("_parse", worker.stream.pipeline.Pipeline),
-    "before_commit": _before("commit", *_DELIVERIES),
-    "before_redis": _before("write", RedisStore),
+    "before_commit": _before("prepare", ExactlyOnce),
+    "before_redis": _before("flush", RedisStore),
     "half_redis": _half_redis,
     "stored": _stored,
     "after_send": _each(_PRODUCERS, _after_send),
     "before_end": _before("commit_transaction", *_PRODUCERS),
     "during_end": _each(_PRODUCERS, _during_end),
     "answer": _each(_PRODUCERS, _after),
-    "after_end": _each(_DELIVERIES, _after),
+    "after_end": _each((ExactlyOnce,), _after),
     "before_offsets": _before("commit", KafkaSource, ConfluentSource),
 }
 

@@ -11,45 +11,39 @@ from typing import Any, Final
 
 from kafka import TopicPartition
 
-import worker.redis.store as redis_sink
-from worker.kafka.confluent.producer import ConfluentExactlyOnce
+import worker.redis.store as redis_store
 from worker.kafka.confluent.source import ConfluentSource
-from worker.kafka.python.producer import ExactlyOnce
+from worker.kafka.delivery import ExactlyOnce
 from worker.kafka.python.source import KafkaSource
 from worker.records import Partition, Record, next_offsets
 from worker.stream.pipeline import Pipeline
-from worker.stream.ports import nothing
 
 
 def commit_before_sink() -> None:
     """Offsets are committed as soon as records are read: a crash after that loses them."""
     real = Pipeline._parse
 
-    def parse(self: Pipeline, records: Sequence[Record], condemned: Any) -> Any:
+    def parse(self: Pipeline, records: Sequence[Record], poison: Any) -> Any:
         self.source.commit(next_offsets(records))  # type: ignore[attr-defined]
-        return real(self, records, condemned)
+        return real(self, records, poison)
 
     Pipeline._parse = parse  # type: ignore[method-assign]
 
 
 def last_offset() -> None:
     """The last offset read is committed, not the highest below which all are settled: what still waits is skipped."""
-    real, other = ExactlyOnce.commit, ConfluentExactlyOnce.commit
+    real = ExactlyOnce.prepare
 
-    def commit(
-        self: ExactlyOnce, settled: Sequence[Any], offsets: Mapping[Partition, int], stored: Any = nothing
-    ) -> None:
-        consumer = self._consumer._consumer  # type: ignore[attr-defined]
-        real(self, settled, {at: consumer.position(TopicPartition(*at)) for at in offsets}, stored)
+    def prepare(self: ExactlyOnce, outcomes: Sequence[Any], offsets: Mapping[Partition, int]) -> None:
+        source: Any = self._consumer
+        if isinstance(source, ConfluentSource):
+            given = source._watch._given
+            read = {at: given[at] + 1 for at in offsets}
+        else:
+            read = {at: source._consumer.position(TopicPartition(*at)) for at in offsets}
+        real(self, outcomes, read)
 
-    def commit_other(
-        self: ConfluentExactlyOnce, settled: Sequence[Any], offsets: Mapping[Partition, int], stored: Any = nothing
-    ) -> None:
-        given = self._consumer._watch._given  # type: ignore[attr-defined]
-        other(self, settled, {at: given[at] + 1 for at in offsets}, stored)
-
-    ExactlyOnce.commit = commit  # type: ignore[method-assign]
-    ConfluentExactlyOnce.commit = commit_other  # type: ignore[method-assign]
+    ExactlyOnce.prepare = prepare  # type: ignore[method-assign]
 
 
 def no_group_fence() -> None:
@@ -69,10 +63,10 @@ def first_decision() -> None:
 
 
 def _rewrite(old: str, new: str) -> None:
-    assert old in redis_sink._SCRIPT, f"write.lua has changed: no {old!r}"
-    script = redis_sink._SCRIPT.replace(old, new)
-    redis_sink._SCRIPT = script  # type: ignore[misc]
-    redis_sink._SCRIPT_SHA1 = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()  # type: ignore[misc]
+    assert old in redis_store._SCRIPT, f"write.lua has changed: no {old!r}"
+    script = redis_store._SCRIPT.replace(old, new)
+    redis_store._SCRIPT = script  # type: ignore[misc]
+    redis_store._SCRIPT_SHA1 = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()  # type: ignore[misc]
 
 
 def blind_rewind() -> None:

@@ -17,7 +17,7 @@ from deploy.process import wait_until
 from schemas.dead_letter import CONNECT, OWN, SPRING
 from schemas.rating import Rating
 from tests.contract.worlds import KafkaStreamWorld, StreamWorld
-from tests.doubles import make_rated, make_record
+from tests.doubles import commit, make_rated, make_record
 from worker.errors import TransientError
 from worker.records import Deleted, Outcome, Record, next_offsets
 from worker.stream.parse import rejected
@@ -46,7 +46,7 @@ def await_committed(world: StreamWorld, offsets: list[int]) -> None:
 
 def test_ratings_are_published_and_their_offsets_committed(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world)
-    delivery.commit(rated(records), next_offsets(records))
+    commit(delivery, rated(records), next_offsets(records))
     published = delivery_world.published(delivery_world.output_topic)
     assert ids(published) == ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1"]
     await_committed(delivery_world, [2, 2, 2])
@@ -59,7 +59,7 @@ def test_ratings_are_published_and_their_offsets_committed(delivery_world: Strea
 def test_one_review_keeps_its_order(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world, 3)
     outcomes: list[Outcome] = [make_rated("same", 1 + number % 5, record=records[0]) for number in range(200)]
-    delivery.commit([*outcomes, Deleted(records[1], "same")], next_offsets(records))
+    commit(delivery, [*outcomes, Deleted(records[1], "same")], next_offsets(records))
     published = delivery_world.published(delivery_world.output_topic)
     stars = [Rating.from_json(record.value).rating for record in published if record.value is not None]
     assert stars == [1 + number % 5 for number in range(200)]
@@ -69,7 +69,7 @@ def test_one_review_keeps_its_order(delivery_world: StreamWorld) -> None:
 def test_a_deletion_is_a_tombstone(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world, 1)
     traced = make_record(None, key=b"r1", topic=delivery_world.topic, headers=[("traceparent", b"t"), ("x", b"y")])
-    delivery.commit([Deleted(traced, "r1")], next_offsets(records))
+    commit(delivery, [Deleted(traced, "r1")], next_offsets(records))
     (tombstone,) = delivery_world.published(delivery_world.output_topic)
     assert (tombstone.key, tombstone.value) == (b"r1", None)
     assert [tuple(header) for header in tombstone.headers] == [("traceparent", b"t")]
@@ -87,7 +87,7 @@ def test_a_dead_letter_is_the_original_with_both_families_of_headers(delivery_wo
         headers=[("traceparent", b"00-aa"), ("own", b"\xff")],
     )
     letter = rejected(original, "not_utf8", "value: not UTF-8 at byte 0; send UTF-8", model_version="v1")
-    delivery.commit([letter], next_offsets(records))
+    commit(delivery, [letter], next_offsets(records))
     (dead,) = delivery_world.published(delivery_world.dead_letter_topic)
     assert (dead.key, dead.value, dead.timestamp) == (original.key, original.value, original.timestamp)
     headers = dict(dead.headers)
@@ -103,47 +103,47 @@ def test_a_dead_letter_is_the_original_with_both_families_of_headers(delivery_wo
 def test_a_null_header_of_the_original_is_no_reason_to_fail(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world, 1)
     odd = make_record(b"\xff", topic=delivery_world.topic, headers=[("null", None), ("traceparent", None)])  # type: ignore[list-item]
-    delivery.commit([rejected(odd, "not_utf8", "x", model_version="v"), make_rated(record=odd)], next_offsets(records))
+    commit(delivery, [rejected(odd, "not_utf8", "x", model_version="v"), make_rated(record=odd)], next_offsets(records))
     assert len(delivery_world.published(delivery_world.dead_letter_topic)) == 1
     assert len(delivery_world.published(delivery_world.output_topic)) == 1
 
 
-def test_nothing_can_be_read_before_the_store_has_it(delivery_world: StreamWorld) -> None:
+def test_nothing_that_is_prepared_can_be_read_before_the_commit(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world)
-    seen: list[int] = []
-
-    def store() -> None:
-        time.sleep(0.5)  # longer than a commit's markers take
-        seen.append(len(delivery_world.published(delivery_world.output_topic, settled=False)))
-
-    delivery.commit(rated(records), next_offsets(records), store)
-    assert seen == [0]
+    delivery.prepare(rated(records), next_offsets(records))
+    time.sleep(0.5)  # longer than a commit's markers take
+    assert delivery_world.published(delivery_world.output_topic, settled=False) == []
+    assert [delivery_world.committed(number) for number in range(3)] == [0, 0, 0]
+    delivery.commit()
     assert len(delivery_world.published(delivery_world.output_topic)) == 6
 
 
-def test_what_the_store_refuses_is_never_published_and_comes_again(delivery_world: StreamWorld) -> None:
+def test_what_is_aborted_is_never_published_and_can_be_committed_later(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world, transaction_timeout_s=60.0)  # the brokers would abort it too late
-
-    def refuse() -> None:
-        raise TransientError("redis", "away")
-
     for _ in range(2):
-        with pytest.raises(TransientError, match="redis: away"):
-            delivery.commit(rated(records), next_offsets(records), refuse)
+        delivery.prepare(rated(records), next_offsets(records))
+        delivery.abort()
     assert [delivery_world.committed(number) for number in range(3)] == [0, 0, 0]
     others = [make_record("x", key=b"x", topic=delivery_world.output_topic, partition=number) for number in range(3)]
     delivery_world.produce(*others)
-    assert ids(delivery_world.published(delivery_world.output_topic)) == ["x"] * 3, "nothing open holds readers back"
+    assert ids(delivery_world.published(delivery_world.output_topic)) == ["x"] * 3, "no open transaction blocks readers"
     delivery.ping()
-    delivery.commit(rated(records), next_offsets(records))
+    commit(delivery, rated(records), next_offsets(records))
     keys = ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1", "x", "x", "x"]
     assert ids(delivery_world.published(delivery_world.output_topic)) == keys
     await_committed(delivery_world, [2, 2, 2])
 
 
+def test_an_abort_with_nothing_prepared_does_nothing(delivery_world: StreamWorld) -> None:
+    _, delivery, records = joined(delivery_world)
+    delivery.abort()
+    commit(delivery, rated(records), next_offsets(records))
+    assert len(delivery_world.published(delivery_world.output_topic)) == 6
+
+
 def test_offsets_without_outcomes_are_committed(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world)
-    delivery.commit([], next_offsets(records))
+    commit(delivery, [], next_offsets(records))
     await_committed(delivery_world, [2, 2, 2])
 
 
@@ -151,7 +151,7 @@ def test_commit_after_commit_goes_on(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world, 30)
     for number in range(10):
         part = [record for record in records if record.offset == number]
-        delivery.commit(rated(part), next_offsets(part))
+        commit(delivery, rated(part), next_offsets(part))
     assert len(delivery_world.published(delivery_world.output_topic)) == 30
     await_committed(delivery_world, [10, 10, 10])
 
@@ -159,7 +159,7 @@ def test_commit_after_commit_goes_on(delivery_world: StreamWorld) -> None:
 def test_a_full_batch_is_published_whole(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world, 3)
     outcomes: list[Outcome] = [make_rated(f"r{number}", record=records[0]) for number in range(2000)]
-    delivery.commit(outcomes, next_offsets(records))
+    commit(delivery, outcomes, next_offsets(records))
     assert len(delivery_world.published(delivery_world.output_topic)) == 2000
 
 
@@ -176,11 +176,11 @@ def test_a_missing_output_topic_commits_nothing_and_heals(delivery_world: Stream
     member, _, records = joined(delivery_world)
     delivery = delivery_world.delivery(member, output_topic=late, request_timeout_s=1.0)
     with pytest.raises(TransientError):
-        delivery.commit(rated(records), next_offsets(records))
+        commit(delivery, rated(records), next_offsets(records))
     assert [delivery_world.committed(number) for number in range(3)] == [0, 0, 0]
     delivery_world.create(late)
     delivery.ping()
-    delivery.commit(rated(records), next_offsets(records))
+    commit(delivery, rated(records), next_offsets(records))
     assert ids(delivery_world.published(late)) == ids(
         [make_record(key=f"{record.partition}-{record.offset}".encode()) for record in records]
     )
@@ -194,10 +194,10 @@ def test_who_lost_its_partitions_cannot_commit_them(delivery_world: StreamWorld)
     second = delivery_world.member()
     theirs = delivery_world.read(second, 6)
     second_delivery = delivery_world.delivery(second)
-    second_delivery.commit(rated(theirs), next_offsets(theirs))
+    commit(second_delivery, rated(theirs), next_offsets(theirs))
     before = len(delivery_world.published(delivery_world.output_topic))
     with pytest.raises(TransientError):
-        delivery.commit(rated(records[:1]), {delivery_world.at(0): 1})
+        commit(delivery, rated(records[:1]), {delivery_world.at(0): 1})
     assert delivery_world.committed(0) == 2
     if not is_at_least_once(delivery_world):
         assert len(delivery_world.published(delivery_world.output_topic)) == before
@@ -216,7 +216,7 @@ def test_the_largest_review_the_brokers_take_becomes_a_dead_letter(size: int, de
     delivery_world.produce(large)
     (read,) = delivery_world.read(member, 1)
     letter = rejected(read, "text_too_long", "text: too long", model_version="v1")
-    delivery.commit([letter], next_offsets([*records, read]))
+    commit(delivery, [letter], next_offsets([*records, read]))
     (dead,) = delivery_world.published(delivery_world.dead_letter_topic)
     assert dead.value is not None
     assert large.value is not None
@@ -230,7 +230,7 @@ def test_large_headers_become_a_dead_letter_too(delivery_world: StreamWorld) -> 
     headers = [("big", b"h" * 148_200)]
     delivery_world.produce(make_record(b"\xff" * 900_000, topic=delivery_world.topic, headers=headers))
     (read,) = delivery_world.read(member, 1)
-    delivery.commit([rejected(read, "not_utf8", "x", model_version="v1")], next_offsets([*records, read]))
+    commit(delivery, [rejected(read, "not_utf8", "x", model_version="v1")], next_offsets([*records, read]))
     assert len(delivery_world.published(delivery_world.dead_letter_topic)) == 1
 
 
@@ -239,11 +239,11 @@ def test_what_the_brokers_refuse_is_not_committed(delivery_world: StreamWorld) -
     endless = make_record("x", topic=delivery_world.topic, headers=[("traceparent", b"t" * 1_200_000)])
     outcomes = [*rated(records), make_rated("refused", record=endless)]
     with pytest.raises(TransientError):
-        delivery.commit(outcomes, next_offsets(records))
+        commit(delivery, outcomes, next_offsets(records))
     delivery.ping()
     delivery_world.published(delivery_world.output_topic)  # once nothing is under way any more
     assert [delivery_world.committed(number) for number in range(3)] == [0, 0, 0]
-    delivery.commit(rated(records), next_offsets(records))
+    commit(delivery, rated(records), next_offsets(records))
     await_committed(delivery_world, [2, 2, 2])
 
 

@@ -66,14 +66,14 @@ def test_an_empty_poll_blocks_no_longer_than_asked(stream_world: StreamWorld) ->
 def test_trouble_says_that_a_topic_is_missing_and_then_nothing(stream_world: StreamWorld) -> None:
     member = stream_world.member(input_topics=["nowhere-at-all"])
     member.poll(1, 0.2)
-    assert "WORKER_INPUT_TOPICS: nowhere-at-all: no such topic" in str(member.trouble())
+    assert "WORKER_INPUT_TOPICS: nowhere-at-all: no such topic" in str(member.not_ready_reason())
 
 
 def test_trouble_is_none_once_records_can_come(stream_world: StreamWorld) -> None:
     member = stream_world.member()
-    assert "joining the consumer group" in str(member.trouble())
+    assert "joining the consumer group" in str(member.not_ready_reason())
     stream_world.settle_membership(member)
-    assert member.trouble() is None
+    assert member.not_ready_reason() is None
 
 
 def test_rewound_partitions_are_read_again_from_there(stream_world: StreamWorld) -> None:

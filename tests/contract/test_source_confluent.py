@@ -17,12 +17,13 @@ from deploy.kafka import LocalKafka
 from deploy.process import wait_until
 from tests.contract.test_source import produce
 from tests.contract.worlds import PATIENCE_S, KafkaStreamWorld, as_set
-from tests.doubles import ManualClock, make_rated, make_record
+from tests.doubles import ManualClock, commit, make_rated, make_record
 from worker.clock import Clock, SystemClock
 from worker.errors import ExitCode, FencedError, TransientError
-from worker.kafka.clients import GroupSource, make_source
+from worker.kafka.clients import make_source
 from worker.kafka.confluent.assignment import require_member
 from worker.kafka.confluent.source import ConfluentSource
+from worker.kafka.group import GroupSource
 from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
 
@@ -67,7 +68,7 @@ def world(kafka: LocalKafka) -> Iterator[World]:
 def test_the_membership_of_the_group_can_be_read(world: World) -> None:
     """Its form is private to librdkafka; without it a worker that was evicted could not be told from a member."""
     member = world.joining()
-    with pytest.raises(TransientError, match="no member of group"):
+    with pytest.raises(TransientError, match="member of group"):
         member.membership()
     world.settle_membership(member)
     told = member.membership()
@@ -90,8 +91,8 @@ def test_an_evicted_member_cannot_commit_before_it_has_joined_again(world: World
     wait_until(evicted, PATIENCE_S, "the eviction")
     assert member.membership() == before, "the membership of the last poll stays: it is the one the broker fences"
     with pytest.raises(TransientError, match="UNKNOWN_MEMBER_ID"):
-        world.delivery(member).commit([make_rated()], {world.at(0): 3})
-    with pytest.raises(TransientError, match="no member of group"):
+        commit(world.delivery(member), [make_rated()], {world.at(0): 3})
+    with pytest.raises(TransientError, match="member of group"):
         member.commit({world.at(0): 3})
     assert world.committed(0) == 0
     world.settle_membership(member)
@@ -157,7 +158,7 @@ def test_both_clients_put_a_review_into_the_same_partition(world: World) -> None
         member = world.member(kafka_client=client, group_id=f"{world.group}-{client}")
         world.settle_membership(member)
         delivery = world.delivery(member, kafka_client=client, delivery="at_least_once")
-        delivery.commit([make_rated(key) for key in keys], {})
+        commit(delivery, [make_rated(key) for key in keys], {})
     places: dict[bytes | None, set[int]] = {}
     published = world.published(world.output_topic)
     for record in published:
@@ -182,11 +183,11 @@ def test_a_topic_that_is_created_later_is_read(world: World) -> None:
     member = world.joining(input_topics=[late])
     for _ in range(3):
         member.poll(1, 0.1)
-    assert f"{late}: no such topic" in str(member.trouble())
+    assert f"{late}: no such topic" in str(member.not_ready_reason())
     world.create(late)
     world.produce(make_record("at last", topic=late))
     assert [record.value for record in world.read(member, 1)] == [b"at last"]
-    assert member.trouble() is None
+    assert member.not_ready_reason() is None
 
 
 def test_a_topic_created_again_is_read_from_its_beginning(world: World) -> None:
@@ -241,7 +242,7 @@ def test_a_broker_that_is_away_is_told_and_its_return_too() -> None:
 
         def trouble() -> str | None:
             member.poll(1, 0.2)
-            return member.trouble()
+            return member.not_ready_reason()
 
         wait_until(lambda: trouble() is None, PATIENCE_S, "it has joined")
         broker.stop()
@@ -265,7 +266,7 @@ def test_a_transaction_that_holds_records_back_is_told(world: World) -> None:
     def told() -> bool:
         clock.advance(20)
         member.poll(10, 0.2)
-        return f"{world.topic}-0: records wait" in str(member.trouble())
+        return f"{world.topic}-0: records wait" in str(member.not_ready_reason())
 
     wait_until(told, PATIENCE_S, "the stall is told")
     producer.abort_transaction(PATIENCE_S)
@@ -273,10 +274,10 @@ def test_a_transaction_that_holds_records_back_is_told(world: World) -> None:
     def untold() -> bool:
         clock.advance(2)
         member.poll(10, 0.2)
-        return member.trouble() is None
+        return member.not_ready_reason() is None
 
     wait_until(untold, PATIENCE_S, "and taken back")
-    assert member.passed() == {world.at(0): 2}, "behind the aborted record and its marker"
+    assert member.offsets_past_markers() == {world.at(0): 2}, "behind the aborted record and its marker"
 
 
 def test_a_brokerless_start_says_where_it_looked(world: World) -> None:

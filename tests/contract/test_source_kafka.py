@@ -82,12 +82,12 @@ def test_a_rejoin_that_was_answered_between_two_polls_is_not_lost(kafka: LocalKa
     assert not coordinator.rejoining
 
 
-@pytest.mark.parametrize("call", [lambda member: member.trouble(), lambda member: member.poll(1, 0.2)])
+@pytest.mark.parametrize("call", [lambda member: member.not_ready_reason(), lambda member: member.poll(1, 0.2)])
 def test_a_missing_topic_is_trouble_not_a_crash(call: Callable[[KafkaSource], object], world: KafkaStreamWorld) -> None:
     member = joining(world, input_topics=["nowhere-at-all"])
     for _ in range(10):
         call(member)
-    assert "nowhere-at-all" in str(member.trouble())
+    assert "nowhere-at-all" in str(member.not_ready_reason())
 
 
 def test_a_topic_that_is_created_later_is_read(world: KafkaStreamWorld) -> None:
@@ -95,14 +95,14 @@ def test_a_topic_that_is_created_later_is_read(world: KafkaStreamWorld) -> None:
     member = joining(world, input_topics=[late])
     for _ in range(3):
         member.poll(1, 0.1)
-    assert f"{late}: no such topic" in str(member.trouble())
+    assert f"{late}: no such topic" in str(member.not_ready_reason())
     world.create(late)
     world.produce(make_record("at last", topic=late))
     found: list[Record] = []
     deadline = time.monotonic() + PATIENCE_S
     while not found and time.monotonic() < deadline:
         found.extend(member.poll(10, 0.2))
-        member.trouble()  # as the loop asks after each poll
+        member.not_ready_reason()  # as the loop asks after each poll
     assert [record.value for record in found] == [b"at last"]
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from deploy.redis import LocalRedis
 from tests.contract.worlds import MemoryStoreWorld, RedisStoreWorld, StoreWorld
-from tests.doubles import make_rated, make_record
+from tests.doubles import make_rated, make_record, write
 from worker.records import Deleted, Outcome, Partition
 from worker.stream.parse import rejected
-from worker.stream.poison import Attempt
+from worker.stream.ports import Attempt
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Write:
     app: str | None = "app"
     review_id: str = "r1"
 
-    def settled(self) -> Outcome:
+    def outcome(self) -> Outcome:
         record = make_record(partition=self.partition, offset=self.offset, topic=self.topic, timestamp=self.at)
         if self.star is None:
             return Deleted(record, self.review_id)
@@ -69,10 +69,10 @@ TRUTH: dict[str, tuple[list[Write], Write, str, int | None]] = {
 def test_fence(case: str, store_world: StoreWorld) -> None:
     before, now, result, star = TRUTH[case]
     store = store_world.store()
-    for write in before:
-        store.write([write.settled()])
+    for first in before:
+        write(store, [first.outcome()])
     earlier = store_world.results()
-    store.write([now.settled()])
+    write(store, [now.outcome()])
     gained = {name: count - earlier[name] for name, count in store_world.results().items() if count != earlier[name]}
     assert gained == {result: 1}
     rating = store_world.rating("r1")
@@ -83,7 +83,7 @@ def test_fence(case: str, store_world: StoreWorld) -> None:
 @pytest.mark.parametrize("case", TRUTH)
 def test_fence_holds_within_one_batch_too(case: str, store_world: StoreWorld) -> None:
     before, now, _, star = TRUTH[case]
-    store_world.store().write([write.settled() for write in (*before, now)])
+    write(store_world.store(), [one.outcome() for one in (*before, now)])
     rating = store_world.rating("r1")
     assert (rating.rating if rating else None) == star
 
@@ -91,106 +91,111 @@ def test_fence_holds_within_one_batch_too(case: str, store_world: StoreWorld) ->
 def test_a_recreated_topic_is_not_locked_out_by_its_old_offsets(store_world: StoreWorld) -> None:
     store = store_world.store()
     store_world.topic_ids["reviews"] = "old"
-    store.write([Write(5, 1000, at=1000).settled()])
+    write(store, [Write(5, 1000, at=1000).outcome()])
     store_world.topic_ids["reviews"] = "new"
-    store.write([Write(1, 3, at=2000).settled()])
+    write(store, [Write(1, 3, at=2000).outcome()])
     rating = store_world.rating("r1")
     assert rating is not None
     assert rating.rating == 1
-    store.write([Write(2, 2, at=3000).settled()])
+    write(store, [Write(2, 2, at=3000).outcome()])
     assert store_world.results()["stale"] == 1
 
 
 def test_every_field_reads_back(store_world: StoreWorld) -> None:
     rated = make_rated("r/ü 🙂", 4, app_id="com.example", record=make_record(partition=3, offset=2**40))
-    store_world.store().write([rated])
+    write(store_world.store(), [rated])
     assert store_world.rating("r/ü 🙂") == rated.rating
 
 
 def test_an_uncertain_rating_without_an_app_reads_back(store_world: StoreWorld) -> None:
     rated = make_rated("r1", 4)
     uncertain = type(rated)(rated.record, replace(rated.rating, uncertain=True))
-    store_world.store().write([uncertain])
+    write(store_world.store(), [uncertain])
     assert store_world.rating("r1") == uncertain.rating
 
 
-def test_parts_with_a_head_start_are_written_once(store_world: StoreWorld) -> None:
+def test_a_batch_sent_in_parts_is_written_once(store_world: StoreWorld) -> None:
     store = store_world.store()
-    batch = [Write(star, offset, review_id=f"r{offset}").settled() for offset, star in enumerate([5, 5, 1, 4, 2])]
-    store.begin(batch[:2])
-    store.begin(batch[2:3])
-    store.write(batch)
-    assert store_world.results() == {"written": 5, "replayed": 0, "stale": 0, "deleted": 0}
+    batch = [Write(star, offset, review_id=f"r{offset}").outcome() for offset, star in enumerate([5, 5, 1, 4, 2])]
+    store.send(batch[:2])
+    store.send(batch[2:])
+    assert store.flush() == {"written": 5, "replayed": 0, "stale": 0, "deleted": 0}
     assert store_world.summary("app") == {"count": 5, "sum": 17, "count:5": 2, "count:1": 1, "count:4": 1, "count:2": 1}
 
 
-def test_a_batch_that_was_begun_and_given_up_harms_no_other(store_world: StoreWorld) -> None:
+def test_a_later_write_in_the_same_batch_wins(store_world: StoreWorld) -> None:
     store = store_world.store()
-    store.begin([Write(5, 7).settled()])
-    store.write([Write(3, 8).settled()])
+    store.send([Write(5, 7).outcome()])
+    store.send([Write(3, 8).outcome()])
+    store.flush()
     rating = store_world.rating("r1")
     assert rating is not None
     assert rating.rating == 3
-    assert store_world.summary("app") == {"count": 1, "sum": 3, "count:3": 1} | (
-        {"count:5": 0} if "count:5" in store_world.summary("app") else {}
-    )
+
+
+def test_an_abandoned_batch_can_be_sent_again(store_world: StoreWorld) -> None:
+    store = store_world.store()
+    store.send([Write(5, 7).outcome()])
+    store.abandon()
+    write(store, [Write(5, 7).outcome()])
+    assert store_world.summary("app") == {"count": 1, "sum": 5, "count:5": 1}
 
 
 def test_a_time_in_microseconds_is_kept_to_its_last_digit(store_world: StoreWorld) -> None:
     store = store_world.store()
-    store.write([Write(5, 1, at=1767225600000123, partition=0).settled()])
-    store.write([Write(1, 1, at=1767225600000122, partition=1).settled()])
+    write(store, [Write(5, 1, at=1767225600000123, partition=0).outcome()])
+    write(store, [Write(1, 1, at=1767225600000122, partition=1).outcome()])
     rating = store_world.rating("r1")
     assert rating is not None
     assert rating.rating == 5
-    store.write([Write(1, 1, at=1767225600000124, partition=1).settled()])
+    write(store, [Write(1, 1, at=1767225600000124, partition=1).outcome()])
     assert store_world.results()["written"] == 2
 
 
 def test_a_dead_letter_leaves_nothing(store_world: StoreWorld) -> None:
     store = store_world.store()
-    store.write([rejected(make_record(b"\xff", key=b"r1"), "not_utf8", "x", model_version="v")])
-    store.write([])
+    write(store, [rejected(make_record(b"\xff", key=b"r1"), "not_utf8", "x", model_version="v")])
+    write(store, [])
     assert store_world.rating("r1") is None
     assert sum(store_world.results().values()) == 0
 
 
 def test_a_rating_lives_as_long_as_set(store_world: StoreWorld) -> None:
-    store_world.store(ttl_s=100).write([Write(5, 1).settled()])
+    write(store_world.store(ttl_s=100), [Write(5, 1).outcome()])
     assert 95 < store_world.life_s("r1") <= 100
-    store_world.store(ttl_s=0).write([Write(5, 2).settled()])
+    write(store_world.store(ttl_s=0), [Write(5, 2).outcome()])
     assert store_world.life_s("r1") == float("inf")
 
 
 def test_summary_counts_each_review_once_whatever_is_replayed(store_world: StoreWorld) -> None:
     store = store_world.store()
-    batch = [Write(star, offset, review_id=f"r{offset}").settled() for offset, star in enumerate([5, 5, 1, 4])]
+    batch = [Write(star, offset, review_id=f"r{offset}").outcome() for offset, star in enumerate([5, 5, 1, 4])]
     for _ in range(3):
-        store.write(batch)
+        write(store, batch)
     assert store_world.summary("app") == {"count": 4, "sum": 15, "count:5": 2, "count:1": 1, "count:4": 1}
 
 
 def test_summary_follows_a_new_rating_and_a_deletion(store_world: StoreWorld) -> None:
     store = store_world.store()
-    store.write([Write(5, 1).settled(), Write(3, 2, review_id="r2").settled()])
-    store.write([Write(1, 3).settled()])
+    write(store, [Write(5, 1).outcome(), Write(3, 2, review_id="r2").outcome()])
+    write(store, [Write(1, 3).outcome()])
     assert store_world.summary("app") == {"count": 2, "sum": 4, "count:1": 1, "count:3": 1}
-    store.write([Write(None, 4).settled()])
+    write(store, [Write(None, 4).outcome()])
     assert store_world.summary("app") == {"count": 1, "sum": 3, "count:3": 1}
 
 
 def test_summary_follows_a_review_that_moves_to_another_app(store_world: StoreWorld) -> None:
     store = store_world.store()
-    store.write([Write(5, 1, app="old").settled()])
-    store.write([Write(4, 2, app="new").settled()])
+    write(store, [Write(5, 1, app="old").outcome()])
+    write(store, [Write(4, 2, app="new").outcome()])
     assert (store_world.summary("old"), store_world.summary("new")) == ({}, {"count": 1, "sum": 4, "count:4": 1})
-    store.write([Write(4, 3, app=None).settled()])
+    write(store, [Write(4, 3, app=None).outcome()])
     assert store_world.summary("new") == {}
 
 
 def test_a_large_batch_is_stored_whole(store_world: StoreWorld) -> None:
     writes = [Write(1 + offset % 5, offset, review_id=f"r{offset}", app=f"app{offset % 7}") for offset in range(2000)]
-    store_world.store().write([write.settled() for write in writes])
+    write(store_world.store(), [one.outcome() for one in writes])
     assert store_world.results()["written"] == 2000
     assert sum(store_world.summary(f"app{number}")["count"] for number in range(7)) == 2000
     rating = store_world.rating("r1999")
@@ -202,12 +207,12 @@ def test_a_store_that_answers_pings(store_world: StoreWorld) -> None:
     store_world.store().ping()
 
 
-def test_notes_of_attempts_outlive_the_store_object(store_world: StoreWorld) -> None:
+def test_notes_of_attempts_outlive_the_ledger_object(store_world: StoreWorld) -> None:
     here, there = Partition("re-views.x", 0), Partition("re-views.x", 11)
-    note = Attempt(first=5, last=900, lives=3, life="abc")
-    store_world.store().save_attempts({here: note, there: Attempt(0, 0, 1, "z")})
-    store_world.store().save_attempts({there: Attempt(1, 1, 2, "z")})
-    found = store_world.store().load_attempts([here, there, Partition("re-views.x", 1)])
+    note = Attempt(first=5, last=900, runs=3, run_id="abc")
+    store_world.ledger().save_attempts({here: note, there: Attempt(0, 0, 1, "z")})
+    store_world.ledger().save_attempts({there: Attempt(1, 1, 2, "z")})
+    found = store_world.ledger().load_attempts([here, there, Partition("re-views.x", 1)])
     assert found == {here: note, there: Attempt(1, 1, 2, "z")}
 
 
@@ -229,7 +234,7 @@ def test_memory_and_redis_agree_on_every_history(redis_server: LocalRedis, batch
     stores = (memory.store(), real.store())
     for batch in batches:
         for store in stores:
-            store.write([write.settled() for write in batch])
+            write(store, [one.outcome() for one in batch])
     assert real.results() == memory.results()
     for review_id in ("r1", "r2"):
         assert real.rating(review_id) == memory.rating(review_id)

@@ -14,7 +14,7 @@ from deploy.redis import LocalRedis
 from schemas.rating import rating_from_hash, rating_key, summary_key
 from tests.conftest import missing
 from tests.contract.worlds import RedisStoreWorld
-from tests.doubles import make_rated, make_record
+from tests.doubles import make_rated, make_record, write
 from tests.fixtures.clustered import clustered_redis
 from worker.clock import SystemClock
 from worker.errors import PermanentError, TransientError
@@ -22,7 +22,7 @@ from worker.ops.metrics import Metrics
 from worker.records import Deleted, Outcome, Partition
 from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
-from worker.stream.poison import Attempt
+from worker.stream.ports import Attempt
 
 
 def ratings(count: int) -> list[Outcome]:
@@ -50,16 +50,16 @@ def own_world(own_server: LocalRedis) -> Iterator[RedisStoreWorld]:
 
 def test_a_forgotten_script_is_loaded_again(redis_world: RedisStoreWorld) -> None:
     store = redis_world.store()
-    store.write(ratings(3))
+    write(store, ratings(3))
     redis_world.client.script_flush()
-    store.write(ratings(1000))
+    write(store, ratings(1000))
     assert redis_world.results() == {"written": 1000, "replayed": 3, "stale": 0, "deleted": 0}
 
 
 def test_a_key_of_another_type_is_a_permanent_error_that_says_so(redis_world: RedisStoreWorld) -> None:
     redis_world.client.set(rating_key("r1", prefix=redis_world.prefix), "mine")
     with pytest.raises(PermanentError, match="WRONGTYPE"):
-        redis_world.store().write(ratings(3))
+        write(redis_world.store(), ratings(3))
     errors = {"sink": "redis", "kind": "permanent"}
     assert redis_world.registry.get_sample_value("starstream_sink_errors_total", errors) == 1
 
@@ -70,20 +70,20 @@ def test_a_batch_is_one_call_for_each_256_reviews(redis_world: RedisStoreWorld) 
         return int(stats.get("cmdstat_evalsha", {}).get("calls", 0))
 
     store = redis_world.store()
-    store.write(ratings(1))
+    write(store, ratings(1))
     before = calls()
-    store.write(ratings(1000))
+    write(store, ratings(1000))
     assert calls() - before == 4
 
 
 def test_a_deletion_is_remembered_for_a_day(redis_world: RedisStoreWorld) -> None:
-    redis_world.store().write([Deleted(make_record(None, offset=5), "r1")])
+    write(redis_world.store(), [Deleted(make_record(None, offset=5), "r1")])
     life_s: Any = redis_world.client.ttl(f"{redis_world.prefix}deleted:{{r1}}")
     assert 24 * 3600 - 5 <= life_s <= 24 * 3600
 
 
 def test_prefixes_keep_deployments_apart(redis_world: RedisStoreWorld) -> None:
-    redis_world.store().write(ratings(2))
+    write(redis_world.store(), ratings(2))
     keys: Any = redis_world.client.keys("*{r0}*")
     assert {key for key in keys if key.startswith(redis_world.prefix)} == {f"{redis_world.prefix}rating:{{r0}}"}
 
@@ -91,7 +91,7 @@ def test_prefixes_keep_deployments_apart(redis_world: RedisStoreWorld) -> None:
 def test_hash_holds_its_fields_flat(redis_world: RedisStoreWorld) -> None:
     """What an operator sees with HGETALL."""
     redis_world.topic_ids["reviews"] = "id-1"
-    redis_world.store().write(ratings(1))
+    write(redis_world.store(), ratings(1))
     fields: Any = redis_world.client.hgetall(rating_key("r0", prefix=redis_world.prefix))
     assert fields["rating"] == "5"
     assert fields["probabilities"] == "0.025,0.025,0.025,0.025,0.9"
@@ -101,7 +101,7 @@ def test_hash_holds_its_fields_flat(redis_world: RedisStoreWorld) -> None:
 
 
 def test_without_summaries_nothing_is_counted(redis_world: RedisStoreWorld) -> None:
-    redis_world.store(redis_summary=False).write(ratings(2))
+    write(redis_world.store(redis_summary=False), ratings(2))
     assert redis_world.summary("app") == {}
     assert redis_world.rating("r1") is not None
 
@@ -110,11 +110,11 @@ def test_what_was_written_before_a_key_that_cannot_be_is_counted_once(redis_worl
     store, batch = redis_world.store(), ratings(3)
     redis_world.client.set(rating_key("r2", prefix=redis_world.prefix), "mine")
     with pytest.raises(PermanentError, match="WRONGTYPE"):
-        store.write(batch)
+        write(store, batch)
     written = redis_world.summary("app")["count"]
     assert written == sum(redis_world.rating(f"r{at}") is not None for at in (0, 1))
     redis_world.client.delete(rating_key("r2", prefix=redis_world.prefix))
-    store.write(batch)
+    write(store, batch)
     assert redis_world.summary("app")["count"] == 3
 
 
@@ -123,28 +123,28 @@ def test_one_summary_that_cannot_be_written_does_not_take_the_others_with_it(red
     apps = ["a", "broken", "z"]
     batch = [make_rated(f"r-{app}", 4, app_id=app, record=make_record(offset=at)) for at, app in enumerate(apps)]
     with pytest.raises(PermanentError, match="WRONGTYPE"):
-        redis_world.store().write(batch)
+        write(redis_world.store(), batch)
     assert redis_world.summary("a") == redis_world.summary("z") == {"count": 1, "sum": 4, "count:4": 1}
 
 
 def test_label_nought_is_counted_and_taken_back(redis_world: RedisStoreWorld) -> None:
     """Two labels, 0 and 1: the sum of nothing is a number too."""
     store = redis_world.store()
-    store.write([make_rated("r1", 0, app_id="app", record=make_record(offset=1))])
+    write(store, [make_rated("r1", 0, app_id="app", record=make_record(offset=1))])
     assert redis_world.summary("app") == {"count": 1, "count:0": 1}
-    store.write([make_rated("r1", 1, app_id="app", record=make_record(offset=2))])
+    write(store, [make_rated("r1", 1, app_id="app", record=make_record(offset=2))])
     assert redis_world.summary("app") == {"count": 1, "sum": 1, "count:1": 1}
 
 
 def test_an_outage_is_transient_and_ends_by_itself(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
-    store = own_world.store()
-    store.write(ratings(2))
+    store, ledger = own_world.store(), own_world.ledger()
+    write(store, ratings(2))
     own_server.stop()
     note = {Partition("reviews", 0): Attempt(0, 0, 1, "x")}
     calls: list[Callable[[], object]] = [
-        lambda: store.write(ratings(4)),
-        lambda: store.load_attempts(list(note)),
-        lambda: store.save_attempts(note),
+        lambda: write(store, ratings(4)),
+        lambda: ledger.load_attempts(list(note)),
+        lambda: ledger.save_attempts(note),
         store.ping,
     ]
     for call in calls:
@@ -152,71 +152,66 @@ def test_an_outage_is_transient_and_ends_by_itself(own_server: LocalRedis, own_w
             call()
     own_server.start()
     store.ping()
-    store.write(ratings(4))
+    write(store, ratings(4))
     assert own_world.rating("r3") is not None
     assert own_world.results()["written"] == 4
 
 
-def test_a_head_start_that_fails_fails_the_batch_and_not_the_next(
-    own_server: LocalRedis, own_world: RedisStoreWorld
-) -> None:
+def test_a_send_that_fails_fails_the_batch_and_not_the_next(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
     store = own_world.store()
-    store.write(ratings(2))
+    write(store, ratings(2))
     own_server.stop()
     batch = ratings(600)
-    store.begin(batch[:300])
-    store.begin(batch[300:])
+    store.send(batch[:300])
+    store.send(batch[300:])
     with pytest.raises(TransientError, match="redis: "):
-        store.write(batch)
+        store.flush()
     own_server.start()
-    store.write(batch)
+    write(store, batch)
     assert own_world.results() == {"written": 600, "replayed": 2, "stale": 0, "deleted": 0}
 
 
-def test_a_head_start_is_written_while_the_caller_does_something_else(redis_world: RedisStoreWorld) -> None:
+def test_what_is_sent_is_written_while_the_caller_does_something_else(redis_world: RedisStoreWorld) -> None:
     store, batch = redis_world.store(), ratings(600)
-    store.write(ratings(1))  # Redis knows the script
-    store.begin(batch[:300])
-    store.begin(batch[300:599])
-    wait_until(lambda: redis_world.rating("r598") is not None, 10, "the last that was begun")
-    store.write(batch)
-    assert redis_world.results() == {"written": 600, "replayed": 1, "stale": 0, "deleted": 0}
+    store.send(batch[:300])
+    store.send(batch[300:])
+    wait_until(lambda: redis_world.rating("r599") is not None, 10, "the last that was sent")
+    assert store.flush()["written"] == 600
+    assert store.flush() == {}, "nothing is left to store"
     assert redis_world.summary("app")["count"] == 600
 
 
-def test_what_was_begun_and_given_up_is_forgotten_by_a_ping_and_else_waited_for(redis_world: RedisStoreWorld) -> None:
+def test_an_abandoned_batch_may_be_stored_and_does_not_count_as_the_next(redis_world: RedisStoreWorld) -> None:
     store, batch = redis_world.store(), ratings(40)
-    store.begin(batch[:10])
-    store.begin(batch[10:20])
-    store.write(batch[10:20])
-    assert redis_world.results() == {"written": 0, "replayed": 10, "stale": 0, "deleted": 0}, "had arrived, sent again"
-    store.begin(batch[20:30])
-    store.ping()
-    store.begin(batch[30:])
-    store.write(batch[30:])
-    assert redis_world.results() == {"written": 10, "replayed": 10, "stale": 0, "deleted": 0}
-    wait_until(lambda: redis_world.summary("app")["count"] == 40, 5, "all that was begun")
+    store.send(batch[:20])
+    store.abandon()
+    assert store.flush() == {}
+    assert write(store, batch[20:]) == {"written": 20, "deleted": 0, "stale": 0, "replayed": 0}
+    counts = write(store, batch[:20])
+    assert counts["written"] + counts["replayed"] == 20
+    assert redis_world.summary("app")["count"] == 40
 
 
-def test_a_head_start_to_a_redis_without_the_script_is_written_again(own_world: RedisStoreWorld) -> None:
+def test_what_is_sent_to_a_redis_without_the_script_is_written_again(own_world: RedisStoreWorld) -> None:
     store = own_world.store()
     for parts in (2, 3):
         own_world.client.script_flush()
         batch = ratings(600)
         for part in range(parts):
-            store.begin(batch[part * 200 : (part + 1) * 200])
-        store.write(batch)
+            store.send(batch[part * 200 : (part + 1) * 200])
+        store.send(batch[parts * 200 :])
+        store.flush()
     assert own_world.results() == {"written": 600, "replayed": 600, "stale": 0, "deleted": 0}
 
 
-def test_a_redis_that_restarts_behind_a_head_start_is_no_outage(
+def test_a_redis_that_restarts_between_two_sends_is_no_outage(
     own_server: LocalRedis, own_world: RedisStoreWorld
 ) -> None:
     store, batch = own_world.store(), ratings(600)
-    store.begin(batch[:300])
+    store.send(batch[:300])
     own_server.restart()
-    store.begin(batch[300:])
-    store.write(batch)
+    store.send(batch[300:])
+    store.flush()
     assert own_world.rating("r0") is not None
     assert own_world.rating("r599") is not None
 
@@ -227,27 +222,22 @@ def impatient(world: RedisStoreWorld) -> RedisStore:
     return RedisStore(settings, metrics=Metrics(CollectorRegistry()), clock=SystemClock(), topic_id=lambda _topic: "")
 
 
-def test_a_head_start_to_a_redis_that_hangs_is_transient_within_its_time_out(
+def test_a_send_to_a_redis_that_hangs_is_transient_within_its_time_out(
     own_server: LocalRedis, own_world: RedisStoreWorld
 ) -> None:
     store = impatient(own_world)
-    store.write(ratings(1))
+    write(store, ratings(1))
     batch = ratings(20_000)  # more than sockets hold
     own_server.suspend()
-
-    def begin_and_write(count: int) -> None:
-        store.begin(batch[:count])
-        store.write(batch[:count])
 
     try:
         for count in (20_000, 2):
             with pytest.raises(TransientError, match="Timeout"):
-                begin_and_write(count)
+                write(store, batch[:count])
     finally:
         own_server.resume()
     wait_until(lambda: bool(own_world.client.ping()), 5, "Redis after its pause")
-    store.begin(batch[:2])
-    store.write(batch[:2])
+    write(store, batch[:2])
     store.close()
 
 
@@ -259,11 +249,11 @@ def test_a_redis_that_hangs_is_transient_within_its_time_out(
     own_server.suspend()
     try:
         with pytest.raises(TransientError, match="Timeout"):
-            store.write(ratings(2))
+            write(store, ratings(2))
     finally:
         own_server.resume()
     wait_until(lambda: bool(own_world.client.ping()), 5, "Redis after its pause")
-    store.write(ratings(2))
+    write(store, ratings(2))
     store.close()
 
 
@@ -271,20 +261,20 @@ def test_a_redis_that_restarted_between_two_writes_is_no_outage(
     own_server: LocalRedis, own_world: RedisStoreWorld
 ) -> None:
     store = own_world.store()
-    store.write(ratings(1))
+    write(store, ratings(1))
     own_server.restart()
-    store.write(ratings(2))
+    write(store, ratings(2))
     assert own_world.results() == {"written": 2, "replayed": 1, "stale": 0, "deleted": 0}
 
 
 def test_a_redis_that_is_full_is_transient(own_world: RedisStoreWorld) -> None:
     store = own_world.store()
-    store.write(ratings(1))
+    write(store, ratings(1))
     own_world.client.config_set("maxmemory", "1mb")
     with pytest.raises(TransientError, match="OutOfMemory"):
-        store.write(ratings(600))
+        write(store, ratings(600))
     own_world.client.config_set("maxmemory", "0")
-    store.write(ratings(600))
+    write(store, ratings(600))
     assert sum(own_world.results().values()) == 601
 
 
@@ -311,7 +301,7 @@ def test_a_command_the_user_may_not_run_is_permanent(own_server: LocalRedis, own
     store = RedisStore(settings, metrics=Metrics(CollectorRegistry()), clock=SystemClock(), topic_id=lambda _topic: "")
     store.ping()
     with pytest.raises(PermanentError, match="NoPermission"):
-        store.write(ratings(1))
+        write(store, ratings(1))
     store.close()
 
 
@@ -341,8 +331,8 @@ def test_a_cluster_stores_each_review_in_its_slot(cluster: LocalRedis) -> None:
     store.ping()
     odd = ["{", "{}", "a}b{c", "ü 🙂"]  # braces inside the braces of the hash tag
     reviews = [make_rated(name, record=make_record(offset=number)) for number, name in enumerate(odd)]
-    store.write([*reviews, *ratings(50)])
-    store.write([Deleted(make_record(None, offset=99), "r7")])
+    write(store, [*reviews, *ratings(50)])
+    write(store, [Deleted(make_record(None, offset=99), "r7")])
     with redis.Redis.from_url(cluster.url, decode_responses=True) as client:
         for review in reviews:
             fields: Any = client.hgetall(rating_key(review.rating.review_id))
@@ -357,15 +347,15 @@ def test_a_cluster_stores_an_id_that_begins_with_a_closing_brace(cluster: LocalR
     store = cluster_store(cluster)
     rated = make_rated("}x", record=make_record(offset=1))
     with redis.Redis.from_url(cluster.url, decode_responses=True) as client:
-        store.write([rated])
+        write(store, [rated])
         fields: Any = client.hgetall(rating_key("}x"))
         assert rating_from_hash(fields) == rated.rating
-        store.write([Deleted(make_record(None, offset=2), "}x")])
+        write(store, [Deleted(make_record(None, offset=2), "}x")])
         assert client.hget(rating_key("}x"), "rating") is None
-        store.write([rated])
+        write(store, [rated])
         assert client.hget(rating_key("}x"), "rating") is None, "an older position does not overwrite the deletion"
         again = make_rated("}x", record=make_record(offset=3))
-        store.write([again])
+        write(store, [again])
         assert client.hget(rating_key("}x"), "source_offset") == "3"
         assert client.ttl(rating_key("}x")) > 24 * 3600
     store.close()

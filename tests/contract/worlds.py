@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import redis
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
@@ -28,26 +28,24 @@ from tests.doubles import (
     MemoryCluster,
     MemoryDelivery,
     MemoryLog,
+    MemoryPoisonLedger,
     MemoryRecord,
     MemorySource,
     MemoryStore,
 )
 from worker.clock import SystemClock
-from worker.kafka.clients import GroupSource, make_delivery, make_source
+from worker.kafka.clients import make_delivery, make_source
 from worker.kafka.confluent.source import ConfluentSource
+from worker.kafka.group import GroupSource
 from worker.kafka.python.source import KafkaSource
 from worker.ops.metrics import WRITE_RESULTS, Metrics
 from worker.records import Partition, Record
+from worker.redis.poison_ledger import RedisPoisonLedger
 from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
-from worker.stream.poison import Ledger
-from worker.stream.ports import Delivery, Source, Store
+from worker.stream.ports import Delivery, PoisonLedger, Source, Store
 
 PATIENCE_S: Final = 20.0
-
-
-class StoreAndLedger(Store, Ledger, Protocol):
-    """What the Redis adapter is to the loop."""
 
 
 class StoreWorld(ABC):
@@ -57,7 +55,9 @@ class StoreWorld(ABC):
         self.topic_ids: dict[str, str] = {}
 
     @abstractmethod
-    def store(self, *, ttl_s: int = 0) -> StoreAndLedger: ...
+    def store(self, *, ttl_s: int = 0) -> Store: ...
+    @abstractmethod
+    def ledger(self) -> PoisonLedger: ...
     @abstractmethod
     def rating(self, review_id: str) -> Rating | None: ...
     @abstractmethod
@@ -74,10 +74,14 @@ class MemoryStoreWorld(StoreWorld):
     def __init__(self) -> None:
         super().__init__()
         self._store = MemoryStore(ManualClock(), topic_id=lambda topic: self.topic_ids.get(topic, ""))
+        self._ledger = MemoryPoisonLedger()
 
-    def store(self, *, ttl_s: int = 0) -> StoreAndLedger:
+    def store(self, *, ttl_s: int = 0) -> Store:
         self._store.ttl_s = ttl_s
         return self._store
+
+    def ledger(self) -> PoisonLedger:
+        return self._ledger
 
     def rating(self, review_id: str) -> Rating | None:
         return self._store.ratings.get(review_id)
@@ -102,7 +106,7 @@ class RedisStoreWorld(StoreWorld):
         self.client = redis.Redis.from_url(server.url, decode_responses=True)
         self.registry = CollectorRegistry()
         self._metrics = Metrics(self.registry)
-        self._stores: list[RedisStore] = []
+        self._stores: list[RedisStore | RedisPoisonLedger] = []
 
     def settings(self, **more: Any) -> WorkerSettings:
         return WorkerSettings(_env_file=None, redis_url=self.url, redis_prefix=self.prefix, redis_timeout_s=2.0, **more)
@@ -116,6 +120,11 @@ class RedisStoreWorld(StoreWorld):
         )
         self._stores.append(store)
         return store
+
+    def ledger(self) -> RedisPoisonLedger:
+        ledger = RedisPoisonLedger(self.settings(), metrics=self._metrics)
+        self._stores.append(ledger)
+        return ledger
 
     def rating(self, review_id: str) -> Rating | None:
         fields: Any = self.client.hgetall(rating_key(review_id, prefix=self.prefix))
@@ -203,7 +212,7 @@ class StreamWorld(ABC):
 
         def settled(number: int, read: list[Record]) -> bool:
             assert not read
-            quiet[number] = quiet[number] + 1 if members[number].trouble() is None else 0
+            quiet[number] = quiet[number] + 1 if members[number].not_ready_reason() is None else 0
             return all(polls > wanted for polls in quiet)
 
         self.poll_all(members, settled)

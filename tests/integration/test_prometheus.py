@@ -37,7 +37,6 @@ from worker.ops.model_metrics import (
     SHADOW_ERRORS,
 )
 from worker.records import OUTCOME_NAMES, RELEASE_REASONS
-from worker.stream.batch_cost import Cost
 
 VERSION = "20260101T000000Z-0a1b2c3d"
 CANDIDATE = "20260201T000000Z-4e5f6a7b"
@@ -74,7 +73,7 @@ class Page:
         metrics.batch_reviews.observe(10)
         metrics.batch_fill.observe(0.1)
         metrics.batch_wait.observe(0.002)
-        metrics.tell_cost(Cost())
+        metrics.set_batch_cost(0.010, 4e-6)
         metrics.tokens.inc(80)
         metrics.unknown_tokens.inc(8)
         metrics.cells.inc(100)

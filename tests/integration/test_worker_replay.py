@@ -24,7 +24,7 @@ from deploy.kafka import LocalKafka
 from deploy.process import ChildProcess, wait_until
 from deploy.redis import LocalRedis
 from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION
-from tests.doubles import make_rated, make_record
+from tests.doubles import make_rated, make_record, write
 from tests.integration.test_worker_dlq import read_topic, send
 from worker.clock import SystemClock
 from worker.errors import ExitCode
@@ -319,9 +319,9 @@ def test_comparison_keeps_to_its_prefix_whatever_it_holds(redis_server: LocalRed
 
     rows = [make_rated(f"{{r}}*{number}", 1 + number % 5, record=make_record(offset=number)) for number in range(1200)]
     new, live = store(f"n?[w]*\\{name}:"), store(f"live-{name}:")
-    new.write(rows)
-    live.write(rows[:1100])
-    store(f"nxw\\{name}:").write(rows[:10])  # what the prefix would match as a pattern
+    write(new, rows)
+    write(live, rows[:1100])
+    write(store(f"nxw\\{name}:"), rows[:10])  # what the prefix would match as a pattern
     diff = new.compare("stub-1", f"live-{name}:")
     assert (diff.total.compared, diff.not_live, diff.others, diff.total.agreement) == (1100, 100, 0, 1.0)
     assert (new.compare("stub-2", "").total.compared, new.compare("stub-2", "").others) == (0, 1200)

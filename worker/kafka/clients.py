@@ -1,29 +1,21 @@
 """Which Kafka client reads and publishes: the one place that knows there are two (WORKER_KAFKA_CLIENT).
 
-Owns the choice. Each client is imported when it is chosen, so neither costs a worker of the other.
+Owns the choice. Imports no client itself: each is imported when it is chosen.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.util import find_spec
-from typing import Protocol
 
 from worker.clock import Clock
 from worker.errors import SettingsError
-from worker.kafka.outgoing import Commits
-from worker.kafka.python.producer import Membership
+from worker.kafka.delivery import AtLeastOnce, ExactlyOnce, Producer
+from worker.kafka.group import GroupSource
 from worker.ops.logs import Log
 from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
-from worker.stream.ports import Delivery, Source
-
-
-class GroupSource(Source, Commits, Membership, Protocol):
-    """A source that is a member of a consumer group: what the deliveries and the store ask of it besides."""
-
-    def topic_id(self, topic: str) -> str:
-        """Return the brokers' id of a topic's present incarnation; `""` where they tell none."""
-        ...
+from worker.stream.ports import Delivery
 
 
 def make_source(settings: WorkerSettings, *, instance_id: str | None, metrics: Metrics, clock: Clock) -> GroupSource:
@@ -47,26 +39,33 @@ def make_delivery(settings: WorkerSettings, source: GroupSource, transactional_i
 
     Args:
         settings: `delivery` says which.
-        source: of `make_source`.
+        source: from `make_source`.
         transactional_id: this process's, the same after a restart; at-least-once needs none.
-        log: tells of producers that had to be replaced.
+        log: told of producers that had to be replaced.
+
+    Raises:
+        SettingsError: the client is not installed.
+        ServiceError: the brokers do not answer or refuse.
+    """
+    if settings.delivery == "at_least_once":
+        return AtLeastOnce(settings, source, partial(make_producer, settings, None))
+    return ExactlyOnce(settings, source, partial(make_producer, settings, transactional_id), log)
+
+
+def make_producer(settings: WorkerSettings, transactional_id: str | None) -> Producer:
+    """Return a new producer of the client that the settings name.
 
     Raises:
         SettingsError: the client is not installed.
         ServiceError: the brokers do not answer or refuse.
     """
     if require_client(settings) == "confluent":
-        from worker.kafka.confluent.producer import ConfluentAtLeastOnce, ConfluentExactlyOnce
+        from worker.kafka.confluent.producer import ConfluentProducer
 
-        if settings.delivery == "at_least_once":
-            return ConfluentAtLeastOnce(settings, source)
-        return ConfluentExactlyOnce(settings, source, transactional_id, log)
-    from worker.kafka.outgoing import AtLeastOnce
-    from worker.kafka.python.producer import ExactlyOnce
+        return ConfluentProducer(settings, transactional_id)
+    from worker.kafka.python.producer import PythonProducer
 
-    if settings.delivery == "at_least_once":
-        return AtLeastOnce(settings, source)
-    return ExactlyOnce(settings, source, transactional_id, log)
+    return PythonProducer(settings, transactional_id)
 
 
 def require_client(settings: WorkerSettings) -> str:

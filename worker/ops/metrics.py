@@ -20,10 +20,9 @@ from schemas.dead_letter import REJECT_REASONS
 from worker.ops.batch_histogram import BatchHistogram
 from worker.ops.model_metrics import ModelMetrics
 from worker.records import NAME_OF_OUTCOME, OUTCOME_NAMES, RELEASE_REASONS, Batch, Outcome, Rated, Rejected
-from worker.stream.batch_cost import Cost
 
 SINKS: Final = ("redis", "topic")
-PHASES: Final = ("wait", "poll", "parse", "classify", "redis", "topic")
+PHASES: Final = ("wait", "poll", "parse", "classify", "store", "topic")
 ERROR_KINDS: Final = ("transient", "permanent", "fatal")
 WRITE_RESULTS: Final = ("written", "replayed", "stale", "deleted")
 REBALANCE_EVENTS: Final = ("assigned", "revoked", "lost")
@@ -185,19 +184,19 @@ class Metrics:
         self.batch_wait.observe(batch.oldest_s)
         self.released.labels(batch.reason).inc()
 
-    def tell_cost(self, cost: Cost) -> None:
-        """Say what batches cost by now."""
-        self.cost_fixed.set(cost.fixed_s)
-        self.cost_token.set(cost.each_token_s)
+    def set_batch_cost(self, fixed_s: float, each_token_s: float) -> None:
+        """Show what batches cost by now."""
+        self.cost_fixed.set(fixed_s)
+        self.cost_token.set(each_token_s)
 
-    def count_settled(self, settled: Sequence[Outcome], now_wall_s: float) -> None:
+    def count_outcomes(self, outcomes: Sequence[Outcome], now_wall_s: float) -> None:
         """Count a batch that is durable; `now_wall_s` ends the latency of each of its records."""
-        for kind, count in Counts(map(type, settled)).items():
+        for kind, count in Counts(map(type, outcomes)).items():
             self.settled.labels(NAME_OF_OUTCOME[kind]).inc(count)
-        reasons = Counts(each.letter.reason for each in settled if isinstance(each, Rejected))
+        reasons = Counts(each.letter.reason for each in outcomes if isinstance(each, Rejected))
         for reason, count in reasons.items():
             self.rejected.labels(reason).inc(count)
-        rated = [each for each in settled if isinstance(each, Rated)]
+        rated = [each for each in outcomes if isinstance(each, Rated)]
         known = Counts((each.rating.model_version, each.rating.rating, each.score) for each in rated)
         for (version, rating, score), count in known.items():
             self.ratings.labels(str(rating), version).inc(count)
@@ -206,7 +205,7 @@ class Metrics:
         for version in {version for version, _, _ in known}:
             shares = [each.rating.confidence for each in rated if each.rating.model_version == version]
             self.confidence.labels(version).observe_all(np.array(shares))
-        stamps = np.array([each.record.timestamp for each in settled])
+        stamps = np.array([each.record.timestamp for each in outcomes])
         stamps = stamps[stamps >= 0]
         if stamps.size:
             # Clocks of broker and worker may differ; a review is never rated before it was written.

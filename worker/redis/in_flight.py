@@ -1,85 +1,78 @@
-"""Calls that are sent before their answers are asked for: what is on its way, and for which rows.
+"""Calls sent to Redis whose replies have not been read.
 
-Owns the connection that they wait on. There is no thread: the server works while the loop does, and its answers, a
-letter a row, wait in the socket. What a call is, only `redis` knows.
+Owns the connection they wait on. There is no thread: the server works while the loop does, and its replies, one letter
+a row, wait in the socket. Knows nothing of what a call means; `store` does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import redis
 
-_Row = TypeVar("_Row")
 
-
-class Ahead(Generic[_Row]):
-    """Sends parts of a batch in order, and reads all their answers at the end.
+class InFlight:
+    """Sends calls in order, and reads all their replies at the end.
 
     Args:
-        pool: lends the connection, from the first part of a batch to its last answer.
+        pool: lends the connection, from the first call of a batch to its last reply.
     """
 
     def __init__(self, pool: redis.ConnectionPool) -> None:
         self._pool = pool
         self._connection: Any = None
-        self._rows: list[_Row] = []
         self._calls = 0
-        self._lost = False  # a part was not sent: the next ones are not, either
+        self._broken = False  # a call could not be sent: the calls after it are not sent, either
 
-    def send(self, rows: Sequence[_Row], calls: Sequence[Sequence[Any]]) -> None:
-        """Send a part without waiting for its answers; one that cannot be sent is the caller's to send again.
+    def send(self, calls: Sequence[Sequence[Any]]) -> None:
+        """Send calls without waiting for their replies; after a broken connection, send nothing until `replies`.
 
         Raises:
             redis.TimeoutError: the server hangs.
         """
-        if self._lost:
+        if self._broken:
             return
         try:
             if self._connection is None:
                 self._connection = self._pool.get_connection()
-            # A health check behind a part would take the part's answer for its PING's.
+            # A health check behind a call would take the call's reply for its own.
             packed = self._connection.pack_commands(calls)
             self._connection.send_packed_command(packed, check_health=not self._calls)
         except redis.TimeoutError:
-            self.drop()
+            self.abandon()
             raise
         except redis.RedisError:
-            self.drop()
-            self._lost = True
+            self.abandon()
+            self._broken = True
         else:
-            self._rows += rows
             self._calls += len(calls)
 
-    def answers(self, rows: Sequence[_Row]) -> tuple[int, list[bytes]]:
-        """Return how many of a batch's first rows were sent, and their answers, in order; none where any was lost.
-
-        What is on its way of another batch is waited for, so that it arrives before what is sent next.
+    def replies(self) -> list[bytes]:
+        """Return the replies to the calls that were sent, in order; none if any of them is lost or an error.
 
         Raises:
             redis.TimeoutError: the server hangs.
         """
-        sent, calls, self._rows, self._calls, self._lost = self._rows, self._calls, [], 0, False
+        calls, self._calls, self._broken = self._calls, 0, False
         if self._connection is None:
-            return 0, []
+            return []
         try:
             found = [self._connection.read_response() for _ in range(calls)]
         except redis.TimeoutError:
-            self.drop()
+            self.abandon()
             raise
         except redis.RedisError:
-            self.drop()
-            return 0, []
+            self.abandon()
+            return []
         connection, self._connection = self._connection, None
         self._pool.release(connection)
-        same = len(sent) <= len(rows) and all(a is b for a, b in zip(sent, rows, strict=False))
-        return (len(sent), found) if same else (0, [])
+        return found
 
-    def drop(self) -> None:
-        """Forget what is on its way; whether it arrives, nobody knows."""
+    def abandon(self) -> None:
+        """Drop the replies to what was sent; whether it was carried out is unknown."""
         connection, self._connection = self._connection, None
-        self._rows, self._calls, self._lost = [], 0, False
+        self._calls, self._broken = 0, False
         if connection is not None:
             connection.disconnect()
             self._pool.release(connection)

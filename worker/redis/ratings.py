@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import redis
-
 from schemas.rating import rating_key
-from worker.redis.store import translated
+from worker.redis.client import connect, translated
 from worker.settings import WorkerSettings
 
 _FIELDS: Final = ("model_version", "rating")
@@ -22,15 +20,7 @@ class RatingsInRedis:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._prefix = settings.redis_prefix
-        options: dict[str, Any] = {
-            "socket_timeout": settings.redis_timeout_s,
-            "socket_connect_timeout": settings.redis_timeout_s,
-            "decode_responses": True,
-        }
-        url = settings.redis_url.get_secret_value()
-        kind = redis.RedisCluster if settings.redis_cluster else redis.Redis
-        with translated("WORKER_REDIS_URL"):
-            self._client: Any = kind.from_url(url, **options)
+        self._client: Any = connect(settings, decode_responses=True)
 
     def find(self, review_ids: Sequence[str]) -> Mapping[str, tuple[str, int]]:
         """Return model version and stars by review id, for the ids that have a rating.

@@ -1,90 +1,47 @@
-"""Ratings by review id, in Redis: one round trip a part of a batch, fenced and idempotent.
+"""Ratings by review id, in Redis: one round trip per chunk of a batch, fenced and idempotent.
 
-Owns the keys' contents and the one place where redis-py's exceptions become ours. The rules of the fence are in
-`write.lua` beside this file; the client is redis-py, also for a cluster, where each review is a call of its own
-because its keys live in a slot of their own, sent as one pipeline a node.
+Owns the contents of the rating, deletion and summary keys. The rules of the fence are in `write.lua` beside this file.
+In a cluster each review is a call of its own, because its keys have a slot of their own, sent as one pipeline per node.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import redis
 from redis import exceptions as redis_errors
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from schemas.rating import rating_key, summary_key
 from worker.clock import Clock
-from worker.errors import PermanentError, ServiceError, TransientError
 from worker.ops.metrics import Metrics
-from worker.records import Deleted, Outcome, Partition, Rated, Rejected
-from worker.redis.in_flight import Ahead
+from worker.records import Deleted, Outcome, Rated, Rejected
+from worker.redis.client import connect, counted, translated
+from worker.redis.in_flight import InFlight
 from worker.settings import WorkerSettings
-from worker.stream.poison import Attempt
 
 _SCRIPT: Final = (Path(__file__).parent / "write.lua").read_text(encoding="utf-8")
 _SCRIPT_SHA1: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
-# A call holds Redis's one thread: 256 reviews are about 2 ms, which other clients do not notice.
+# A call occupies Redis's one thread: 256 reviews are about 2 ms, which other clients do not notice.
 _CALL_REVIEWS: Final = 256
-_MARKER_TTL_S: Final = 24 * 3600  # a deletion is remembered so long, against writers that come late
+_MARKER_TTL_S: Final = 24 * 3600  # how long a deletion is remembered, against writers that come late
 _Call = list[Any]  # the arguments of one EVALSHA: number of keys, keys, values
 _RESULTS: Final = {"w": "written", "d": "deleted", "s": "stale", "r": "replayed"}
-
-# These come back by themselves, or once an operator has freed memory or ended a failover.
-TRANSIENT: Final[tuple[type[Exception], ...]] = (
-    redis_errors.RedisClusterException,  # no RedisError: what the cluster client says when no node answers
-    redis_errors.ConnectionError,
-    redis_errors.TimeoutError,
-    redis_errors.ReadOnlyError,
-    redis_errors.OutOfMemoryError,
-    redis_errors.ClusterDownError,
-    redis_errors.ClusterError,
-    redis_errors.AskError,
-    redis_errors.TryAgainError,
-)
-# Kinds of ConnectionError that waiting does not heal.
-PERMANENT: Final[tuple[type[redis_errors.RedisError], ...]] = (
-    redis_errors.AuthenticationError,
-    redis_errors.AuthorizationError,
-)
-
-
-def translate(error: Exception, doing: str) -> ServiceError:
-    """Return our error for one of the client's."""
-    transient = isinstance(error, TRANSIENT) and not isinstance(error, PERMANENT)
-    # Some of a server's words for "later" have no class of their own.
-    transient = transient or str(error).startswith(("MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY", "LOADING"))
-    kind = TransientError if transient else PermanentError
-    return kind("redis", f"{doing}: {type(error).__name__}: {str(error)[:300]}")
-
-
-@contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """Turn what the client raises inside into our errors.
-
-    Raises:
-        ServiceError: instead of any `RedisError`.
-    """
-    try:
-        yield
-    except (redis_errors.RedisError, redis_errors.RedisClusterException) as error:
-        raise translate(error, doing) from error
 
 
 class RedisStore:
     """The Store port on a Redis server or cluster. For one thread.
 
     Args:
-        settings: URL, prefix, life of a rating.
+        settings: URL, prefix, how long a rating lives.
         metrics: results and errors are counted here.
         clock: times the writes.
-        topic_id: the incarnation of a topic, so that one that was deleted and created again is not locked out by
+        topic_id: the incarnation of a topic, so that a topic that was deleted and created again is not locked out by
             its old offsets; `""` where the brokers tell none.
     """
 
@@ -92,133 +49,81 @@ class RedisStore:
         self, settings: WorkerSettings, *, metrics: Metrics, clock: Clock, topic_id: Callable[[str], str]
     ) -> None:
         self._prefix = settings.redis_prefix
-        self._attempts_key = f"{self._prefix}attempts:{{{settings.group_id}}}"
         self._ttl_s = settings.redis_ttl_s
         self._summary = settings.redis_summary
         self._metrics = metrics
         self._clock = clock
         self._topic_id = topic_id
-        options: dict[str, Any] = {
-            "socket_timeout": settings.redis_timeout_s,
-            "socket_connect_timeout": settings.redis_timeout_s,
-            "client_name": settings.kafka_client_id,
-        }
-        url = settings.redis_url.get_secret_value()
-        with translated("WORKER_REDIS_URL"):
-            self._cluster = redis.RedisCluster.from_url(url, **options) if settings.redis_cluster else None
-            # One retry at once: a connection the server closed while idle is not an outage.
-            self._client = (
-                None
-                if self._cluster
-                else redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), health_check_interval=30, **options)
-            )
-        self._told_script = False
-        self._ahead: Ahead[Rated | Deleted] | None = Ahead(self._client.connection_pool) if self._client else None
+        client: Any = connect(settings)
+        self._client = client
+        self._cluster = client if settings.redis_cluster else None
+        self._in_flight = None if settings.redis_cluster else InFlight(client.connection_pool)
+        self._calls: list[_Call] = []  # of the batch: sent, and not flushed
+        self._script_loaded = False
 
-    def begin(self, settled: Sequence[Outcome]) -> None:
-        """Send the next part of a batch, and do not wait for the answer; a cluster gets no head start.
+    def send(self, outcomes: Sequence[Outcome]) -> None:
+        """Send part of a batch without waiting for the answer; dead letters are skipped.
 
-        Redis works on it while the loop rates the next part. Nothing is promised until `write`.
+        Redis works on it while the loop goes on. A cluster is written to in `flush` only.
 
         Raises:
-            ServiceError: Redis hangs. Whatever else goes wrong, `write` tries again and says.
+            ServiceError: Redis hangs. After any other error `flush` sends everything again.
         """
-        rows = [each for each in settled if not isinstance(each, Rejected)]
-        if rows and self._ahead is not None:
-            with self._counted("begin to write ratings"):
-                if not self._told_script:
-                    with suppress(redis_errors.RedisError):  # without it, `write` sends all again
-                        self._any().script_load(_SCRIPT)
-                        self._told_script = True
-                self._ahead.send(rows, [("EVALSHA", _SCRIPT_SHA1, *call) for call in self._calls(rows)])
-
-    def write(self, settled: Sequence[Outcome]) -> None:
-        """Write ratings and deletions, in order, and return once they are stored. Writing twice is writing once.
-
-        Raises:
-            ServiceError: nothing, or only a part, was stored.
-        """
-        self.write_counted(settled)
-
-    def write_counted(self, settled: Sequence[Outcome]) -> Mapping[str, int]:
-        """Do as `write`, and return how many were written, deleted, stale (an older record's) and replayed.
-
-        Raises:
-            ServiceError: nothing, or only a part, was stored.
-        """
-        rows = [each for each in settled if not isinstance(each, Rejected)]
+        rows = [outcome for outcome in outcomes if not isinstance(outcome, Rejected)]
         if not rows:
+            return
+        calls = self._calls_for(rows)
+        self._calls += calls
+        if self._in_flight is None:
+            return
+        with counted(self._metrics, "send ratings"):
+            if not self._script_loaded:
+                with suppress(redis_errors.RedisError):
+                    self._client.script_load(_SCRIPT)
+                    self._script_loaded = True
+            self._in_flight.send([("EVALSHA", _SCRIPT_SHA1, *call) for call in calls])
+
+    def flush(self) -> Mapping[str, int]:
+        """Return once everything sent is stored: how many were written, deleted, replayed and stale.
+
+        Raises:
+            ServiceError: nothing, or only part of it, was stored; what was sent is abandoned.
+        """
+        calls, self._calls = self._calls, []
+        if not calls:
             return {}
         started = self._clock.monotonic()
-        with self._counted("write ratings"):
-            sent, answers = self._ahead.answers(rows) if self._ahead is not None else (0, [])
-            if sent < len(rows):
-                answers += self._run(self._calls(rows[sent:]))
+        with counted(self._metrics, "write ratings"):
+            replies = self._in_flight.replies() if self._in_flight is not None else []
+            replies += self._run(calls[len(replies) :])
         self._metrics.sink_seconds.labels("redis").observe(self._clock.monotonic() - started)
-        results = [answer.decode() for answer in answers]
-        counts = {name: sum(result.count(letter) for result in results) for letter, name in _RESULTS.items()}
+        letters = Counter(b"".join(replies).decode())
+        counts = {name: letters[letter] for letter, name in _RESULTS.items()}
         for name, count in counts.items():
             self._metrics.redis_writes.labels(name).inc(count)
         return counts
 
-    def load_attempts(self, partitions: Sequence[Partition]) -> Mapping[Partition, Attempt]:
-        """Return the notes of these partitions; see `worker.stream.poison`.
-
-        Raises:
-            ServiceError: Redis is away.
-        """
-        with self._counted("read attempts"):
-            found = self._any().hmget(self._attempts_key, [f"{each.topic}-{each.partition}" for each in partitions])
-        notes = {}
-        for partition, note in zip(partitions, found, strict=True):
-            if note is not None:
-                first, last, lives, life = note.decode().split(":")
-                notes[partition] = Attempt(int(first), int(last), int(lives), life)
-        return notes
-
-    def save_attempts(self, attempts: Mapping[Partition, Attempt]) -> None:
-        """Replace the notes of these partitions.
-
-        Raises:
-            ServiceError: Redis is away.
-        """
-        notes = {
-            f"{at.topic}-{at.partition}": f"{note.first}:{note.last}:{note.lives}:{note.life}"
-            for at, note in attempts.items()
-        }
-        with self._counted("note attempts"):
-            self._any().hset(self._attempts_key, mapping=notes)
+    def abandon(self) -> None:
+        """Drop what was sent and not flushed; it may have been stored all the same."""
+        self._calls = []
+        if self._in_flight is not None:
+            self._in_flight.abandon()
 
     def ping(self) -> None:
-        """Return if Redis answers; what was begun and given up is forgotten.
+        """Return if Redis answers.
 
         Raises:
             ServiceError: it does not.
         """
-        if self._ahead is not None:
-            self._ahead.drop()
         with translated("WORKER_REDIS_URL"):
-            self._any().ping()
+            self._client.ping()
 
     def close(self) -> None:
         """Give the connections back."""
-        if self._ahead is not None:
-            self._ahead.drop()
-        self._any().close()
+        self.abandon()
+        self._client.close()
 
-    @contextmanager
-    def _counted(self, doing: str) -> Iterator[None]:
-        try:
-            with translated(doing):
-                yield
-        except ServiceError as error:
-            self._metrics.sink_errors.labels("redis", error.kind).inc()
-            raise
-
-    def _any(self) -> Any:
-        return self._client if self._cluster is None else self._cluster
-
-    def _calls(self, rows: Sequence[Rated | Deleted]) -> list[_Call]:
+    def _calls_for(self, rows: Sequence[Rated | Deleted]) -> list[_Call]:
         size = _CALL_REVIEWS if self._cluster is None else 1
         return [self._call(rows[start : start + size]) for start in range(0, len(rows), size)]
 
@@ -257,12 +162,13 @@ class RedisStore:
         return rating, f"{self._prefix}deleted:{{{review_id}}}"
 
     def _run(self, calls: Sequence[_Call]) -> list[bytes]:
-        if self._client is not None:
+        if not calls:
+            return []
+        if self._cluster is None:
             return _pipelined(self._client, calls)
-        assert self._cluster is not None  # noqa: S101  (one of the two is there)
         by_node: dict[Any, list[_Call]] = {}
         for call in calls:
-            node = self._cluster.get_node_from_key(str(call[1]))  # type: ignore[no-untyped-call]
+            node = self._cluster.get_node_from_key(str(call[1]))
             if node is None:
                 raise redis_errors.ClusterDownError(f"no node serves the slot of {call[1]}")
             by_node.setdefault(node, []).append(call)

@@ -1,16 +1,16 @@
-"""The Delivery port of a replay: the worker's own, but dead letters are counted, not sent again.
+"""The Delivery port of a replay: the worker's own, except that dead letters are counted, not sent again.
 
-Owns the count of outcomes and how far each partition is committed. What history could not rate lies in the
-dead-letter topic since it was live; a second letter would be replayed twice.
+Owns the count of outcomes and how far each partition is committed. Records that history could not rate went to the
+dead-letter topic when they were live; a second dead letter would be sent back twice.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from worker.records import NAME_OF_OUTCOME, Outcome, OutcomeName, Partition, Rejected
-from worker.stream.ports import Delivery, nothing
+from worker.stream.ports import Delivery
 
 
 class ReplayDelivery:
@@ -18,7 +18,7 @@ class ReplayDelivery:
 
     Args:
         inner: publishes and commits.
-        committed: where each partition stood before this run.
+        committed: the offsets of each partition before this run.
     """
 
     def __init__(self, inner: Delivery, committed: Mapping[Partition, int]) -> None:
@@ -26,19 +26,32 @@ class ReplayDelivery:
         self.committed = dict(committed)
         self.outcomes: Counter[OutcomeName] = Counter()
         self.reasons: Counter[str] = Counter()
+        self._prepared: tuple[Sequence[Outcome], Mapping[Partition, int]] = ((), {})
 
-    def commit(
-        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
-    ) -> None:
-        """Publish all but dead letters, commit the offsets, and return once both are durable.
+    def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
+        """Take the outcomes, except dead letters, and the offsets to commit after them.
+
+        Raises:
+            ServiceError: nothing is prepared; the caller rewinds.
+        """
+        self._inner.prepare([outcome for outcome in outcomes if not isinstance(outcome, Rejected)], offsets)
+        self._prepared = outcomes, offsets
+
+    def commit(self) -> None:
+        """Publish and commit what was prepared, and count it.
 
         Raises:
             ServiceError: the offsets are not committed; the caller rewinds.
         """
-        self._inner.commit([each for each in settled if not isinstance(each, Rejected)], offsets, stored)
+        outcomes, offsets = self._prepared
+        self._inner.commit()
         self.committed |= offsets
-        self.outcomes.update(NAME_OF_OUTCOME[type(each)] for each in settled)
-        self.reasons.update(each.letter.reason for each in settled if isinstance(each, Rejected))
+        self.outcomes.update(NAME_OF_OUTCOME[type(outcome)] for outcome in outcomes)
+        self.reasons.update(outcome.letter.reason for outcome in outcomes if isinstance(outcome, Rejected))
+
+    def abort(self) -> None:
+        """Drop what was prepared."""
+        self._inner.abort()
 
     def ping(self) -> None:
         """Return if the brokers answer and the topics can be written.

@@ -14,6 +14,7 @@ from worker.errors import SettingsError
 from worker.kafka.offset_range import Point, Span
 from worker.kafka.python.topics import Topics
 from worker.records import Partition
+from worker.redis.poison_ledger import RedisPoisonLedger
 from worker.replay.loop import Tools
 from worker.replay.plan import Plan, next_step
 from worker.replay.store import ReplayStore
@@ -55,7 +56,7 @@ def begin(
         if not _claim(tools, topics, committed):
             return None
     if step == "begin":
-        store.forget_attempts()
+        RedisPoisonLedger(settings, metrics=tools.metrics).clear()
     store.save_plan(plan)
     left = plan.offsets - plan.done(committed)
     tools.say(f"{plan.version} in group {plan.group}: {left} of {plan.offsets} offsets to read")

@@ -17,6 +17,7 @@ from worker.ops.health import Health
 from worker.ops.logs import Log
 from worker.ops.metrics import Metrics
 from worker.ops.signals import StopSignals
+from worker.redis.poison_ledger import RedisPoisonLedger
 from worker.replay.delivery import ReplayDelivery
 from worker.replay.store import ReplayStore
 from worker.settings import WorkerSettings
@@ -55,7 +56,7 @@ def make_pipeline(
         source=source,
         classifier=classifier,
         store=store,
-        ledger=store,
+        ledger=RedisPoisonLedger(settings, metrics=tools.metrics),
         delivery=delivery,
         breaker=Breaker(share=1.0, window_records=settings.breaker_window_records, consecutive=0),
     )

@@ -12,7 +12,8 @@ from itertools import islice
 from typing import Any, Final
 
 from worker.errors import PermanentError
-from worker.redis.store import RedisStore, translated
+from worker.redis.client import translated
+from worker.redis.store import RedisStore
 from worker.replay.diff import FIELDS, Diff, side_of
 from worker.replay.plan import Plan, plan_from_json
 from worker.replay.write_live import LiveKeys
@@ -30,7 +31,7 @@ class ReplayStore(RedisStore):
             ServiceError: Redis does not answer, or the key holds something else.
         """
         with translated("read the replay's plan"):
-            found = self._any().get(self._plan_key)
+            found = self._client.get(self._plan_key)
         try:
             return None if found is None else plan_from_json(found)
         except ValueError as error:
@@ -43,16 +44,7 @@ class ReplayStore(RedisStore):
             ServiceError: Redis does not answer.
         """
         with translated("store the replay's plan"):
-            self._any().set(self._plan_key, plan.to_json(), ex=self._ttl_s or None)
-
-    def forget_attempts(self) -> None:
-        """Clear the crash counts: a replay that begins again has not met any poison record yet.
-
-        Raises:
-            ServiceError: Redis does not answer.
-        """
-        with translated("clear attempts"):
-            self._any().delete(self._attempts_key)
+            self._client.set(self._plan_key, plan.to_json(), ex=self._ttl_s or None)
 
     def compare(self, version: str, live_prefix: str, tell: Callable[[int], None] = lambda _count: None) -> Diff:
         """Compare the ratings of a version under this prefix with those under another, in round trips of 500.
@@ -74,7 +66,7 @@ class ReplayStore(RedisStore):
             keys = self._rating_keys()
             while chunk := list(islice(keys, _READ_RATINGS)):
                 asked = [*chunk, *(live_prefix.encode() + key[mine:] for key in chunk)]
-                pipeline = self._any().pipeline(transaction=False)
+                pipeline = self._client.pipeline(transaction=False)
                 for key in asked:
                     pipeline.hmget(key, FIELDS)
                 sides = [side_of(values) for values in pipeline.execute()]
@@ -103,7 +95,7 @@ class ReplayStore(RedisStore):
         read = 0
         while chunk := list(islice(keys, _READ_RATINGS)):
             with translated("read ratings"):
-                pipeline = self._any().pipeline(transaction=False)
+                pipeline = self._client.pipeline(transaction=False)
                 for key in chunk:
                     pipeline.hgetall(key)
                 found = [
@@ -122,7 +114,7 @@ class ReplayStore(RedisStore):
         """Yield the keys of the ratings under the prefix, each once."""
         pattern = re.sub(r"([*?\[\]\\^-])", r"\\\1", self._prefix) + "rating:{*"
         seen: set[int] = set()
-        for key in self._any().scan_iter(match=pattern, count=_READ_RATINGS):
+        for key in self._client.scan_iter(match=pattern, count=_READ_RATINGS):
             if (fingerprint := hash(key)) not in seen:  # 64 bits: a million keys collide once in 10^7 replays
                 seen.add(fingerprint)
                 yield key

@@ -57,7 +57,8 @@ class LiveKeys:
         counts: Counter[str] = Counter()
         for topic_id, group in groupby(sorted(hashes, key=_topic_id_of), _topic_id_of):
             self._topic_id = topic_id
-            counts.update(self._store.write_counted(list(_rated(group))))
+            self._store.send(list(_rated(group)))
+            counts.update(self._store.flush())
         return counts
 
     def close(self) -> None:

@@ -19,13 +19,15 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 from worker.backoff import Backoff
 from worker.clock import SystemClock
 from worker.errors import ExitCode, TransientError
-from worker.kafka.clients import GroupSource, make_delivery, make_source
+from worker.kafka.clients import make_delivery, make_source
+from worker.kafka.group import GroupSource
 from worker.kafka.instance_id import Identity
 from worker.ops.health import Health
 from worker.ops.http_server import serve_http
 from worker.ops.logs import configure_logs
 from worker.ops.metrics import Metrics
 from worker.ops.signals import StopSignals
+from worker.redis.poison_ledger import RedisPoisonLedger
 from worker.redis.store import RedisStore
 from worker.run.child_status import report_status
 from worker.settings import WorkerSettings
@@ -88,17 +90,18 @@ def _connect(run: _Run, classifier: Classifier) -> Pipeline | None:
         return None
     transactional_id = f"{settings.group_id}-{run.identity.name}"
     delivery = _wait_for(run, "kafka", lambda: make_delivery(settings, source, transactional_id, process.log))
-    store = _wait_for(run, "redis", lambda: _store(process, source)) if delivery else None
-    if delivery is None or store is None:
+    redis = _wait_for(run, "redis", lambda: _store(process, source)) if delivery else None
+    if delivery is None or redis is None:
         return None
+    store, ledger = redis
     process.health.up("redis")
-    return wire_pipeline(process, source=source, classifier=classifier, store=store, ledger=store, delivery=delivery)
+    return wire_pipeline(process, source=source, classifier=classifier, store=store, ledger=ledger, delivery=delivery)
 
 
-def _store(process: Process, source: GroupSource) -> RedisStore:
+def _store(process: Process, source: GroupSource) -> tuple[RedisStore, RedisPoisonLedger]:
     store = RedisStore(process.settings, metrics=process.metrics, clock=process.clock, topic_id=source.topic_id)
     store.ping()
-    return store
+    return store, RedisPoisonLedger(process.settings, metrics=process.metrics)
 
 
 def _wait_for(run: _Run, part: str, connect: Callable[[], _Service]) -> _Service | None:

@@ -1,16 +1,18 @@
-"""The loop: poll, gather, parse, rate, store, publish and commit. The only orchestrator.
+"""The loop: poll, batch, parse, rate, store, publish, commit.
 
-Owns the order of things and what happens when a service fails. Never sees a client: only ports.
+Owns the order of these steps and what happens when a service fails. Never sees a client: it calls the ports in order,
+and no port calls it back.
 
-Nothing with an effect is ever open across a poll. A batch is settled whole between two polls: its ratings are in
-Redis before anybody can read them on the topic, published before its offsets are committed. When any of that fails,
-the batch and all that waits is forgotten and its partitions are read again from where they stood (`rewind`), so an
-outage holds no memory and has no second path.
+Nothing with an effect stays open across a poll. A batch is committed whole between two polls: its ratings are in the
+store before anybody can read them on the topic, and published before its offsets are committed. If any of that fails,
+the batch and everything still queued is dropped and its partitions are read again from where they stood (`rewind`), so
+an outage holds no memory and has no second code path.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,7 +30,6 @@ from worker.records import (
     Outcome,
     Partition,
     Pending,
-    Rated,
     Record,
     Rejected,
     first_offsets,
@@ -38,12 +39,11 @@ from worker.records import (
 )
 from worker.stream.batcher import Batcher
 from worker.stream.breaker import Breaker
-from worker.stream.chunks import parts
+from worker.stream.chunks import chunks
 from worker.stream.parse import Parser, rejected
-from worker.stream.poison import Attempts
-from worker.stream.ports import Classifier, Delivery, Source, Store, nothing
+from worker.stream.poison import PoisonTracker
+from worker.stream.ports import Classifier, Delivery, Source, Store
 
-_OF_TOKENS = frozenset({"parse", "classify"})  # phases whose time grows with the tokens
 _STOP_CHECK_S = 0.5  # no call blocks longer, so a signal is seen in time
 
 
@@ -57,7 +57,7 @@ class Pipeline:
     classifier: Classifier
     store: Store
     delivery: Delivery
-    attempts: Attempts
+    poison: PoisonTracker
     breaker: Breaker
     metrics: Metrics
     health: Health
@@ -65,32 +65,35 @@ class Pipeline:
     log: Log
     backoff: Backoff
     stopping: bool = field(default=False, init=False)
-    _nested_s: float = field(default=0.0, init=False)  # of the phases inside the one under way
-    _of_tokens_s: float = field(default=0.0, init=False)  # of the batch under way
+    _down: set[str] = field(default_factory=set, init=False)  # services reported as away
+    _batch_s: defaultdict[str, float] = field(init=False)  # seconds of the current batch, by phase
+
+    def __post_init__(self) -> None:
+        self._batch_s = defaultdict(float)
 
     def run(self) -> None:
-        """Step until `stop`, then settle what was gathered.
+        """Step until `stop`, then commit what is queued.
 
         Raises:
             ServiceError: permanent or fenced; what is not committed is redelivered.
-            StreamRejectedError: the breaker opened; raised once stopped, held until then.
+            StreamRejectedError: the breaker opened; the stream was halted until the worker was stopped.
         """
         while not self.stopping:
             self.step()
         while (batch := self.batcher.drain(self.clock.monotonic())) is not None:
-            if not self._settle(batch):
-                return  # a service is away: the rest is redelivered to the next owner
+            if not self._process(batch):
+                return  # a service is away: the next owner gets the rest
 
     def stop(self) -> None:
-        """Ask `run` to end after the step under way; safe to call from a signal handler."""
+        """Ask `run` to end after the current step; safe to call from a signal handler."""
         self.stopping = True
 
     def step(self) -> None:
-        """Poll once and settle every batch that is due.
+        """Poll once and process every batch that is due.
 
         Raises:
             ServiceError: permanent or fenced.
-            StreamRejectedError: the breaker opened, and the worker was stopped since.
+            StreamRejectedError: the breaker opened, and the worker has been stopped since.
         """
         self.health.beat()
         self.classifier.refresh()
@@ -103,124 +106,134 @@ class Pipeline:
             return
         now = self.clock.monotonic()
         self.metrics.phase_seconds.labels("poll" if records else "wait").inc(now - started)
-        self._report(self.source.trouble())
-        self._let_go()
+        self._report(self.source.not_ready_reason())
+        self._drop_revoked()
         self.batcher.add(records, self.clock.monotonic())
         self.metrics.consumed.inc(len(records))
         while (batch := self.batcher.release(self.clock.monotonic())) is not None:
-            if not self._settle(batch):
+            if not self._process(batch):
                 return
-        if self.batcher.empty and (passed := self.source.passed()):
-            self._pass(passed)
+        if self.batcher.empty and (positions := self.source.offsets_past_markers()):
+            self._commit_positions(positions)
 
-    def _pass(self, positions: Mapping[Partition, int]) -> None:
-        """Commit that there is nothing to settle up to here, so that whoever reads the lag sees none."""
-        try:
-            self._deliver([], positions)
-        except TransientError as error:
-            self._start_over([], error)
-
-    def _let_go(self) -> frozenset[Partition]:
-        """Forget what is gathered and known of partitions that went to another worker; return them."""
-        if revoked := self.source.take_revoked():
-            self.batcher.drop(revoked)
-            self.attempts.forget(revoked)
-        return revoked
-
-    def _settle(self, batch: Batch) -> bool:
-        """Settle a batch whole; False when a service is away and everything unsettled has been rewound."""
+    def _process(self, batch: Batch) -> bool:
+        """Commit a batch whole; False when a service is away and everything uncommitted has been rewound."""
         self.metrics.count_batch(batch)
-        started, tokens, self._of_tokens_s = self.clock.monotonic(), self.classifier.tokens, 0.0
-        unsettled = list(batch.records)
+        started, tokens = self.clock.monotonic(), self.classifier.tokens
+        self._batch_s.clear()
+        uncommitted = list(batch.records)
         try:
-            for records in self.attempts.split(batch.records):
-                self._settle_together(records)
-                unsettled = [] if len(records) == len(unsettled) else without(unsettled, records)
+            for records in self.poison.split(batch.records):
+                self._process_checkpoint(records)
+                uncommitted = [] if len(records) == len(uncommitted) else without(uncommitted, records)
         except TransientError as error:
             self.metrics.checkpoints.labels("failed").inc()
-            self._start_over(unsettled, error)
+            self._start_over(uncommitted, error)
             return False
         except StreamRejectedError as error:
-            self._stand_still(unsettled, error)
+            self._halt(uncommitted, error)
             raise
         seconds = self.clock.monotonic() - started
-        self.batcher.learn(batch, self.classifier.tokens - tokens, seconds, self._of_tokens_s)
-        self.metrics.tell_cost(self.batcher.cost)
+        token_s = self._batch_s["parse"] + self._batch_s["classify"]  # what grows with the tokens
+        self.batcher.learn(batch, self.classifier.tokens - tokens, seconds, token_s)
+        self.metrics.set_batch_cost(self.batcher.cost.fixed_s, self.batcher.cost.each_token_s)
         return True
 
-    def _settle_together(self, records: Sequence[Record]) -> None:
-        """Take records that were read together from parse to commit: one checkpoint."""
+    def _process_checkpoint(self, records: Sequence[Record]) -> None:
+        """Take records from parse to commit: the batch, or one record that is suspected of killing the process."""
         self.health.beat()
-        with self._timed("redis"):
-            condemned = self.attempts.begin(records)
-        judged = self._parse(records, condemned)
-        written = [each for each in judged if not isinstance(each, Pending)]  # in the order the store gets them
-        if written:
-            self.store.begin(written)
-        for part in parts(judged):
-            outcomes = self._rate([each for _, each in part])
-            with self._timed("redis"):
-                self.store.begin(outcomes)
-            written += outcomes
-            for (at, _), outcome in zip(part, outcomes, strict=True):
-                judged[at] = outcome
-        settled = cast("list[Outcome]", judged)  # none is pending any more
-        reason = self.breaker.opens(settled)
+        with self._timed("store"):
+            poison = self.poison.start(records)
+        outcomes = self._rate(self._parse(records, poison))
+        reason = self.breaker.opens(outcomes)
         if reason is not None:
             raise StreamRejectedError(f"dead-letter breaker: {reason}; look at the dead letters, then restart")
         try:
-            self._deliver(settled, next_offsets(records), partial(self._write, written))
+            self._commit(outcomes, next_offsets(records))
         except TransientError:
-            self.breaker.take_back()
+            self.breaker.undo()
             raise
         self.backoff.reset()
         self.metrics.checkpoints.labels("committed").inc()
-        self.metrics.count_settled(settled, self.clock.wall())
+        self.metrics.count_outcomes(outcomes, self.clock.wall())
 
-    def _deliver(
-        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
-    ) -> None:
-        with self._timed("topic"):
-            started = self.clock.monotonic()
-            try:
-                self.delivery.commit(settled, offsets, stored)
-            except ServiceError as error:
-                if error.service == "kafka":  # the store counts its own
-                    self.metrics.sink_errors.labels("topic", error.kind).inc()
-                raise
-            elsewhere_s = self._nested_s
-            self.metrics.sink_seconds.labels("topic").observe(self.clock.monotonic() - started - elsewhere_s)
-
-    def _write(self, settled: Sequence[Outcome]) -> None:
-        with self._timed("redis"):
-            self.store.write(settled)
-
-    def _parse(self, records: Sequence[Record], condemned: frozenset[tuple[Partition, int]]) -> list[Pending | Outcome]:
+    def _parse(self, records: Sequence[Record], poison: frozenset[tuple[Partition, int]]) -> list[Pending | Outcome]:
         """Return what each record is, in order."""
         version = self.classifier.version
         with self._timed("parse"):
             return [
-                self._condemn(record, version)
-                if condemned and (partition_of(record), record.offset) in condemned
+                self._reject_poison(record, version)
+                if poison and (partition_of(record), record.offset) in poison
                 else self.parser.parse(record, version)
                 for record in records
             ]
 
-    def _rate(self, pending: Sequence[Pending]) -> list[Rated | Rejected]:
-        with self._timed("classify"):
-            return self.classifier.rate(pending, iso_utc(self.clock.wall()))
+    def _rate(self, parsed: list[Pending | Outcome]) -> list[Outcome]:
+        """Rate what is pending, chunk by chunk, and send each chunk to the store; return the outcomes in order."""
+        self._send([row for row in parsed if not isinstance(row, Pending)])
+        for chunk in chunks(parsed):
+            with self._timed("classify"):
+                rated = self.classifier.rate([review for _, review in chunk], iso_utc(self.clock.wall()))
+            self._send(rated)
+            for (index, _), outcome in zip(chunk, rated, strict=True):
+                parsed[index] = outcome
+        return cast("list[Outcome]", parsed)  # nothing is pending any more
 
-    def _condemn(self, record: Record, version: str) -> Rejected:
-        lives = self.attempts.lives(partition_of(record))
+    def _send(self, outcomes: Sequence[Outcome]) -> None:
+        if outcomes:
+            with self._timed("store"):
+                self.store.send(outcomes)
+
+    def _commit(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
+        """Publish the outcomes and commit the offsets, once the store has everything that was sent to it.
+
+        `prepare` makes nothing visible, so the store works while the client takes the outcomes.
+        """
+        self._deliver(partial(self.delivery.prepare, outcomes, offsets))
+        try:
+            with self._timed("store"):
+                self.store.flush()
+        except ServiceError:
+            self.delivery.abort()
+            raise
+        self._deliver(self.delivery.commit)
+        self.metrics.sink_seconds.labels("topic").observe(self._batch_s.pop("topic"))
+
+    def _deliver(self, call: Callable[[], None]) -> None:
+        try:
+            with self._timed("topic"):
+                call()
+        except ServiceError as error:
+            self.metrics.sink_errors.labels("topic", error.kind).inc()
+            raise
+
+    def _commit_positions(self, positions: Mapping[Partition, int]) -> None:
+        """Commit positions past transaction markers, so that whoever reads the lag sees none."""
+        try:
+            self._commit([], positions)
+        except TransientError as error:
+            self._start_over([], error)
+
+    def _drop_revoked(self) -> frozenset[Partition]:
+        """Drop the queued records and the notes of revoked partitions; return the partitions."""
+        if revoked := self.source.take_revoked():
+            self.batcher.drop(revoked)
+            self.poison.drop(revoked)
+        return revoked
+
+    def _reject_poison(self, record: Record, version: str) -> Rejected:
+        crashes = self.poison.runs(partition_of(record)) - 1
         self.log(
             logging.ERROR, "record_condemned", topic=record.topic, partition=record.partition, offset=record.offset
         )
-        message = f"the process died {lives - 1} times while it rated this record alone (WORKER_MAX_ATTEMPTS)"
-        return rejected(record, "unratable", message, model_version=version, exception="worker.stream.poison.Attempts")
+        message = f"the process died {crashes} times while it rated this record alone (WORKER_MAX_ATTEMPTS)"
+        return rejected(
+            record, "unratable", message, model_version=version, exception="worker.stream.poison.PoisonTracker"
+        )
 
-    def _stand_still(self, unsettled: Sequence[Record], error: StreamRejectedError) -> None:
-        """Hold the stream, loudly, until stopped: going on, or starting again and again, would drain the topic."""
-        self._rewind(unsettled)
+    def _halt(self, uncommitted: Sequence[Record], error: StreamRejectedError) -> None:
+        """Hold the stream until stopped: to go on, or to restart again and again, would drain the topic."""
+        self._rewind(uncommitted)
         self.metrics.breaker_open.set(1)
         self.metrics.ready.set(0)
         self.health.down("breaker", str(error))
@@ -228,13 +241,13 @@ class Pipeline:
         while not self.stopping:
             self._hold(_STOP_CHECK_S)
 
-    def _start_over(self, unsettled: Sequence[Record], error: TransientError) -> None:
-        """Forget all that is unsettled, go back to where it was read, and wait until the services answer."""
-        with suppress(TransientError):  # best effort: with the ledger away nothing was noted either
-            self.attempts.forgive(unsettled)
-        self._rewind(unsettled)
+    def _start_over(self, uncommitted: Sequence[Record], error: TransientError) -> None:
+        """Drop everything uncommitted, go back to where it was read, and wait until the services answer."""
+        with suppress(TransientError):  # best effort: if the ledger is away, no attempt was noted either
+            self.poison.undo(uncommitted)
+        self._rewind(uncommitted)
         while not self.stopping:
-            self._say_down(error)
+            self._report_down(error)
             self._hold(self.backoff.next_s())
             try:
                 self.store.ping()
@@ -245,52 +258,53 @@ class Pipeline:
                 break
         else:
             return  # stopped meanwhile: nothing has recovered
-        for part in ("kafka", "redis"):
-            if self.health.up(part):
-                self.log(logging.INFO, "recovered", part=part)
+        while self._down:
+            self._report_up(self._down.pop())
 
-    def _report(self, trouble: str | None) -> None:
-        if trouble is not None:
-            self._say_down(TransientError("kafka", trouble))
-        elif self.health.up("kafka"):
-            self.log(logging.INFO, "recovered", part="kafka")
+    def _report(self, reason: str | None) -> None:
+        if reason is not None:
+            self._report_down(TransientError("kafka", reason))
+        else:
+            self._report_up("kafka")
         self.metrics.ready.set(0.0 if self.health.reasons else 1.0)
 
-    def _rewind(self, unsettled: Sequence[Record]) -> None:
-        """Read all that is unsettled again, but for partitions that are, or were meanwhile, another worker's.
+    def _rewind(self, uncommitted: Sequence[Record]) -> None:
+        """Read everything uncommitted again, except partitions that another worker has, or had meanwhile.
 
-        Such a one may have come back, with a position past what was gathered before: going back would rate twice.
+        Such a partition may have come back with a position past what was queued: going back would rate twice.
         """
-        positions = first_offsets([*unsettled, *self.batcher.clear()])
-        gone = self._let_go()
+        self.store.abandon()
+        positions = first_offsets([*uncommitted, *self.batcher.clear()])
+        gone = self._drop_revoked()
         self.source.rewind({at: offset for at, offset in positions.items() if at not in gone})
 
-    def _say_down(self, error: ServiceError) -> None:
+    def _report_down(self, error: ServiceError) -> None:
         self.metrics.ready.set(0.0)
+        self._down.add(error.service)
         if self.health.down(error.service, str(error)):
             self.log(logging.WARNING, "outage", part=error.service, reason=str(error))
 
+    def _report_up(self, service: str) -> None:
+        if self.health.up(service):
+            self.log(logging.INFO, "recovered", part=service)
+
     def _hold(self, seconds: float) -> None:
-        """Keep membership and take nothing for so long, or until stopped."""
+        """Keep the membership and take no records for this long, or until stopped."""
         until = self.clock.monotonic() + seconds
         while not self.stopping and (left := until - self.clock.monotonic()) > 0:
             self.health.beat()
             try:
                 self.source.hold(min(_STOP_CHECK_S, left))
             except TransientError as error:
-                self._say_down(error)
+                self._report_down(error)
                 self.clock.sleep(min(_STOP_CHECK_S, left))
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
-        """Book the seconds of a phase, without those of the phases inside it."""
-        started, around_s = self.clock.monotonic(), self._nested_s
-        self._nested_s = 0.0
+        started = self.clock.monotonic()
         try:
             yield
         finally:
             elapsed_s = self.clock.monotonic() - started
-            self.metrics.phase_seconds.labels(phase).inc(elapsed_s - self._nested_s)
-            if phase in _OF_TOKENS:
-                self._of_tokens_s += elapsed_s
-            self._nested_s = around_s + elapsed_s
+            self.metrics.phase_seconds.labels(phase).inc(elapsed_s)
+            self._batch_s[phase] += elapsed_s

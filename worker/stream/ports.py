@@ -1,26 +1,24 @@
-"""The ports: what the loop asks of the world.
+"""The ports: what the loop needs from the outside world.
 
-Owns the promises, not their keeping: `source`, `classifier`, `sinks.redis` and `sinks.topic` keep them on real parts,
-`tests/doubles.py` in memory, and one contract suite runs on both. Every adapter raises only `ServiceError`s.
+Owns the promises, not the code that keeps them: `worker.kafka`, `worker.redis` and `worker.model` keep them on real
+services, `tests/doubles.py` in memory, and one contract suite runs on both. Adapters raise only `ServiceError`s. The
+loop calls each port in order; no port calls back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from worker.records import Outcome, Partition, Pending, Rated, Record, Rejected
-
-
-def nothing() -> None:
-    """Nothing has to be waited for."""
 
 
 class Source(Protocol):
     """Where records come from; owns the membership in the consumer group."""
 
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-        """Return at most so many new records, in offset order per partition; block at most so long.
+        """Return up to `max_records` new records, in offset order per partition; block up to `timeout_s`.
 
         Raises:
             ServiceError: the client gave up.
@@ -28,29 +26,30 @@ class Source(Protocol):
         ...
 
     def take_revoked(self) -> frozenset[Partition]:
-        """Return the partitions lost or revoked since the last call: what is unsettled of them is another's now."""
+        """Return the partitions lost or revoked since the last call: their uncommitted records are another worker's."""
         ...
 
-    def trouble(self) -> str | None:
-        """Return why no record can come now, in a line that says what to do; None when they can."""
+    def not_ready_reason(self) -> str | None:
+        """Return why no record can come now, in a line that says what to do; None when records can come."""
         ...
 
-    def passed(self) -> Mapping[Partition, int]:
-        """Return positions that lie behind markers and aborted records, which no record given stands for.
+    def offsets_past_markers(self) -> Mapping[Partition, int]:
+        """Return positions past transaction markers and aborted records, which no returned record stands for.
 
-        Asked only while nothing is unsettled; committing them lets lag read 0. Now and then, not at every call.
+        Called only while nothing is uncommitted; committing these positions lets the lag read 0. Returns something
+        now and then, not at every call.
         """
         ...
 
     def rewind(self, positions: Mapping[Partition, int]) -> None:
-        """Read each partition that is still owned from the offset given, so that nothing unsettled is skipped.
+        """Read each partition that is still owned again from the given offset, so that no record is skipped.
 
-        The next poll skips what a failed commit has settled all the same, its answer lost.
+        The next poll skips what a commit whose answer was lost has committed after all.
         """
         ...
 
     def hold(self, timeout_s: float) -> None:
-        """Block for so long, keeping membership and taking no records."""
+        """Block for this long, keep the membership and take no records."""
         ...
 
     def close(self, timeout_s: float) -> None:
@@ -63,40 +62,46 @@ class Classifier(Protocol):
 
     @property
     def version(self) -> str:
-        """The bundle that serves."""
+        """The serving bundle."""
         ...
 
     @property
     def tokens(self) -> int:
-        """Tokens read so far by what serves; begins anew when that changes."""
+        """Tokens read so far."""
         ...
 
     def refresh(self) -> None:
-        """Between two batches: serve what has become ready since. `version` changes here and nowhere else."""
+        """Between two batches: serve the bundle that has become ready since. `version` changes only here."""
         ...
 
     def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
-        """Rate valid reviews, one outcome each, in order; a review that can not be rated spoils no neighbour."""
+        """Rate valid reviews, one outcome each, in order; a review that cannot be rated spoils no other."""
         ...
 
 
 class Store(Protocol):
-    """Where ratings are read from by id."""
+    """Where ratings are looked up by id."""
 
-    def begin(self, settled: Sequence[Outcome]) -> None:
-        """Give the next part of a batch a head start; nothing is promised until `write` of the whole batch.
+    def send(self, outcomes: Sequence[Outcome]) -> None:
+        """Send part of a batch without waiting for the answer; dead letters are skipped.
 
         Raises:
-            ServiceError: as `write`; the batch is given up.
+            ServiceError: the store hangs; the batch fails.
         """
         ...
 
-    def write(self, settled: Sequence[Outcome]) -> None:
-        """Write ratings and deletions, in order, and return once they are stored. Writing twice is writing once.
+    def flush(self) -> Mapping[str, int]:
+        """Return once everything sent is stored: how many were written, deleted, replayed (again) and stale (older).
+
+        To store an outcome twice is to store it once.
 
         Raises:
-            ServiceError: nothing, or only a part, was stored.
+            ServiceError: nothing, or only part of it, was stored; what was sent is abandoned.
         """
+        ...
+
+    def abandon(self) -> None:
+        """Drop what was sent and not flushed; it may have been stored all the same."""
         ...
 
     def ping(self) -> None:
@@ -108,25 +113,75 @@ class Store(Protocol):
         ...
 
 
-class Delivery(Protocol):
-    """Where ratings, dead letters and tombstones are published, and consumed offsets committed.
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A note of the offsets about to be tried in a partition.
 
-    This is the seam of the delivery modes: at-least-once publishes, then commits; exactly-once does both in one
-    transaction.
+    Attributes:
+        first: the first offset.
+        last: the last offset.
+        runs: how many process runs have started at `first`.
+        run_id: the last of these runs.
     """
 
-    def commit(
-        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
-    ) -> None:
-        """Publish the outcomes in order, then commit the offsets, and return once both are durable.
+    first: int
+    last: int
+    runs: int
+    run_id: str
 
-        Calls `stored` once, on this thread, before a reader of the topics (with `read_committed`, where there are
-        transactions) can see any of it: it returns once the store has the outcomes, and what it raises gives the
-        batch up.
+    @property
+    def alone(self) -> bool:
+        """Whether a single record was tried by itself."""
+        return self.first == self.last
+
+
+class PoisonLedger(Protocol):
+    """Where notes of attempts outlive the process."""
+
+    def load_attempts(self, partitions: Sequence[Partition]) -> Mapping[Partition, Attempt]:
+        """Return the notes of these partitions.
 
         Raises:
-            ServiceError: the offsets are not committed; the caller rewinds.
+            ServiceError: the ledger is away.
         """
+        ...
+
+    def save_attempts(self, attempts: Mapping[Partition, Attempt]) -> None:
+        """Replace the notes of these partitions.
+
+        Raises:
+            ServiceError: the ledger is away.
+        """
+        ...
+
+
+class Delivery(Protocol):
+    """Publishes ratings, dead letters and tombstones, and commits consumed offsets, in three steps.
+
+    This is the seam of the delivery modes: exactly-once sends and commits in one transaction, at-least-once publishes
+    and then commits.
+    """
+
+    def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
+        """Take the outcomes, in order, and the offsets to commit after them. A reader sees none of it yet.
+
+        A reader of the topics is one with `read_committed`, where there are transactions.
+
+        Raises:
+            ServiceError: nothing is prepared; the caller rewinds.
+        """
+        ...
+
+    def commit(self) -> None:
+        """Make what was prepared visible, commit its offsets, and return once both are durable.
+
+        Raises:
+            ServiceError: the offsets are not committed, or the answer was lost; the caller rewinds.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Drop what was prepared; best effort, never raises."""
         ...
 
     def ping(self) -> None:

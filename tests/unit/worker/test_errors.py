@@ -11,7 +11,7 @@ from redis import exceptions as redis_errors
 from worker import __main__ as command_line
 from worker import errors
 from worker.errors import ExitCode, FencedError, PermanentError, ServiceError, TransientError, exit_code_of
-from worker.redis import store as redis_sink
+from worker.redis import client as redis_client
 
 
 def classes(module: ModuleType) -> dict[str, type[Exception]]:
@@ -38,7 +38,7 @@ def test_redis_errors_are_all_translated() -> None:
     for name, kind in classes(redis_errors).items():
         if name in NOT_OURS:
             continue
-        with pytest.raises(ServiceError) as translated, redis_sink.translated("doing"):
+        with pytest.raises(ServiceError) as translated, redis_client.translated("doing"):
             raise made(kind)
         assert translated.value.service == "redis"
         caught[name] = type(translated.value)
@@ -65,18 +65,18 @@ def test_redis_errors_are_all_translated() -> None:
 
 @pytest.mark.parametrize("word", ["MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY", "LOADING"])
 def test_what_redis_says_of_later_is_transient(word: str) -> None:
-    with pytest.raises(TransientError), redis_sink.translated("doing"):
+    with pytest.raises(TransientError), redis_client.translated("doing"):
         raise redis_errors.ResponseError(f"{word} try later")
 
 
 @pytest.mark.parametrize("word", ["WRONGTYPE", "NOPERM", "ERR"])
 def test_what_redis_says_of_never_is_permanent(word: str) -> None:
-    with pytest.raises(PermanentError), redis_sink.translated("doing"):
+    with pytest.raises(PermanentError), redis_client.translated("doing"):
         raise redis_errors.ResponseError(f"{word} never")
 
 
 def test_other_exceptions_are_not_ours_to_hide() -> None:
-    with pytest.raises(ZeroDivisionError), redis_sink.translated("doing"):
+    with pytest.raises(ZeroDivisionError), redis_client.translated("doing"):
         raise ZeroDivisionError
 
 

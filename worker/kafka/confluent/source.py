@@ -13,12 +13,13 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from worker.clock import Clock
 from worker.errors import ServiceError
-from worker.kafka.confluent.assignment import Ownership, require_member
+from worker.kafka.confluent.assignment import rebalance_callbacks, require_member
 from worker.kafka.confluent.client import Errors, await_brokers, missing_topic, translate, translated
 from worker.kafka.confluent.lag import Watch
 from worker.kafka.confluent.messages import Fetched, fetched, has_events
 from worker.kafka.confluent.options import consumer_config
 from worker.kafka.confluent.topic_ids import TopicIds
+from worker.kafka.group import Ownership
 from worker.ops.metrics import Metrics
 from worker.records import Partition, Record
 from worker.settings import WorkerSettings
@@ -66,10 +67,7 @@ class ConfluentSource:
             self._consumer = Consumer(consumer_config(settings, instance_id, self._errors, self._watch.take_statistics))
         await_brokers(self._consumer, lambda: self._consumer.consume(1, 0), self._errors, settings)
         with translated("subscribe"):
-            own = self._ownership
-            self._consumer.subscribe(
-                settings.input_topics, on_assign=own.assigned, on_revoke=own.revoked, on_lost=own.lost
-            )
+            self._consumer.subscribe(settings.input_topics, **rebalance_callbacks(self._ownership))
 
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
         """Return at most so many new records, in offset order per partition; block at most so long.
@@ -113,8 +111,8 @@ class ConfluentSource:
         """Return the partitions lost or revoked since the last call."""
         return self._ownership.take_revoked()
 
-    def trouble(self) -> str | None:
-        """Return why no record can come now; None when they can."""
+    def not_ready_reason(self) -> str | None:
+        """Return why no record can come now; None when records can come."""
         if not self._watch.connected:
             return f"none of {','.join(self._settings.kafka_bootstrap_servers)} answers; trying again"
         if self._ownership.joined:
@@ -137,8 +135,8 @@ class ConfluentSource:
         """
         return self._topics.id_of(topic)
 
-    def passed(self) -> Mapping[Partition, int]:
-        """Return positions behind markers and aborted records, which no record given stands for; once a second."""
+    def offsets_past_markers(self) -> Mapping[Partition, int]:
+        """Return positions past markers and aborted records, which no returned record stands for; once a second."""
         return self._watch.passed()
 
     def rewind(self, positions: Mapping[Partition, int]) -> None:

@@ -1,57 +1,43 @@
-"""Exactly-once delivery: outcomes and offsets in one Kafka transaction (KIP-98, KIP-447).
+"""kafka-python's producer, behind the Producer protocol of `worker.kafka.delivery`.
 
-Owns the transactional producer's life. The rules that make it hold were found by breaking it (worker/README.md):
-commit with the membership that was true when the records were polled, and after any failure throw the producer away,
-because an aborted one keeps the failed transaction's offsets and would commit them with its next.
+Owns its options, the bounded steps of a transaction, and how a producer that failed is closed.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from kafka import OffsetAndMetadata, TopicPartition
+from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
-from worker.errors import ServiceError
 from worker.kafka.connection import connecting
-from worker.kafka.outgoing import await_acknowledged, close_failed, explained, producer_config, publish, require_topics
-from worker.kafka.python.client import make_client, translated
-from worker.kafka.python.record_batch import WholesaleProducer
-from worker.ops.logs import Log
-from worker.records import Outcome, Partition
+from worker.kafka.outgoing import Outgoing
+from worker.kafka.python.client import client_config, make_client, translated
+from worker.kafka.python.record_batch import RecordBatchProducer
+from worker.records import Partition
 from worker.settings import WorkerSettings
-from worker.stream.ports import nothing
 
 _ABORT_MS: Final = 1000
+_CLOSE_S: Final = 2.0
+_BATCH_BYTES: Final = 128 * 1024  # far below the brokers' max.message.bytes of 1 MB
+_TOO_LARGE: Final = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
 
 
-class Membership(Protocol):
-    """What exactly-once delivery asks of the consumer."""
+class BoundedProducer(RecordBatchProducer):
+    """The client's producer, but no step of a transaction waits longer than `max_block_ms`.
 
-    def membership(self) -> Any:
-        """Return the group membership under which the last records were polled.
-
-        Raises:
-            ServiceError: this worker was no member then.
-        """
-        ...
-
-
-class BoundedProducer(WholesaleProducer):
-    """The client's producer, but no step of a transaction is waited for longer than `max_block_ms`.
-
-    The client's own two steps take no time-out, and do wait for ever where the broker that coordinates the group
-    crashed and another took over (chaos: `coordinator_moves`).
+    The client's own steps take no time-out, and never return if the broker that coordinates the group crashes and
+    another takes over (chaos: `coordinator_moves`).
     """
 
     def begin_offsets(self, offsets: Mapping[Any, Any], group_metadata: Any) -> Callable[[], None]:
-        """Put offsets into the transaction; call what is returned to wait until they are.
+        """Add offsets to the transaction; the function returned waits until they are in.
 
-        That raises KafkaTimeoutError where no answer comes in time; nobody knows then what became of it.
+        It raises KafkaTimeoutError if no answer comes in time; whether they are in is unknown then.
         """
         result = self._transaction_manager.send_offsets_to_transaction(offsets, group_metadata)
         self._sender.wakeup()
@@ -61,7 +47,7 @@ class BoundedProducer(WholesaleProducer):
         """End the transaction.
 
         Raises:
-            KafkaTimeoutError: no answer in time; nobody knows whether it was committed.
+            KafkaTimeoutError: no answer in time; whether it was committed is unknown.
         """
         self._wait(self._transaction_manager.begin_commit(), "commit")
 
@@ -69,102 +55,167 @@ class BoundedProducer(WholesaleProducer):
         """End the transaction without effect.
 
         Raises:
-            KafkaTimeoutError: no answer in time; the brokers do it themselves, later.
+            KafkaTimeoutError: no answer in time; the brokers abort it later by themselves.
         """
         self._wait(self._transaction_manager.begin_abort(), "abort", _ABORT_MS)
 
-    def _wait(self, result: Any, doing: str, most_ms: int | None = None) -> None:
-        most_ms = most_ms or self.config["max_block_ms"]
+    def _wait(self, result: Any, doing: str, limit_ms: int | None = None) -> None:
+        limit_ms = limit_ms or self.config["max_block_ms"]
         self._sender.wakeup()
-        if not result.wait(timeout_ms=most_ms):
-            raise kafka_errors.KafkaTimeoutError(f"{doing}: no answer in {most_ms / 1000:g} s")
+        if not result.wait(timeout_ms=limit_ms):
+            raise kafka_errors.KafkaTimeoutError(f"{doing}: no answer in {limit_ms / 1000:g} s")
 
 
-class ExactlyOnce:
-    """Publishes and commits in one transaction; a reader with `read_committed` sees each outcome once.
+class PythonProducer:
+    """One `BoundedProducer`, and what was sent with it.
 
     Args:
         settings: brokers, topics and time-outs.
-        consumer: tells the membership to commit under.
-        transactional_id: this process's, the same after a restart, so that what a crash left open is aborted at once.
-        log: tells of producers that had to be replaced.
+        transactional_id: None for a producer without transactions.
+
+    Raises:
+        ServiceError: the brokers do not answer or refuse.
     """
 
-    def __init__(self, settings: WorkerSettings, consumer: Membership, transactional_id: str, log: Log) -> None:
+    failed: Final = False  # the client reports its errors where they are waited for
+
+    def __init__(self, settings: WorkerSettings, transactional_id: str | None = None) -> None:
         self._settings = settings
-        self._consumer = consumer
         self._transactional_id = transactional_id
-        self._log = log
-        self._producer: BoundedProducer | None = None
-        self._ready()
+        self._sent: list[Any] = []  # a future per record batch
+        self._await_offsets: Callable[[], None] = _nothing
+        config = producer_config(settings)
+        if transactional_id is not None:
+            config["transactional_id"] = transactional_id
+            config["transaction_timeout_ms"] = round(settings.transaction_timeout_s * 1000)
+        with translated(connecting(settings)):
+            self._producer: BoundedProducer = make_client(BoundedProducer, config)
 
-    def commit(
-        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
-    ) -> None:
-        """Publish the outcomes in order and commit the offsets in one transaction, and return once it is committed.
-
-        Waits for what is `stored` with the transaction open, so that the store works while records are written.
-
-        Raises:
-            ServiceError: nothing of it is visible to a reader with `read_committed`; the caller rewinds.
-        """
-        membership = self._consumer.membership()
-        producer = self._ready()
-        try:
-            with translated("transaction"), explained(self._settings):
-                producer.begin_transaction()
-                sent = publish(producer, settled, self._settings)
-                wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
-                await_offsets = producer.begin_offsets(wanted, membership)
-                try:
-                    stored()
-                except ServiceError:  # nothing is wrong with Kafka, so what is open need not keep readers waiting
-                    with suppress(kafka_errors.KafkaError):
-                        producer.abort_transaction()
-                    raise
-                await_offsets()
-                # Before the commit: the client commits without a batch that took too long.
-                await_acknowledged(producer, sent, self._settings.request_timeout_s)
-                producer.commit_transaction()
-        except ServiceError as error:
-            self._discard(error)
-            raise
-
-    def ping(self) -> None:
-        """Return if the brokers answer, transactions can begin, and both topics are there.
+    def start(self) -> None:
+        """Fence the predecessor with the same transactional id, and abort what it left open.
 
         Raises:
-            ServiceError: they do not.
+            ServiceError: the brokers do not answer or refuse.
         """
-        require_topics(self._ready(), self._settings)
-
-    def close(self, timeout_s: float) -> None:
-        """Give the client back."""
-        if self._producer is not None:
-            with translated("close"):
-                self._producer.close(timeout=timeout_s)
-            self._producer = None
-
-    def _ready(self) -> BoundedProducer:
-        """Return the producer, making one when there is none; its start aborts and fences its predecessor's."""
-        if self._producer is None:
+        if self._transactional_id is not None:
             with translated(connecting(self._settings)):
-                config = {
-                    **producer_config(self._settings),
-                    "transactional_id": self._transactional_id,
-                    "transaction_timeout_ms": round(self._settings.transaction_timeout_s * 1000),
-                }
-                producer = make_client(BoundedProducer, config)
-                try:
-                    producer.init_transactions()
-                except kafka_errors.KafkaError:
-                    close_failed(producer)
-                    raise
-            self._producer = producer
-        return self._producer
+                self._producer.init_transactions()
 
-    def _discard(self, error: ServiceError) -> None:
-        self._log(logging.WARNING, "transaction_failed", reason=str(error))
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            close_failed(producer)
+    def require_topic(self, topic: str, doing: str) -> None:
+        """Return if a topic can be written; `doing` begins the error's text.
+
+        Raises:
+            ServiceError: it cannot, or the brokers do not answer.
+        """
+        with translated(doing):
+            self._producer.partitions_for(topic)
+
+    def begin(self) -> None:
+        """Begin a transaction.
+
+        Raises:
+            ServiceError: the client refuses.
+        """
+        with translated("transaction"):
+            self._producer.begin_transaction()
+
+    def send(self, records: Sequence[Outgoing]) -> None:
+        """Take records, each topic's in order; they leave at once, on the client's thread.
+
+        Raises:
+            ServiceError: the producer took no more; what it took before may be sent.
+        """
+        by_topic: dict[str, list[Outgoing]] = defaultdict(list)
+        for record in records:
+            by_topic[record.topic].append(record)
+        with self._publishing():
+            for topic, its_records in by_topic.items():
+                self._sent += self._producer.send_all(topic, its_records)
+
+    def flush(self) -> None:
+        """Return once the brokers have everything that was sent.
+
+        Raises:
+            ServiceError: they refused some of it, or did not answer in time.
+        """
+        sent, self._sent = self._sent, []
+        with self._publishing():
+            self._producer.flush(timeout=self._settings.request_timeout_s)
+            for future in sent:
+                if future.exception is not None:
+                    raise future.exception
+
+    def add_offsets(self, offsets: Mapping[Partition, int], membership: Any) -> None:
+        """Begin to add consumed offsets to the transaction; `commit` waits until they are in.
+
+        Raises:
+            ServiceError: the client refuses.
+        """
+        wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
+        with translated("transaction"):
+            self._await_offsets = self._producer.begin_offsets(wanted, membership)
+
+    def commit(self) -> None:
+        """Commit the transaction.
+
+        Raises:
+            ServiceError: it is not committed, or the answer was lost.
+        """
+        with translated("transaction"):
+            self._await_offsets()
+        self.flush()  # before the commit: the client would commit without a batch that it gave up
+        with translated("transaction"):
+            self._producer.commit_transaction()
+
+    def abort(self) -> None:
+        """Abort the transaction; best effort, within a second."""
+        with suppress(kafka_errors.KafkaError):
+            self._producer.abort_transaction()
+
+    def discard(self) -> None:
+        """Close the producer without waiting for what it holds."""
+        close_failed(self._producer)
+
+    @contextmanager
+    def _publishing(self) -> Iterator[None]:
+        """Translate errors, and say what to do about a refusal that the client only names."""
+        with translated("publish"):
+            try:
+                yield
+            except _TOO_LARGE as error:
+                topics = f"{self._settings.output_topic} or {self._settings.dead_letter_topic}"
+                raise kafka_errors.MessageSizeTooLargeError(
+                    f"max.message.bytes of {topics} is below a batch of {_BATCH_BYTES} bytes, or a record is larger: "
+                    "raise it"
+                ) from error
+
+
+def close_failed(producer: KafkaProducer) -> None:
+    """Close a producer that may have failed; no abort, which may block for as long as the broker is away."""
+    try:
+        producer.close(timeout=_CLOSE_S)
+    except kafka_errors.KafkaError:
+        # close() gives up if it cannot flush, and leaves its sender thread running: end it by hand. Python would close
+        # it again when it is collected, and wait for another second.
+        producer._sender.force_close()
+        producer._closed = True
+
+
+def producer_config(settings: WorkerSettings) -> dict[str, Any]:
+    """Return the producer's options: idempotent, acknowledged by all replicas, one batch per partition at a time."""
+    return {
+        **client_config(settings),
+        "acks": "all",
+        "enable_idempotence": True,
+        "linger_ms": 0,  # batches come whole (`record_batch`), so there is nothing to wait for
+        "batch_size": _BATCH_BYTES,
+        "retry_backoff_ms": 10,  # the default of 100 ms causes tails of 100 ms
+        "max_block_ms": round(settings.request_timeout_s * 1000),
+        "delivery_timeout_ms": round(settings.request_timeout_s * 1000) + 2000,
+        "allow_auto_create_topics": False,
+        "max_request_size": 2 * 1024 * 1024,
+    }
+
+
+def _nothing() -> None:
+    """No offsets to wait for."""

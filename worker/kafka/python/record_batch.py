@@ -1,8 +1,8 @@
-"""Many records into kafka-python's producer at once: what `KafkaProducer.send` does for each, done once a partition.
+"""Gives kafka-python's producer whole record batches: what `KafkaProducer.send` does per record, once per partition.
 
-Owns the wire form of a record (Kafka protocol guide, "Record Batch", magic 2) and the way into the client's buffer,
-which has no public door for more than one record. The client's version is pinned, and
-tests/unit/worker/kafka/python/test_record_batch.py holds the batches against what the client's own `append` makes of
+Owns the wire format of a record (Kafka protocol guide, "Record Batch", magic 2) and the way into the client's buffer,
+which has no public method for more than one record. The client's version is pinned, and
+tests/unit/worker/kafka/python/test_record_batch.py compares the batches with what the client's own `append` makes of
 the same records, byte by byte.
 """
 
@@ -28,7 +28,7 @@ _NO_ATTRIBUTES: Final = b"\0"
 
 
 class Sendable(Protocol):
-    """What is asked of a record to send."""
+    """What a record to send must have."""
 
     @property
     def key(self) -> bytes | None:
@@ -51,23 +51,23 @@ class Sendable(Protocol):
         ...
 
 
-class WholesaleProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python has no types
-    """The client's producer, for records that come many at a time."""
+class RecordBatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python has no types
+    """The client's producer, for many records at a time."""
 
     def __init__(self, **config: Any) -> None:
         super().__init__(**config)
-        # A batch that a topic refuses as too large is refused whole. The client would cut it and send the pieces, but
-        # neither does its `flush` wait for them, nor would our one future a batch tell of all.
+        # A batch that a topic refuses as too large fails whole. The client would split it and send the pieces, but its
+        # `flush` does not wait for them, and our one future per batch would not cover them.
         self._sender._can_split = lambda *_: False
 
-    def send_together(self, topic: str, records: Sequence[Sendable]) -> list[FutureRecordMetadata]:
+    def send_all(self, topic: str, records: Sequence[Sendable]) -> list[FutureRecordMetadata]:
         """Take records, each partition's in order, and return a future for each of the client's batches.
 
-        They leave at once, on the client's own thread. A batch is stored or refused whole, so one future tells of all
-        its records.
+        They leave at once, on the client's own thread. A batch is stored or refused whole, so one future covers all its
+        records.
 
         Raises:
-            KafkaError: closed or failed, or nobody knows the topic; nothing or some of it was taken.
+            KafkaError: the producer is closed or failed, or the topic is unknown; nothing or some of it was taken.
         """
         if not records:
             return []
@@ -78,20 +78,20 @@ class WholesaleProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python ha
         for number, (record, partition) in enumerate(zip(records, partitions, strict=True), start=now_ms):
             by_partition[number % count if record.key is None else partition].append(record)
         sent = []
-        for partition, ours in by_partition.items():
+        for partition, its_records in by_partition.items():
             at = TopicPartition(topic, partition)
-            batches = list(batches_of(at, ours, self.config["batch_size"], now_ms))
-            sent += [_future_of(batch) for batch in batches]  # before the client's thread can be done with them
+            batches = list(batches_of(at, its_records, self.config["batch_size"], now_ms))
+            sent += [_future_of(batch) for batch in batches]  # before the client's thread can finish them
             self._take(at, batches)
         self._sender.wakeup()
         return sent
 
     def _take(self, at: TopicPartition, batches: Sequence[ProducerBatch]) -> None:
-        """Put batches behind what there is for the partition, as `RecordAccumulator.append` does with a new one."""
+        """Queue batches for the partition, as `RecordAccumulator.append` does with a new one."""
         buffer, transaction = self._accumulator, self._transaction_manager
         if transaction.is_transactional():
             transaction.maybe_add_partition_to_transaction(at)
-        buffer._appends_in_progress.increment()  # whoever closes by force waits for it
+        buffer._appends_in_progress.increment()  # a forced close waits for it
         try:
             with buffer._tp_lock(at):
                 if buffer._closed:
@@ -106,7 +106,7 @@ class WholesaleProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python ha
 def batches_of(
     at: TopicPartition, records: Sequence[Sendable], most_bytes: int, now_ms: int
 ) -> Iterator[ProducerBatch]:
-    """Cut a partition's records into batches of at most so many bytes, or of one record that is larger."""
+    """Cut a partition's records into batches of at most `most_bytes`, or of one record that is larger."""
     parts: list[bytes] = []
     stamps: list[int] = []
     size, headers_of, headers = 0, None, b""
@@ -128,7 +128,7 @@ def batches_of(
 
 
 def _written(later_ms: int, number: int, rest: bytes) -> bytes:
-    """Return a record by how much later and how many behind its batch's first it is, its length in front."""
+    """Return a record's bytes: length, time and offset relative to the batch's first record, and `rest`."""
     body = b"".join((_NO_ATTRIBUTES, _varint(later_ms), _varint(number), rest))
     return _varint(len(body)) + body
 

@@ -10,8 +10,9 @@ from typing import Any
 from kafka import KafkaProducer
 
 from worker.kafka.connection import connecting
-from worker.kafka.outgoing import Outgoing, close_failed, producer_config
+from worker.kafka.outgoing import Outgoing
 from worker.kafka.python.client import make_client, translated
+from worker.kafka.python.producer import close_failed, producer_config
 from worker.settings import WorkerSettings
 
 

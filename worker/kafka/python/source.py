@@ -16,7 +16,8 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from worker.clock import Clock
 from worker.errors import TransientError
 from worker.kafka.connection import connecting
-from worker.kafka.python.assignment import Ownership
+from worker.kafka.group import Ownership
+from worker.kafka.python.assignment import OwnershipListener
 from worker.kafka.python.client import client_config, make_client, translated
 from worker.ops.metrics import Metrics
 from worker.records import Partition, Record
@@ -76,7 +77,7 @@ class KafkaSource:
             # join may be answered with that assignment again (KIP-345), which is to read nothing for ever.
             for topic in settings.input_topics:
                 self._exists(topic)
-            self._consumer.subscribe(settings.input_topics, listener=self._ownership)
+            self._consumer.subscribe(settings.input_topics, listener=OwnershipListener(self._ownership))
 
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
         """Return at most so many new records, in offset order per partition; block at most so long.
@@ -103,15 +104,15 @@ class KafkaSource:
         """
         membership = self._membership
         if membership is None or membership.generation_id < 0 or not membership.member_id:
-            raise TransientError("kafka", f"no member of group {self._settings.group_id} any more; joining again")
+            raise TransientError("kafka", f"no longer a member of group {self._settings.group_id}; joining again")
         return membership
 
     def take_revoked(self) -> frozenset[Partition]:
         """Return the partitions lost or revoked since the last call."""
         return self._ownership.take_revoked()
 
-    def trouble(self) -> str | None:
-        """Return why no record can come now; None when they can."""
+    def not_ready_reason(self) -> str | None:
+        """Return why no record can come now; None when records can come."""
         if not self._connected:
             return f"none of {','.join(self._settings.kafka_bootstrap_servers)} answers; trying again"
         if self._ownership.joined:
@@ -138,8 +139,8 @@ class KafkaSource:
         found = self._consumer._cluster.topic_id(topic)
         return "" if found is None else str(found)
 
-    def passed(self) -> Mapping[Partition, int]:
-        """Return positions behind markers and aborted records, which no record given stands for; once a second."""
+    def offsets_past_markers(self) -> Mapping[Partition, int]:
+        """Return positions past markers and aborted records, which no returned record stands for; once a second."""
         now = self._clock.monotonic()
         if now - self._passed_at < _OBSERVE_EVERY_S:
             return {}

@@ -106,7 +106,7 @@ def test_a_settled_batch_is_counted_by_outcome(metrics: Metrics) -> None:
     metrics.serve_model([1, 5], "stub-1", {"cell": "gru", "variant": "int8", "runtime": "litert"})
     letter = rejected(make_record(b"\xff"), "not_utf8", "x", model_version="v1")
     rated = [make_rated("a", 5), make_rated("b", 1), make_rated("c", 5)]
-    metrics.count_settled([*rated, Deleted(make_record(None), "d"), letter], WALL_S + 0.2)
+    metrics.count_outcomes([*rated, Deleted(make_record(None), "d"), letter], WALL_S + 0.2)
     assert value(metrics, "starstream_reviews_settled_total", outcome="rated") == 3
     assert value(metrics, "starstream_reviews_settled_total", outcome="deleted") == 1
     assert value(metrics, "starstream_reviews_settled_total", outcome="rejected") == 1
@@ -118,20 +118,20 @@ def test_a_settled_batch_is_counted_by_outcome(metrics: Metrics) -> None:
 
 
 def test_a_broker_that_is_ahead_makes_no_negative_latency(metrics: Metrics) -> None:
-    metrics.count_settled([make_rated()], WALL_S - 60)
+    metrics.count_outcomes([make_rated()], WALL_S - 60)
     assert value(metrics, "starstream_review_latency_seconds_sum") == 0
     assert value(metrics, "starstream_review_latency_seconds_count") == 1
 
 
 def test_a_record_without_a_timestamp_has_no_latency(metrics: Metrics) -> None:
-    metrics.count_settled([make_rated(record=make_record(timestamp=-1))], WALL_S)
+    metrics.count_outcomes([make_rated(record=make_record(timestamp=-1))], WALL_S)
     assert value(metrics, "starstream_review_latency_seconds_count") == 0
-    metrics.count_settled([make_rated(record=make_record(timestamp=TIMESTAMP_MS))], WALL_S)
+    metrics.count_outcomes([make_rated(record=make_record(timestamp=TIMESTAMP_MS))], WALL_S)
     assert value(metrics, "starstream_review_latency_seconds_count") == 1
 
 
 def test_an_empty_batch_counts_nothing(metrics: Metrics) -> None:
-    metrics.count_settled([], WALL_S)
+    metrics.count_outcomes([], WALL_S)
     assert value(metrics, "starstream_review_latency_seconds_count") == 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.doubles import ManualClock, MemoryCluster, MemoryDelivery, MemorySource, make_rated, make_record
+from tests.doubles import ManualClock, MemoryCluster, MemoryDelivery, MemorySource, commit, make_rated, make_record
 from tests.fixtures.world import KAFKA_GONE, SETTINGS
 from worker.errors import TransientError
 from worker.records import Deleted, Outcome, Partition
@@ -26,9 +26,9 @@ def test_dead_letters_are_counted_and_not_sent(clock: ManualClock) -> None:
     batch: list[Outcome] = [make_rated(), Deleted(record, "r2"), rejected(record, "unratable", "", model_version="v1")]
     inner.faults.then(KAFKA_GONE)
     with pytest.raises(TransientError):
-        delivery.commit(batch, {ONE: 3})
+        commit(delivery, batch, {ONE: 3})
     assert (delivery.committed, delivery.outcomes.total()) == ({ONE: 0}, 0)
-    delivery.commit(batch, {ONE: 3})
+    commit(delivery, batch, {ONE: 3})
     assert delivery.committed == {ONE: 3} == inner.commits[0]
     assert delivery.outcomes == {"rated": 1, "deleted": 1, "rejected": 1}
     assert delivery.reasons == {"unratable": 1}

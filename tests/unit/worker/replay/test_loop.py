@@ -33,11 +33,11 @@ def test_stopped_run_commits_what_it_read_and_is_not_done() -> None:
     world.produce(*["good app"] * 10)
 
     def stop_after_two_batches() -> None:
-        if len(world.settled) >= 8:
+        if len(world.outcomes) >= 8:
             world.pipeline.stop()
 
     assert not run_to_end(world.pipeline, lambda: ended(world), stop_after_two_batches)
-    assert (len(world.settled), world.lag) == (8, 2)
+    assert (len(world.outcomes), world.lag) == (8, 2)
 
 
 def test_run_stopped_at_its_end_is_done_only_if_the_drain_succeeded() -> None:

@@ -24,9 +24,9 @@ def make_batcher(
     max_bytes: int = 1_000_000,
     max_tokens: int = 1_000_000,
     linger_s: float = LINGER_S,
-    patience_s: float = 0.5,
+    idle_wait_s: float = 0.5,
 ) -> Batcher:
-    return Batcher(Limits(max_records, max_bytes, max_tokens, linger_s=linger_s, patience_s=patience_s))
+    return Batcher(Limits(max_records, max_bytes, max_tokens, linger_s=linger_s, idle_wait_s=idle_wait_s))
 
 
 def records(count: int, *, partition: int = 0, start: int = 0, value: str = "x") -> list[MemoryRecord]:
@@ -268,7 +268,7 @@ def test_what_waits_at_the_end_is_drained() -> None:
 
 
 def test_an_empty_batcher_lets_the_loop_block_for_its_patience() -> None:
-    batcher = make_batcher(patience_s=0.5)
+    batcher = make_batcher(idle_wait_s=0.5)
     assert batcher.wait_s(7.0) == 0.5
     assert batcher.release(7.0) is None
     assert batcher.drain(9.0) is None

@@ -135,10 +135,10 @@ def test_outage_while_draining_leaves_the_rest_to_the_next_owner() -> None:
     world.pipeline.stop()
     world.pipeline.run()
     assert world.cluster.committed == {}
-    heir = world.beside()
+    heir = world.another()
     world.source.close(0)
     heir.steps()
-    assert [each.record.offset for each in heir.delivery.settled] == list(range(10))
+    assert [each.record.offset for each in heir.delivery.outcomes] == list(range(10))
 
 
 @pytest.mark.parametrize("error", [PermanentError("redis", "WRONGTYPE"), FencedError("kafka", "fenced")])

@@ -29,9 +29,9 @@ def test_poison_spoils_no_neighbour() -> None:
     for each in poison:
         world.produce("love it", each)
     world.steps()
-    outcomes = [type(each) for each in world.delivery.settled]
+    outcomes = [type(each) for each in world.delivery.outcomes]
     assert outcomes == [Rated, Rejected] * len(poison)
-    letters = [each.letter for each in world.delivery.settled if isinstance(each, Rejected)]
+    letters = [each.letter for each in world.delivery.outcomes if isinstance(each, Rejected)]
     assert [letter.reason for letter in letters] == [
         "not_utf8", "not_json", "wrong_type", "no_text", "text_too_long", "null_byte", "unratable", "no_text",
     ]  # fmt: skip
@@ -67,7 +67,7 @@ def test_a_record_that_kills_the_process_is_found_and_its_neighbours_are_rated()
             lives += 1
             world.restart()
     assert lives == 7  # three deaths in company, three alone, and the life that rejects it
-    letters = [each.letter for each in world.settled if isinstance(each, Rejected)]
+    letters = [each.letter for each in world.outcomes if isinstance(each, Rejected)]
     assert [(letter.partition, letter.offset, letter.reason) for letter in letters] == [(0, 2, "unratable")]
     assert len(world.store.ratings) == 6
     assert "record_condemned" in world.log.names

@@ -17,14 +17,14 @@ def test_records_of_revoked_partitions_are_dropped_and_rated_by_their_new_owner(
     world.produce(*["love"] * 5, partition=0)
     world.produce(*["bad"] * 5, partition=1)
     world.pipeline.batcher.add(world.source.poll(100, 0.0), world.clock.monotonic())  # gathered, not settled
-    other = world.beside()
+    other = world.another()
     world.pipeline.step()
     world.clock.advance(1.0)
     world.pipeline.step()
-    assert {each.record.partition for each in world.settled} == {0}
+    assert {each.record.partition for each in world.outcomes} == {0}
     other.steps()
-    assert [each.record.partition for each in other.settled] == [1] * 5
-    assert len(world.settled) == 5
+    assert [each.record.partition for each in other.outcomes] == [1] * 5
+    assert len(world.outcomes) == 5
 
 
 def test_a_partition_that_left_and_came_back_is_not_rewound_past_what_its_other_owner_settled() -> None:
@@ -32,7 +32,7 @@ def test_a_partition_that_left_and_came_back_is_not_rewound_past_what_its_other_
     world.produce(*["love"] * 5, partition=0)
     world.produce(*["bad"] * 5, partition=1)
     world.pipeline.batcher.add(world.source.poll(100, 0.0), world.clock.monotonic())  # gathered, not settled
-    other = world.beside()
+    other = world.another()
     world.source.hold(0.0)  # the partition goes ...
     for _ in range(20):
         other.pipeline.step()
@@ -41,9 +41,9 @@ def test_a_partition_that_left_and_came_back_is_not_rewound_past_what_its_other_
     world.source.faults.then(KAFKA_GONE)
     world.pipeline.step()
     world.steps()
-    assert len(other.settled) == 5
-    assert {each.record.partition for each in world.settled} == {0}
-    assert len(world.settled) == 5
+    assert len(other.outcomes) == 5
+    assert {each.record.partition for each in world.outcomes} == {0}
+    assert len(world.outcomes) == 5
 
 
 class Crew:
@@ -60,7 +60,7 @@ class Crew:
     def join(self, number: int) -> None:
         del number
         if len(self.workers) < 4:
-            self.workers.append(self.first.beside())
+            self.workers.append(self.first.another())
 
     def leave(self, number: int) -> None:
         if len(self.workers) > 1:
@@ -99,7 +99,7 @@ def test_members_that_come_and_go_settle_every_record_once(moves: list[tuple[Cal
     for move, number in moves:
         move(crew, number)
     crew.finish()
-    settled = [each.record for worker in crew.workers + crew.gone for each in worker.settled]
+    settled = [each.record for worker in crew.workers + crew.gone for each in worker.outcomes]
     assert Counter((each.partition, each.offset) for each in settled) == Counter(
         (each.partition, each.offset) for each in crew.first.cluster.all_records(TOPIC)
     )

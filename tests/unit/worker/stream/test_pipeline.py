@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
 from schemas.rating import Rating
 from tests.doubles import REFUSED, TOPIC, ManualClock, StubClassifier, make_record
-from tests.fixtures.world import SETTINGS, World
+from tests.fixtures.world import GONE, SETTINGS, World
 from worker.records import Outcome, Partition, Pending, Rated, Rejected
-from worker.stream.ports import nothing
 
 
 class Ordered:
@@ -21,25 +19,35 @@ class Ordered:
 
     def __init__(self, world: World) -> None:
         self.calls: list[str] = []
-        self.parts: list[int] = []
+        self.sent: list[int] = []
         self._store, self._delivery = world.store, world.delivery
         world.pipeline.store = self
         world.pipeline.delivery = self
 
-    def begin(self, settled: Sequence[Outcome]) -> None:
-        self.calls.append("ahead")
-        self.parts.append(len(settled))
-        self._store.begin(settled)
+    def send(self, outcomes: Sequence[Outcome]) -> None:
+        self.calls.append("send")
+        self.sent.append(len(outcomes))
+        self._store.send(outcomes)
 
-    def write(self, settled: Sequence[Outcome]) -> None:
-        self.calls.append("redis")
-        self._store.write(settled)
+    def flush(self) -> Mapping[str, int]:
+        self.calls.append("flush")
+        return self._store.flush()
 
-    def commit(
-        self, settled: Sequence[Outcome], offsets: Mapping[Partition, int], stored: Callable[[], None] = nothing
-    ) -> None:
-        self._delivery.commit(settled, offsets, stored)
-        self.calls.append("topic")
+    def abandon(self) -> None:
+        self.calls.append("abandon")
+        self._store.abandon()
+
+    def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
+        self.calls.append("prepare")
+        self._delivery.prepare(outcomes, offsets)
+
+    def commit(self) -> None:
+        self.calls.append("commit")
+        self._delivery.commit()
+
+    def abort(self) -> None:
+        self.calls.append("abort")
+        self._delivery.abort()
 
     def ping(self) -> None:
         self.calls.append("ping")
@@ -65,14 +73,14 @@ def test_every_review_is_rated_and_its_offset_committed() -> None:
     world.assert_settled_once()
 
 
-def test_a_large_batch_is_rated_and_begun_in_parts_of_like_size_and_published_whole() -> None:
+def test_a_large_batch_is_rated_and_sent_in_chunks_of_equal_size_and_published_whole() -> None:
     world = World(batch=2000)
     ordered = Ordered(world)
     world.produce(*["love"] * 1298, b"\xff", "bad")
     world.pipeline.batcher.cost.fixed_s = 100.0
     world.steps()
-    assert ordered.calls == ["ahead"] * 4 + ["redis", "topic"]
-    assert ordered.parts == [1, 433, 433, 433], "what needs no model first"
+    assert ordered.calls == ["send"] * 4 + ["prepare", "flush", "commit"]
+    assert ordered.sent == [1, 433, 433, 433], "what needs no model first"
     assert world.sample("starstream_reviews_settled_total", outcome="rejected") == 1
     world.assert_settled_once()
 
@@ -116,12 +124,25 @@ def test_of_one_review_sent_twice_in_a_batch_the_later_one_stands_whichever_is_r
     assert "gone" not in world.store.ratings
 
 
-def test_redis_is_written_before_the_topic() -> None:
+def test_the_store_has_a_batch_before_the_topic_has_it() -> None:
     world = World()
     ordered = Ordered(world)
     world.produce(*["love"] * 20)
     world.steps()
-    assert ordered.calls == ["ahead", "redis", "topic"] * 3
+    assert ordered.calls == ["send", "prepare", "flush", "commit"] * 3
+
+
+def test_a_batch_that_the_store_does_not_take_is_aborted_before_anything_else() -> None:
+    world = World()
+    ordered = Ordered(world)
+    world.store.faults.then(GONE)
+    world.produce("love")
+    world.steps()
+    assert ordered.calls == [
+        *["send", "prepare", "flush", "abort", "abandon", "ping", "ping"],
+        *["send", "prepare", "flush", "commit"],
+    ]
+    world.assert_settled_once()
 
 
 def test_tombstone_removes_the_rating_and_is_published() -> None:
@@ -176,9 +197,9 @@ def test_the_loop_learns_what_batches_cost(monkeypatch: pytest.MonkeyPatch) -> N
     world.pipeline.classifier = Slow(world.clock)
     commit = world.pipeline.delivery.commit
 
-    def slowly(*given: Any) -> None:
+    def slowly() -> None:
         world.clock.advance(0.008)
-        commit(*given)
+        commit()
 
     monkeypatch.setattr(world.pipeline.delivery, "commit", slowly)
     for number in range(8000):
@@ -251,7 +272,7 @@ def test_a_model_may_change_between_batches_and_never_inside_one() -> None:
     assert len(world.delivery.commits) == 6
     versions = [
         each.rating.model_version if isinstance(each, Rated) else each.letter.model_version
-        for each in world.settled
+        for each in world.outcomes
         if isinstance(each, Rated | Rejected)
     ]
     batches = [set(versions[start : start + 8]) for start in range(0, len(versions), 8)]

@@ -1,13 +1,13 @@
-"""Who killed the process: notes that outlive it, caution, and rejection in the end."""
+"""Which record kills the process: notes that outlive it, records tried alone, and rejection in the end."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.doubles import ManualClock, MemoryRecord, MemoryStore, make_record
+from tests.doubles import MemoryPoisonLedger, MemoryRecord, make_record
 from worker.records import Partition, Record, partition_of
-from worker.stream.poison import Attempts
+from worker.stream.poison import PoisonTracker
 
 LIMIT = 3
 P0 = Partition("reviews", 0)
@@ -17,107 +17,107 @@ def records(*offsets: int, partition: int = 0) -> list[MemoryRecord]:
     return [make_record(offset=offset, partition=partition) for offset in offsets]
 
 
-class Lives:
-    """Process after process, on one ledger."""
+class Runs:
+    """One process run after the other, on one ledger."""
 
     def __init__(self, limit: int = LIMIT) -> None:
-        self.ledger = MemoryStore(ManualClock())
+        self.ledger = MemoryPoisonLedger()
         self.limit = limit
         self.count = 0
 
-    def next(self) -> Attempts:
+    def next(self) -> PoisonTracker:
         self.count += 1
-        return Attempts(self.ledger, life=f"life-{self.count}", limit=self.limit)
+        return PoisonTracker(self.ledger, run_id=f"run-{self.count}", limit=self.limit)
 
-    def die_on(self, batch: list[MemoryRecord], killer: int) -> list[list[int]]:
-        """Live once: try what `split` says, die at the offset given; return what was tried."""
-        attempts = self.next()
+    def crash_on(self, batch: list[MemoryRecord], killer: int) -> list[list[int]]:
+        """Run once: try what `split` returns, die at the given offset; return what was tried."""
+        tracker = self.next()
         tried = []
-        for part in attempts.split(batch):
-            condemned = attempts.begin(part)
+        for part in tracker.split(batch):
+            poison = tracker.start(part)
             tried.append([record.offset for record in part])
-            if any(record.offset == killer and (P0, killer) not in condemned for record in part):
+            if any(record.offset == killer and (P0, killer) not in poison for record in part):
                 return tried
         return tried
 
 
-def test_a_healthy_batch_is_tried_together() -> None:
-    attempts = Lives().next()
+def test_a_healthy_batch_is_one_checkpoint() -> None:
+    tracker = Runs().next()
     batch = records(0, 1, 2)
-    assert attempts.split(batch) == [batch]
-    assert attempts.begin(batch) == frozenset()
-    assert attempts.lives(P0) == 1
+    assert tracker.split(batch) == [batch]
+    assert tracker.start(batch) == frozenset()
+    assert tracker.runs(P0) == 1
 
 
-def test_after_its_limit_of_deaths_a_batch_is_tried_one_by_one_and_the_killer_is_condemned() -> None:
-    lives = Lives()
+def test_after_the_limit_of_crashes_records_are_tried_one_by_one_and_the_killer_is_rejected() -> None:
+    runs = Runs()
     batch = records(5, 6, 7)
     for _ in range(LIMIT):
-        assert lives.die_on(batch, killer=6) == [[5, 6, 7]]
-    assert lives.die_on(batch, killer=6) == [[5], [6]]  # the first is settled now, and never comes again
+        assert runs.crash_on(batch, killer=6) == [[5, 6, 7]]
+    assert runs.crash_on(batch, killer=6) == [[5], [6]]  # the first is settled now, and never comes again
     for _ in range(LIMIT - 1):
-        assert lives.die_on(batch[1:], killer=6) == [[6]]
-    last = lives.next()
+        assert runs.crash_on(batch[1:], killer=6) == [[6]]
+    last = runs.next()
     parts = last.split(batch[1:])
     assert [[record.offset for record in part] for part in parts] == [[6], [7]]
-    assert last.begin(parts[0]) == {(P0, 6)}
-    assert last.begin(parts[1]) == frozenset()
+    assert last.start(parts[0]) == {(P0, 6)}
+    assert last.start(parts[1]) == frozenset()
 
 
-def test_other_partitions_go_on_together() -> None:
-    lives = Lives()
+def test_other_partitions_stay_one_checkpoint() -> None:
+    runs = Runs()
     batch = [*records(0, 1), *records(0, 1, partition=1)]
     for _ in range(LIMIT):
-        attempts = lives.next()
-        attempts.split(batch[:2])
-        attempts.begin(batch[:2])
-    parts = lives.next().split(batch)
+        tracker = runs.next()
+        tracker.split(batch[:2])
+        tracker.start(batch[:2])
+    parts = runs.next().split(batch)
     assert parts == [batch[:1], batch[1:2], batch[2:]]
 
 
-def test_a_batch_that_failed_for_want_of_a_service_is_forgiven() -> None:
-    lives = Lives()
+def test_an_attempt_that_failed_because_a_service_was_away_does_not_count() -> None:
+    runs = Runs()
     batch = records(0, 1)
     for _ in range(10):
-        attempts = lives.next()
-        (part,) = attempts.split(batch)
-        attempts.begin(part)
-        attempts.forgive(part)
-    assert lives.next().split(batch) == [batch]
+        tracker = runs.next()
+        (part,) = tracker.split(batch)
+        tracker.start(part)
+        tracker.undo(part)
+    assert runs.next().split(batch) == [batch]
 
 
-def test_another_life_s_note_is_not_ours_to_forgive() -> None:
-    lives = Lives()
-    lives.die_on(records(0, 1), killer=1)
-    lives.next().forgive(records(0, 1))
-    assert lives.ledger.load_attempts([P0])[P0].lives == 1
+def test_the_note_of_another_run_is_not_undone() -> None:
+    runs = Runs()
+    runs.crash_on(records(0, 1), killer=1)
+    runs.next().undo(records(0, 1))
+    assert runs.ledger.load_attempts([P0])[P0].runs == 1
 
 
-def test_progress_makes_earlier_deaths_irrelevant() -> None:
-    lives = Lives()
+def test_progress_makes_earlier_crashes_irrelevant() -> None:
+    runs = Runs()
     for _ in range(LIMIT):
-        lives.die_on(records(0, 1, 2), killer=2)
+        runs.crash_on(records(0, 1, 2), killer=2)
     further = records(7, 8)
-    assert lives.next().split(further) == [further]
+    assert runs.next().split(further) == [further]
 
 
-def test_what_went_to_another_worker_is_learned_anew() -> None:
-    lives = Lives()
-    mine = lives.next()
+def test_notes_of_a_partition_that_went_to_another_worker_are_read_again() -> None:
+    runs = Runs()
+    mine = runs.next()
     mine.split(records(0, 1))
-    mine.begin(records(0, 1))
-    mine.forget(frozenset({P0}))
+    mine.start(records(0, 1))
+    mine.drop(frozenset({P0}))
     for _ in range(LIMIT):
-        lives.die_on(records(2, 3), killer=3)
+        runs.crash_on(records(2, 3), killer=3)
     assert mine.split(records(2, 3)) == [records(2), records(3)]
 
 
 def test_limit_zero_turns_it_off() -> None:
-    lives = Lives(limit=0)
+    runs = Runs(limit=0)
     batch = records(0, 1)
     for _ in range(10):
-        assert lives.die_on(batch, killer=1) == [[0, 1]]
-    assert lives.ledger.load_attempts([P0]) == {}
+        assert runs.crash_on(batch, killer=1) == [[0, 1]]
+    assert runs.ledger.load_attempts([P0]) == {}
 
 
 positions = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5)), unique=True, max_size=12).map(sorted)
@@ -125,15 +125,15 @@ positions = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5)), unique=Tru
 
 @given(positions, st.integers(0, 6))
 def test_split_keeps_every_record_once_and_each_partition_in_order(
-    positions: list[tuple[int, int]], deaths: int
+    positions: list[tuple[int, int]], crashes: int
 ) -> None:
-    lives = Lives()
+    runs = Runs()
     batch: list[Record] = [make_record(partition=partition, offset=offset) for partition, offset in positions]
-    for _ in range(deaths):
-        attempts = lives.next()
-        for part in attempts.split(batch)[:1]:
-            attempts.begin(part)
-    parts = lives.next().split(batch) if batch else []
+    for _ in range(crashes):
+        tracker = runs.next()
+        for part in tracker.split(batch)[:1]:
+            tracker.start(part)
+    parts = runs.next().split(batch) if batch else []
     got = [record for part in parts for record in part]
     assert all(part for part in parts)
     assert sorted(map(id, got)) == sorted(map(id, batch))

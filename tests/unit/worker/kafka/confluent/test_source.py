@@ -15,7 +15,7 @@ from tests.doubles import ManualClock, MemoryLog
 from worker.errors import FencedError, PermanentError, SettingsError, TransientError
 from worker.kafka import clients
 from worker.kafka.clients import make_source
-from worker.kafka.confluent.assignment import Ownership, require_member
+from worker.kafka.confluent.assignment import require_member
 from worker.kafka.confluent.client import FENCED, PERMANENT, Errors, bounded, translate, translated
 from worker.kafka.confluent.lag import Watch
 from worker.kafka.confluent.options import client_config, consumer_config, producer_config
@@ -245,30 +245,8 @@ def test_a_members_metadata_is_handed_on_as_it_is() -> None:
 
 @pytest.mark.parametrize("told", [None, b"", b"CGMDv3:....", membership(-1, b"rdkafka-1"), membership(7, b"")])
 def test_no_members_metadata_is_refused(told: bytes | None) -> None:
-    with pytest.raises(TransientError, match="no member of group a group"):
+    with pytest.raises(TransientError, match="member of group a group"):
         require_member(told, "a group")
-
-
-def test_ownership_follows_what_the_group_tells(metrics: Metrics) -> None:
-    ownership = Ownership(metrics)
-    one, two = Partition("t", 1), Partition("t", 2)
-    ownership.assigned(None, [one, two])
-    assert (ownership.joined, ownership.owned) == (True, {one, two})
-    ownership.revoked(None, [one])
-    ownership.assigned(None, [one])
-    assert ownership.take_gone() == {one}, "also when it came back"
-    assert ownership.take_gone() == set()
-    assert ownership.take_revoked() == {one}
-    ownership.lost(None, [one, two])
-    assert not ownership.joined
-    assert not ownership.owned
-    assert ownership.take_revoked() == {one, two}
-
-
-def test_an_assignment_of_nothing_is_one(metrics: Metrics) -> None:
-    ownership = Ownership(metrics)
-    ownership.assigned(None, [])
-    assert ownership.joined
 
 
 # Positions behind markers

@@ -1,0 +1,36 @@
+"""Ownership of partitions, as either client reports it."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from worker.kafka.group import Ownership
+from worker.ops.metrics import Metrics
+from worker.records import Partition
+
+ONE, TWO = Partition("t", 1), Partition("t", 2)
+
+
+@pytest.fixture
+def ownership() -> Ownership:
+    return Ownership(Metrics(CollectorRegistry()))
+
+
+def test_ownership_follows_the_group(ownership: Ownership) -> None:
+    ownership.add([ONE, TWO])
+    assert (ownership.joined, ownership.owned) == (True, {ONE, TWO})
+    ownership.remove([ONE], "revoked")
+    ownership.add([ONE])
+    assert ownership.take_gone() == {ONE}, "also when it came back"
+    assert ownership.take_gone() == set()
+    assert ownership.take_revoked() == {ONE}
+    ownership.remove([ONE, TWO], "lost")
+    assert not ownership.joined
+    assert not ownership.owned
+    assert ownership.take_revoked() == {ONE, TWO}
+
+
+def test_an_empty_assignment_is_a_membership(ownership: Ownership) -> None:
+    ownership.add([])
+    assert ownership.joined

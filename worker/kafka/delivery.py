@@ -1,0 +1,223 @@
+"""The Delivery port over either Kafka client: at-least-once, and exactly-once in one transaction (KIP-98, KIP-447).
+
+Owns the order of publishing and committing, and the life of the producer. What makes exactly-once hold was found by
+breaking it (worker/DECISIONS.md): commit under the membership that was true when the records were polled, and after
+any failure throw the producer away, because an aborted one keeps the offsets of the failed transaction and would commit
+them with its next.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from worker.errors import ServiceError
+from worker.kafka.group import Commits, Membership
+from worker.kafka.outgoing import Outgoing, outgoing
+from worker.ops.logs import Log
+from worker.records import Outcome, Partition
+from worker.settings import WorkerSettings
+
+
+class Producer(Protocol):
+    """One client's producer, thrown away after any failure. Every method raises `ServiceError`s only."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it reported an error since its start, and must not be used again."""
+        ...
+
+    def start(self) -> None:
+        """Return once the brokers answer; a transactional one fences its predecessor and aborts what that left open."""
+        ...
+
+    def require_topic(self, topic: str, doing: str) -> None:
+        """Return if a topic can be written; `doing` begins the error's text."""
+        ...
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        ...
+
+    def send(self, records: Sequence[Outgoing]) -> None:
+        """Take records, in order, without waiting for the brokers."""
+        ...
+
+    def flush(self) -> None:
+        """Return once all in-sync replicas have everything that was sent."""
+        ...
+
+    def add_offsets(self, offsets: Mapping[Partition, int], membership: Any) -> None:
+        """Add consumed offsets to the transaction; may return before the brokers have them."""
+        ...
+
+    def commit(self) -> None:
+        """Return once the records and offsets of the transaction are committed."""
+        ...
+
+    def abort(self) -> None:
+        """Abort the transaction, so that it holds up no reader; best effort, within a moment, never raises."""
+        ...
+
+    def discard(self) -> None:
+        """End the producer and whatever it holds, within a moment. Never raises."""
+        ...
+
+
+class _KafkaDelivery:
+    """A delivery and its producer, which is made when it is needed."""
+
+    def __init__(self, settings: WorkerSettings, make_producer: Callable[[], Producer]) -> None:
+        self._settings = settings
+        self._make_producer = make_producer
+        self._producer: Producer | None = None
+        self._ready()
+
+    def ping(self) -> None:
+        """Return if the brokers answer and both topics can be written.
+
+        Raises:
+            ServiceError: they do not.
+        """
+        producer = self._ready()
+        for variable, topic in (
+            ("WORKER_OUTPUT_TOPIC", self._settings.output_topic),
+            ("WORKER_DEAD_LETTER_TOPIC", self._settings.dead_letter_topic),
+        ):
+            producer.require_topic(topic, f"{variable}={topic}: does the topic exist, and may we write it?")
+
+    def close(self, timeout_s: float) -> None:
+        """Give the client back; nothing is left in it between two commits."""
+        del timeout_s
+        self._discard()
+
+    def _ready(self) -> Producer:
+        """Return the producer; make one if there is none that works."""
+        if self._producer is not None and self._producer.failed:
+            self._discard()
+        if self._producer is None:
+            producer = self._make_producer()
+            try:
+                producer.start()
+            except ServiceError:
+                producer.discard()
+                raise
+            self._producer = producer
+        return self._producer
+
+    def _discard(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.discard()
+
+    def _outgoing(self, outcomes: Sequence[Outcome]) -> list[Outgoing]:
+        return [outgoing(outcome, self._settings) for outcome in outcomes]
+
+
+class AtLeastOnce(_KafkaDelivery):
+    """Publishes, waits until all replicas have it, then commits: after a crash in between it publishes again.
+
+    Args:
+        settings: topics.
+        consumer: commits the offsets.
+        make_producer: returns a new producer of the client.
+    """
+
+    def __init__(self, settings: WorkerSettings, consumer: Commits, make_producer: Callable[[], Producer]) -> None:
+        self._consumer = consumer
+        self._prepared: tuple[Producer, list[Outgoing], Mapping[Partition, int]] | None = None
+        super().__init__(settings, make_producer)
+
+    def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
+        """Keep the outcomes and offsets for `commit`: nothing that is sent could be taken back.
+
+        Raises:
+            ServiceError: the brokers do not answer.
+        """
+        self._prepared = self._ready(), self._outgoing(outcomes), offsets
+
+    def commit(self) -> None:
+        """Publish the outcomes in order, then commit the offsets; return once both are durable.
+
+        Raises:
+            ServiceError: the offsets are not committed; the caller rewinds.
+        """
+        if self._prepared is None:
+            raise RuntimeError("nothing is prepared")
+        producer, records, offsets = self._prepared
+        self._prepared = None
+        try:
+            producer.send(records)
+            producer.flush()
+        except ServiceError:
+            self._discard()
+            raise
+        self._consumer.commit(offsets)
+
+    def abort(self) -> None:
+        """Drop what was prepared."""
+        self._prepared = None
+
+
+class ExactlyOnce(_KafkaDelivery):
+    """Publishes and commits in one transaction: a reader with `read_committed` sees each outcome once.
+
+    Args:
+        settings: topics.
+        consumer: tells the membership to commit under.
+        make_producer: returns a new producer of the client, with this process's transactional id: the same after a
+            restart, so that what a crash left open is aborted at once.
+        log: told of producers that had to be replaced.
+    """
+
+    def __init__(
+        self, settings: WorkerSettings, consumer: Membership, make_producer: Callable[[], Producer], log: Log
+    ) -> None:
+        self._consumer = consumer
+        self._log = log
+        self._open: Producer | None = None  # has an open transaction
+        super().__init__(settings, make_producer)
+
+    def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
+        """Send the outcomes in order, and the offsets, inside an open transaction.
+
+        Raises:
+            ServiceError: this worker is no member of the group any more, or the brokers did not take it.
+        """
+        membership = self._consumer.membership()
+        producer = self._ready()
+        try:
+            producer.begin()
+            producer.send(self._outgoing(outcomes))
+            producer.add_offsets(offsets, membership)
+        except ServiceError as error:
+            self._replace(error)
+            raise
+        self._open = producer
+
+    def commit(self) -> None:
+        """Commit the transaction.
+
+        Raises:
+            ServiceError: a reader with `read_committed` sees nothing of it, or the answer was lost; the caller rewinds.
+        """
+        if self._open is None:
+            raise RuntimeError("nothing is prepared")
+        producer, self._open = self._open, None
+        try:
+            producer.commit()
+        except ServiceError as error:
+            self._replace(error)
+            raise
+
+    def abort(self) -> None:
+        """Abort the transaction, so that it holds up no reader."""
+        if self._open is not None:
+            self._open.abort()
+            self._open = None
+            self._discard()
+
+    def _replace(self, error: ServiceError) -> None:
+        self._log(logging.WARNING, "transaction_failed", reason=str(error))
+        self._discard()

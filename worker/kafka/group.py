@@ -1,0 +1,101 @@
+"""The consumer group: which partitions this member owns, and what the deliveries need from it.
+
+Owns the bookkeeping of ownership that both clients share. Each client's `assignment` feeds it from its own callbacks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from worker.ops.metrics import Metrics
+from worker.records import Partition
+from worker.stream.ports import Source
+
+
+class Commits(Protocol):
+    """What at-least-once delivery needs from the consumer."""
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit the next offset of each partition.
+
+        Raises:
+            ServiceError: not committed.
+        """
+        ...
+
+
+class Membership(Protocol):
+    """What exactly-once delivery needs from the consumer."""
+
+    def membership(self) -> Any:
+        """Return the group membership under which the last records were polled.
+
+        Raises:
+            ServiceError: this worker was no member then.
+        """
+        ...
+
+
+class GroupSource(Source, Commits, Membership, Protocol):
+    """A source that is a member of a consumer group, with what the deliveries and the store need besides."""
+
+    def topic_id(self, topic: str) -> str:
+        """Return the brokers' id of a topic's present incarnation (KIP-516); `""` where they tell none."""
+        ...
+
+
+class Ownership:
+    """Notes which partitions are owned. A client may call it from a thread of its own.
+
+    Attributes:
+        owned: the partitions this member has.
+        joined: whether it is a member of the group.
+        changes: how often the assignment has changed.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._lock = threading.Lock()
+        self._revoked: set[Partition] = set()
+        self._gone: set[Partition] = set()
+        self.owned: set[Partition] = set()
+        self.joined = False
+        self.changes = 0
+
+    def add(self, partitions: Iterable[Partition]) -> None:
+        """Note partitions that are assigned; an empty assignment counts, too."""
+        self._metrics.rebalances.labels("assigned").inc()
+        with self._lock:
+            self.owned = self.owned | set(partitions)
+            self.joined = True
+            self.changes += 1
+        self._metrics.partitions_assigned.set(len(self.owned))
+
+    def remove(self, partitions: Iterable[Partition], event: str) -> None:
+        """Note partitions that were `revoked` in order, or `lost` with the membership."""
+        removed = set(partitions)
+        if removed:
+            self._metrics.rebalances.labels(event).inc()
+        with self._lock:
+            self._revoked |= removed
+            self._gone |= removed
+            self.owned = self.owned - removed
+            self.joined = self.joined and event != "lost"
+            self.changes += 1
+        for partition in removed:
+            self._metrics.lag.labels(partition.topic, str(partition.partition)).set(0)
+        self._metrics.partitions_assigned.set(len(self.owned))
+
+    def take_revoked(self) -> frozenset[Partition]:
+        """Return the partitions removed since the last call, for the loop."""
+        with self._lock:
+            taken, self._revoked = frozenset(self._revoked), set()
+        return taken
+
+    def take_gone(self) -> frozenset[Partition]:
+        """Return the same for the source itself; a partition among them may be owned again, at another offset."""
+        with self._lock:
+            taken, self._gone = frozenset(self._gone), set()
+        return taken

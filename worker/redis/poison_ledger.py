@@ -1,0 +1,69 @@
+"""The poison ledger in Redis: one hash per consumer group, one field per partition, `first:last:runs:run id`.
+
+Owns that hash. `worker.stream.poison` decides what the notes mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from worker.ops.metrics import Metrics
+from worker.records import Partition
+from worker.redis.client import connect, counted
+from worker.settings import WorkerSettings
+from worker.stream.ports import Attempt
+
+
+class RedisPoisonLedger:
+    """The PoisonLedger port on a Redis server or cluster."""
+
+    def __init__(self, settings: WorkerSettings, *, metrics: Metrics) -> None:
+        self._key = f"{settings.redis_prefix}attempts:{{{settings.group_id}}}"
+        self._metrics = metrics
+        self._client: Any = connect(settings)
+
+    def load_attempts(self, partitions: Sequence[Partition]) -> Mapping[Partition, Attempt]:
+        """Return the notes of these partitions.
+
+        Raises:
+            ServiceError: Redis is away.
+        """
+        with counted(self._metrics, "read attempts"):
+            found = self._client.hmget(self._key, list(map(_field, partitions)))
+        notes = {}
+        for partition, note in zip(partitions, found, strict=True):
+            if note is not None:
+                first, last, runs, run_id = note.decode().split(":")
+                notes[partition] = Attempt(int(first), int(last), int(runs), run_id)
+        return notes
+
+    def save_attempts(self, attempts: Mapping[Partition, Attempt]) -> None:
+        """Replace the notes of these partitions.
+
+        Raises:
+            ServiceError: Redis is away.
+        """
+        notes = {
+            _field(partition): f"{note.first}:{note.last}:{note.runs}:{note.run_id}"
+            for partition, note in attempts.items()
+        }
+        with counted(self._metrics, "note attempts"):
+            self._client.hset(self._key, mapping=notes)
+
+    def clear(self) -> None:
+        """Drop all notes of the group.
+
+        Raises:
+            ServiceError: Redis is away.
+        """
+        with counted(self._metrics, "clear attempts"):
+            self._client.delete(self._key)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+
+def _field(partition: Partition) -> str:
+    return f"{partition.topic}-{partition.partition}"
