@@ -21,6 +21,7 @@ from schemas.rating import Rating, SourcePosition
 from worker.clock import Clock
 from worker.errors import ServiceError, TransientError
 from worker.kafka.outgoing import Outgoing, outgoing
+from worker.ops.metrics import WRITE_RESULTS
 from worker.records import Deleted, Outcome, Partition, Pending, Rated, Record, Rejected, partition_of
 from worker.settings import WorkerSettings
 from worker.stream.parse import rejected
@@ -450,7 +451,7 @@ class MemoryStore:
         self._expire()
         counts = Counter(map(self._write_one, rows))
         self.results += counts
-        return counts
+        return {name: counts[name] for name in WRITE_RESULTS}
 
     def _write_one(self, each: Rated | Deleted) -> str:
         review_id = each.review_id if isinstance(each, Deleted) else each.rating.review_id

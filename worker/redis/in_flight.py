@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import redis
+from redis.exceptions import NoScriptError
 
 
 class InFlight:
@@ -49,10 +50,11 @@ class InFlight:
             self._calls += len(calls)
 
     def replies(self) -> list[bytes]:
-        """Return the replies to the calls that were sent, in order; none if any of them is lost or an error.
+        """Return the replies to the calls that were sent, in order; none if any is lost: all must be sent again.
 
         Raises:
             redis.TimeoutError: the server hangs.
+            redis.ResponseError: the server refused a call.
         """
         calls, self._calls, self._broken = self._calls, 0, False
         if self._connection is None:
@@ -62,9 +64,12 @@ class InFlight:
         except redis.TimeoutError:
             self.abandon()
             raise
-        except redis.RedisError:
+        except (redis.ConnectionError, NoScriptError):
             self.abandon()
             return []
+        except redis.RedisError:
+            self.abandon()
+            raise
         connection, self._connection = self._connection, None
         self._pool.release(connection)
         return found

@@ -128,7 +128,7 @@ class PythonProducer:
         by_topic: dict[str, list[Outgoing]] = defaultdict(list)
         for record in records:
             by_topic[record.topic].append(record)
-        with self._publishing():
+        with self._translated("publish"):
             for topic, its_records in by_topic.items():
                 self._sent += self._producer.send_all(topic, its_records)
 
@@ -139,7 +139,7 @@ class PythonProducer:
             ServiceError: they refused some of it, or did not answer in time.
         """
         sent, self._sent = self._sent, []
-        with self._publishing():
+        with self._translated("publish"):
             self._producer.flush(timeout=self._settings.request_timeout_s)
             for future in sent:
                 if future.exception is not None:
@@ -152,7 +152,7 @@ class PythonProducer:
             ServiceError: the client refuses.
         """
         wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
-        with translated("transaction"):
+        with self._translated("transaction"):
             self._await_offsets = self._producer.begin_offsets(wanted, membership)
 
     def commit(self) -> None:
@@ -161,10 +161,10 @@ class PythonProducer:
         Raises:
             ServiceError: it is not committed, or the answer was lost.
         """
-        with translated("transaction"):
+        with self._translated("transaction"):
             self._await_offsets()
         self.flush()  # before the commit: the client would commit without a batch that it gave up
-        with translated("transaction"):
+        with self._translated("transaction"):
             self._producer.commit_transaction()
 
     def abort(self) -> None:
@@ -177,9 +177,9 @@ class PythonProducer:
         close_failed(self._producer)
 
     @contextmanager
-    def _publishing(self) -> Iterator[None]:
+    def _translated(self, doing: str) -> Iterator[None]:
         """Translate errors, and say what to do about a refusal that the client only names."""
-        with translated("publish"):
+        with translated(doing):
             try:
                 yield
             except _TOO_LARGE as error:
