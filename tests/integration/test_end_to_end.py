@@ -203,7 +203,8 @@ def test_nothing_is_left_behind(run: Run) -> None:
 
 def test_metrics_of_both_processes_add_up(run: Run) -> None:
     rated, rejected = ROWS + 3, len(POISON)
-    assert run.total("starstream_reviews_consumed_total") == rated + rejected + 1
+    # The group may rebalance while the second process joins; what was not committed by then is read again.
+    assert run.total("starstream_reviews_consumed_total") >= rated + rejected + 1
     assert run.total("starstream_reviews_settled_total", outcome="rated") == rated
     assert run.total("starstream_reviews_settled_total", outcome="rejected") == rejected
     assert run.total("starstream_reviews_settled_total", outcome="deleted") == 1
