@@ -76,9 +76,7 @@ def test_version_is_written_nowhere_else() -> None:
 
 def test_no_text_installs_the_package_of_a_stranger() -> None:
     """`starstream` on PyPI is somebody else's, and `starstream-reviews` has no release there yet."""
-    pattern = re.compile(
-        r"\b(?:pip3?|pipx|uv(?: \w+)?) install\b[^\n]*?[\s'\"`]starstream(-reviews)?(?=[\s'\"`\[=.,)]|$)|\bstarstream\[",
-        re.MULTILINE,
-    )
+    command = r"\b(?:pip3?|pipx|uv(?: \w+)?) install\b[^\n]*?[\s'\"`]starstream(-reviews)?(?=[\s'\"`\[=.,)]|$)"
+    pattern = re.compile(rf"{command}|\bstarstream\[", re.MULTILINE)
     found = [f"{path}: {match[0]}" for path, text in texts().items() for match in pattern.finditer(text)]
     assert found == []
