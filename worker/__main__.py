@@ -1,6 +1,6 @@
 """The worker's command line: `run`, `predict`, `check`, `dlq`, `replay`.
 
-Owns the commands and the exit codes; every error of ours ends here as one line.
+Owns the commands; a `WorkerError` ends here, as one line and its exit code.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import sys
 
 from schemas import __version__
 from worker.dead_letters import command as dlq
-from worker.errors import ExitCode, WorkerError, exit_code_of
+from worker.errors import ExitCode, WorkerError
 from worker.replay import command as replay
 from worker.settings import WorkerSettings, read_settings
 
 _EPILOG = """\
 examples:
-  starstream-worker check                                      what is set, and does it answer?
+  starstream-worker check                                      show the settings, try bundle, Kafka and Redis
   WORKER_REGISTRY=models starstream-worker run --processes 2   rate the stream
   starstream-worker predict --input reviews.csv --output rated.jsonl
-  starstream-worker dlq list                                   what could not be rated, and why
-  starstream-worker replay --help                              rate history again with another model
-  starstream-worker run --help                                 every setting, its limits and default
+  starstream-worker dlq list                                   records that could not be rated, and why
+  starstream-worker replay --help                              rate old reviews again with another model
+  starstream-worker run --help                                 every setting and its default
 
 exit codes:
-  0 stopped as asked, all settled    1 unforeseen error (traceback in the log)    2 wrong flag or variable
-  3 no bundle that can serve         4 Kafka refused for good     5 Redis refused for good
+  0 stopped by a signal              1 unforeseen error (traceback in the log)    2 wrong flag or variable
+  3 no bundle that can serve         4 permanent error of Kafka   5 permanent error of Redis
   6 drain deadline passed            7 fenced by another worker   8 dead-letter breaker opened
   9 predict: some rows were not rated; dlq replay: some letters were not sent
   10 a process kept crashing         130 second signal; replay, dlq replay: stopped before the end
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     parser = argparse.ArgumentParser(
         prog="starstream-worker",
-        description="Rates reviews as they stream by: Kafka in, stars to Redis and a topic.",
+        description="Rates a stream of reviews: reads Kafka, writes stars to Redis and a topic.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -50,8 +50,8 @@ def main(argv: list[str] | None = None) -> int:
         epilog="Other flags are settings: --registry, --channel, --model-version (see `run --help`).",
     )
     files.add_argument("--input", required=True, help=".csv or .jsonl file, or - for JSON lines or plain texts")
-    files.add_argument("--output", default="-", help="JSON lines, one a rated row; - is standard output")
-    files.add_argument("--text-column", help="CSV column of the text; default content, text or review")
+    files.add_argument("--output", default="-", help="JSON lines, one for each rated row; - is standard output")
+    files.add_argument("--text-column", help="CSV column of the text; default: content, text or review")
     dlq.add_command(commands)
     replay.add_command(commands)
     known, flags = parser.parse_known_args(argv)
@@ -60,13 +60,13 @@ def main(argv: list[str] | None = None) -> int:
         return int(_dispatch(known, settings, flags))
     except WorkerError as error:
         print(f"starstream-worker: {error}", file=sys.stderr)
-        return int(exit_code_of(error))
+        return int(error.exit_code)
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
 
 
 def _dispatch(known: argparse.Namespace, settings: WorkerSettings, flags: list[str]) -> ExitCode:
-    # Imported where they are used: `predict` needs no Kafka, and `--help` needs nothing.
+    # Imported where used: `predict` needs no Kafka, and `--help` needs none of this.
     if known.command == "predict":
         from worker.commands.predict import PredictFiles, predict
 

@@ -1,7 +1,7 @@
 """How long to wait before trying again: exponential with full jitter.
 
 Source: Brooker 2015, "Exponential Backoff And Jitter" (AWS Architecture Blog), the variant with the least work:
-`random(0, min(cap, base * 2**attempt))`, here with a floor so that a retry is never immediate.
+`random(0, min(cap, base * 2**attempt))`, here from a tenth of that upwards, so that a retry is never immediate.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import random
 
 
 class Backoff:
-    """Counts attempts. Not thread-safe.
+    """Gives the next wait and counts the attempts. Not thread-safe.
 
     Args:
         base_s: upper bound of the first wait.
         cap_s: upper bound of any wait.
-        source: the randomness, injected for tests.
+        source: random numbers, injected for tests.
     """
 
     def __init__(self, *, base_s: float = 0.2, cap_s: float = 10.0, source: random.Random | None = None) -> None:

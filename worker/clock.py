@@ -1,4 +1,4 @@
-"""Time, injected: monotonic for durations and deadlines, wall only for stamps that leave the process."""
+"""Time, injected: monotonic for durations and deadlines, wall time only for timestamps that leave the process."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the loop asks of time."""
+    """What the loop needs to know of time."""
 
     def monotonic(self) -> float:
         """Return seconds that never go back."""
         ...
 
     def wall(self) -> float:
-        """Return seconds since the epoch; may jump, so it only stamps."""
+        """Return seconds since the epoch, for timestamps only: it may jump."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Block for so long."""
+        """Block for `seconds`."""
         ...
 
 
@@ -35,10 +35,10 @@ class SystemClock:
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Block for so long."""
+        """Block for `seconds`."""
         time.sleep(seconds)
 
 
 def iso_utc(wall_s: float) -> str:
-    """Return seconds since the epoch as ISO 8601 in UTC with milliseconds, as every message of ours carries time."""
+    """Return seconds since the epoch as ISO 8601 in UTC with milliseconds, as every message of ours has time."""
     return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

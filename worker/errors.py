@@ -1,16 +1,19 @@
 """The worker's errors, and the exit code each ends the process with.
 
-    WorkerError                  something the operator can act on; the message is one clear line
-    ├── SettingsError            a variable is wrong
-    ├── ModelError               no bundle, or one that must not serve
-    │   └── RegistryError        the registry does not answer, or not with channels
-    ├── ServiceError             Kafka or Redis, translated once, at the adapter
-    │   ├── TransientError       comes back by itself: pause, back off, try again
-    │   ├── PermanentError       will not heal by waiting (topic missing, not authorised, wrong type of key)
-    │   └── FencedError          another worker owns this slot: exit
+    WorkerError                  an operator can act on it; the message is one clear line
+    ├── SettingsError            a flag or variable is wrong
+    ├── ModelError               there is no bundle, or it must not serve
+    │   └── RegistryError        the registry does not answer, or its channels cannot be read
+    ├── ServiceError             Kafka or Redis failed
+    │   ├── TransientError       it may work later: back off and try again
+    │   ├── PermanentError       an operator must act (missing topic, no permission, wrong type of key)
+    │   └── FencedError          another worker has this process's identity: exit
     └── StreamRejectedError      the dead-letter breaker opened
 
-Owns the tree and the exit codes. Third-party errors are translated in `source` and `sinks`, nowhere else.
+Owns the tree and the exit codes. Errors of libraries are translated where the library is called: those of Kafka's
+clients in `worker.kafka.python` and `worker.kafka.confluent`, Redis's in `worker.redis`, those of fsspec, the bundle's
+reader and the runtime in `worker.model`, pydantic's in `worker.settings`, the socket's in `worker.ops.http_server`,
+and a file's where a command reads or writes it.
 """
 
 from __future__ import annotations
@@ -20,42 +23,42 @@ from typing import ClassVar
 
 
 class ExitCode(IntEnum):
-    """What the process says when it ends; `--help` prints this table."""
+    """The exit codes of every command; `--help` prints this table."""
 
-    OK = 0  # stopped as asked, everything settled
+    OK = 0  # stopped by a signal, everything settled
     FAILED = 1  # an unforeseen error; the traceback is in the log
     USAGE = 2  # a flag or variable is wrong
-    MODEL = 3  # no bundle, or it must not serve
-    KAFKA = 4  # Kafka refused for good, or did not answer `check`
-    REDIS = 5  # Redis refused for good, or did not answer `check`
-    DEADLINE = 6  # stopped, but the drain did not finish in time; the rest is redelivered
-    FENCED = 7  # another worker has this slot's identity
+    MODEL = 3  # there is no bundle, or it must not serve
+    KAFKA = 4  # a permanent error of Kafka, or `check` got no answer
+    REDIS = 5  # a permanent error of Redis, or `check` got no answer
+    DEADLINE = 6  # stopped, but the drain took too long; the rest is redelivered
+    FENCED = 7  # another worker has this process's identity
     BREAKER = 8  # too large a share of dead letters
-    INPUT = 9  # predict: some rows could not be rated
-    CHILDREN = 10  # the supervisor gave a process up after repeated crashes
-    INTERRUPTED = 130  # second signal: left at once
+    INPUT = 9  # predict: some rows were not rated; dlq redrive: some letters were not sent
+    CHILDREN = 10  # a supervised process kept crashing
+    INTERRUPTED = 130  # a second signal, or a signal before `replay` or `dlq redrive` was done
 
 
 class WorkerError(Exception):
-    """Root of the tree; `exit_code` is what the process ends with when nobody handles it."""
+    """Root of the tree; `exit_code` is what the process ends with when the error is not handled."""
 
-    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+    exit_code = ExitCode.FAILED
 
 
 class SettingsError(WorkerError):
-    """A variable is wrong; the message names it."""
+    """A flag or variable is wrong; the message names the variable."""
 
     exit_code = ExitCode.USAGE
 
 
 class ModelError(WorkerError):
-    """No bundle can be served."""
+    """There is no bundle, or it must not serve."""
 
     exit_code = ExitCode.MODEL
 
 
 class RegistryError(ModelError):
-    """The registry does not answer, or its channels cannot be read: says nothing of any bundle."""
+    """The registry does not answer, or its channels cannot be read; no bundle is at fault."""
 
 
 class ServiceError(WorkerError):
@@ -66,40 +69,30 @@ class ServiceError(WorkerError):
     def __init__(self, service: str, message: str) -> None:
         super().__init__(f"{service}: {message}")
         self.service = service
-
-    @property
-    def code(self) -> ExitCode:
-        """The exit code of this very error."""
-        return ExitCode.REDIS if self.service == "redis" else ExitCode.KAFKA
+        self.exit_code = ExitCode.REDIS if service == "redis" else ExitCode.KAFKA
 
 
 class TransientError(ServiceError):
-    """It comes back by itself."""
+    """It may work later, without an operator."""
 
     kind = "transient"
 
 
 class PermanentError(ServiceError):
-    """Waiting does not heal it; somebody must act."""
+    """An operator must act."""
 
     kind = "permanent"
 
 
 class FencedError(ServiceError):
-    """Another worker owns this slot's identity."""
+    """Another worker has this process's identity."""
 
-    @property
-    def code(self) -> ExitCode:
-        """FENCED, whichever service said so."""
-        return ExitCode.FENCED
+    def __init__(self, service: str, message: str) -> None:
+        super().__init__(service, message)
+        self.exit_code = ExitCode.FENCED
 
 
 class StreamRejectedError(WorkerError):
-    """Too large a share of the stream can not be rated; an operator must look."""
+    """Too large a share of the stream cannot be rated; an operator must find out why."""
 
     exit_code = ExitCode.BREAKER
-
-
-def exit_code_of(error: WorkerError) -> ExitCode:
-    """Return the exit code an error ends the process with."""
-    return error.code if isinstance(error, ServiceError) else error.exit_code

@@ -1,7 +1,6 @@
-"""The part of the settings that says how to reach Kafka, and as whom: brokers, security, topics, group, time-outs.
+"""The settings of Kafka: brokers, security, topics, group and timeouts.
 
-Owns those names and how they constrain one another. Never reads the environment: `settings` does, and is the only one
-to build these.
+Owns their names, and which exclude each other. `worker.settings` inherits them and reads the environment.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode
 
 
 def _words(value: object) -> object:
-    """Split `a,b` so that a list is written in the environment as people write it."""
+    """Split `a,b`, so that a list in the environment needs no JSON."""
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
 
@@ -29,26 +28,32 @@ class KafkaSettings(BaseSettings):
     )
     kafka_bootstrap_servers: Words = Field(["localhost:9092"], description="host:port of brokers, comma separated")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="how to talk to the brokers"
+        "PLAINTEXT", description="protocol to the brokers"
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = Field(
-        None, description="with SASL_*: the mechanism"
+        None, description="mechanism, with SASL_*"
     )
-    kafka_sasl_username: str | None = Field(None, description="with PLAIN and SCRAM")
-    kafka_sasl_password: SecretStr | None = Field(None, description="with PLAIN and SCRAM; or ..._FILE")
-    kafka_oauth_token: SecretStr | None = Field(None, description="with OAUTHBEARER: the token; or ..._FILE")
-    kafka_ssl_cafile: FilePath | None = Field(None, description="PEM of the authority that signed the brokers")
-    kafka_ssl_certfile: FilePath | None = Field(None, description="PEM of the client, for mutual TLS")
-    kafka_ssl_keyfile: FilePath | None = Field(None, description="PEM of the client's key")
-    kafka_ssl_password: SecretStr | None = Field(None, description="password of the key; or ..._FILE")
-    kafka_ssl_check_hostname: bool = Field(True, description="the broker's certificate must name its host")
+    kafka_sasl_username: str | None = Field(None, description="user, with PLAIN and SCRAM")
+    kafka_sasl_password: SecretStr | None = Field(None, description="password, with PLAIN and SCRAM; or ..._FILE")
+    kafka_oauth_token: SecretStr | None = Field(None, description="token, with OAUTHBEARER; or ..._FILE")
+    kafka_ssl_cafile: FilePath | None = Field(
+        None, description="PEM file of the authority that signed the brokers' certificates"
+    )
+    kafka_ssl_certfile: FilePath | None = Field(
+        None, description="PEM file of the client's certificate, for mutual TLS"
+    )
+    kafka_ssl_keyfile: FilePath | None = Field(None, description="PEM file of the client's key")
+    kafka_ssl_password: SecretStr | None = Field(None, description="password of that key; or ..._FILE")
+    kafka_ssl_check_hostname: bool = Field(True, description="whether the broker's certificate must name its host")
     kafka_api_version: str | None = Field(
-        None, pattern=r"^[0-9]+\.[0-9]+$", description="kafka-python only: for a server that cannot tell its version"
+        None,
+        pattern=r"^[0-9]+\.[0-9]+$",
+        description="kafka-python only: for a server that does not report its version",
     )
-    kafka_client_id: str = Field("starstream", min_length=1, description="name in the broker's logs and quotas")
+    kafka_client_id: str = Field("starstream", min_length=1, description="name in the brokers' logs and quotas")
     input_topics: Words = Field(["reviews"], description="topics to read, comma separated")
-    output_topic: Topic = Field("ratings", description="topic the ratings go to")
-    dead_letter_topic: Topic = Field("reviews.dlq", description="topic for what can not be rated")
+    output_topic: Topic = Field("ratings", description="topic for the ratings")
+    dead_letter_topic: Topic = Field("reviews.dlq", description="topic for records that cannot be rated")
     group_id: str = Field("starstream", min_length=1, description="consumer group; one per deployment")
     instance_id: str | None = Field(
         None, min_length=1, description="static membership: unique in the group, the same after a restart"
@@ -58,9 +63,11 @@ class KafkaSettings(BaseSettings):
         "exactly_once", description="exactly_once: outcomes and offsets in one Kafka transaction"
     )
     transaction_timeout_s: float = Field(
-        15.0, ge=1, le=900, description="the brokers abort a transaction left open for so long"
+        15.0, ge=1, le=900, description="the brokers abort a transaction that is open longer"
     )
-    session_timeout_s: float = Field(15.0, ge=1, le=300, description="silent this long, a worker loses its partitions")
+    session_timeout_s: float = Field(
+        15.0, ge=1, le=300, description="a worker that is silent longer loses its partitions"
+    )
     max_poll_interval_s: float = Field(120.0, ge=5, le=3600, description="longest time between two polls")
     request_timeout_s: float = Field(20.0, ge=1, le=300, description="longest wait for a broker's answer")
 

@@ -1,6 +1,6 @@
-"""The values that travel through the loop: a record read, and what became of it.
+"""The values that move through the loop: records, batches, reviews and their outcomes.
 
-Owns their shapes. Never knows where they come from or go to; `parse` makes them, `pipeline` moves them.
+Owns their shapes. `worker.stream.parse` makes them, `worker.stream.pipeline` passes them on.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Partition(NamedTuple):
 
 
 class Record(Protocol):
-    """A consumed record, as both Kafka clients can give it without copying.
+    """A consumed record, in the form that both Kafka clients give without copying.
 
-    `timestamp` is milliseconds since the epoch, -1 when the broker knows none.
+    `timestamp` is milliseconds since the epoch, -1 when the broker has none.
     """
 
     @property
@@ -50,15 +50,16 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records released together, in the order they were read, and why they were.
+    """Records that are rated and committed as one.
 
     Attributes:
-        records: in order.
-        reason: `full`: a limit is reached; `enough`: more would not pay; `linger`: the latency budget is spent; `idle`:
-            nobody is expected within it; `drain`: the loop ends.
-        size: bytes, with an allowance for each record beside its value.
+        records: in the order they were read.
+        reason: why the batcher released it. `full`: a limit is reached; `enough`: waiting would not lower the mean
+            latency; `linger`: its first record has waited long enough; `idle`: no record is expected before it has;
+            `drain`: the loop ends.
+        size: bytes, with an allowance for each record's key and headers.
         fill: share of the tightest limit, 0..1.
-        oldest_s: how long its first record waited for company.
+        oldest_s: how long its first record has waited.
     """
 
     records: Sequence[Record]
@@ -70,23 +71,24 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A valid review that waits for its stars."""
+    """A valid review that is not rated yet."""
 
     record: Record
     review_id: str
     review: Review
 
     def author_stars(self, labels: Collection[int]) -> int | None:
-        """Return the author's own stars, when the review tells them and they are one of the labels."""
+        """Return the author's own stars, if the review has them and they are one of the labels."""
         score = self.review.score
         return int(score) if score is not None and score in labels else None
 
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """A review with its rating, and the author's own stars where the review told them: feedback, never an input.
+    """A review with its rating.
 
-    `value` is the rating as JSON, written once for all who store or send it.
+    `score` is the author's own stars, if the review has them: feedback, never an input of the model. `value` is the
+    rating as JSON, made once for the store and the topic.
     """
 
     record: Record
@@ -100,7 +102,7 @@ class Rated:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """A tombstone: the review was deleted, and its rating goes with it."""
+    """A tombstone: the review was deleted, so its rating is deleted too."""
 
     record: Record
     review_id: str
@@ -124,20 +126,20 @@ def partition_of(record: Record) -> Partition:
 
 
 def next_offsets(records: Sequence[Record]) -> dict[Partition, int]:
-    """Return, for each partition, the offset after its last record: what is committed once all are settled.
+    """Return, for each partition, the offset after its last record, to commit once all records are settled.
 
-    Only right when `records` holds every record read since the last commit, in order, which `Batch` promises.
+    `records` must hold every record read since the last commit, in order, as a `Batch` does.
     """
     return {at: last + 1 for at, (_, last) in spans(records).items()}
 
 
 def first_offsets(records: Sequence[Record]) -> dict[Partition, int]:
-    """Return where each partition was before these records, which are in order per partition."""
+    """Return the offset of the first record of each partition; records are in order per partition."""
     return {at: first for at, (first, _) in spans(records).items()}
 
 
 def spans(records: Sequence[Record]) -> dict[Partition, tuple[int, int]]:
-    """Return the offsets of the first and the last record of each partition, which are in order per partition."""
+    """Return the offsets of the first and the last record of each partition; records are in order per partition."""
     last = {(record.topic, record.partition): record.offset for record in records}
     first = {(record.topic, record.partition): record.offset for record in reversed(records)}
     return {Partition(*at): (first[at], offset) for at, offset in last.items()}

@@ -1,8 +1,8 @@
-"""The worker's settings: the only place that reads the environment.
+"""The worker's settings. No other module reads the environment.
 
-Owns names, limits, defaults and how settings constrain one another. Each is a variable `WORKER_<NAME>`, a line of
-`.env`, or a flag `--<name>`; flags win over the environment, the environment over `.env`. A secret may also come
-from the file named by `WORKER_<NAME>_FILE`. Frozen once read.
+Owns names, limits, defaults, and which settings exclude each other. A setting is a variable `WORKER_<NAME>`, a line of
+`.env`, or a flag `--<name>`; a flag wins over the environment, and the environment over `.env`. A secret may also come
+from the file that `WORKER_<NAME>_FILE` names. Frozen once read.
 """
 
 from __future__ import annotations
@@ -48,70 +48,96 @@ class WorkerSettings(KafkaSettings):
     )
 
     # Input
-    input_format: InputFormat = Field("auto", description="auto: a value starting with { is JSON, else plain text")
+    input_format: InputFormat = Field(
+        "auto", description="auto: a value that starts with { is JSON, any other is plain text"
+    )
     max_text_chars: int = Field(
-        DEFAULT_MAX_TEXT_CHARS, ge=1, le=1_000_000, description="longer texts are dead-lettered"
+        DEFAULT_MAX_TEXT_CHARS, ge=1, le=1_000_000, description="longer texts go to the dead-letter topic"
     )
 
     # Poison
     max_attempts: int = Field(
-        3, ge=0, le=100, description="deaths at a record before it is tried alone, then rejected; 0: off"
+        3,
+        ge=0,
+        le=100,
+        description="process crashes in a row at some records before they are tried one by one, then rejected; 0: off",
     )
     breaker_share: float = Field(
-        0.5, gt=0, le=1, description="stop when more of the last records than this share are dead letters; 1: off"
+        0.5,
+        gt=0,
+        le=1,
+        description="the breaker opens when more than this share of the last records are dead letters; 1: off",
     )
-    breaker_window_records: int = Field(1000, ge=10, le=100_000, description="how many of the last records count")
-    breaker_consecutive: int = Field(500, ge=0, description="stop at so many dead letters in a row; 0: off")
+    breaker_window_records: int = Field(
+        1000, ge=10, le=100_000, description="how many of the last records the breaker counts"
+    )
+    breaker_consecutive: int = Field(
+        500, ge=0, description="the breaker opens at this many dead letters in a row; 0: off"
+    )
     max_message_bytes: int = Field(
-        1_000_000, ge=10_000, description="the brokers' limit; a larger dead letter is cut and marked so"
+        1_000_000, ge=10_000, description="the brokers' limit; a larger dead letter is truncated and marked so"
     )
 
     # Model
     registry: str = Field("models", min_length=1, description="folder or fsspec URL of the bundles")
-    channel: str = Field(STABLE, pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="channel of the registry to serve")
-    model_version: str | None = Field(None, description="serve this bundle whatever the channel says")
+    channel: str = Field(
+        STABLE, pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="channel of the registry whose version serves"
+    )
+    model_version: str | None = Field(None, description="serve this version, whatever the channel names")
     reload_interval_s: float = Field(
-        5.0, ge=0, le=3600, description="between two looks at the channels; 0: serve the first bundle until the end"
+        5.0,
+        ge=0,
+        le=3600,
+        description="time between two checks of the channels; 0: serve the first version until the end",
     )
     reload_retry_s: float = Field(
-        300.0, ge=1, le=86_400, description="before a refused bundle is tried again though its channel stands still"
+        300.0,
+        ge=1,
+        le=86_400,
+        description="time before a refused version is tried again while its channel still names it",
     )
     shadow_channel: str | None = Field(
         None,
         pattern=r"^[a-z][a-z0-9_-]{0,31}$",
-        description="its bundle rates beside, for comparison; such as candidate",
+        description="channel whose version runs in shadow, such as candidate",
     )
-    shadow_topic: Topic | None = Field(None, description="topic for the ratings of the bundle beside, best effort")
+    shadow_topic: Topic | None = Field(None, description="topic for the shadow model's ratings, best effort")
     shadow_max_errors: int = Field(
         5,
         ge=1,
         le=100,
-        description="failures in the last 100 tries that switch the bundle beside off",
+        description="failures in its last 100 calls that switch the shadow model off",
     )
-    canary_share: float = Field(
-        0.0, ge=0, le=1, description="share of reviews whose rating is that of the bundle beside"
-    )
+    canary_share: float = Field(0.0, ge=0, le=1, description="share of reviews that get the shadow model's rating")
     canary_max_disagreement: float = Field(
-        0.4, ge=0, le=1, description="give the share back when more of the last reviews have other stars; 1: never"
+        0.4,
+        ge=0,
+        le=1,
+        description="the canary ends when more than this share of the last reviews have other stars; 1: never",
     )
-    canary_window_reviews: int = Field(2000, ge=10, le=1_000_000, description="how many of the last reviews count")
-    canary_min_reviews: int = Field(500, ge=10, le=1_000_000, description="no verdict on fewer")
+    canary_window_reviews: int = Field(
+        2000, ge=10, le=1_000_000, description="how many of the last reviews the canary counts"
+    )
+    canary_min_reviews: int = Field(500, ge=10, le=1_000_000, description="the canary decides nothing on fewer reviews")
     feedback_topic: Topic | None = Field(
-        None, description='topic of {"review_id", "score"}: authors\' stars that came later, joined through Redis'
+        None, description='topic of {"review_id", "score"}: authors\' stars that arrive later, joined through Redis'
     )
-    drift_window_reviews: int = Field(10_000, ge=100, le=10_000_000, description="drift is over so many reviews")
-    drift_window_s: float = Field(3600.0, ge=1, le=7 * 86_400, description="and over none older")
-    drift_min_reviews: int = Field(500, ge=50, le=10_000_000, description="no drift is told of fewer")
+    drift_window_reviews: int = Field(10_000, ge=100, le=10_000_000, description="most reviews in the window for drift")
+    drift_window_s: float = Field(3600.0, ge=1, le=7 * 86_400, description="longest age of a review in that window")
+    drift_min_reviews: int = Field(500, ge=50, le=10_000_000, description="no drift is reported on fewer reviews")
     min_confidence: float = Field(
-        0.0, ge=0, le=1, description="a rating less sure is marked uncertain; the report shows what a limit keeps"
+        0.0,
+        ge=0,
+        le=1,
+        description="a rating with less confidence is marked uncertain; the training report shows what a limit keeps",
     )
-    runtime: Runtime = Field("auto", description="auto: ai-edge-litert, else tflite-runtime")
+    runtime: Runtime = Field("auto", description="auto: ai-edge-litert where installed, else tflite-runtime")
 
     # Batching
-    batch_reviews: int = Field(2000, ge=1, le=20_000, description="most records in a batch, and in a checkpoint")
+    batch_reviews: int = Field(2000, ge=1, le=20_000, description="most records in a batch, and so in a commit")
     batch_bytes: int = Field(4_000_000, ge=1_000, le=64_000_000, description="most bytes of values in a batch")
-    batch_tokens: int = Field(200_000, ge=1_000, le=10_000_000, description="most tokens in a batch, by estimate")
-    linger_s: float = Field(0.010, ge=0, le=10, description="longest a record waits for company, where that pays")
+    batch_tokens: int = Field(200_000, ge=1_000, le=10_000_000, description="most tokens in a batch, estimated")
+    linger_s: float = Field(0.010, ge=0, le=10, description="longest time a record waits for its batch to fill")
 
     # Redis
     redis_url: SecretStr = Field(
@@ -119,20 +145,24 @@ class WorkerSettings(KafkaSettings):
         description="redis://, rediss:// (TLS) or unix://, with user:password@ for ACL; or ..._FILE",
     )
     redis_cluster: bool = Field(False, description="the URL names a node of a Redis Cluster")
-    redis_prefix: str = Field("", max_length=64, description="put before every key")
-    redis_ttl_s: int = Field(30 * 24 * 3600, ge=0, description="life of a rating; 0: forever")
+    redis_prefix: str = Field("", max_length=64, description="prefix of every key")
+    redis_ttl_s: int = Field(30 * 24 * 3600, ge=0, description="how long a rating is kept; 0: indefinitely")
     redis_timeout_s: float = Field(5.0, gt=0, le=60, description="longest wait for Redis to answer")
     redis_summary: bool = Field(True, description="keep count and sum of stars per app")
 
     # Process
     processes: int = Field(1, ge=1, le=64, description="worker processes under one supervisor")
-    drain_deadline_s: float = Field(20.0, ge=0, le=600, description="longest stop after SIGTERM")
-    http_host: str = Field("0.0.0.0", description="address of /metrics, /livez, /readyz")  # noqa: S104  (a container's page)
-    http_port: int = Field(9464, ge=0, le=65535, description="port of the same; 0: any free one, logged")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
-    log_format: Literal["json", "text"] = Field("json", description="text is for people at a terminal")
-    slot: int = Field(0, ge=0, le=63, description="number among its siblings; the supervisor sets it")
-    status_file: Path | None = Field(None, description="where a supervised process says how it is")
+    drain_deadline_s: float = Field(
+        20.0, ge=0, le=600, description="longest time from SIGTERM to the end of the process"
+    )
+    http_host: str = Field("0.0.0.0", description="address of /metrics, /livez and /readyz")  # noqa: S104  (a container's probes and scrapes come from outside)
+    http_port: int = Field(9464, ge=0, le=65535, description="port of the same; 0: any free port, which is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level logged")
+    log_format: Literal["json", "text"] = Field("json", description="json for programs, text for a terminal")
+    slot: int = Field(0, ge=0, le=63, description="number of a supervised process; the supervisor sets it")
+    status_file: Path | None = Field(
+        None, description="where a supervised process writes its status; the supervisor sets it"
+    )
 
     @field_validator("redis_url")
     @classmethod
@@ -151,7 +181,7 @@ class WorkerSettings(KafkaSettings):
         if self.transaction_timeout_s + self.request_timeout_s > self.max_poll_interval_s:
             raise ValueError(
                 "WORKER_TRANSACTION_TIMEOUT_S + WORKER_REQUEST_TIMEOUT_S: must be under WORKER_MAX_POLL_INTERVAL_S, "
-                "or a slow commit costs the worker its partitions"
+                "or the worker loses its partitions during a slow commit"
             )
         if self.kafka_client == "confluent" and self.session_timeout_s > self.max_poll_interval_s:
             raise ValueError(
@@ -161,7 +191,7 @@ class WorkerSettings(KafkaSettings):
         if self.delivery == "exactly_once" and self.redis_timeout_s * 2 >= self.transaction_timeout_s:
             raise ValueError(
                 f"WORKER_REDIS_TIMEOUT_S: {self.redis_timeout_s:g} must be under half of WORKER_TRANSACTION_TIMEOUT_S="
-                f"{self.transaction_timeout_s:g}: Redis is asked, and asked again, with a transaction open"
+                f"{self.transaction_timeout_s:g}: a call to Redis is retried once while a transaction is open"
             )
         if self.linger_s * 2 > self.max_poll_interval_s:
             raise ValueError("WORKER_LINGER_S: must be under half of WORKER_MAX_POLL_INTERVAL_S")
@@ -169,8 +199,8 @@ class WorkerSettings(KafkaSettings):
             raise ValueError("WORKER_DRAIN_DEADLINE_S: must be under WORKER_MAX_POLL_INTERVAL_S")
         if self.redis_cluster and self.redis_summary:
             raise ValueError(
-                "WORKER_REDIS_SUMMARY: must be false with WORKER_REDIS_CLUSTER=true: a summary and its ratings live "
-                "in different slots, so no one call can keep them in step"
+                "WORKER_REDIS_SUMMARY: must be false with WORKER_REDIS_CLUSTER=true: a summary and its ratings are in "
+                "different slots, so no single call can update both"
             )
         self._check_models()
         clash = {self.output_topic, self.dead_letter_topic} & set(self.input_topics)
@@ -183,20 +213,26 @@ class WorkerSettings(KafkaSettings):
 
     def _check_models(self) -> None:
         if self.shadow_channel is not None and self.reload_interval_s == 0:
-            raise ValueError("WORKER_SHADOW_CHANNEL: needs WORKER_RELOAD_INTERVAL_S over 0, or it is never looked at")
-        for name, asked in (("CANARY_SHARE", self.canary_share > 0), ("SHADOW_TOPIC", self.shadow_topic is not None)):
-            if asked and self.shadow_channel is None:
-                raise ValueError(f"WORKER_{name}: needs WORKER_SHADOW_CHANNEL, the channel of the bundle beside")
+            raise ValueError(
+                "WORKER_SHADOW_CHANNEL: needs WORKER_RELOAD_INTERVAL_S over 0, or the channel is never checked"
+            )
+        for name, is_set in (("CANARY_SHARE", self.canary_share > 0), ("SHADOW_TOPIC", self.shadow_topic is not None)):
+            if is_set and self.shadow_channel is None:
+                raise ValueError(f"WORKER_{name}: needs WORKER_SHADOW_CHANNEL, the channel of the shadow model")
         for part in ("canary", "drift"):
-            least, window = getattr(self, f"{part}_min_reviews"), getattr(self, f"{part}_window_reviews")
-            if least > window:
+            minimum, window = getattr(self, f"{part}_min_reviews"), getattr(self, f"{part}_window_reviews")
+            if minimum > window:
                 name = f"WORKER_{part.upper()}"
-                raise ValueError(f"{name}_MIN_REVIEWS: {least} is over {name}_WINDOW_REVIEWS={window}; lower it")
+                raise ValueError(f"{name}_MIN_REVIEWS: {minimum} is over {name}_WINDOW_REVIEWS={window}; lower it")
         taken = {*self.input_topics, self.output_topic, self.dead_letter_topic}
         if self.shadow_topic in {*taken, self.feedback_topic} - {None}:
-            raise ValueError(f"WORKER_SHADOW_TOPIC={self.shadow_topic}: another setting's topic; choose its own")
+            raise ValueError(
+                f"WORKER_SHADOW_TOPIC={self.shadow_topic}: another setting uses this topic; choose one of its own"
+            )
         if self.feedback_topic in taken:
-            raise ValueError(f"WORKER_FEEDBACK_TOPIC={self.feedback_topic}: another setting's topic; choose its own")
+            raise ValueError(
+                f"WORKER_FEEDBACK_TOPIC={self.feedback_topic}: another setting uses this topic; choose one of its own"
+            )
 
     @classmethod
     def settings_customise_sources(
@@ -231,14 +267,14 @@ class _SecretFiles(PydanticBaseSettingsSource):
 
 
 def read_settings(flags: list[str] | None = None, *, program: str = "starstream-worker run") -> WorkerSettings:
-    """Read the settings from flags, environment, secret files and `.env`.
+    """Return the settings from flags, environment, secret files and `.env`.
 
     Args:
-        flags: command line after the command's name; None reads none.
-        program: name shown by `--help`.
+        flags: the command line after the command's name; None: there is none.
+        program: the name that `--help` shows.
 
     Raises:
-        SettingsError: one line for each variable at fault, with its limit.
+        SettingsError: one line for each wrong variable, with its limit.
     """
     try:
         if flags is None:
@@ -251,8 +287,8 @@ def read_settings(flags: list[str] | None = None, *, program: str = "starstream-
 
 def _lines(error: ValidationError) -> list[str]:
     lines = []
-    for fault in error.errors(include_url=False, include_input=False):
-        message = fault["msg"].removeprefix("Value error, ")
-        name = str(fault["loc"][0]).upper() if fault["loc"] else ""
+    for detail in error.errors(include_url=False, include_input=False):
+        message = detail["msg"].removeprefix("Value error, ")
+        name = str(detail["loc"][0]).upper() if detail["loc"] else ""
         lines.append(f"{PREFIX}{name}: {message}" if name else message)
     return lines

@@ -175,7 +175,7 @@ def test_a_replaced_static_member_ends_with_7(world: World) -> None:
     world.settle_membership(second)
     with pytest.raises(FencedError) as caught:
         world.read(first, 1)
-    assert caught.value.code is ExitCode.FENCED
+    assert caught.value.exit_code is ExitCode.FENCED
 
 
 def test_a_topic_that_is_created_later_is_read(world: World) -> None:

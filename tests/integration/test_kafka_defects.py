@@ -292,7 +292,7 @@ def test_defect_4_the_worker_ends_with_7(world: World) -> None:
 
     with pytest.raises(FencedError) as caught:
         go_on()
-    assert caught.value.code is ExitCode.FENCED
+    assert caught.value.exit_code is ExitCode.FENCED
 
 
 # 5. A producer that was fenced says so once, and then something general.

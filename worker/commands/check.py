@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.clock import SystemClock
-from worker.errors import ExitCode, PermanentError, WorkerError, exit_code_of
+from worker.errors import ExitCode, PermanentError, WorkerError
 from worker.kafka.clients import require_client
 from worker.kafka.python.topics import Topics
 from worker.model.loading import load_classifier
@@ -40,7 +40,7 @@ def _try(console: Console, name: str, probe: Callable[[WorkerSettings], str], se
     except WorkerError as error:
         console.print(f"[red]failed[/] {name:6}", end=" ")
         console.print(str(error), markup=False, highlight=False)
-        return exit_code_of(error)
+        return error.exit_code
     console.print(f"[green]ok[/]     {name:6} {answer}", highlight=False)
     return ExitCode.OK
 

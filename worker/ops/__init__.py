@@ -1,1 +1,1 @@
-"""What operators see: health, metrics, logs, and the HTTP server; and the signals they send."""
+"""What operators see and send: health, metrics, logs, the HTTP server, progress, signals."""

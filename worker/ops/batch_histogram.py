@@ -1,4 +1,4 @@
-"""A histogram that takes a batch at a time, over prometheus-client's own."""
+"""A Prometheus histogram that observes a batch of values at once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from prometheus_client import Histogram
 
 
 class BatchHistogram(Histogram):
-    """A histogram that takes a whole batch at once: one update a bucket instead of one a review.
+    """A histogram with one update for each bucket instead of one for each review.
 
-    It reaches into `_buckets` and `_sum`, which prometheus-client keeps private;
+    Uses `_buckets` and `_sum`, which are private in prometheus-client;
     `test_metrics_batch_histogram_equals_one_by_one` fails if they change.
     """
 

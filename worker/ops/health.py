@@ -1,7 +1,7 @@
-"""What the process says of itself: ready or why not, alive or stuck.
+"""The health of a process: ready, or the reasons why not; alive, or stuck.
 
-Owns the reasons. `pages` serves them, the supervisor adds several up. Written by the loop, read by the page's thread,
-so each method is one atomic step on a dict. The reloader's thread writes notes.
+Owns the reasons. `worker.ops.http_server` serves them, `worker.run.child_status` those of several processes. The loop
+and the reloader's thread write while the server's threads read, so each method is one atomic operation on a dict.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Final
 from worker.clock import Clock
 
 STARTING: Final = "starting"
-QUIET_S: Final = 10.0  # a step takes a second at most; the poll half of one
+QUIET_S: Final = 10.0  # a step of the loop takes a second at most, half of it polling
 
 
 class Health:
-    """Reasons not to be ready, by part, and the loop's last beat.
+    """Reasons why the process is not ready, by part, and the time of the loop's last step.
 
     Args:
-        clock: tells how long ago the last beat was.
-        stall_s: a loop silent for longer is stuck, and `/livez` says so.
-        parts: each starts as not ready.
+        clock: measures the time since the last step.
+        stall_s: a loop without a step for longer is stuck.
+        parts: those that are not ready at the start.
     """
 
     def __init__(self, clock: Clock, *, stall_s: float, parts: tuple[str, ...] = ("model", "kafka", "redis")) -> None:
@@ -32,45 +32,45 @@ class Health:
         self._last_beat = clock.monotonic()
 
     def note(self, part: str, text: str | None) -> None:
-        """Say something of a part that does not make the process unready; None takes it back."""
+        """Set a note on a part, which leaves the process ready; None removes it."""
         if text is None:
             self._notes.pop(part, None)
         else:
             self._notes[part] = text
 
     def up(self, part: str) -> bool:
-        """Say that a part works; True when it did not before."""
+        """Report that a part works; return whether it did not before."""
         return self._reasons.pop(part, None) is not None
 
     def down(self, part: str, reason: str) -> bool:
-        """Say why a part does not work; True when that is news."""
-        news = self._reasons.get(part) != reason
+        """Report why a part does not work; return whether the reason is new."""
+        is_new = self._reasons.get(part) != reason
         self._reasons[part] = reason
-        return news
+        return is_new
 
     def beat(self) -> None:
-        """Say that the loop came round."""
+        """Report a step of the loop."""
         self._last_beat = self._clock.monotonic()
 
     @property
     def reasons(self) -> Mapping[str, str]:
-        """Why the process is not ready; empty when it is."""
-        found = dict(self._reasons)
+        """Why the process is not ready, by part; empty when it is."""
+        reasons = dict(self._reasons)
         if self.silent_s > QUIET_S:
-            found["loop"] = f"no progress for {self.silent_s:.0f} s"  # a client's call that takes no time-out
-        return found
+            reasons["loop"] = f"no progress for {self.silent_s:.0f} s"  # in a client's call that takes no timeout
+        return reasons
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """What an operator should know all the same, by part."""
+        """What an operator should know even so, by part."""
         return dict(self._notes)
 
     @property
     def silent_s(self) -> float:
-        """How long ago the loop came round."""
+        """Seconds since the last step of the loop."""
         return self._clock.monotonic() - self._last_beat
 
     @property
     def alive(self) -> bool:
-        """Whether the loop still comes round."""
+        """Whether the loop is not stuck."""
         return self.silent_s <= self._stall_s

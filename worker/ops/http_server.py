@@ -1,7 +1,7 @@
-"""The HTTP page of a process: `/metrics`, `/livez`, `/readyz`.
+"""The HTTP server of a process: `/metrics`, `/livez`, `/readyz`.
 
-Owns the routes and their answers. Served by a daemon thread of the standard library's WSGI server, as
-prometheus-client's own exporter is; it never touches the loop.
+Owns the routes and their answers. Runs on daemon threads of the standard library's WSGI server, as prometheus-client's
+own exporter does, and never touches the loop.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from worker.errors import SettingsError
 
 
 class HealthView(Protocol):
-    """What the page asks."""
+    """What the server reads of a process's health."""
 
     @property
     def alive(self) -> bool:
-        """Whether the loop still comes round."""
+        """Whether the loop is not stuck."""
         ...
 
     @property
     def reasons(self) -> Mapping[str, str]:
-        """Why the process is not ready; empty when it is."""
+        """Why the process is not ready, by part; empty when it is."""
         ...
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """What an operator should know all the same."""
+        """What an operator should know even so, by part."""
         ...
 
 
@@ -47,10 +47,10 @@ class _Quiet(WSGIRequestHandler):
 
 
 def serve_http(host: str, port: int, registry: CollectorRegistry, health: HealthView) -> int:
-    """Serve the page from a daemon thread and return its port.
+    """Start the server on a daemon thread and return its port.
 
     Raises:
-        SettingsError: the address cannot be had.
+        SettingsError: the address is taken or not this machine's.
     """
     try:
         server = make_server(host, port, _routes(registry, health), _Server, _Quiet)
@@ -58,7 +58,7 @@ def serve_http(host: str, port: int, registry: CollectorRegistry, health: Health
         raise SettingsError(
             f"WORKER_HTTP_HOST={host} WORKER_HTTP_PORT={port}: {error.strerror}; choose another"
         ) from error
-    Thread(target=server.serve_forever, name="pages", daemon=True).start()
+    Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server.server_port
 
 
@@ -69,17 +69,17 @@ def _routes(registry: CollectorRegistry, health: HealthView) -> Callable[..., It
         path = environ.get("PATH_INFO", "/")
         body: dict[str, object]
         if path == "/metrics":
-            found: Iterable[bytes] = metrics(environ, start_response)
-            return found
+            page: Iterable[bytes] = metrics(environ, start_response)
+            return page
         if path == "/livez":
-            good, body = health.alive, {"alive": health.alive}
+            ok, body = health.alive, {"alive": health.alive}
         elif path == "/readyz":
             reasons = dict(health.reasons)
-            good, body = not reasons, {"ready": not reasons, "reasons": reasons, "notes": dict(health.notes)}
+            ok, body = not reasons, {"ready": not reasons, "reasons": reasons, "notes": dict(health.notes)}
         else:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"/metrics /livez /readyz\n"]
-        start_response("200 OK" if good else "503 Service Unavailable", [("Content-Type", "application/json")])
+        start_response("200 OK" if ok else "503 Service Unavailable", [("Content-Type", "application/json")])
         return [json.dumps(body).encode() + b"\n"]
 
     return app

@@ -1,6 +1,6 @@
-"""Structured logs: one JSON object a line on standard error, a stable event name, never a review's text or a secret.
+"""Structured logs on standard error: one JSON object a line, with a stable event name.
 
-Owns the form. Per batch and per event, never per review.
+Owns the format. Events are per batch, never per review; none holds a review's text or a secret.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from worker.clock import iso_utc
 
 
 class Log(Protocol):
-    """What the core asks of a log."""
+    """Where the core logs its events."""
 
     def __call__(self, level: int, event: str, /, **fields: str | float | bool | None) -> None:
-        """Write one event with its fields."""
+        """Log an event with its fields."""
         ...
 
 
 class StructuredLog:
-    """Writes events through the standard library's logging, so that the Kafka client's own lines take the same form."""
+    """Logs through the standard library, so that the lines of other libraries have the same format."""
 
     def __init__(self, name: str = "starstream") -> None:
         self._logger = logging.getLogger(name)
 
     def __call__(self, level: int, event: str, /, **fields: str | float | bool | None) -> None:
-        """Write one event with its fields."""
+        """Log an event with its fields."""
         if self._logger.isEnabledFor(level):
             self._logger.log(level, event, extra={"fields": fields})
 
@@ -57,10 +57,10 @@ class _TextFormatter(logging.Formatter):
 
 
 def configure_logs(level: str, form: Literal["json", "text"]) -> StructuredLog:
-    """Set up the process's logging; our events at `level`, other libraries' from warning on.
+    """Set up the process's logging: our events from `level` on, those of other libraries from `warning` on.
 
-    A client that cannot reach its broker repeats itself many times a second; the loop's own `outage` event says it
-    once, with what to do, so the Kafka client's lines are kept for `debug`.
+    kafka-python logs an unreachable broker many times a second, and the loop's own `outage` event reports it once, so
+    kafka-python's lines appear at `debug` only.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter())

@@ -1,10 +1,10 @@
-"""Every metric of the worker, in one place; those that compare models are in `model_metrics`.
+"""All metrics of the worker; those that compare models are in `worker.ops.model_metrics`.
 
-Owns names, help texts, buckets and label sets (initialised at 0 where they are known). Never reads a clock or knows
-who calls. Durations are seconds, sizes are bytes or records, counters end in `_total`, as Prometheus asks.
+Owns names, help texts, buckets and label sets, which start at 0 where they are known. Never reads a clock. Durations
+are in seconds, sizes in bytes or records, counters end in `_total`: Prometheus's conventions.
 
-With `--processes` several workers share one page: prometheus-client's multi-process mode keeps the values in files
-and the supervisor serves their sum, so each gauge here says how it adds up.
+With `--processes` several workers share one `/metrics`: prometheus-client's multi-process mode keeps the values in
+files, and the supervisor serves their sum, so each gauge here names the mode in which it is added up.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FILLS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.99)
 _SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` series beside every counter doubles the page and no query here needs it
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a `_created` series for every counter would double the page, and no query of ours needs it
 
 
 class Metrics:
@@ -51,14 +51,21 @@ class Metrics:
             return made
 
         self.consumed = counter("reviews_consumed_total", "Records read from the input topics.")
-        self.settled = counter("reviews_settled_total", "Records settled, by outcome.", "outcome", OUTCOME_NAMES)
-        self.rejected = counter("reviews_rejected_total", "Dead-lettered records.", "reason", REJECT_REASONS)
+        self.settled = counter(
+            "reviews_settled_total", "Records whose offsets are committed, by outcome.", "outcome", OUTCOME_NAMES
+        )
+        self.rejected = counter(
+            "reviews_rejected_total", "Records sent to the dead-letter topic, by reason.", "reason", REJECT_REASONS
+        )
         self.ratings = Counter(
-            "starstream_ratings_total", "Ratings given.", ["rating", "model_version"], registry=registry
+            "starstream_ratings_total",
+            "Ratings, by stars and model version.",
+            ["rating", "model_version"],
+            registry=registry,
         )
         self.confidence = BatchHistogram(
             "starstream_rating_confidence",
-            "Calibrated probability of the rating given.",
+            "Calibrated probability of the label given.",
             ["model_version"],
             buckets=_SHARES,
             registry=registry,
@@ -68,41 +75,43 @@ class Metrics:
         )
         self.batch_fill = Histogram(
             "starstream_batch_fill_ratio",
-            "Share of the tightest limit on a batch that was used.",
+            "Share of a batch's tightest limit that was used.",
             buckets=_FILLS,
             registry=registry,
         )
         self.batch_wait = Histogram(
             "starstream_batch_wait_seconds",
-            "How long a batch's oldest record waited for company.",
+            "How long the first record of a batch waited for the batch to be released.",
             buckets=_WORK_S,
             registry=registry,
         )
-        self.released = counter("batches_released_total", "Batches, by why.", "reason", RELEASE_REASONS)
+        self.released = counter(
+            "batches_released_total", "Batches, by the reason of their release.", "reason", RELEASE_REASONS
+        )
         self.cost_fixed = Gauge(
             "starstream_batch_cost_fixed_seconds",
-            "What a batch costs the loop whatever its size, as learned.",
+            "Learned cost of a batch: seconds of the loop that do not grow with its size.",
             multiprocess_mode="livemax",
             registry=registry,
         )
         self.cost_token = Gauge(
             "starstream_batch_cost_token_seconds",
-            "What each token of a batch costs the loop, as learned.",
+            "Learned cost of a batch: seconds of the loop for each token.",
             multiprocess_mode="livemax",
             registry=registry,
         )
         self.tokens = counter("inference_tokens_total", "Tokens the model read.")
-        self.unknown_tokens = counter("inference_unknown_tokens_total", "Tokens outside the vocabulary.")
-        self.cells = counter("inference_cells_total", "Rows x steps run, padding included.")
+        self.unknown_tokens = counter("inference_unknown_tokens_total", "Tokens that are not in the vocabulary.")
+        self.cells = counter("inference_cells_total", "Tokens the model read, padding included: rows x steps.")
         self.inference = Histogram(
             "starstream_inference_seconds",
-            "Encoding and Invoke of a batch, or of a part of one.",
+            "Encoding and inference of a chunk of a batch.",
             buckets=_WORK_S,
             registry=registry,
         )
         self.sink_seconds = Histogram(
             "starstream_sink_seconds",
-            "What the loop waits for a batch: until the topics have it, until Redis has (much is sent beforehand).",
+            "Seconds of the loop in writing a batch to a sink; what a sink does while the loop works is not counted.",
             ["sink"],
             buckets=_WORK_S,
             registry=registry,
@@ -110,27 +119,32 @@ class Metrics:
         self.sink_errors = Counter(
             "starstream_sink_errors_total", "Failed writes to a sink.", ["sink", "kind"], registry=registry
         )
-        self.redis_writes = counter("redis_writes_total", "Redis writes, by result.", "result", WRITE_RESULTS)
+        self.redis_writes = counter(
+            "redis_writes_total", "Ratings and deletions written to Redis, by result.", "result", WRITE_RESULTS
+        )
         self.latency = BatchHistogram(
             "starstream_review_latency_seconds",
-            "From the broker's timestamp to durable in Redis and the output topic.",
+            "Time from a record's timestamp to the commit of its outcome in Redis and the topics.",
             buckets=_LATENCY_S,
             registry=registry,
         )
         self.checkpoints = counter("checkpoints_total", "Offset commits, by result.", "result", CHECKPOINT_RESULTS)
         self.lag = Gauge(
             "starstream_consumer_lag_records",
-            "Records behind the end of a partition; markers of transactions count.",
+            "Offsets between the position and the end of a partition; transaction markers count.",
             ["topic", "partition"],
             multiprocess_mode="livemax",
             registry=registry,
         )
         self.partitions_assigned = Gauge(
-            "starstream_partitions_assigned", "Partitions owned.", multiprocess_mode="livesum", registry=registry
+            "starstream_partitions_assigned",
+            "Partitions that the worker reads.",
+            multiprocess_mode="livesum",
+            registry=registry,
         )
         self.partitions_paused = Gauge(
             "starstream_partitions_paused",
-            "Partitions paused while a service is away.",
+            "Partitions paused while a service is unavailable.",
             multiprocess_mode="livesum",
             registry=registry,
         )
@@ -142,14 +156,16 @@ class Metrics:
         )
         self.breaker_open = Gauge(
             "starstream_breaker_open",
-            "1 while too large a share of dead letters holds the stream.",
+            "1 while the dead-letter breaker is open and nothing is read.",
             multiprocess_mode="livemax",
             registry=registry,
         )
-        self.rebalances = counter("rebalances_total", "Changes of ownership, by kind.", "event", REBALANCE_EVENTS)
+        self.rebalances = counter(
+            "rebalances_total", "Changes of the assigned partitions, by kind.", "event", REBALANCE_EVENTS
+        )
         self.model_info = Gauge(
             "starstream_model_info",
-            "1 for the bundle that serves.",
+            "1 for the version that serves.",
             ["model_version", "cell", "variant", "runtime"],
             multiprocess_mode="livemax",
             registry=registry,
@@ -157,7 +173,7 @@ class Metrics:
         self.ready = Gauge(
             "starstream_ready", "Processes that are ready.", multiprocess_mode="livesum", registry=registry
         )
-        self.phase_seconds = counter("loop_seconds_total", "Time of the loop, by phase.", "phase", PHASES)
+        self.phase_seconds = counter("loop_seconds_total", "Seconds of the loop, by phase.", "phase", PHASES)
         self.models = ModelMetrics(registry, by_version=(self.ratings, self.confidence, self.model_info))
         self._served: Gauge | None = None
         for sink in SINKS:
@@ -166,9 +182,9 @@ class Metrics:
                 self.sink_errors.labels(sink, kind)
 
     def serve_model(self, labels: Iterable[int], version: str, info: Mapping[str, str]) -> None:
-        """Announce the bundle that serves, retire the one before, and start its label sets at 0."""
+        """Show the version that serves and no longer the previous one; start its label sets at 0."""
         if self._served is not None:
-            self._served.set(0)  # a series can not be removed in multi-process mode; 0 says it is gone
+            self._served.set(0)  # multi-process mode cannot remove a series, so 0 says that it no longer serves
         labels = list(labels)
         self.models.start_serving(version, labels)
         self._served = self.model_info.labels(model_version=version, **info)

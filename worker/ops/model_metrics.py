@@ -1,8 +1,8 @@
-"""The metrics that compare models: reloads, shadow and canary, feedback, drift.
+"""The metrics of models: reload, shadow, canary, feedback, drift.
 
-Owns their names and label sets, as `metrics` does for the rest; `Metrics.models` is this. A version is a label here,
-and versions come and go, so all but the last few are taken off the page again. (In multi-process mode prometheus-client
-cannot take a series off; there they stay until the worker restarts.)
+Owns their names and label sets, as `worker.ops.metrics` does for the rest; `Metrics.models` is an instance of it. The
+version is a label here, so the series of all but the last few versions are removed. (prometheus-client cannot remove a
+series in multi-process mode; there they stay until the worker restarts.)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SHADOW_ERRORS: Final = ("model", "topic", "dropped")
 RETURN_REASONS: Final = ("disagreement", "errors")
 FEEDBACK_OUTCOMES: Final = ("counted", "unrated", "unusable")
 DRIFT_FEATURES: Final = ("stars", "confidence", "length", "unknown_words", "script")
-VERSIONS_KEPT: Final = 6  # stable, the one before, candidate, and some to look back at
+VERSIONS_KEPT: Final = 6  # stable, the previous one, candidate, and three older ones
 
 _WORK_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _LOAD_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -37,7 +37,7 @@ class ModelMetrics:
 
     Args:
         registry: where they are registered.
-        by_version: instruments of others with the label `model_version`, taken off the page with ours.
+        by_version: further instruments with the label `model_version`, whose old series are removed too.
     """
 
     def __init__(self, registry: CollectorRegistry, by_version: Sequence[Any] = ()) -> None:
@@ -48,63 +48,83 @@ class ModelMetrics:
             return Gauge(f"starstream_{name}", text, labels, multiprocess_mode=mode, registry=registry)
 
         self.reloads = counter(
-            "model_reloads_total", "Versions a channel moved to, by what came of it.", "role", "outcome"
+            "model_reloads_total",
+            "Versions that a channel named and checks of the registry that failed, by outcome.",
+            "role",
+            "outcome",
         )
         self.load_seconds = Histogram(
             "starstream_model_load_seconds",
-            "Fetching, verifying and warming up a bundle, beside the loop.",
+            "Time to fetch, verify and warm up a bundle, on a thread of its own.",
             buckets=_LOAD_S,
             registry=registry,
         )
-        self.refused = gauge("model_refused", "1 while a channel names a version that is refused.", "livemax", "role")
+        self.refused = gauge(
+            "model_refused", "1 while the channel of this role names a version that is refused.", "livemax", "role"
+        )
         self.registry_reachable = gauge("registry_reachable", "1 while the registry's channels can be read.", "livemin")
-        self.shadow_info = gauge("shadow_info", "1 for the candidate that runs beside.", "livemax", "model_version")
+        self.shadow_info = gauge("shadow_info", "1 for the version that runs in shadow.", "livemax", "model_version")
         self.shadow_matrix = counter(
             "shadow_reviews_total",
-            "Reviews that both models rated, by the stars of each.",
+            "Reviews rated by the stable and the shadow model, by the stars of both.",
             "model_version",
             "stable_rating",
             "shadow_rating",
         )
-        self.shadow_agreed = counter("shadow_agreed_total", "Of these, with the same stars.", "model_version")
+        self.shadow_agreed = counter(
+            "shadow_agreed_total", "Reviews that the stable and the shadow model gave the same stars.", "model_version"
+        )
         self.shadow_difference = BatchHistogram(
             "starstream_shadow_expected_difference",
-            "How far apart the expected stars of both models are.",
+            "Absolute difference of the expected stars of the stable and the shadow model.",
             ["model_version"],
             buckets=_STARS,
             registry=registry,
         )
         self.shadow_confidence = BatchHistogram(
             "starstream_shadow_confidence",
-            "Calibrated probability of the candidate's own rating.",
+            "Calibrated probability of the label the shadow model gives.",
             ["model_version"],
             buckets=_SHARES,
             registry=registry,
         )
         self.shadow_seconds = Histogram(
-            "starstream_shadow_seconds", "The candidate's time for one batch.", buckets=_WORK_S, registry=registry
+            "starstream_shadow_seconds",
+            "Time of the shadow model for a chunk of a batch.",
+            buckets=_WORK_S,
+            registry=registry,
         )
-        self.shadow_errors = counter("shadow_errors_total", "What went wrong beside the stable path.", "kind")
-        self.canary_share = gauge("canary_share", "Share of reviews the candidate's rating goes out for.", "livemax")
-        self.canary_returns = counter("canary_returns_total", "Canaries given back to stable, by why.", "reason")
-        self.feedback = counter("feedback_total", "Authors' own stars, by what became of them.", "outcome")
+        self.shadow_errors = counter(
+            "shadow_errors_total", "Failures of the shadow model and its topic, by kind.", "kind"
+        )
+        self.canary_share = gauge("canary_share", "Share of reviews that get the candidate's rating.", "livemax")
+        self.canary_returns = counter("canary_returns_total", "Canaries that ended, by reason.", "reason")
+        self.feedback = counter("feedback_total", "Authors' own stars received, by outcome.", "outcome")
         self.feedback_matrix = counter(
             "feedback_reviews_total",
-            "Ratings whose author's stars are known, by both.",
+            "Ratings with the author's own stars, by both.",
             "model_version",
             "rating",
             "score",
         )
-        self.feedback_correct = counter("feedback_correct_total", "Of these, the right ones.", "model_version")
-        self.feedback_error = counter("feedback_error_stars_total", "Sum of their errors, in stars.", "model_version")
+        self.feedback_correct = counter(
+            "feedback_correct_total", "Ratings equal to the author's own stars.", "model_version"
+        )
+        self.feedback_error = counter(
+            "feedback_error_stars_total",
+            "Sum of the differences between ratings and the authors' own stars.",
+            "model_version",
+        )
         self.drift = gauge(
             "drift_psi",
-            "Population stability index of the last reviews against the bundle's baseline.",
+            "Population stability index of the last reviews against the bundle's baseline, by feature.",
             "livemax",
             "model_version",
             "feature",
         )
-        self.drift_reviews = gauge("drift_window_reviews", "Reviews the index is over.", "livesum", "model_version")
+        self.drift_reviews = gauge(
+            "drift_window_reviews", "Reviews in the window for drift.", "livesum", "model_version"
+        )
         self._by_version = (
             *by_version,
             self.shadow_info,
@@ -122,8 +142,8 @@ class ModelMetrics:
         self._start_at_zero()
 
     def start_serving(self, version: str, labels: Sequence[int]) -> None:
-        """Start the label sets of a version whose ratings go out at 0."""
-        self._know(version)
+        """Start the label sets of a version whose ratings are published at 0."""
+        self._remember(version)
         self.feedback_correct.labels(version)
         self.feedback_error.labels(version)
         for rating in labels:
@@ -131,8 +151,8 @@ class ModelMetrics:
                 self.feedback_matrix.labels(version, str(rating), str(score))
 
     def start_shadow(self, version: str, labels: Sequence[int]) -> None:
-        """Announce the candidate that runs beside, its label sets at 0."""
-        self.start_serving(version, labels)  # a canary's do
+        """Show the candidate that runs in shadow, and start its label sets at 0."""
+        self.start_serving(version, labels)  # a canary publishes ratings
         self.shadow_info.labels(version).set(1)
         for made in (self.shadow_agreed, self.shadow_difference, self.shadow_confidence):
             made.labels(version)
@@ -143,7 +163,7 @@ class ModelMetrics:
     def count_shadow(
         self, version: str, labels: Sequence[int], stable: npt.NDArray[np.intp], shadow: npt.NDArray[np.intp]
     ) -> int:
-        """Count a batch both models rated, `intp[N]` indices into the labels each; return how many agree."""
+        """Count reviews that both models rated, `intp[N]` indices into the labels each; return how many agree."""
         size = len(labels)
         cells = np.bincount(stable * size + shadow, minlength=size * size)
         for cell in np.flatnonzero(cells).tolist():
@@ -154,14 +174,14 @@ class ModelMetrics:
         return agreed
 
     def count_feedback(self, version: str, rating: int, score: int, count: int = 1) -> None:
-        """Count so many reviews with this rating whose author gave that many stars."""
+        """Count reviews with this rating whose author gave `score` stars."""
         self.feedback.labels("counted").inc(count)
         self.feedback_matrix.labels(version, str(rating), str(score)).inc(count)
         self.feedback_correct.labels(version).inc(count if rating == score else 0)
         self.feedback_error.labels(version).inc(count * abs(rating - score))
 
-    def _know(self, version: str) -> None:
-        """Expect series of a version, and take those of the oldest off the page."""
+    def _remember(self, version: str) -> None:
+        """Keep a version's series, and remove those of the oldest versions."""
         if version in self._versions:
             self._versions.remove(version)
         self._versions.append(version)
@@ -185,6 +205,6 @@ class ModelMetrics:
 
     def _forget(self, version: str) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # prometheus-client warns where it can not; see above
+            warnings.simplefilter("ignore")  # in multi-process mode prometheus-client only warns
             for made in self._by_version:
                 made.remove_by_labels({"model_version": version})

@@ -1,6 +1,6 @@
-"""How far a long run is: a bar on a terminal, a plain line every few seconds elsewhere. On standard error.
+"""The progress of a long command: a bar on a terminal, elsewhere a plain line every few seconds.
 
-Owns the pace of the lines. Never counts; it is told.
+Owns the format and the interval of the lines. The caller counts.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class LongRun:
     """The progress of one run; a context manager.
 
     Args:
-        console: where to; its being a terminal decides the form.
-        clock: paces lines, and gives the rate.
-        title: what is done.
-        total: how many there are to do.
-        done: how many were done before this run.
-        unit: of what.
+        console: where it is shown; on a terminal as a bar.
+        clock: measures the interval of the lines, and the rate.
+        title: of the work.
+        total: units of work.
+        done: units that were done before this run.
+        unit: its name.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class LongRun:
         self._title = title
         self._total = total
         self._unit = unit
-        self._line_at = self._began_at = clock.monotonic()
+        self._line_at = self._started_at = clock.monotonic()
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         self._bar = Progress(
             *columns, TextColumn("{task.fields[note]}"), console=console, disable=not console.is_terminal
@@ -46,21 +46,21 @@ class LongRun:
     @property
     def seconds(self) -> float:
         """How long this run has lasted."""
-        return self._clock.monotonic() - self._began_at
+        return self._clock.monotonic() - self._started_at
 
     def rate(self, count: int) -> float:
-        """Return how many a second `count` since the beginning of the run are."""
+        """Return units a second, when this run has done `count`."""
         return count / self.seconds if self.seconds > 0 else 0.0
 
     def update(self, done: int, note: str) -> None:
-        """Say how many are done, and a few words."""
+        """Show how many units are done, with a note."""
         self._bar.update(self._task, completed=done, note=note)
         now = self._clock.monotonic()
         if self._console.is_terminal or now - self._line_at < _LINE_EVERY_S:
             return
         self._line_at = now
         share = done / self._total if self._total else 1.0
-        # Not the console's print: a log's line is not to be wrapped at 80 columns.
+        # Not the console's print, which would wrap the line at 80 columns in a log.
         print(
             f"{self._title}: {done}/{self._total} {self._unit} ({share:.0%}), {note}",
             file=self._console.file,

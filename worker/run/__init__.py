@@ -1,1 +1,1 @@
-"""One worker process: the composition root, the supervisor of `--processes`, and the children's status."""
+"""The `run` command: one worker process, or several under a supervisor."""

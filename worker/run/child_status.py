@@ -1,6 +1,6 @@
-"""How a supervised process tells its supervisor how it is: a small file, replaced twice a second.
+"""The status of a supervised process, for its supervisor: a small file, replaced twice a second.
 
-Owns the file's form on both sides. A file rather than a port: nothing to find free, nothing to secure.
+Owns the file's format on both sides. A file needs no free port, and nothing on the network can read it.
 """
 
 from __future__ import annotations
@@ -14,53 +14,53 @@ from typing import Final
 
 from worker.ops.health import STARTING, Health
 
-_EVERY_S: Final = 0.5
-_STALE_S: Final = 10.0
+_INTERVAL_S: Final = 0.5
+_STALE_S: Final = 10.0  # a file this old is of a process that is stuck
 
 
 def report_status(path: Path, health: Health) -> None:
-    """Write the file from a daemon thread, for as long as the process lives."""
+    """Write the file from a daemon thread until the process ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    threading.Thread(target=_write_for_ever, args=(path, health), name="status", daemon=True).start()
+    threading.Thread(target=_write_forever, args=(path, health), name="status", daemon=True).start()
 
 
-def _write_for_ever(path: Path, health: Health) -> None:
-    beside = path.with_suffix(".new")
+def _write_forever(path: Path, health: Health) -> None:
+    new = path.with_suffix(".new")
     while True:
         status = {"alive": health.alive, "reasons": dict(health.reasons), "notes": dict(health.notes)}
-        beside.write_text(json.dumps(status), encoding="utf-8")
-        beside.replace(path)
-        time.sleep(_EVERY_S)
+        new.write_text(json.dumps(status), encoding="utf-8")
+        new.replace(path)
+        time.sleep(_INTERVAL_S)
 
 
 class SupervisedHealth:
-    """The health of several processes as one: alive when each is, ready when each is."""
+    """The health of several processes as one: alive when all are, ready when all are."""
 
     def __init__(self, files: Mapping[int, Path]) -> None:
         self._files = files
 
     @property
     def alive(self) -> bool:
-        """Whether no process is stuck; one that is starting again is not stuck."""
+        """Whether no process is stuck; one that is starting is not."""
         return all(status.get("alive", True) for status in map(_read, self._files.values()))
 
     @property
     def reasons(self) -> Mapping[str, str]:
         """Why the processes are not ready, by slot and part; empty when all are."""
-        return self._all("reasons", {"process": STARTING})
+        return self._collect("reasons", {"process": STARTING})
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """What an operator should know all the same, by slot and part."""
-        return self._all("notes", {})
+        """What an operator should know even so, by slot and part."""
+        return self._collect("notes", {})
 
-    def _all(self, name: str, silent: Mapping[str, str]) -> dict[str, str]:
-        found: dict[str, str] = {}
+    def _collect(self, name: str, default: Mapping[str, str]) -> dict[str, str]:
+        collected: dict[str, str] = {}
         for slot, path in self._files.items():
-            said = _read(path).get(name, silent)
-            if isinstance(said, dict):
-                found |= {f"{slot}/{part}": str(text) for part, text in said.items()}
-        return found
+            texts = _read(path).get(name, default)
+            if isinstance(texts, dict):
+                collected |= {f"{slot}/{part}": str(text) for part, text in texts.items()}
+        return collected
 
 
 def _read(path: Path) -> dict[str, object]:

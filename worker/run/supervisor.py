@@ -1,8 +1,8 @@
-"""Several worker processes on one host, under one parent: one page, one signal, one exit code.
+"""The supervisor of `--processes`: starts several workers on one host, restarts and stops them.
 
-Owns the children's lives. Each child is an ordinary worker with a slot number. Prometheus and an orchestrator's
-probes see one target: prometheus-client's multi-process mode adds the children's values up on one `/metrics`, and
-`/readyz` is ready when each child is. (A port a child would need as many scrape targets and probes as processes.)
+Owns the child processes. Each is an ordinary worker with a slot number. Prometheus and an orchestrator see one target:
+prometheus-client's multi-process mode adds up the children's values on one `/metrics`, and `/readyz` is ready when all
+children are. (With a port for each child there would be as many scrape targets and probes as processes.)
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from worker.ops.logs import Log, configure_logs
 from worker.run.child_status import SupervisedHealth
 from worker.settings import WorkerSettings
 
-_CRASHES: Final = 5  # so many within the window, at least, and the supervisor gives up
+_MIN_CRASHES: Final = 5  # of one child within the window, before the supervisor gives up
 _WINDOW_S: Final = 300.0
-_LOOK_EVERY_S: Final = 0.2
-# Starting such a child again would end the same way.
-_FINAL: Final = frozenset({ExitCode.USAGE, ExitCode.MODEL, ExitCode.FENCED, ExitCode.BREAKER})
+_CHECK_INTERVAL_S: Final = 0.2
+# A child that ended with one of these would end with it again.
+_FINAL_CODES: Final = frozenset({ExitCode.USAGE, ExitCode.MODEL, ExitCode.FENCED, ExitCode.BREAKER})
 
 
 @dataclass(slots=True)
@@ -58,8 +58,8 @@ class Supervisor:
     """Starts, watches, restarts and stops the children.
 
     Args:
-        settings: of the whole; each child gets its slot of them.
-        flags: the command line after `run`, handed on to the children.
+        settings: of all processes.
+        flags: the command line after `run`, which the children get too.
     """
 
     def __init__(self, settings: WorkerSettings, flags: list[str]) -> None:
@@ -72,10 +72,10 @@ class Supervisor:
         self._changed = threading.Event()
 
     def run(self) -> ExitCode:
-        """Supervise until stopped; return the exit code of the whole.
+        """Supervise until a signal or a final failure; return the exit code.
 
         Raises:
-            SettingsError: the page's address cannot be had.
+            SettingsError: the HTTP server's address is taken or not this machine's.
         """
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(self._folder))  # type: ignore[no-untyped-call]
@@ -84,17 +84,17 @@ class Supervisor:
         port = serve_http(self._settings.http_host, self._settings.http_port, registry, health)
         self._log(logging.INFO, "page_serving", url=f"http://{self._settings.http_host}:{port}/metrics")
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._told)
+            signal.signal(number, self._on_signal)
         code: ExitCode | None = None
         while code is None and not self._signals:
-            code = self._look_after_children()
-            self._changed.wait(_LOOK_EVERY_S)
+            code = self._check_children()
+            self._changed.wait(_CHECK_INTERVAL_S)
         return self._stop_children(code)
 
     def _pids(self) -> list[int]:
         return [child.process.pid for child in self._children if child.process is not None]
 
-    def _told(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._signals += 1
         self._changed.set()
@@ -103,29 +103,29 @@ class Supervisor:
                 _signal(child, signal.SIGKILL)
             os._exit(ExitCode.INTERRUPTED)
 
-    def _look_after_children(self) -> ExitCode | None:
-        """Start what should run; return an exit code when the whole must end."""
+    def _check_children(self) -> ExitCode | None:
+        """Start the children that are due; return an exit code when the supervisor must end."""
         for child in self._children:
             if child.process is None:
                 if time.monotonic() >= child.start_at:
                     self._start(child)
             elif (returned := child.process.poll()) is not None:
-                code = self._bury(child, returned)
+                code = self._on_exit(child, returned)
                 if code is not None:
                     return code
         return None
 
     def _start(self, child: _Child) -> None:
         child.status_file.unlink(missing_ok=True)
-        own = ["--processes", "1", "--slot", str(child.slot), "--status-file", str(child.status_file)]
+        own_flags = ["--processes", "1", "--slot", str(child.slot), "--status-file", str(child.status_file)]
         child.process = subprocess.Popen(
-            [sys.executable, "-m", "worker", "run", *self._flags, *own],
+            [sys.executable, "-m", "worker", "run", *self._flags, *own_flags],
             env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(self._folder)},
-            start_new_session=True,  # a Ctrl-C at the terminal reaches the children through us, once
+            start_new_session=True,  # so that Ctrl-C at a terminal reaches a child once, from the supervisor
         )
         self._log(logging.INFO, "process_started", slot=child.slot, child_pid=child.process.pid)
 
-    def _bury(self, child: _Child, returned: int) -> ExitCode | None:
+    def _on_exit(self, child: _Child, returned: int) -> ExitCode | None:
         assert child.process is not None  # noqa: S101
         mark_process_dead(child.process.pid, str(self._folder))  # type: ignore[no-untyped-call]
         child.process = None
@@ -137,23 +137,23 @@ class Supervisor:
         wait_s = child.backoff.next_s()
         child.start_at = now + wait_s
         self._log(logging.ERROR, "process_ended", slot=child.slot, exit_code=returned, restart_in_s=round(wait_s, 2))
-        if returned in _FINAL:
+        if returned in _FINAL_CODES:
             return ExitCode(returned)
-        # A record that kills takes 2 x max_attempts lives until it is dead-lettered; giving up before would leave it
-        # there for ever. So two such records in a row must fit.
-        if len(child.crashes) >= max(_CRASHES, 4 * self._settings.max_attempts + 1):
+        # A poison record crashes a process 2 x max_attempts times before it is rejected; a supervisor that gave up
+        # earlier would meet it again at every start. Two such records in a row must fit.
+        if len(child.crashes) >= max(_MIN_CRASHES, 4 * self._settings.max_attempts + 1):
             crashes = len(child.crashes)
             self._log(logging.ERROR, "process_given_up", slot=child.slot, crashes=crashes, window_s=_WINDOW_S)
             return ExitCode.CHILDREN
         return None
 
     def _stop_children(self, code: ExitCode | None) -> ExitCode:
-        """Drain the children together; the worst of their exit codes is the whole's."""
+        """Stop all children at once, and return `code` or else the first exit code of theirs that is not OK."""
         running = [child for child in self._children if child.process is not None]
         for child in running:
             _signal(child, signal.SIGTERM)
         deadline = time.monotonic() + self._settings.drain_deadline_s + 5.0
-        worst = code or ExitCode.OK
+        result = code or ExitCode.OK
         for child in running:
             assert child.process is not None  # noqa: S101
             try:
@@ -162,39 +162,39 @@ class Supervisor:
                 child.process.kill()
                 child.process.wait()
                 returned = ExitCode.DEADLINE
-            if worst is ExitCode.OK and returned != 0:
-                worst = ExitCode(returned) if returned in set(ExitCode) else ExitCode.FAILED
+            if result is ExitCode.OK and returned != 0:
+                result = ExitCode(returned) if returned in set(ExitCode) else ExitCode.FAILED
         for file in self._folder.iterdir():
             file.unlink()
         self._folder.rmdir()
-        return worst
+        return result
 
 
 class ChildrenCollector(Collector):
-    """The `process_*` metrics of the children as one: sums, and the youngest's start time, so a restart shows.
+    """The `process_*` metrics of all children: their sums, and the latest start time, so that a restart shows.
 
     Args:
-        pids: the children that live now.
+        pids: returns those of the children that run.
     """
 
     def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
         self._pids = pids
 
     def collect(self) -> Iterable[Metric]:
-        """Return prometheus-client's own process metrics, added up."""
-        found: dict[str, Metric] = {}
+        """Return prometheus-client's process metrics, added up."""
+        totals: dict[str, Metric] = {}
         for pid in self._pids():
             for metric in ProcessCollector(pid=functools.partial(int, pid), registry=None).collect():
-                total = found.setdefault(metric.name, metric)
+                total = totals.setdefault(metric.name, metric)
                 if total is not metric:
                     add = max if metric.name == "process_start_time_seconds" else operator.add
                     value = add(total.samples[0].value, metric.samples[0].value)
                     total.samples[0] = total.samples[0]._replace(value=value)
-        return found.values()
+        return totals.values()
 
 
 def follow_parent() -> None:
-    """Ask the kernel to stop this process when its supervisor dies, however it dies (Linux only)."""
+    """Ask the kernel to stop this process when its supervisor ends, even by SIGKILL (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 

@@ -10,7 +10,7 @@ from redis import exceptions as redis_errors
 
 from worker import __main__ as command_line
 from worker import errors
-from worker.errors import ExitCode, FencedError, PermanentError, ServiceError, TransientError, exit_code_of
+from worker.errors import ExitCode, FencedError, PermanentError, ServiceError, TransientError
 from worker.redis import client as redis_client
 
 
@@ -90,13 +90,13 @@ def test_exit_codes_are_unique_and_documented() -> None:
 def test_every_error_of_ours_has_an_exit_code_that_says_what_failed() -> None:
     tree = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.WorkerError)]
     assert all(kind.__name__ in (errors.__doc__ or "") for kind in tree), "the tree in the docstring is the tree"
-    assert exit_code_of(errors.SettingsError("x")) == ExitCode.USAGE
-    assert exit_code_of(errors.ModelError("x")) == ExitCode.MODEL
-    assert exit_code_of(PermanentError("kafka", "x")) == ExitCode.KAFKA
-    assert exit_code_of(PermanentError("redis", "x")) == ExitCode.REDIS
-    assert exit_code_of(FencedError("kafka", "x")) == ExitCode.FENCED
-    assert exit_code_of(FencedError("redis", "x")) == ExitCode.FENCED
-    assert exit_code_of(errors.StreamRejectedError("x")) == ExitCode.BREAKER
+    assert errors.SettingsError("x").exit_code == ExitCode.USAGE
+    assert errors.ModelError("x").exit_code == ExitCode.MODEL
+    assert PermanentError("kafka", "x").exit_code == ExitCode.KAFKA
+    assert PermanentError("redis", "x").exit_code == ExitCode.REDIS
+    assert FencedError("kafka", "x").exit_code == ExitCode.FENCED
+    assert FencedError("redis", "x").exit_code == ExitCode.FENCED
+    assert errors.StreamRejectedError("x").exit_code == ExitCode.BREAKER
 
 
 def test_kinds_of_errors_are_the_labels_of_the_metric() -> None:

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from worker.errors import ExitCode, SettingsError, exit_code_of
+from worker.errors import ExitCode, SettingsError
 from worker.settings import PREFIX, WorkerSettings, read_settings
 
 FIELDS = WorkerSettings.model_fields
@@ -62,7 +62,7 @@ def test_a_value_outside_its_limits_names_its_variable(name: str, value: str, mo
     with pytest.raises(SettingsError) as caught:
         read_settings()
     assert f"{variable(name)}: " in str(caught.value)
-    assert exit_code_of(caught.value) == ExitCode.USAGE
+    assert caught.value.exit_code == ExitCode.USAGE
 
 
 def test_several_faults_are_several_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def test_it_ends_between_batches_when_too_many_ratings_differ(bench: ServingBenc
     assert bench.value("canary_returns_total", reason="disagreement") == 1
     assert bench.value("canary_share") == 0
     assert bench.value("shadow_info", model_version=SECOND) == 1, "the comparison goes on"
-    assert "0% of the reviews" in bench.health.notes["shadow"]
+    assert "; 0% of the reviews" in bench.health.notes["shadow"]
     (event,) = [event for event in bench.log.events if event.event == "canary_returned"]
     assert event.level == logging.ERROR
     assert "20 of the last 20 reviews have other stars" in bench.health.notes["canary"]
