@@ -21,7 +21,7 @@ from rich.text import Text
 from worker.clock import SystemClock
 from worker.dead_letters.letter import REFUSALS, Guard, Letter, Refusal, Selection, as_sent
 from worker.dead_letters.reader import letter_spans, read_letters
-from worker.dead_letters.show import key_text, printable, reason_counts
+from worker.dead_letters.show import as_text, printable, reason_counts
 from worker.errors import ExitCode, SettingsError
 from worker.kafka.python.sender import Sender
 from worker.kafka.python.topics import Topics
@@ -164,7 +164,7 @@ def _preview(run: _Run, *, print_letters: bool) -> _Tally:
         tally.sent[topic] += 1
         tally.reasons[letter.reason] += 1
         if print_letters:
-            key = printable(key_text(letter.record.key) or "-")
+            key = printable(as_text(letter.record.key) or "-")
             print(letter.place, "->", topic, f"key={key}", letter.reason, f"attempts={letter.attempts}")
     return tally
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from itertools import chain
 from typing import Final
 
 from rich.console import Console
@@ -75,14 +74,14 @@ def show_letter(settings: WorkerSettings, partition: int, offset: int, *, with_v
     console.print(headers)
     if with_value:
         print("\nThe value is personal data: keep it out of tickets and chats.", file=sys.stderr)
-        value = letter.record.value
-        print("(null)" if value is None else printable(value.decode("utf-8", "backslashreplace"), keep="\n\t"))
+        value = as_text(letter.record.value)
+        print("(null)" if value is None else printable(value, keep="\n\t"))
     return ExitCode.OK
 
 
-def key_text(key: bytes | None) -> str | None:
-    """Return a key as text; bytes that are not UTF-8 are escaped."""
-    return None if key is None else key.decode("utf-8", "backslashreplace")
+def as_text(raw: bytes | None) -> str | None:
+    """Return a key or value as text; bytes that are not UTF-8 are escaped."""
+    return None if raw is None else raw.decode("utf-8", "backslashreplace")
 
 
 def letter_fields(letter: Letter) -> dict[str, str | int | None]:
@@ -96,7 +95,7 @@ def letter_fields(letter: Letter) -> dict[str, str | int | None]:
         "original_topic": letter.topic,
         "original_partition": letter.partition,
         "original_offset": letter.offset,
-        "key": key_text(record.key),
+        "key": as_text(record.key),
         "attempts": letter.attempts,
         "model_version": letter.model_version,
         "value_bytes": None if record.value is None else len(record.value),
@@ -112,9 +111,8 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def reason_counts(counts: Counter[str]) -> str:
-    """Return `reason count` pairs, in the order of `REASONS`, then others by name."""
-    known = [reason for reason in REASONS if counts[reason]]
-    return ", ".join(f"{reason} {counts[reason]}" for reason in chain(known, sorted(set(counts) - set(known))))
+    """Return `reason count` pairs, in the order of `REASONS`."""
+    return ", ".join(f"{reason} {counts[reason]}" for reason in REASONS if counts[reason])
 
 
 def _cells(letter: Letter) -> list[str]:
