@@ -53,25 +53,36 @@ def test_unit_tests_neither_mock_nor_sleep() -> None:
     assert (names(mocking), names(sleeping)) == ([], [])
 
 
+def modules_after(code: str) -> set[str]:
+    """Return the names of the modules that are loaded once an interpreter of its own has run some code."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    return set(done.stdout.split())
+
+
 @pytest.mark.parametrize(
     "module",
     ["worker.run.app", "worker.commands.predict", "worker.commands.check", "worker.run.supervisor", "worker.__main__"],
 )
 def test_the_worker_loads_nothing_heavy(module: str) -> None:
-    code = f"import sys, warnings; warnings.simplefilter('ignore'); import {module}; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
-    )
-    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    loaded = {name.partition(".")[0] for name in modules_after(f"import {module}")}
     assert loaded & set(HEAVY) == set()
 
 
-def test_help_and_predict_load_no_kafka_client_before_it_is_needed() -> None:
-    code = "import sys, warnings; warnings.simplefilter('ignore'); import worker.commands.predict; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
-    )
-    assert "kafka" not in done.stdout.split()
+def test_help_and_predict_load_no_kafka_client() -> None:
+    assert "kafka" not in modules_after("import worker.commands.predict, worker.__main__")
+
+
+def test_worker_on_confluent_loads_no_kafka_python() -> None:
+    """Except for a shadow or feedback topic: the wiring imports it when one is set."""
+    files = sorted((ROOT / "worker" / "kafka" / "confluent").glob("[a-z]*.py"))
+    assert "producer.py" in {path.name for path in files}
+    modules = ["worker.run.app", "worker.kafka.delivery", *(f"worker.kafka.confluent.{path.stem}" for path in files)]
+    loaded = modules_after(f"import {', '.join(modules)}")
+    assert "confluent_kafka" in loaded
+    assert sorted(name for name in loaded if name.partition(".")[0] == "kafka") == []
 
 
 def test_every_setting_of_the_worker_is_used() -> None:
