@@ -9,14 +9,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from worker.dead_letters.letter import REASONS, Selection
 from worker.errors import ExitCode, SettingsError
 from worker.kafka.offset_range import EARLIEST, HOW, LATEST, parse_point
 from worker.settings import WorkerSettings
-
-if TYPE_CHECKING:
-    from worker.dead_letters.letter import Selection
 
 _SETTINGS: Final = "Other flags are settings: --kafka-bootstrap-servers, --dead-letter-topic ... (see `run --help`)."
 
@@ -145,8 +143,6 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 
 
 def _selection(known: argparse.Namespace) -> Selection:
-    from worker.dead_letters.letter import REASONS, Selection
-
     unknown = set(known.reason) - set(REASONS)
     if unknown:
         raise SettingsError(f"--reason {', '.join(sorted(unknown))}: not one of {', '.join(REASONS)}")

@@ -31,7 +31,7 @@ from worker.replay.loop import Tools, make_pipeline, run_to_end
 from worker.replay.plan import Plan
 from worker.replay.report import Report, write_report
 from worker.replay.store import ReplayStore
-from worker.replay.write_live import LiveKeys
+from worker.replay.write_live import write_live
 from worker.settings import WorkerSettings
 from worker.stream.ports import Delivery
 
@@ -106,19 +106,9 @@ def rerate(order: RerateOrder) -> ExitCode:
     )
     write_report(report, order.report)
     if order.write_live:
-        _write_live(tools, store, plan, order.live)
+        write_live(tools, store, plan, order.live)
     store.close()
     return ExitCode.OK
-
-
-def _write_live(tools: Tools, store: ReplayStore, plan: Plan, live: WorkerSettings) -> None:
-    keys = LiveKeys(live, tools.metrics, tools.clock)
-    with LongRun(tools.console, tools.clock, "writing", max(plan.offsets, 1), unit="ratings") as progress:
-        counts = store.put_live(plan.version, keys, lambda count: progress.update(count, "under the live keys"))
-    keys.close()
-    where = live.redis_prefix or "the live keys"
-    replaced = f"{counts['replayed']} replaced or the same"
-    tools.say(f"{where}: {replaced}, {counts['written']} new, {counts['stale']} kept: sent again since")
 
 
 def _compare(tools: Tools, store: ReplayStore, plan: Plan, live_prefix: str) -> Diff:

@@ -1,12 +1,11 @@
 """A replay's store: a RedisStore under the replay's prefix that also keeps the plan and compares ratings.
 
-Owns the plan's key and the scan over the ratings of a prefix. Only `put_live` writes under the live prefix.
+Owns the plan's key and the scan over the ratings of a prefix. Never writes under the live prefix; `write_live` does.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Final
@@ -16,7 +15,6 @@ from worker.redis.client import translated
 from worker.redis.store import RedisStore
 from worker.replay.diff import FIELDS, Diff, side_of
 from worker.replay.plan import Plan, plan_from_json
-from worker.replay.write_live import LiveKeys
 
 _READ_RATINGS: Final = 500  # per round trip, and per step of the scan
 
@@ -79,32 +77,22 @@ class ReplayStore(RedisStore):
                 tell(count)
         return diff
 
-    def put_live(self, version: str, live: LiveKeys, tell: Callable[[int], None] = lambda _count: None) -> Counter[str]:
-        """Write the ratings of a version under the live keys, unless a later record of the review is rated there.
-
-        Args:
-            version: whose ratings; others are left out.
-            live: the workers' keys.
-            tell: called after each round trip with how many ratings were read.
+    def ratings(self, version: str) -> Iterator[list[dict[str, str]]]:
+        """Yield the hashes of a version's ratings, 500 keys at a time.
 
         Raises:
-            ServiceError: Redis does not answer; repeating it changes nothing.
+            ServiceError: Redis does not answer.
         """
-        counts: Counter[str] = Counter()
         keys = self._rating_keys()
-        read = 0
-        while chunk := list(islice(keys, _READ_RATINGS)):
-            with translated("read ratings"):
+        with translated("read ratings"):
+            while chunk := list(islice(keys, _READ_RATINGS)):
                 pipeline = self._client.pipeline(transaction=False)
                 for key in chunk:
                     pipeline.hgetall(key)
                 found = [
                     {name.decode(): value.decode() for name, value in fields.items()} for fields in pipeline.execute()
                 ]
-            counts.update(live.put([fields for fields in found if fields.get("model_version") == version]))
-            read += len(chunk)
-            tell(read)
-        return counts
+                yield [fields for fields in found if fields.get("model_version") == version]
 
     @property
     def _plan_key(self) -> str:

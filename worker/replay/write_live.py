@@ -7,21 +7,22 @@ replaces the older one; a review that was sent again since, or deleted, keeps wh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from itertools import groupby
-from typing import Any
+from typing import NamedTuple
 
-from schemas.rating import Rating, rating_from_hash
-from worker.clock import Clock
-from worker.ops.metrics import Metrics
+from schemas.rating import rating_from_hash
+from worker.ops.progress import LongRun
 from worker.records import Rated
 from worker.redis.store import RedisStore
+from worker.replay.loop import Tools
+from worker.replay.plan import Plan
+from worker.replay.store import ReplayStore
 from worker.settings import WorkerSettings
 
 
-@dataclass(frozen=True, slots=True)
-class RatedRecord:
+class _RatedRecord(NamedTuple):
     """The record of a rating, as far as the rating's hash describes it."""
 
     topic: str
@@ -33,45 +34,38 @@ class RatedRecord:
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-class LiveKeys:
-    """The workers' keys in Redis.
+def write_live(tools: Tools, store: ReplayStore, plan: Plan, live: WorkerSettings) -> None:
+    """Write the ratings, and print how many were new, replaced and kept.
 
-    Args:
-        settings: the workers' own.
-        metrics: counts the writes.
-        clock: times them.
+    Raises:
+        ServiceError: Redis does not answer; repeating it changes nothing.
     """
-
-    def __init__(self, settings: WorkerSettings, metrics: Metrics, clock: Clock) -> None:
-        self._topic_id = ""
-        self._store = RedisStore(settings, metrics=metrics, clock=clock, topic_id=lambda _topic: self._topic_id)
-
-    def put(self, hashes: Sequence[Mapping[str, str]]) -> Counter[str]:
-        """Write ratings read from their hashes; return how many were `written`, `replayed` and `stale`.
-
-        `replayed` are ratings of the same record, replaced or not.
-
-        Raises:
-            ServiceError: Redis does not answer; writing again is safe.
-        """
-        counts: Counter[str] = Counter()
-        for topic_id, group in groupby(sorted(hashes, key=_topic_id_of), _topic_id_of):
-            self._topic_id = topic_id
-            self._store.send(list(_rated(group)))
-            counts.update(self._store.flush())
-        return counts
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._store.close()
+    topic_id = ""  # of the ratings being written; a topic may have been deleted and created again
+    keys = RedisStore(live, metrics=tools.metrics, clock=tools.clock, topic_id=lambda _topic: topic_id)
+    counts: Counter[str] = Counter()
+    read = 0
+    with (
+        closing(keys),
+        LongRun(tools.console, tools.clock, "writing", max(plan.offsets, 1), unit="ratings") as progress,
+    ):
+        for hashes in store.ratings(plan.version):
+            for topic_id, group in groupby(sorted(hashes, key=_topic_id_of), _topic_id_of):  # noqa: B007 (`keys` reads it)
+                keys.send([_rated(fields) for fields in group])
+                counts.update(keys.flush())
+            read += len(hashes)
+            progress.update(read, "under the live keys")
+    replaced = f"{counts['replayed']} replaced or the same"
+    tools.say(
+        f"{live.redis_prefix or 'the live keys'}: {replaced}, {counts['written']} new, "
+        f"{counts['stale']} kept: sent again since"
+    )
 
 
 def _topic_id_of(fields: Mapping[str, str]) -> str:
     return fields.get("source_topic_id", "")
 
 
-def _rated(hashes: Any) -> Iterator[Rated]:
-    for fields in hashes:
-        rating: Rating = rating_from_hash(fields)
-        at = rating.source
-        yield Rated(RatedRecord(at.topic, at.partition, at.offset, int(fields["source_timestamp_ms"])), rating)
+def _rated(fields: Mapping[str, str]) -> Rated:
+    rating = rating_from_hash(fields)
+    at = rating.source
+    return Rated(_RatedRecord(at.topic, at.partition, at.offset, int(fields["source_timestamp_ms"])), rating)
