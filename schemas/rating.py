@@ -1,21 +1,22 @@
 """The output contract: what the topic `ratings` and the Redis hash `rating:{<review id>}` hold.
 
-Owns the fields and the key names. Never writes anywhere; the worker's sinks do.
+Owns the fields and the key names. Never writes anywhere; `worker.kafka` and `worker.redis` do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Final
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, GetCoreSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema
+
+from schemas.prediction import Prediction
 
 CONTENT_TYPE = b"application/json"
 
 
-# Dataclasses, not models: the worker makes one for each review from its own checked values (worker/README.md, 21). Not
-# frozen, which would cost as much again.
 @dataclass(slots=True)
 class SourcePosition:
     """Where the review was read: the position that fences the rating's write."""
@@ -26,22 +27,25 @@ class SourcePosition:
 
 
 @dataclass(slots=True, kw_only=True)
-class Rating:
+class Rating(Prediction):
     """One review's stars, as the output topic carries them."""
 
     review_id: Annotated[str, Field(min_length=1, description="Key of the record and of the Redis hash.")]
     app_id: Annotated[str | None, Field(description="What was reviewed, when the review said so.")] = None
-    rating: Annotated[int, Field(description="The label decided on: stars 1..5, or the model's own labels.")]
-    expected_rating: Annotated[float, Field(description="Probability-weighted mean of the labels.")]
-    confidence: Annotated[float, Field(ge=0, le=1, description="Calibrated probability of `rating`.")]
-    uncertain: Annotated[bool, Field(description="Confidence is under WORKER_MIN_CONFIDENCE.")] = False
-    probabilities: Annotated[list[float], Field(description="Calibrated, in the order of the labels.")]
-    model_version: Annotated[str, Field(description="The bundle that decided.")]
     rated_at: Annotated[str, Field(description="UTC, ISO 8601 with milliseconds.")]
     source: SourcePosition
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Put the review's names first, as the topic always had them; dataclasses begin with what is inherited."""
+        schema = handler(source)
+        declared: Any = handler.resolve_ref_schema(schema)
+        declared["schema"]["fields"].sort(key=lambda field: _place(field["name"]))
+        declared["fields"] = [field["name"] for field in declared["schema"]["fields"]]
+        return schema
+
     def to_json(self) -> bytes:
-        """Return the record value of the output topic: compact JSON in UTF-8, keys in the order above."""
+        """Return the record value of the output topic: compact JSON in UTF-8."""
         return RATING.serializer.to_json(self)
 
     @staticmethod
@@ -54,7 +58,18 @@ class Rating:
         return RATING.validate_json(value)
 
 
+def _place(name: str) -> int:
+    return name not in {"review_id", "app_id"}
+
+
 RATING: Final = TypeAdapter(Rating)
+
+
+_TYPES: Final = get_type_hints(Rating)
+# The hash is flat: it has every field of the rating but `source`, and a `source_...` for each field of that.
+HASH_FIELDS: Final = tuple(name for name in sorted(_TYPES, key=_place) if name != "source")
+_LISTS: Final = frozenset(name for name in HASH_FIELDS if get_origin(_TYPES[name]) is list)
+_NULLABLE: Final = frozenset(name for name in HASH_FIELDS if type(None) in get_args(_TYPES[name]))
 
 
 def rating_key(review_id: str, *, prefix: str = "") -> str:
@@ -67,22 +82,16 @@ def summary_key(app_id: str, *, prefix: str = "") -> str:
     return f"{prefix}summary:{{{app_id}}}"
 
 
-def rating_from_hash(fields: Mapping[str, str]) -> Rating:
-    """Read a rating back from the flat fields of its Redis hash.
+def rating_from_hash(texts: Mapping[str, str]) -> Rating:
+    """Read a rating back from its Redis hash, as `worker/redis/write.lua` wrote it, this release's or an older one's.
 
     Raises:
         pydantic.ValidationError: a field is missing or malformed.
     """
-    return RATING.validate_python(
-        {
-            **fields,
-            "app_id": fields.get("app_id") or None,
-            "uncertain": fields.get("uncertain", "0") == "1",
-            "probabilities": [float(share) for share in fields["probabilities"].split(",")],
-            "source": {
-                "topic": fields["source_topic"],
-                "partition": fields["source_partition"],
-                "offset": fields["source_offset"],
-            },
-        }
-    )
+    found: dict[str, Any] = {name: texts[name] for name in HASH_FIELDS if name in texts}
+    for name in found.keys() & _LISTS:
+        found[name] = found[name].split(",") if found[name] else []
+    for name in found.keys() & _NULLABLE:
+        found[name] = found[name] or None
+    found["source"] = {field.name: texts.get(f"source_{field.name}") for field in fields(SourcePosition)}
+    return RATING.validate_python(found)

@@ -134,6 +134,7 @@ def make_rated(
             rating=rating,
             expected_rating=float(rating),
             confidence=0.9,
+            uncertain=False,
             probabilities=probabilities,
             model_version="stub-1",
             rated_at="2026-01-01T00:00:00.000Z",

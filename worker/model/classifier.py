@@ -1,6 +1,7 @@
-"""Gives stars: a bundle's served model behind the port.
+"""The Classifier port on one bundle: reviews in, ratings or rejections out.
 
-Owns the making of ratings and the fate of a review that cannot be rated. Never reads a record's value: `parse` did.
+Owns the making of ratings, and the rejection of a review that the runtime refuses. Never reads a record's value:
+`worker.stream.parse` did.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import numpy as np
 from schemas.bundle import Bundle, BundleError, InterpreterFactory
 from schemas.encoding import Ids
 from schemas.inference import Scores
+from schemas.prediction import prediction_values
 from schemas.rating import Rating, SourcePosition
 from worker.clock import Clock
 from worker.errors import ModelError
+from worker.model.halving import rate_or_halve
 from worker.ops.metrics import Metrics
 from worker.records import Pending, Rated, Rejected
 from worker.stream.parse import rejected
@@ -23,29 +26,29 @@ from worker.stream.parse import rejected
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The ids of reviews, `int32[n]` each, and what it took to get them."""
+    """The ids of reviews, `int32[n]` each, and how long the encoding took."""
 
     rows: Sequence[Ids]
     seconds: float
 
 
 class TfliteClassifier:
-    """The bundle that serves. Not thread-safe: one a loop.
+    """One loaded bundle. Not thread-safe: each loop has its own.
 
     Args:
         bundle: verified, of any label set.
-        interpreter_factory: the runtime's.
+        interpreter_factory: of the runtime.
         runtime: its name, for the metrics.
         metrics: tokens, padding, seconds and the version are counted here.
         clock: times the inference.
-        min_confidence: a rating less sure is given all the same, and marked `uncertain`.
+        min_confidence: a rating with less confidence is published too, marked `uncertain`.
 
     Attributes:
-        manifest: the bundle's.
-        tokens: read since the start.
+        manifest: of the bundle.
+        tokens: read since the bundle was loaded.
 
     Raises:
-        ModelError: the runtime refuses the bundle, or its golden set comes out otherwise.
+        ModelError: the runtime refuses the bundle, or its golden reviews get other probabilities.
     """
 
     def __init__(
@@ -73,26 +76,26 @@ class TfliteClassifier:
 
     @property
     def version(self) -> str:
-        """The bundle that serves."""
+        """The version of the bundle."""
         return self._version
 
     @property
     def labels(self) -> Sequence[int]:
-        """What it decides between, ascending."""
+        """The labels it chooses from, ascending."""
         return self._labels
 
     def announce(self) -> None:
-        """Say by metric that this bundle serves from now on."""
+        """Set the metrics of the serving model to this bundle."""
         info = {"cell": self.manifest.cell, "variant": self.manifest.variant, "runtime": self._runtime}
         self._metrics.serve_model(self._labels, self._version, info)
 
     def refresh(self) -> None:
-        """Nothing: it is one bundle for ever."""
+        """Do nothing: the bundle never changes."""
 
     def encode(self, pending: Sequence[Pending]) -> Encoded:
-        """Return the reviews' ids, for `rate` and for whoever else reads the same ones."""
+        """Return the reviews' ids, for `rate` and for a shadow model with the same encoder."""
         started = self._clock.monotonic()
-        rows = self._model.encoder.encode_all([each.review.text for each in pending])
+        rows = self._model.encoder.encode_all([review.review.text for review in pending])
         return Encoded(rows, self._clock.monotonic() - started)
 
     def unknown_tokens(self, rows: Sequence[Ids]) -> int:
@@ -100,71 +103,53 @@ class TfliteClassifier:
         return self._model.encoder.unknown_count(np.concatenate(rows)) if rows else 0
 
     def rate(self, pending: Sequence[Pending], rated_at: str, encoded: Encoded | None = None) -> list[Rated | Rejected]:
-        """Rate valid reviews, one outcome each, in order.
+        """Rate valid reviews, one outcome each, in order; a review that the runtime refuses is rejected by itself.
 
-        When the runtime refuses a batch it is halved until the review at fault stands alone: that one is rejected,
-        its neighbours are rated. Who has called `encode` hands its answer on.
+        Args:
+            pending: the reviews.
+            rated_at: for their ratings.
+            encoded: what `encode` returned for them, when the caller has called it.
         """
-        if not pending:
-            return []
-        started = self._clock.monotonic()
-        try:
-            known = encoded or self.encode(pending)
-            scores = self.score(known)
-        except (RuntimeError, ValueError, MemoryError) as error:
-            if len(pending) == 1:
-                return [self._unratable(pending[0], error)]
-            half = len(pending) // 2
-            return self.rate(pending[:half], rated_at) + self.rate(pending[half:], rated_at)
-        self._metrics.inference.observe(self._clock.monotonic() - started + (encoded.seconds if encoded else 0.0))
-        self._count(scores)
-        return list(self.ratings(pending, scores, rated_at))
+
+        def attempt(reviews: Sequence[Pending]) -> list[Rated | Rejected]:
+            started = self._clock.monotonic()
+            known = encoded if reviews is pending else None
+            scores = self.score(known or self.encode(reviews))
+            self._metrics.inference.observe(self._clock.monotonic() - started + (known.seconds if known else 0.0))
+            self._count(scores)
+            return [*self.ratings(reviews, scores, rated_at)]
+
+        return rate_or_halve(pending, attempt, self._unratable)
 
     def score(self, encoded: Encoded) -> Scores:
-        """Return what the model says, uncounted, for a comparison.
+        """Return the model's scores without counting them.
 
         Raises:
             RuntimeError: the runtime refused a group; `ValueError` and `MemoryError` likewise.
-            ValueError: a probability is no number.
+            ValueError: a probability is not a number.
         """
         scores = self._model.score_ids(encoded.rows)
         if not np.isfinite(scores.probabilities).all():
-            raise ValueError("a probability is no number")
+            raise ValueError("a probability is not a number")
         return scores
 
     def ratings(self, pending: Sequence[Pending], scores: Scores, rated_at: str) -> list[Rated]:
         """Return reviews with their ratings, in order; `scores` has a row for each."""
+        predicted = prediction_values(scores, self._labels, self._version, self._min_confidence)
         return [
             Rated(
-                each.record,
-                self._rating(each, choice, expected, probabilities, rated_at),
-                each.author_stars(self._labels),
+                review.record,
+                Rating(
+                    *values,
+                    review_id=review.review_id,
+                    app_id=review.review.app_id,
+                    rated_at=rated_at,
+                    source=SourcePosition(review.record.topic, review.record.partition, review.record.offset),
+                ),
+                review.author_stars(self._labels),
             )
-            for each, choice, expected, probabilities in zip(
-                pending,
-                scores.choices.tolist(),
-                scores.expected.astype(np.float64).round(4).tolist(),
-                scores.probabilities.astype(np.float64).round(6).tolist(),
-                strict=True,
-            )
+            for review, values in zip(pending, predicted, strict=True)
         ]
-
-    def _rating(
-        self, pending: Pending, choice: int, expected: float, probabilities: list[float], rated_at: str
-    ) -> Rating:
-        record = pending.record
-        return Rating(
-            review_id=pending.review_id,
-            app_id=pending.review.app_id,
-            rating=self._labels[choice],
-            expected_rating=expected,
-            confidence=probabilities[choice],
-            uncertain=probabilities[choice] < self._min_confidence,
-            probabilities=probabilities,
-            model_version=self._version,
-            rated_at=rated_at,
-            source=SourcePosition(record.topic, record.partition, record.offset),
-        )
 
     def _unratable(self, pending: Pending, error: Exception) -> Rejected:
         kind = f"{type(error).__module__}.{type(error).__qualname__}"

@@ -17,7 +17,7 @@ from typing import Any, Final
 import redis
 from redis import exceptions as redis_errors
 
-from schemas.rating import rating_key, summary_key
+from schemas.rating import HASH_FIELDS, rating_key, summary_key
 from worker.clock import Clock
 from worker.ops.metrics import Metrics
 from worker.records import Deleted, Outcome, Rated, Rejected
@@ -30,6 +30,7 @@ _SCRIPT_SHA1: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexd
 # A call occupies Redis's one thread: 256 reviews are about 2 ms, which other clients do not notice.
 _CALL_REVIEWS: Final = 256
 _MARKER_TTL_S: Final = 24 * 3600  # how long a deletion is remembered, against writers that come late
+_FIELDS: Final = json.dumps(HASH_FIELDS)
 _Call = list[Any]  # the arguments of one EVALSHA: number of keys, keys, values
 _RESULTS: Final = {"w": "written", "d": "deleted", "s": "stale", "r": "replayed"}
 
@@ -152,7 +153,8 @@ class RedisStore:
         keys += (summary_key(str(app), prefix=self._prefix) for app in summaries)
         known = [name for topic in topics for name in (topic, self._topic_id(topic))]
         values = b"[" + b",".join(ratings) + b"]"
-        return [len(keys), *keys, values, json.dumps(numbers), json.dumps(known), self._ttl_s, _MARKER_TTL_S]
+        arguments = (values, json.dumps(numbers), json.dumps(known), self._ttl_s, _MARKER_TTL_S, _FIELDS)
+        return [len(keys), *keys, *arguments]
 
     def _keys(self, review_id: str) -> tuple[str, str]:
         """Return the keys of a rating and of its deletion's marker."""

@@ -9,8 +9,9 @@
 -- ARGV[2]  JSON: [index into ARGV[3], partition, offset, timestamp ms, index of the summary into KEYS or 0, ...], five
 --          per operation
 -- ARGV[3]  JSON: [topic, topic id, ...], two per topic
--- ARGV[4]  life of a rating in seconds, 0 for ever
--- ARGV[5]  life of a deletion marker in seconds
+-- ARGV[4]  seconds until a rating expires, 0: never
+-- ARGV[5]  seconds until a deletion marker expires
+-- ARGV[6]  JSON: the rating's fields to store, all but its source
 -- Returns  one string: per operation 'w' written, 'd' deleted, 's' stale, 'r' replay (the same position again)
 local SOURCE = {'source_topic', 'source_topic_id', 'source_partition', 'source_offset', 'source_timestamp_ms'}
 
@@ -40,10 +41,28 @@ local function count(key, star, by)
   sum[field] = (sum[field] or 0) + by
 end
 
-local function whole(number) return string.format('%.0f', number) end -- Lua's own has 14 digits
+-- Globals are looked up by name at each use; locals are not.
+local type, tostring, format, concat, call = type, tostring, string.format, table.concat, redis.call
+
+local function whole(number) return format('%.0f', number) end -- Lua's own has 14 digits
+
+-- A JSON value as the hash holds it; schemas/rating.py reads it back.
+local function text(value)
+  local kind = type(value)
+  if kind == 'string' then return value end
+  if kind == 'number' then return value % 1 == 0 and whole(value) or tostring(value) end
+  if kind == 'boolean' then return value and '1' or '0' end
+  if kind == 'table' then return concat(value, ',') end
+  return '' -- null
+end
 
 local ratings, numbers, topics = cjson.decode(ARGV[1]), cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
-local rating_ttl, marker_ttl = tonumber(ARGV[4]), tonumber(ARGV[5])
+local rating_ttl, marker_ttl, names = tonumber(ARGV[4]), tonumber(ARGV[5]), cjson.decode(ARGV[6])
+-- What HSET is given, name and value in turn; the same table for every rating.
+local fields = {}
+for at, name in ipairs(names) do fields[at * 2 - 1] = name end
+for at, name in ipairs(SOURCE) do fields[(#names + at) * 2 - 1] = name end
+local size = (#names + #SOURCE) * 2
 local results = {}
 local function write_all()
   for number, rating in ipairs(ratings) do
@@ -51,10 +70,10 @@ local function write_all()
     local at = number * 5 - 4
     local topic, summary = numbers[at], KEYS[numbers[at + 4]]
     local position = {topics[topic * 2 + 1], topics[topic * 2 + 2], numbers[at + 1], numbers[at + 2], numbers[at + 3]}
-    local stored = redis.call('HMGET', key, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5], 'summary', 'rating',
+    local stored = call('HMGET', key, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5], 'summary', 'rating',
       'rated_at')
     local fence = stored[4] and stored
-      or redis.call('HMGET', marker, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5])
+      or call('HMGET', marker, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5])
     local order = fence[4] and compare(fence, position) or 1
     local again = order == 0 and stored[8] and rating ~= cjson.null and rating.rated_at > stored[8]
     if order < 1 and not again then
@@ -63,28 +82,26 @@ local function write_all()
       -- What this review counted for until now is taken back, in the summary that it was counted in.
       if stored[6] and stored[6] ~= '' then count(stored[6], stored[7], -1) end
       if rating == cjson.null then
-        redis.call('DEL', key)
-        redis.call('HSET', marker, SOURCE[1], position[1], SOURCE[2], position[2], SOURCE[3], whole(position[3]),
+        call('DEL', key)
+        call('HSET', marker, SOURCE[1], position[1], SOURCE[2], position[2], SOURCE[3], whole(position[3]),
           SOURCE[4], whole(position[4]), SOURCE[5], whole(position[5]))
-        redis.call('EXPIRE', marker, marker_ttl)
+        call('EXPIRE', marker, marker_ttl)
         results[number] = 'd'
       else
         local star = whole(rating.rating)
-        local fields = {'review_id', rating.review_id, 'app_id', rating.app_id == cjson.null and '' or rating.app_id,
-          'rating', star, 'expected_rating', tostring(rating.expected_rating),
-          'confidence', tostring(rating.confidence), 'uncertain', rating.uncertain and '1' or '0',
-          'probabilities', table.concat(rating.probabilities, ','), 'model_version', rating.model_version,
-          'rated_at', rating.rated_at, SOURCE[1], position[1], SOURCE[2], position[2], SOURCE[3], tostring(position[3]),
-          SOURCE[4], whole(position[4]), SOURCE[5], whole(position[5])}
+        for at = 1, #names do fields[at * 2] = text(rating[names[at]]) end
+        fields[size - 8], fields[size - 6], fields[size - 4] = position[1], position[2], whole(position[3])
+        fields[size - 2], fields[size] = whole(position[4]), whole(position[5])
+        local last = size
         if summary then
-          fields[#fields + 1], fields[#fields + 2] = 'summary', summary
+          fields[size + 1], fields[size + 2], last = 'summary', summary, size + 2
         elseif stored[6] then
-          redis.call('HDEL', key, 'summary')
+          call('HDEL', key, 'summary')
         end
-        redis.call('HSET', key, unpack(fields))
+        call('HSET', key, unpack(fields, 1, last))
         if summary then count(summary, star, 1) end
-        if rating_ttl > 0 then redis.call('EXPIRE', key, rating_ttl) else redis.call('PERSIST', key) end
-        if fence ~= stored and fence[4] and marker ~= key then redis.call('DEL', marker) end
+        if rating_ttl > 0 then call('EXPIRE', key, rating_ttl) else call('PERSIST', key) end
+        if fence ~= stored and fence[4] and marker ~= key then call('DEL', marker) end
         results[number] = again and 'r' or 'w'
       end
     end
