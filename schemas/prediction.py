@@ -16,8 +16,8 @@ from pydantic import Field, TypeAdapter
 from schemas.inference import Scores
 
 
-# Dataclasses, not models: the worker makes one for each review from its own checked values (worker/README.md, 21). Not
-# frozen, which would cost as much again.
+# Dataclasses, not models: the worker makes one for each review from its own checked values (worker/DECISIONS.md,
+# 21). Not frozen, which would cost as much again.
 @dataclass(slots=True)
 class Prediction:
     """The stars of one text."""

@@ -2,7 +2,7 @@
 client, then what the worker does about it.
 
 A defect that no longer shows is good news: the client was upgraded, and the counter-measure named here may go. What
-the client cost us otherwise is in worker/README.md; the whole loop under these defects is tests/chaos.
+the client cost us otherwise is in worker/DECISIONS.md; the whole loop under these defects is tests/chaos.
 """
 
 from __future__ import annotations

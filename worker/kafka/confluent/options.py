@@ -1,6 +1,6 @@
 """librdkafka's options from our settings: what all clients share, the consumer's, the producer's.
 
-Owns the names and the numbers. The figures behind each option are in worker/README.md.
+Owns the names and the numbers. The figures behind each option are in worker/DECISIONS.md, 17, and worker/LOG.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What every user of kafka-python shares: its options from our settings, and the translation of its errors.
 
 Owns the only place where kafka-python's exceptions become ours (`test_kafka_errors_are_all_translated` walks them).
-The figures behind each option are in worker/README.md.
+The figures behind each option are in worker/LOG.md.
 """
 
 from __future__ import annotations
