@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
-# TensorFlow's C++ log lines say nothing a user can act on; errors still show.
+# TensorFlow's C++ log lines are not useful to users; errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONUNBUFFERED := 1
 
@@ -24,7 +24,7 @@ setup: .venv/ready ## create .venv with everything, from the hashed lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-check: setup ## lint, format, types, import contracts; never writes
+check: setup ## lint, format, types, import contracts; changes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -46,19 +46,19 @@ test-integration: setup ## the tests on real services
 chaos: setup ## kill everything, count every review; ARGS='--case NAME' or '--list'
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-soak: setup ## the same for as long as one likes, by hand: kills all along a million reviews; ARGS='--soak N'
+soak: setup ## chaos for a long time, by hand: kills throughout a million reviews; ARGS='--soak N'
 	$(BIN)/python -m tests.chaos --soak 1000000 $(ARGS)
 
-bench: setup ## speed beside named peers, written to tests/benchmarks/README.md
+bench: setup ## speed compared with named peers, written to tests/benchmarks/README.md
 	$(BIN)/python -m tests.benchmarks --write $(ARGS)
 
 bench-quality: setup ## the quality of the models, written to tests/benchmarks/model_quality/README.md
 	$(BIN)/python -m tests.benchmarks.model_quality $(ARGS)
 
-demo: setup ## the whole job on embedded defaults; KEEP=1 leaves it up
+demo: setup ## train, serve and rate on this machine; KEEP=1 keeps it running
 	@$(BIN)/python -m deploy.demo $(if $(KEEP),--keep)
 
-demo-refresh: setup ## a second model is trained, gated, run in shadow, promoted and rolled back while a stream runs
+demo-refresh: setup ## train, gate, shadow, promote and roll back a second model while a stream runs
 	@$(BIN)/python -m deploy.demo.refresh
 
 kafka: setup ## a real Kafka broker in the foreground; ARGS='--port 9092'
@@ -71,5 +71,5 @@ lock: setup ## write lock/*.txt again from pyproject.toml
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 			--no-annotate --no-header --upgrade $${part#*:} pyproject.toml -o lock/$${part%%:*}.txt || exit 1; done
 
-clean: ## remove what make made; keeps models/
+clean: ## remove what make created; keeps models/
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,17 +1,17 @@
-"""Child processes of our own: started, awaited, paused, stopped, and never left behind.
+"""Child processes: start them, wait until they are ready, suspend and stop them, and leave none behind.
 
-Owns the life cycle that the local Kafka and the local Redis share: a free port, a child whose output goes to a
-log file, readiness with a deadline, signals by its own pid. It never looks a process up by name and never knows
-what the child does. Next on the path: `deploy.kafka.broker`, `deploy.kafka.embedded`, `deploy.redis.server`.
+Owns what the local Kafka and the local Redis share: a free port, a child whose output goes to a log file, readiness
+with a deadline, signals to its own pid. It never looks up a process by name and does not know what the child does. Next
+on the path: `deploy.kafka.broker`, `deploy.kafka.embedded`, `deploy.redis.server`.
 
-All of it waits for real processes, so the clock is the real monotonic one.
+It waits for real processes, so it uses the real monotonic clock.
 
-    LocalServiceError                  everything `deploy` raises on purpose
+    LocalServiceError                  the base of all errors that `deploy` raises
     ├── ServiceUnavailable             a program it needs is not installed: skip locally, fail in CI
     │   ├── KafkaUnavailable           (deploy.kafka.errors)
     │   └── RedisUnavailable           (deploy.redis.server)
-    ├── StartFailed                    it ended, or did not answer in time; holds the end of its log
-    ├── DownloadFailed                 (deploy.kafka.errors) Maven could not bring the jars
+    ├── StartFailed                    it exited, or did not answer in time; has the end of its log
+    ├── DownloadFailed                 (deploy.kafka.errors) Maven could not download the jars
     └── TopicsFailed                   (deploy.kafka.errors) a topic could not be created as asked
 """
 
@@ -38,11 +38,11 @@ _TAIL_BYTES = 32_768
 # The guard: a line means "the child has been reaped", end of file means "the parent is gone".
 _GUARD = 'read -r _ || kill -KILL "$0" 2>/dev/null'
 
-_handed_out: set[int] = set()
+_returned: set[int] = set()
 
 
 class LocalServiceError(Exception):
-    """What every error of the local services descends from; its message says what to do."""
+    """Base of all errors of the local services; the message says what to do."""
 
 
 class ServiceUnavailable(LocalServiceError):  # noqa: N818 - reads as the state it reports, like its subclasses
@@ -54,12 +54,12 @@ class StartFailed(LocalServiceError):  # noqa: N818 - as above
 
 
 class Tie(enum.Enum):
-    """What ends a child whose parent is gone, `kill -9` included."""
+    """What ends a child whose parent is gone, also after `kill -9`."""
 
     GUARD = "guard"
-    """A shell beside the child holds a pipe to the parent and kills the child when the pipe closes."""
+    """A shell holds a pipe to the parent and kills the child when the pipe closes."""
     STDIN = "stdin"
-    """The child promises to leave when its standard input closes."""
+    """The child itself exits when its standard input closes."""
     NONE = "none"
     """Nothing: the child is meant to outlive its parent."""
 
@@ -78,11 +78,11 @@ def wait_until(probe: Callable[[], bool], timeout_s: float, what: str) -> None:
 
 
 def free_port() -> int:
-    """Return a loopback port nobody listens on, below the range the kernel gives to outgoing connections.
+    """Return a loopback port that is free, below the range the kernel assigns to outgoing connections.
 
-    A port inside that range can be taken while its server restarts: a client that keeps reconnecting is sooner or
-    later given that very port as its own and connects to itself (TCP simultaneous open, RFC 9293 section 3.5).
-    A port is handed out once per process.
+    A port inside that range can be taken while its server restarts: a client that keeps reconnecting is eventually
+    assigned that port as its own and connects to itself (TCP simultaneous open, RFC 9293 section 3.5).
+    A port is returned once per process.
 
     Raises:
         LocalServiceError: a thousand tries found none.
@@ -90,8 +90,8 @@ def free_port() -> int:
     ports = range(_LOWEST_PORT, max(_ephemeral_floor(), _LOWEST_PORT + 1_000))
     for _ in range(1_000):
         port = secrets.choice(ports)
-        if port not in _handed_out and not port_taken(port):
-            _handed_out.add(port)
+        if port not in _returned and not port_taken(port):
+            _returned.add(port)
             return port
     raise LocalServiceError(f"found no free port between {ports.start} and {ports.stop}; pass one with port=")
 
@@ -108,7 +108,7 @@ def port_taken(port: int) -> bool:
 
 
 def alive(pid: int) -> bool:
-    """Whether process `pid` runs; one that ended but was not reaped yet (a zombie) does not."""
+    """Whether process `pid` runs; a zombie, which exited but was not reaped, does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -118,12 +118,12 @@ def alive(pid: int) -> bool:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return not Path("/proc/self").exists()  # no /proc here (macOS): the signal's answer stands
+        return not Path("/proc/self").exists()  # without /proc (macOS) the result of the signal is all there is
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 class ChildProcess:
-    """A started child: its pid, its log, and the signals it may be sent.
+    """A started child: its pid, its log, and its signals.
 
     It leads a session of its own, so a terminal's Ctrl-C reaches only the parent, which then stops it in order.
 
@@ -159,19 +159,19 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """The child's process id, also after it ended."""
+        """The child's process id, also after it has exited."""
         return self._process.pid
 
     @property
     def returncode(self) -> int | None:
-        """None while it runs; else its exit code, negative for the signal that ended it."""
+        """None while it runs, otherwise its exit code; negative for the signal that ended it."""
         if self._process.poll() is not None:
-            self._let_go()
+            self._close_pipes()
         return self._process.returncode
 
     @property
     def log_output(self) -> str:
-        """What this child wrote to its log so far (the last 32 KiB of it)."""
+        """What this child has written to its log (the last 32 KiB)."""
         with self.log_path.open("rb") as log:
             size = log.seek(0, os.SEEK_END)
             log.seek(max(self._log_start, size - _TAIL_BYTES))
@@ -185,7 +185,7 @@ class ChildProcess:
         """Block until `probe` is true while the child still runs.
 
         Raises:
-            StartFailed: the child ended first, or the deadline passed; the child is left as it is.
+            StartFailed: the child exited first, or the deadline passed; the child is not stopped.
         """
         deadline_s = time.monotonic() + timeout_s
         while not (probe() and self.returncode is None):
@@ -202,15 +202,15 @@ class ChildProcess:
             time.sleep(POLL_S)
 
     def wait(self) -> int:
-        """Block until the child ends by itself or by another's hand; return its exit code."""
+        """Block until the child exits; return its exit code."""
         self._process.wait()
-        self._let_go()
+        self._close_pipes()
         return self._process.returncode
 
     def terminate(self, grace_s: float = 10.0) -> int:
-        """Ask the child to end (SIGTERM), kill it after `grace_s`; return its exit code. Also ends a paused one."""
+        """Send SIGTERM, SIGKILL after `grace_s`; return the exit code. Also ends a suspended child."""
         self._process.terminate()
-        self._process.send_signal(signal.SIGCONT)  # a paused process hears SIGTERM only when it goes on
+        self._process.send_signal(signal.SIGCONT)  # a suspended process handles SIGTERM only after it resumes
         try:
             self._process.wait(grace_s)
         except subprocess.TimeoutExpired:
@@ -223,14 +223,14 @@ class ChildProcess:
         return self.wait()
 
     def suspend(self) -> None:
-        """Pause the child (SIGSTOP): its sockets stay open and nothing answers."""
+        """Suspend the child (SIGSTOP): its sockets stay open and it does not answer."""
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused child go on (SIGCONT)."""
+        """Resume a suspended child (SIGCONT)."""
         self._process.send_signal(signal.SIGCONT)
 
-    def _let_go(self) -> None:
+    def _close_pipes(self) -> None:
         if self._guard is not None:
             guard, self._guard = self._guard, None
             guard.communicate(b"\n")
@@ -239,13 +239,13 @@ class ChildProcess:
 
 
 class LocalService(ABC):
-    """A server of our own on loopback that can stop, crash, pause and start again where it was.
+    """A local server on loopback that can be stopped, crashed, suspended and started again on the same port and data.
 
     A context manager: entering starts it, leaving stops it and removes the data directory if none was given.
     Not thread-safe; one owner.
 
     Args:
-        data_dir: kept when given; else a temporary one that lives as long as this object.
+        data_dir: kept when given; otherwise a temporary one, removed by `close`.
         start_timeout_s: how long `start` waits for an answer.
         tie: what ends the server when this process is killed; `Tie.NONE` leaves it running.
     """
@@ -265,14 +265,14 @@ class LocalService(ABC):
 
     @abstractmethod
     def _prepare(self) -> list[str]:
-        """Make everything ready and return the command; raise when something it needs is missing."""
+        """Prepare the start and return the command; raise when a program is missing."""
 
     @abstractmethod
     def _answers(self) -> bool:
-        """Whether the server answers its own protocol now."""
+        """Whether the server answers its protocol now."""
 
     def _require_free(self, port: int) -> None:
-        # Before a start, so that nobody else's answer is taken for ours.
+        # Before a start, so that the answer of another server is not taken for ours.
         if port_taken(port):
             raise StartFailed(
                 f"port {port} is taken, so the local {self.name} cannot listen on it: "
@@ -281,12 +281,12 @@ class LocalService(ABC):
 
     @property
     def log_path(self) -> Path:
-        """The file with everything the server printed, over all its starts."""
+        """The file with all output of the server, over all its starts."""
         return self.data_dir / f"{self.name}.log"
 
     @property
     def running(self) -> bool:
-        """Whether the server's process exists (paused counts)."""
+        """Whether the server's process exists (also when suspended)."""
         return self._child is not None and self._child.returncode is None
 
     @property
@@ -302,15 +302,15 @@ class LocalService(ABC):
 
     @property
     def pid(self) -> int:
-        """The server's own process id, for signals."""
+        """The server's process id, for signals."""
         return self.child.pid
 
     def start(self) -> None:
-        """Start the server and block until it answers; nothing happens when it runs already.
+        """Start the server and block until it answers; does nothing when it runs already.
 
         Raises:
             ServiceUnavailable: a program it needs is not installed.
-            StartFailed: its port is taken, it ended, or it did not answer in time (it is then killed).
+            StartFailed: its port is taken, it exited, or it did not answer in time (it is then killed).
         """
         if self.running:
             return
@@ -323,12 +323,12 @@ class LocalService(ABC):
             on_failure.pop_all()
 
     def stop(self, grace_s: float = 10.0) -> None:
-        """Shut the server down in order, by force after `grace_s`; nothing happens when it does not run."""
+        """Shut the server down, by SIGKILL after `grace_s`; does nothing when it does not run."""
         if self.running:
             self.child.terminate(grace_s)
 
     def kill(self) -> None:
-        """Crash the server (SIGKILL); nothing happens when it does not run."""
+        """Crash the server (SIGKILL); does nothing when it does not run."""
         if self.running:
             self.child.kill()
 
@@ -338,15 +338,15 @@ class LocalService(ABC):
         self.start()
 
     def suspend(self) -> None:
-        """Pause the server (SIGSTOP): connections stay open, nothing is answered."""
+        """Suspend the server (SIGSTOP): connections stay open, it does not answer."""
         self.child.suspend()
 
     def resume(self) -> None:
-        """Let a paused server go on (SIGCONT)."""
+        """Resume a suspended server (SIGCONT)."""
         self.child.resume()
 
     def close(self) -> None:
-        """Stop, and remove the data directory if it was a temporary one."""
+        """Stop, and remove the data directory if it is a temporary one."""
         self.stop()
         if self._temporary is not None:
             self._temporary.cleanup()

@@ -1,4 +1,4 @@
-"""`python -m deploy.demo [--keep]`: see `make demo`. Exit code 1 when a review was lost, doubled or not rated."""
+"""`python -m deploy.demo [--keep]`: see `make demo`. Exit code 1 when a review is lost, doubled or not rated."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from kafka import KafkaProducer
 from rich.console import Console
@@ -18,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deploy.demo import reviews
-from deploy.demo.outcome import Scrape, keys_on, ratings_in_redis, scrape
+from deploy.demo.outcome import Scrape, committed, ratings_in_redis
 from deploy.demo.stack import Stack, running
 from deploy.process import LocalServiceError
 from schemas.bundle import CHANNELS_FILE
@@ -31,49 +32,53 @@ _SETTLE_S: Final = 120.0
 def main() -> int:
     """Run the demo; return the exit code."""
     arguments = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    arguments.add_argument("--keep", action="store_true", help="leave the stack up until Ctrl-C")
+    arguments.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
     keep = arguments.parse_args().keep
+    return run("demo", lambda console: _demo(console, keep=keep))
+
+
+def run(name: str, demo: Callable[[Console], bool]) -> int:
+    """Run a demo and return its exit code: 0 when its counts add up, 1 when not or on an error, 130 on Ctrl-C."""
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return _demo(console, keep=keep)
-    except (LocalServiceError, RuntimeError, subprocess.CalledProcessError) as error:
-        console.print(f"demo: {error}", markup=False, style="red")
+        return 0 if demo(console) else 1
+    except (LocalServiceError, RuntimeError, TimeoutError, subprocess.CalledProcessError) as error:
+        console.print(f"{name}: {error}", markup=False, style="red")
         return 1
     except KeyboardInterrupt:
         return 130
 
 
-def _demo(console: Console, *, keep: bool) -> int:
+def _demo(console: Console, *, keep: bool) -> bool:
     sample = make_sample(console)
-    _bundle(console, sample)
-    log = Path(tempfile.gettempdir()) / "starstream-demo-worker.log"
+    _train(console, sample)
     console.rule("3. serve")
-    with running(REGISTRY.resolve(), log, console) as stack:
+    with running(REGISTRY.resolve(), Path(tempfile.gettempdir()) / "starstream-demo-worker.log", console) as stack:
         good = _rate(console, stack, sample)
         if keep:
             _stay(console, stack)
     if not keep:
-        console.print("Next: [bold]make demo KEEP=1[/] keeps it up; README.md shows how to produce, read and watch.")
-    return 0 if good else 1
+        console.print("Next: [bold]make demo KEEP=1[/] keeps it running; README.md says how to use it.")
+    return good
 
 
 def make_sample(console: Console) -> Path:
-    """Return the sample set, building it when it is not there."""
+    """Return the sample set, building it when it is missing."""
     console.rule("1. sample set")
     sample = BUILD / "sample.csv"
     if sample.exists():
-        console.print(f"{sample} is there")
+        console.print(f"uses {sample}")
     else:
         BUILD.mkdir(exist_ok=True)
         trainer("sample", "--out", str(sample))
     return sample
 
 
-def _bundle(console: Console, sample: Path) -> None:
+def _train(console: Console, sample: Path) -> None:
     console.rule("2. train a GRU and publish it as TFLite")
     if (REGISTRY / CHANNELS_FILE).exists():
-        console.print(f"{REGISTRY}/ holds a bundle; `rm -r {REGISTRY}` to train again")
+        console.print(f"uses the bundle in {REGISTRY}/; `rm -r {REGISTRY}` to train again")
         return
     trainer(
         *("train", "--data", str(sample), "--registry", str(REGISTRY)),
@@ -82,7 +87,7 @@ def _bundle(console: Console, sample: Path) -> None:
 
 
 def trainer(*words: str) -> None:
-    """Run the trainer's command."""
+    """Run a command of the trainer."""
     subprocess.run([sys.executable, "-m", "trainer", *words], check=True)
 
 
@@ -91,39 +96,33 @@ def _rate(console: Console, stack: Stack, sample: Path) -> bool:
     by_hand = reviews.by_hand()
     produced = [*reviews.held_out(sample), *by_hand, *reviews.poison()]
     started = time.monotonic()
-    _produce(stack, produced)
-    last = _watch(console, stack, len(produced))
+    producer = KafkaProducer(linger_ms=5, **stack.client_options)
+    for record in produced:
+        producer.send("reviews", value=record.value, key=record.key)
+    producer.flush()
+    producer.close()
+    last = _wait_settled(console, stack, len(produced))
     elapsed_s = time.monotonic() - started
-    _show_stars(console, stack, [each.key.decode() for each in by_hand])
-    good = _show_counts(console, stack, [each.key.decode() for each in produced], last)
+    _show_stars(console, stack, [record.key.decode() for record in by_hand])
+    good = _show_counts(console, stack, [record.key.decode() for record in produced], last)
     console.print(
-        f"throughput {sum(last.settled.values()) / elapsed_s:,.0f} reviews/s, produced, rated and read back; "
-        f"latency p50 {last.quantile_s(0.5) * 1000:.0f} ms, p99 {last.quantile_s(0.99) * 1000:.0f} ms "
-        f"(broker timestamp to durable, from {stack.page}/metrics; all were produced at once)",
+        f"throughput {last.settled / elapsed_s:,.0f} reviews/s, from producing to reading back; "
+        f"latency p50 {last.latency_s(0.5) * 1000:.0f} ms, p99 {last.latency_s(0.99) * 1000:.0f} ms "
+        f"(from the broker's timestamp until durable, by {stack.worker_url}/metrics; all were produced at once)",
         highlight=False,
     )
     return good
 
 
-def _produce(stack: Stack, produced: list[reviews.Produced]) -> None:
-    options: dict[str, Any] = {"api_version": stack.api_version} if stack.api_version else {}
-    producer = KafkaProducer(bootstrap_servers=stack.bootstrap, linger_ms=5, **options)
-    for each in produced:
-        producer.send("reviews", value=each.value, key=each.key)
-    producer.flush()
-    producer.close()
-
-
-def _watch(console: Console, stack: Stack, total: int) -> Scrape:
+def _wait_settled(console: Console, stack: Stack, total: int) -> Scrape:
     columns = (TextColumn("settled"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     deadline = time.monotonic() + _SETTLE_S
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("settled", total=total)
         while True:
-            last = scrape(stack)
-            settled = int(sum(last.settled.values()))
-            progress.update(task, completed=settled)
-            if settled >= total or time.monotonic() > deadline:
+            last = Scrape(stack)
+            progress.update(task, completed=last.settled)
+            if last.settled >= total or time.monotonic() > deadline:
                 return last
             time.sleep(0.1)
 
@@ -140,34 +139,33 @@ def _show_stars(console: Console, stack: Stack, review_ids: list[str]) -> None:
 
 
 def _show_counts(console: Console, stack: Stack, produced: list[str], last: Scrape) -> bool:
-    """Print the counts and return whether every review was settled once, and each where it belongs."""
-    poison = {each.key.decode() for each in reviews.poison()}
-    rated = Counter(keys_on(stack, "ratings"))
-    dead = Counter(keys_on(stack, "reviews.dlq"))
-    stored = ratings_in_redis(stack, [review_id for review_id in produced if review_id not in poison])
-    whole = rated + dead == Counter(produced) and set(dead) == poison and set(stored) == set(rated)
-    table = Table(
-        "produced", "rated", "dead-lettered", "in Redis", "lost", "doubled", title="counts", title_justify="left"
+    """Print the counts; return whether every record was settled once, and in the right place."""
+    poison = {record.key.decode() for record in reviews.poison()}
+    rated, dead = (
+        Counter(record.key.decode() for record in committed(stack, topic)) for topic in ("ratings", "reviews.dlq")
     )
+    stored = ratings_in_redis(stack, [review_id for review_id in produced if review_id not in poison])
     lost = len(set(produced) - set(rated) - set(dead))
     doubled = sum(count - 1 for count in (rated + dead).values())
-    counts = (len(produced), rated.total(), dead.total(), len(stored), lost, doubled)
-    table.add_row(*map(str, counts))
+    names = ("produced", "rated", "dead-lettered", "in Redis", "lost", "doubled")
+    table = Table(*names, title="counts", title_justify="left")
+    table.add_row(*map(str, (len(produced), rated.total(), dead.total(), len(stored), lost, doubled)))
     console.print(table)
     counted = {"rated": rated.total(), "rejected": dead.total()}
-    agrees = all(last.settled.get(outcome) == count for outcome, count in counted.items())
-    if not agrees:
-        console.print(f"/metrics says {dict(last.settled)}", style="red")
-    verdict = "[green]produced = rated + dead-lettered[/]" if whole and agrees else "[red]the counts do not add up[/]"
-    console.print(verdict)
-    return whole and agrees
+    reported = {name: round(last.total("starstream_reviews_settled_total", outcome=name)) for name in counted}
+    if reported != counted:
+        console.print(f"/metrics reports {reported}", style="red")
+    whole = rated + dead == Counter(produced) and set(dead) == poison and set(stored) == set(rated)
+    good = whole and reported == counted
+    console.print("[green]produced = rated + dead-lettered[/]" if good else "[red]the counts do not add up[/]")
+    return good
 
 
 def _stay(console: Console, stack: Stack) -> None:
     redis_port = stack.redis_url.rpartition(":")[2].partition("/")[0]
-    console.rule("the stack stays up; Ctrl-C ends it")
+    console.rule("everything keeps running until Ctrl-C")
     console.print(
-        f"metrics   {stack.page}/metrics\n"
+        f"metrics   {stack.worker_url}/metrics\n"
         f"produce   echo 'love it, best app ever' | kcat -b {stack.bootstrap} -P -t reviews -k my-id\n"
         f"read      redis-cli -p {redis_port} HGETALL 'rating:{{my-id}}'\n"
         f"ratings   kcat -b {stack.bootstrap} -C -t ratings -o end\n"
@@ -176,8 +174,7 @@ def _stay(console: Console, stack: Stack) -> None:
         markup=False,
     )
     try:
-        while True:
-            time.sleep(1)
+        signal.pause()
     except KeyboardInterrupt:
         console.print("stopping")
 

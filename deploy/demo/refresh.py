@@ -1,15 +1,13 @@
-"""`python -m deploy.demo.refresh`: see `make demo-refresh`. Exit code 1 when a review was lost, doubled, or torn.
+"""`python -m deploy.demo.refresh`: see `make demo-refresh`. Exit code 1 when a review is lost or doubled.
 
-A stream runs all the time. A second model is trained on more data, passes the gate, rates beside the first, is promoted
-and taken back, by the commands a person would type; the table at the end says what the readers of the stream saw.
+While a stream runs, a second model is trained on more data, passes the gate, runs in shadow, is promoted and rolled
+back, by the commands a person would type. The table at the end says what the readers of the stream got.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -20,27 +18,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from kafka import KafkaProducer
-from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
-from deploy.demo.__main__ import BUILD, make_sample, trainer
-from deploy.demo.outcome import versions_by_key
+from deploy.demo.__main__ import BUILD, make_sample, run, trainer
+from deploy.demo.outcome import Scrape, committed
 from deploy.demo.stack import Stack, running
-from deploy.process import LocalServiceError, wait_until
+from deploy.process import wait_until
 from schemas.bundle import CHANNELS_FILE, STABLE
+from schemas.rating import Rating
 from trainer.settings import CANDIDATE
 
 FOLDER: Final = BUILD / "demo-refresh"
 _HELD_OUT: Final = 7  # one row in so many is held out
-_LAST_MONTH, _THIS_MONTH = 10, 2  # and of the rest, one in so many is learned from
+_LAST_MONTH, _THIS_MONTH = 10, 2  # of the other rows, one in so many is trained on
 _PER_S: Final = 100  # reviews a second, so that a person can watch
-_SEEN: Final = 600  # reviews before a figure is shown
+_ENOUGH: Final = 600  # reviews before a figure is shown
 _PATIENCE_S: Final = 120.0
-# One process, so that the figures on the page are of this very moment; a quick look at the channels.
+# One process, so that its metrics are current; it looks at the channels every second.
 _VARIABLES: Final = {"WORKER_PROCESSES": "1", "WORKER_RELOAD_INTERVAL_S": "1", "WORKER_SHADOW_CHANNEL": CANDIDATE}
 
 Row = dict[str, str]
@@ -48,61 +46,53 @@ Row = dict[str, str]
 
 def main() -> int:
     """Run it; return the exit code."""
-    console = Console()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return _demo(console)
-    except (LocalServiceError, RuntimeError, TimeoutError, subprocess.CalledProcessError) as error:
-        console.print(f"demo-refresh: {error}", markup=False, style="red")
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return run("demo-refresh", _demo)
 
 
-def _demo(console: Console) -> int:
-    console.rule("1. last month's model, of little data")
+def _demo(console: Console) -> bool:
+    console.rule("1. last month's model, trained on little data")
     held_out = _split(make_sample(console))
     registry = FOLDER / f"models-{time.strftime('%Y%m%dT%H%M%S')}"
-    learn = ("--test-data", str(FOLDER / "held_out.csv"), "--registry", str(registry), "--no-floors")
-    trainer("train", "--data", str(FOLDER / "last_month.csv"), *learn, "--epochs", "2", "--message", "last month")
+    common = ("--test-data", str(FOLDER / "held_out.csv"), "--registry", str(registry), "--no-floors", "--epochs", "2")
+    trainer("train", "--data", str(FOLDER / "last_month.csv"), *common, "--message", "last month")
     first = _channels(registry)[STABLE]
     log = Path(tempfile.gettempdir()) / "starstream-demo-refresh-worker.log"
-    console.rule("2. a stream that never stops")
+    console.rule("2. a stream that runs until the end")
     with running(registry.resolve(), log, console, _VARIABLES) as stack, _streaming(stack, held_out) as stream:
         watch = _Watch(console, stack)
-        watch.until(f"{first} has rated {_SEEN}", lambda page: page.rated(first) >= _SEEN)
-        console.rule("3. this month's model: more data, from where the last one stood")
+        watch.until(f"{first} has rated {_ENOUGH}", lambda page: _rated(page, first) >= _ENOUGH)
+        console.rule("3. this month's model: more data, from last month's weights")
         trainer(
-            *("train", "--data", str(FOLDER / "this_month.csv"), *learn, "--epochs", "2", "--warm-start", STABLE),
+            *("train", "--data", str(FOLDER / "this_month.csv"), *common, "--warm-start", STABLE),
             *("--publish", "--channel", CANDIDATE, "--message", "this month"),
         )
         second = _channels(registry)[CANDIDATE]
-        console.rule("4. it rates beside the other; nobody sees its ratings")
-        watch.until(f"{second} has rated {_SEEN} beside", lambda page: page.beside(second) >= _SEEN)
-        shadow = watch.page()
-        console.rule("5. promoted, and taken back")
+        console.rule("4. it runs in shadow; its ratings are not published")
+        watch.until(f"{second} has rated {_ENOUGH} in shadow", lambda page: _shadowed(page, second) >= _ENOUGH)
+        shadow = Scrape(stack)
+        console.rule("5. promoted, and rolled back")
         _move(watch, registry, ("promote", "--message", "agrees, and is better"), second)
         _move(watch, registry, ("rollback", "--message", "only to show it"), first)
         stream.stop()
-        watch.until("all is settled", lambda page: page.settled >= stream.produced)
-        good = _show(console, stack, stream.produced, watch.page(), shadow, (first, second))
+        watch.until("everything is settled", lambda page: page.settled >= stream.produced)
+        _show_models(console, Scrape(stack), shadow, (first, second))
+        good = _show_counts(console, stack, stream.produced, {first, second})
     trainer("history", "--registry", str(registry))
-    return 0 if good else 1
+    return good
 
 
 def _move(watch: _Watch, registry: Path, words: tuple[str, ...], version: str) -> None:
-    """Move the channel and wait until the stream's ratings are of that version, and then a while."""
-    before = watch.page().rated(version)
+    """Move the channel, and wait until that version has rated some reviews of the stream."""
+    before = _rated(Scrape(watch.stack), version)
     trainer(words[0], "--registry", str(registry), *words[1:])
-    told = time.monotonic()
-    watch.until(f"{version} rates", lambda page: page.rated(version) > before)
-    watch.console.print(f"{words[0]}: its first rating {time.monotonic() - told:.1f} s later", highlight=False)
-    goal = watch.page().rated(version) + _SEEN
-    watch.until(f"{version} has rated {_SEEN} more", lambda page: page.rated(version) >= goal)
+    moved = time.monotonic()
+    watch.until(f"{version} rates", lambda page: _rated(page, version) > before)
+    watch.console.print(f"{words[0]}: its first rating {time.monotonic() - moved:.1f} s later", highlight=False)
+    watch.until(f"{version} has rated {_ENOUGH} more", lambda page: _rated(page, version) >= before + _ENOUGH)
 
 
 def _split(sample: Path) -> list[Row]:
-    """Write what each model learns from and what judges them; return the latter."""
+    """Write the training set of each model and the held-out set; return the rows of the latter."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with sample.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -127,7 +117,7 @@ def _channels(registry: Path) -> dict[str, str]:
 
 @dataclass(slots=True)
 class _Stream:
-    """Held-out reviews with their authors' stars, over and over, each time under new ids."""
+    """Held-out reviews with their authors' stars, repeated under new ids."""
 
     stack: Stack
     rows: list[Row]
@@ -145,8 +135,7 @@ class _Stream:
             self._thread.join()
 
     def _run(self) -> None:
-        options: dict[str, Any] = {"api_version": self.stack.api_version} if self.stack.api_version else {}
-        producer = KafkaProducer(bootstrap_servers=self.stack.bootstrap, linger_ms=5, **options)
+        producer = KafkaProducer(linger_ms=5, **self.stack.client_options)
         began = time.monotonic()
         for row in cycle(self.rows):
             late_s = began + self.produced / _PER_S - time.monotonic()
@@ -170,30 +159,12 @@ def _streaming(stack: Stack, rows: list[Row]) -> Iterator[_Stream]:
         stream.stop()
 
 
-class _Page:
-    """One reading of /metrics."""
+def _rated(page: Scrape, version: str) -> int:
+    return round(page.total("starstream_ratings_total", model_version=version))
 
-    def __init__(self, text: str) -> None:
-        self._samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
 
-    def total(self, name: str, **labels: str) -> float:
-        """Return the sum of a metric's series with these labels."""
-        return sum(each.value for each in self._samples if each.name == name and labels.items() <= each.labels.items())
-
-    @property
-    def settled(self) -> int:
-        return round(self.total("starstream_reviews_settled_total"))
-
-    def rated(self, version: str) -> int:
-        return round(self.total("starstream_ratings_total", model_version=version))
-
-    def beside(self, version: str) -> int:
-        return round(self.total("starstream_shadow_reviews_total", model_version=version))
-
-    def of_its_reviews(self, name: str, version: str) -> float:
-        """Return a counter's share of the reviews whose authors' stars are known."""
-        known = self.total("starstream_feedback_reviews_total", model_version=version)
-        return self.total(name, model_version=version) / known if known else float("nan")
+def _shadowed(page: Scrape, version: str) -> int:
+    return round(page.total("starstream_shadow_reviews_total", model_version=version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,39 +172,38 @@ class _Watch:
     console: Console
     stack: Stack
 
-    def page(self) -> _Page:
-        return _Page(self.stack.fetch("/metrics"))
-
-    def until(self, what: str, holds: Callable[[_Page], bool]) -> None:
+    def until(self, what: str, holds: Callable[[Scrape], bool]) -> None:
         with self.console.status(f"waiting: {what}"):
-            wait_until(lambda: holds(self.page()), _PATIENCE_S, what)
+            wait_until(lambda: holds(Scrape(self.stack)), _PATIENCE_S, what)
         self.console.print(what, highlight=False)
 
 
-def _show(console: Console, stack: Stack, produced: int, page: _Page, shadow: _Page, versions: tuple[str, str]) -> bool:
-    first, second = versions
+def _show_models(console: Console, page: Scrape, shadow: Scrape, versions: tuple[str, str]) -> None:
     table = Table(
-        *("", "ratings", "accuracy", "off by, stars", "beside: same stars"),
-        title="what the stream's readers got", title_justify="left",
+        *("", "version", "ratings", "accuracy", "off by, stars", "in shadow: same stars"),
+        title="what the readers of the stream got", title_justify="left",
     )  # fmt: skip
-    beside = shadow.beside(second)
-    agreed = shadow.total("starstream_shadow_agreed_total", model_version=second)
-    for version, name, same in (
-        (first, "last month's", ""),
-        (second, "this month's", f"{agreed / beside:.1%} of {beside}" if beside else ""),
-    ):
-        accuracy = page.of_its_reviews("starstream_feedback_correct_total", version)
-        error = page.of_its_reviews("starstream_feedback_error_stars_total", version)
-        console.print(f"{name:>13}  {version}", highlight=False)
-        table.add_row(name, str(page.rated(version)), f"{accuracy:.3f}", f"{error:.3f}", same)
+    for name, version in zip(("last month's", "this month's"), versions, strict=True):
+        known = page.total("starstream_feedback_reviews_total", model_version=version) or float("nan")
+        accuracy = page.total("starstream_feedback_correct_total", model_version=version) / known
+        error = page.total("starstream_feedback_error_stars_total", model_version=version) / known
+        agreed, reviews = (
+            shadow.total(f"starstream_shadow_{name}_total", model_version=version) for name in ("agreed", "reviews")
+        )
+        same = f"{agreed / reviews:.1%} of {reviews:.0f}" if reviews else ""
+        table.add_row(name, version, str(_rated(page, version)), f"{accuracy:.3f}", f"{error:.3f}", same)
     console.print(table)
-    found = versions_by_key(stack, "ratings")
-    once = Counter(len(each) for each in found.values())
-    known = {version for each in found.values() for version in each} <= set(versions)
-    lost, doubled = produced - len(found), sum(count for times, count in once.items() if times > 1)
-    console.print(f"produced {produced}, rated once {once[1]}, lost {lost}, doubled {doubled}", highlight=False)
+
+
+def _show_counts(console: Console, stack: Stack, produced: int, versions: set[str]) -> bool:
+    """Print the counts; return whether every review was rated once, by one of the two versions."""
+    ratings = committed(stack, "ratings")
+    times = Counter(record.key for record in ratings)
+    lost, doubled = produced - len(times), sum(1 for count in times.values() if count > 1)
+    console.print(f"produced {produced}, rated {len(times)}, lost {lost}, doubled {doubled}", highlight=False)
+    known = {Rating.from_json(record.value).model_version for record in ratings} <= versions
     good = lost == 0 and doubled == 0 and known
-    console.print("[green]not one review waited for a model, or was lost for it[/]" if good else "[red]wrong[/]")
+    console.print("[green]no review was lost or doubled by a change of models[/]" if good else "[red]wrong[/]")
     return good
 
 

@@ -14,7 +14,7 @@ from trainer.data.dataset import load
 from trainer.settings import DataSettings
 
 SEED: Final = 0
-TEST_SHARE: Final = 0.15  # of 14,313 sentences: about 2,000 that the model never saw
+TEST_SHARE: Final = 0.15  # of 14,313 sentences: about 2,000 that the model has not seen
 
 HAND_WRITTEN: Final = {
     "love": "Love it! Best purchase I made this year, works perfectly ❤️",
@@ -48,19 +48,19 @@ class Produced:
 
 
 def held_out(sample: Path) -> list[Produced]:
-    """Return the test split of the sample set: what `train` with the same seed and share has not learned from."""
+    """Return the test split of the sample set, which `train` with the same seed and share did not learn from."""
     dataset = load(DataSettings(data=[sample], test_share=TEST_SHARE), SEED)
     return [_review(f"held-out-{number}", text) for number, text in enumerate(dataset.test.texts)]
 
 
 def by_hand() -> list[Produced]:
-    """Return the hand-written reviews, the plain-text one among them."""
+    """Return the hand-written reviews, one of them as plain text."""
     written = [_review(name, text) for name, text in HAND_WRITTEN.items()]
     return [*written, Produced(PLAIN_TEXT_KEY.encode(), PLAIN_TEXT.encode())]
 
 
 def poison() -> list[Produced]:
-    """Return records that can not be rated."""
+    """Return records that cannot be rated."""
     return [Produced(name.encode(), value) for name, value in POISON.items()]
 
 

@@ -1,6 +1,7 @@
 """The demo's parts: Kafka, Redis and a worker, started on free ports and stopped with the demo.
 
-Owns their lives. Real Kafka where Java and Maven are found, else the embedded stand-in, said in one line.
+Owns starting and stopping them. It takes a real Kafka when Java and Maven are installed, otherwise the embedded
+stand-in, and prints which.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 
@@ -34,14 +35,20 @@ class Stack:
 
     bootstrap: str
     redis_url: str
-    page: str
+    worker_url: str
     registry: str
-    api_version: tuple[int, int] | None
+    api_version: tuple[int, int] | None  # of the stand-in, which kafka-python cannot ask
+
+    @property
+    def client_options(self) -> dict[str, Any]:
+        """What a kafka-python client needs to reach Kafka."""
+        version = {"api_version": self.api_version} if self.api_version else {}
+        return {"bootstrap_servers": self.bootstrap, **version}
 
     def fetch(self, path: str) -> str:
-        """Return the worker's page at `path`, whatever its status; empty when nobody answers."""
+        """Return the worker's answer at `path`, whatever its status; empty when it does not answer."""
         try:
-            with urllib.request.urlopen(f"{self.page}{path}", timeout=5) as answer:  # noqa: S310  (our own page)
+            with urllib.request.urlopen(f"{self.worker_url}{path}", timeout=5) as answer:  # noqa: S310  (our own server)
                 return str(answer.read(), "utf-8")
         except urllib.error.HTTPError as error:
             return str(error.read(), "utf-8")
@@ -58,8 +65,8 @@ def running(
     Args:
         registry: what the worker serves from.
         log: where its log goes.
-        console: where the addresses are told.
-        variables: of the worker, over the demo's.
+        console: where the addresses are printed.
+        variables: for the worker; they override the demo's.
 
     Raises:
         LocalServiceError: a part did not start; the message says what to do.
@@ -69,17 +76,17 @@ def running(
         redis = parts.enter_context(LocalRedis())
         console.print(f"redis    {redis.url}", highlight=False)
         api_version = kafka.api_version if isinstance(kafka, EmbeddedKafka) else None
-        page = f"http://127.0.0.1:{free_port()}"
-        stack = Stack(kafka.bootstrap, redis.url, page, str(registry), api_version)
+        url = f"http://127.0.0.1:{free_port()}"
+        stack = Stack(kafka.bootstrap, redis.url, url, str(registry), api_version)
         worker = parts.enter_context(_worker(stack, log, variables))
-        console.print(f"worker   {page}  (log: {log})", highlight=False)
+        console.print(f"worker   {url}  (log: {log})", highlight=False)
 
         def ready() -> bool:
             if worker.poll() is not None:
                 raise RuntimeError(f"the worker ended with exit code {worker.returncode}; see {log}")
             return '"ready": true' in stack.fetch("/readyz")
 
-        wait_until(ready, 60.0, f"worker ready at {page}/readyz; see {log}")
+        wait_until(ready, 60.0, f"worker ready at {url}/readyz; see {log}")
         yield stack
 
 
@@ -102,11 +109,11 @@ def _worker(stack: Stack, log: Path, more: Mapping[str, str]) -> Iterator[subpro
         "WORKER_REDIS_URL": stack.redis_url,
         "WORKER_REGISTRY": stack.registry,
         "WORKER_HTTP_HOST": "127.0.0.1",
-        "WORKER_HTTP_PORT": stack.page.rpartition(":")[2],
+        "WORKER_HTTP_PORT": stack.worker_url.rpartition(":")[2],
         "WORKER_PROCESSES": "2",
     }
     if stack.api_version is not None:
-        # The stand-in knows no transactions, gives a group's second member nothing, and is slow to form a group.
+        # The stand-in has no transactions, gives the second member of a group no partition, and forms groups slowly.
         variables |= {
             "WORKER_DELIVERY": "at_least_once",
             "WORKER_PROCESSES": "1",

@@ -1,7 +1,6 @@
-"""The files of a deployment as data: what these tests, and the end-to-end test, ask of them.
+"""The files of a deployment as data, for these tests and the end-to-end test.
 
-Owns reading them the way their programs do (variables filled in, queries as Prometheus would get them). Checks
-nothing itself.
+Owns reading them as their programs do: variables filled in, queries as Prometheus gets them. Checks nothing itself.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _OURS = re.compile(r"starstream_|process_|^up$|^ALERTS$")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A PromQL expression and where it stands."""
+    """A PromQL expression and where it is used."""
 
     where: str
     expr: str
@@ -57,13 +56,13 @@ def seconds(duration: str) -> float:
 
 
 def rules() -> list[dict[str, Any]]:
-    """Return every rule, recorded expressions first as they stand in the file."""
+    """Return every rule, in the order of the file."""
     groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
 def recorded() -> list[Query]:
-    """Return the recorded expressions by the name each is recorded as."""
+    """Return the recorded expressions by name."""
     return [Query(rule["record"], rule["expr"]) for rule in rules() if "record" in rule]
 
 
@@ -78,7 +77,7 @@ def dashboards() -> dict[str, dict[str, Any]]:
 
 
 def panels() -> list[dict[str, Any]]:
-    """Return every panel that draws something, those of collapsed rows included."""
+    """Return every panel that draws something, also those of collapsed rows."""
     found: list[dict[str, Any]] = []
     for board in dashboards().values():
         for panel in board["panels"]:
@@ -98,10 +97,10 @@ def dashboard_queries(job: str = WORKER_JOB, interval: str = "1m") -> list[Query
 def drawn_events(job: str = WORKER_JOB, interval: str = "1m") -> list[Query]:
     """Return what the dashboards draw as annotations, filled in likewise."""
     return [
-        Query(f"{name} / {each['name']}", _filled(each["expr"], job, interval))
+        Query(f"{name} / {annotation['name']}", _filled(annotation["expr"], job, interval))
         for name, board in dashboards().items()
-        for each in board["annotations"]["list"]
-        if "expr" in each
+        for annotation in board["annotations"]["list"]
+        if "expr" in annotation
     ]
 
 
@@ -113,19 +112,19 @@ def _filled(expr: str, job: str, interval: str) -> str:
 
 
 def metric_names(expr: str) -> set[str]:
-    """Return the metrics an expression reads: ours, the process's own, and what rules record."""
+    """Return the metrics an expression reads: ours, the process's, and those that rules record."""
     return {word for word in _WORD.findall(_STRING.sub("", expr)) if _OURS.search(word)}
 
 
 def selectors(expr: str) -> set[str]:
     """Return each metric of an expression with its label matchers, without range and offset."""
     found = re.finditer(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^}]*\})?", _hide_braces(expr))
-    return {_show_braces(each[0]) for each in found if _OURS.search(each[1])}
+    return {_show_braces(match[0]) for match in found if _OURS.search(match[1])}
 
 
 def _hide_braces(expr: str) -> str:
     # A brace or a word inside a quoted label value is neither a matcher's end nor a metric.
-    return _STRING.sub(lambda each: each[0].replace("{", "\x01").replace("}", "\x02"), expr)
+    return _STRING.sub(lambda match: match[0].replace("{", "\x01").replace("}", "\x02"), expr)
 
 
 def _show_braces(expr: str) -> str:

@@ -22,7 +22,7 @@ each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICE
 
 
 def known_variables() -> set[str]:
-    """What the worker reads, from the settings themselves."""
+    """Return the variables the worker reads, from its settings."""
     fields = WorkerSettings.model_fields.items()
     plain = {f"{PREFIX}{name.upper()}" for name, _ in fields}
     return plain | {f"{PREFIX}{name.upper()}_FILE" for name, field in fields if "SecretStr" in str(field.annotation)}
@@ -40,15 +40,6 @@ def test_compose_is_valid_by_the_compose_specification() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_compose_has_no_version_key_and_a_name() -> None:
-    assert "version" not in compose()
-    assert compose()["name"] == "starstream"
-
-
-def test_compose_runs_every_part_of_the_product() -> None:
-    assert set(SERVICES) == {"kafka", "topics", "redis", "worker", "trainer", "prometheus", "grafana"}
-
-
 def test_compose_worker_variables_exist_in_the_settings() -> None:
     assert set(worker_variables(SERVICES["worker"])) <= known_variables()
 
@@ -63,7 +54,7 @@ def test_compose_worker_variables_are_valid(clean_environment: pytest.MonkeyPatc
     assert settings.registry == "/models"
 
 
-def test_compose_gives_a_worker_longer_to_stop_than_it_takes(clean_environment: pytest.MonkeyPatch) -> None:
+def test_compose_stop_grace_is_longer_than_a_worker_takes_to_drain(clean_environment: pytest.MonkeyPatch) -> None:
     for name, value in worker_variables(SERVICES["worker"]).items():
         clean_environment.setenv(name, value)
     supervisor_s = 5.0  # what worker.run.supervisor adds for its children
@@ -104,7 +95,7 @@ def test_compose_models_are_written_by_the_trainer_and_only_read_by_the_worker()
     assert SERVICES["worker"]["restart"] == "unless-stopped"
 
 
-def test_compose_redis_keeps_what_it_was_given() -> None:
+def test_compose_redis_persists_and_never_evicts() -> None:
     command = SERVICES["redis"]["command"]
     assert command[command.index("--appendonly") + 1] == "yes"
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
@@ -115,7 +106,7 @@ def test_compose_image_is_pinned(service: dict[str, Any]) -> None:
     assert re.fullmatch(r"[a-z0-9./-]+:v?\d+\.\d+\.\d+(-alpine)?", service["image"]), service["image"]
 
 
-def test_compose_images_are_of_the_versions_the_code_is() -> None:
+def test_compose_images_have_the_versions_of_the_code() -> None:
     assert SERVICES["kafka"]["image"] == SERVICES["topics"]["image"] == f"apache/kafka:{kafka_version()}"
     for name in OURS:
         assert SERVICES[name]["image"] == f"starstream-{name}:{__version__}"
@@ -147,7 +138,7 @@ def test_compose_service_that_stays_has_a_health_check(name: str) -> None:
 
 
 @each_service
-def test_compose_ports_listen_on_loopback_unless_told(service: dict[str, Any]) -> None:
+def test_compose_ports_listen_on_loopback_by_default(service: dict[str, Any]) -> None:
     for port in service.get("ports", []):
         assert port.startswith("127.0.0.1:"), port
 
@@ -178,7 +169,7 @@ def test_compose_grafana_has_no_account_to_guess() -> None:
 
 
 def test_deployment_files_hold_no_secret() -> None:
-    """No password in a URL, no private key, and no variable named after a secret but those that name a file."""
+    """No password in a URL, no private key, and no variable named after a secret unless it names a file."""
     files = [COMPOSE, *(path for path in (ROOT / "deploy").rglob("*") if path.is_file() and path.suffix != ".pyc")]
     for path in files:
         text = path.read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """The broker and the Redis of docker-compose.yml, started for real from its own variables and commands, without Docker.
 
 Kafka's image turns `KAFKA_*` into server.properties with `kafka.docker.KafkaDockerWrapper`, which is in the broker's
-jars: the same class does it here. What is replaced is what only a container has: host names, ports and folders.
+jars: the same class does it here. Only what a container provides is replaced: host names, ports and folders.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ComposeKafka(LocalService):
         for folder in folders.values():
             folder.mkdir()
         for file in ("server.properties", "log4j2.yaml", "tools-log4j2.yaml"):
-            (folders["default"] / file).touch()  # the image's defaults are a sample, and given variables replace it
+            (folders["default"] / file).touch()  # the image's defaults are a sample, which the variables replace
         options = [f"--{name}-configs-dir={folder}" for name, folder in folders.items()]
         done = subprocess.run(
             [*self.java, WRAPPER, "setup", *options],
@@ -88,7 +88,7 @@ class ComposeKafka(LocalService):
 
 
 def topics_asked_for(folder: Path) -> dict[str, int]:
-    """Run the `topics` service's script with a tool that only notes how it was called; return name to partitions."""
+    """Run the `topics` service's script with a stub tool that records its arguments; return the partitions by topic."""
     service = SERVICES["topics"]
     (script,) = service["command"]
     stub, notes = folder / "kafka-topics.sh", folder / "calls"
@@ -116,7 +116,7 @@ def broker() -> Iterator[ComposeKafka]:
         yield server
 
 
-def test_compose_broker_takes_the_topics_that_its_one_shot_service_makes(broker: ComposeKafka, tmp_path: Path) -> None:
+def test_compose_broker_accepts_the_topics_of_the_topics_service(broker: ComposeKafka, tmp_path: Path) -> None:
     topics = topics_asked_for(tmp_path)
     create_topics(f"{LOOPBACK}:{broker.host_port}", topics)
     with KafkaAdminClient(bootstrap_servers=f"{LOOPBACK}:{broker.host_port}") as admin:
@@ -125,7 +125,7 @@ def test_compose_broker_takes_the_topics_that_its_one_shot_service_makes(broker:
     assert topics == {"reviews": 6, "ratings": 6, "reviews.dlq": 1}
 
 
-def test_compose_broker_serves_clients_on_the_host_in_transactions(broker: ComposeKafka) -> None:
+def test_compose_broker_serves_transactions_to_clients_on_the_host(broker: ComposeKafka) -> None:
     bootstrap = f"{LOOPBACK}:{broker.host_port}"
     create_topics(bootstrap, {"reviews": 6})
     with KafkaProducer(bootstrap_servers=bootstrap, transactional_id="compose") as producer:
@@ -147,7 +147,7 @@ def test_compose_broker_serves_clients_on_the_host_in_transactions(broker: Compo
     assert read == ["love it ♥".encode()]
 
 
-def test_compose_broker_makes_no_topic_by_itself(broker: ComposeKafka) -> None:
+def test_compose_broker_creates_no_topic_on_its_own(broker: ComposeKafka) -> None:
     bootstrap = f"{LOOPBACK}:{broker.host_port}"
     with KafkaConsumer("misspelt", bootstrap_servers=bootstrap) as consumer:
         consumer.poll(timeout_ms=1000)
@@ -160,7 +160,7 @@ def fill(client: redis.Redis, ratings: int) -> None:
         client.set(f"rating:{{{number}}}", "x" * 1_000)
 
 
-def test_compose_redis_starts_with_its_command_and_refuses_rather_than_forgets(tmp_path: Path) -> None:
+def test_compose_redis_refuses_writes_when_full_and_evicts_nothing(tmp_path: Path) -> None:
     program, *arguments = SERVICES["redis"]["command"]
     assert program == "redis-server"
     server = LocalRedis(data_dir=tmp_path, extra_args=[*arguments, "--maxmemory", "3mb"])

@@ -1,4 +1,4 @@
-"""The images' recipe: what goes in, by hash, as whom it runs, and the two scripts it carries. Nothing is built here."""
+"""The Dockerfile: what goes into the images, by hash, their user, and their two scripts. It builds nothing."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def copied() -> list[str]:
 
 def test_every_copied_path_exists_and_passes_dockerignore() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    assert lines[1] == "*", "everything is left out unless it is named"
+    assert lines[1] == "*", "everything is excluded unless it is named"
     allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
     assert set(copied()) == allowed
     assert all((ROOT / source).exists() for source in copied())
 
 
 @pytest.mark.parametrize("stage", ["worker", "trainer"])
-def test_image_runs_as_a_number_that_is_not_root(stage: str) -> None:
+def test_image_runs_as_a_numeric_user_that_is_not_root(stage: str) -> None:
     words = [word for word, _ in STAGES[stage]]
     user = dict(STAGES[stage])["USER"]
     assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", user), "Kubernetes' runAsNonRoot asks for a number"
@@ -88,14 +88,14 @@ def test_base_image_is_pinned_to_a_python_the_project_supports() -> None:
     assert re.fullmatch(r"python:3\.(11|12|13)-slim(-[a-z]+)?", image[1])
 
 
-def test_worker_image_holds_nothing_of_the_trainers() -> None:
+def test_worker_image_holds_no_package_of_the_trainer() -> None:
     assert dict(STAGES["worker-packages"])["COPY"]
     assert all("trainer" not in rest for _, rest in STAGES["worker-packages"] + STAGES["worker"])
     names = re.findall(r"^([a-z0-9-]+)==", (ROOT / "lock/worker.txt").read_text(encoding="utf-8"), re.MULTILINE)
     assert not {"tensorflow", "tensorflow-cpu", "keras", "nltk", "scikit-learn", "matplotlib"} & set(names)
 
 
-def test_build_backend_comes_out_of_the_lock_with_its_hashes() -> None:
+def test_build_backend_is_taken_from_the_lock_with_its_hashes() -> None:
     sed = next(rest for word, rest in STAGES["project"] if word == "RUN" and rest.startswith("sed")).split(" > ")[0]
     made = subprocess.run(["sh", "-c", sed], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     assert made[0].startswith("setuptools==")
@@ -112,7 +112,7 @@ def test_health_check_is_the_same_in_image_and_compose() -> None:
     assert f"{HEALTHCHECK.relative_to(ROOT)} {command[1]}" in copies
 
 
-def test_worker_starts_run_and_the_page_is_exposed() -> None:
+def test_worker_image_runs_the_worker_and_exposes_its_port() -> None:
     worker = dict(STAGES["worker"])
     assert worker["ENTRYPOINT"] == '["python", "-m", "worker"]'
     assert worker["CMD"] == '["run"]'
@@ -145,7 +145,7 @@ def test_health_check_fails_on_a_worker_that_is_not_ready_and_says_why() -> None
     assert "connection refused" in done.stdout
 
 
-def test_health_check_fails_without_a_page() -> None:
+def test_health_check_fails_without_a_server() -> None:
     done = _check(free_port())
     assert done.returncode == 1
     assert "no answer" in done.stdout
@@ -160,22 +160,22 @@ class _Silent(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _broken_page() -> Iterator[int]:
+def _broken_server() -> Iterator[int]:
     with http.server.HTTPServer(("127.0.0.1", 0), _Silent) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
 
 
-def test_health_check_fails_on_a_page_that_is_not_http() -> None:
-    with _broken_page() as port:
+def test_health_check_fails_on_an_answer_that_is_not_http() -> None:
+    with _broken_server() as port:
         done = _check(port)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
 
 
 def _train(folder: Path, *arguments: str, fails: str = "") -> tuple[int, list[str]]:
-    """Run the trainer's entry point with a `python` that only notes how it was called."""
+    """Run the trainer's entry point with a stub `python` that records its arguments."""
     stub = folder / "python"
     stub.write_text(f'#!/bin/sh\necho "$*" >> "{folder}/calls"\ncase "$*" in *"{fails or "never"}"*) exit 3;; esac\n')
     stub.chmod(0o755)
@@ -184,13 +184,13 @@ def _train(folder: Path, *arguments: str, fails: str = "") -> tuple[int, list[st
     return done.returncode, (folder / "calls").read_text(encoding="utf-8").splitlines()
 
 
-def test_trainer_image_trains_on_the_sample_set_when_told_nothing(tmp_path: Path) -> None:
+def test_trainer_image_trains_on_the_sample_set_without_arguments(tmp_path: Path) -> None:
     code, calls = _train(tmp_path)
     assert code == 0
     assert calls == ["-m trainer sample --out /cache/sample.csv", "-m trainer train --data /cache/sample.csv"]
 
 
-def test_trainer_image_does_what_it_is_told(tmp_path: Path) -> None:
+def test_trainer_image_passes_its_arguments_to_the_trainer(tmp_path: Path) -> None:
     assert _train(tmp_path, "train", "--data", "a b.csv") == (0, ["-m trainer train --data a b.csv"])
 
 

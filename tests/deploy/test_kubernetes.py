@@ -40,12 +40,12 @@ def rendered(overlay: str) -> list[dict[str, Any]]:
         [kubectl, "kustomize", str(KUBERNETES / overlay)], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "", "kustomize warns of deprecated fields"
+    assert done.stderr == "", "kustomize warns about deprecated fields"
     return list(yaml.safe_load_all(done.stdout))
 
 
 def resource(overlay: str, kind: str) -> dict[str, Any]:
-    (found,) = (each for each in rendered(overlay) if each["kind"] == kind)
+    (found,) = (manifest for manifest in rendered(overlay) if manifest["kind"] == kind)
     return found
 
 
@@ -61,10 +61,10 @@ def container(overlay: str) -> dict[str, Any]:
 
 
 def variables(overlay: str) -> dict[str, str]:
-    """What the container is given, the pod's own name as `worker-0`."""
+    """Return the container's variables, with `worker-0` as the pod's name."""
     given = dict(resource(overlay, "ConfigMap")["data"])
-    for each in container(overlay)["env"]:
-        given[each["name"]] = each.get("value", "worker-0")
+    for variable in container(overlay)["env"]:
+        given[variable["name"]] = variable.get("value", "worker-0")
     return given
 
 
@@ -74,9 +74,9 @@ def test_manifests_are_valid_by_the_schemas_of_kubernetes(overlay: str, release:
     if importlib.util.find_spec("kubernetes_validate") is None:
         missing("kubernetes-validate is not installed: pip install kubernetes-validate")
     kubernetes_validate = importlib.import_module("kubernetes_validate")
-    for each in rendered(overlay):
-        if each["kind"] not in CUSTOM:
-            kubernetes_validate.validate(each, release, strict=True)
+    for manifest in rendered(overlay):
+        if manifest["kind"] not in CUSTOM:
+            kubernetes_validate.validate(manifest, release, strict=True)
 
 
 @each_overlay
@@ -101,15 +101,15 @@ def test_worker_variables_are_valid(overlay: str, clean_environment: pytest.Monk
 
 
 @each_overlay
-def test_each_worker_has_the_name_of_its_pod(overlay: str) -> None:
-    given = {each["name"]: each for each in container(overlay)["env"]}
+def test_instance_id_of_a_worker_is_the_name_of_its_pod(overlay: str) -> None:
+    given = {variable["name"]: variable for variable in container(overlay)["env"]}
     assert given["WORKER_INSTANCE_ID"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
 
 
 @each_overlay
-def test_secrets_come_as_files_from_a_secret_that_is_not_here(overlay: str) -> None:
-    assert "Secret" not in {each["kind"] for each in rendered(overlay)}
-    mounts = {each["name"]: each for each in container(overlay)["volumeMounts"]}
+def test_secrets_are_mounted_as_files_from_a_secret_outside_the_repository(overlay: str) -> None:
+    assert "Secret" not in {manifest["kind"] for manifest in rendered(overlay)}
+    mounts = {mount["name"]: mount for mount in container(overlay)["volumeMounts"]}
     for name, value in variables(overlay).items():
         assert not re.search("PASSWORD|TOKEN|URL", name) or name.endswith("_FILE"), name
         if name.endswith("_FILE"):
@@ -148,27 +148,27 @@ def test_probes_ask_pages_that_the_worker_serves(overlay: str) -> None:
 def test_every_pod_is_restricted(overlay: str) -> None:
     pods = [pod(overlay)]
     pods += [
-        each["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-        for each in rendered(overlay)
-        if each["kind"] == "CronJob"
+        manifest["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        for manifest in rendered(overlay)
+        if manifest["kind"] == "CronJob"
     ]
-    for each in pods:
-        assert each["securityContext"]["runAsNonRoot"] is True
-        assert each["securityContext"]["runAsUser"] == 10001  # the image's USER
-        assert each["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert each["automountServiceAccountToken"] is False
-        for one in each["containers"]:
-            assert one["securityContext"] == {
+    for spec in pods:
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] == 10001  # the image's USER
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        for container_ in [*spec.get("initContainers", []), *spec["containers"]]:
+            assert container_["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
                 "capabilities": {"drop": ["ALL"]},
             }
-            assert {"cpu", "memory"} <= set(one["resources"]["requests"])
-            assert "memory" in one["resources"]["limits"]
-            assert "/tmp" in {mount["mountPath"] for mount in one["volumeMounts"]}  # noqa: S108 - the bundle's copy
+            assert {"cpu", "memory"} <= set(container_["resources"]["requests"])
+            assert "memory" in container_["resources"]["limits"]
+            assert "/tmp" in {mount["mountPath"] for mount in container_["volumeMounts"]}  # noqa: S108 - the bundle's copy
 
 
-def test_user_is_the_images_own() -> None:
+def test_user_of_the_pods_is_the_user_of_the_image() -> None:
     dockerfile = (ROOT / "deploy/docker/Dockerfile").read_text(encoding="utf-8")
     assert set(re.findall(r"^USER (\d+):\d+$", dockerfile, re.MULTILINE)) == {
         str(pod("base")["securityContext"]["runAsUser"])
@@ -183,20 +183,20 @@ def test_images_are_pinned_to_the_projects_version(overlay: str) -> None:
 
 
 @each_overlay
-def test_models_are_only_read_by_workers(overlay: str) -> None:
-    mounts = {each["name"]: each for each in container(overlay)["volumeMounts"]}
+def test_workers_mount_the_models_read_only(overlay: str) -> None:
+    mounts = {mount["name"]: mount for mount in container(overlay)["volumeMounts"]}
     assert mounts["models"] == {
         "name": "models",
         "mountPath": variables(overlay)["WORKER_REGISTRY"],
         "readOnly": True,
     }
     claim = resource(overlay, "PersistentVolumeClaim")
-    (volume,) = (each for each in pod(overlay)["volumes"] if each["name"] == "models")
+    (volume,) = (volume for volume in pod(overlay)["volumes"] if volume["name"] == "models")
     assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
 
 
 @each_overlay
-def test_service_is_headless_and_names_workers_that_are_not_ready(overlay: str) -> None:
+def test_service_is_headless_and_includes_workers_that_are_not_ready(overlay: str) -> None:
     service = resource(overlay, "Service")
     assert service["spec"]["clusterIP"] == "None"
     assert service["spec"]["publishNotReadyAddresses"] is True
@@ -209,7 +209,7 @@ def test_service_is_headless_and_names_workers_that_are_not_ready(overlay: str) 
         assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
 
 
-def test_workers_are_scraped_once_and_as_the_job_the_alerts_ask_for() -> None:
+def test_workers_are_scraped_once_under_the_job_the_alerts_expect() -> None:
     def annotated(overlay: str) -> str:
         found: str = resource(overlay, "StatefulSet")["spec"]["template"]["metadata"]["annotations"][
             "prometheus.io/scrape"
@@ -224,10 +224,10 @@ def test_workers_are_scraped_once_and_as_the_job_the_alerts_ask_for() -> None:
     assert monitor["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
 
 
-def test_scaling_follows_the_groups_lag_up_to_its_partitions() -> None:
+def test_scaling_follows_the_lag_of_the_group_up_to_its_partitions() -> None:
     scaled = resource("overlays/example", "ScaledObject")["spec"]
     stateful = resource("overlays/example", "StatefulSet")
-    assert "replicas" not in stateful["spec"], "KEDA owns the number"
+    assert "replicas" not in stateful["spec"], "KEDA sets the number"
     assert scaled["scaleTargetRef"]["name"] == stateful["metadata"]["name"]
     given = variables("overlays/example")
     (trigger,) = scaled["triggers"]

@@ -29,13 +29,12 @@ from tests.deploy.assets import (
     metric_names,
     recorded,
     rules,
-    selectors,
 )
 from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
 
 ALERTS = [rule for rule in rules() if "alert" in rule]
-# Prometheus makes these itself.
+# Prometheus adds these itself.
 SYNTHETIC = {"up", "ALERTS"}
 
 each_alert = pytest.mark.parametrize("rule", ALERTS, ids=[rule["alert"] for rule in ALERTS])
@@ -51,13 +50,13 @@ def promtool(*arguments: str | Path) -> None:
 
 
 def exported() -> set[str]:
-    """The names a worker's page has, from the registry itself."""
+    """Return the names a worker exports, from the registry itself."""
     registry = CollectorRegistry()
     Metrics(registry).serve_model([1, 2, 3, 4, 5], "v1", {"cell": "gru", "variant": "float32", "runtime": "litert"})
     registry.register(PROCESS_COLLECTOR)
     found = {sample.name for family in registry.collect() for sample in family.samples}
     families = {family.name for family in registry.collect()}
-    # Label sets that appear with the first event: the family stands for its samples.
+    # Some label sets appear with their first event, so each family counts as all of its samples.
     return found | {f"{name}{suffix}" for name in families for suffix in ("", "_total", "_bucket", "_sum", "_count")}
 
 
@@ -70,7 +69,7 @@ def test_promtool_accepts_the_rules() -> None:
 
 
 @pytest.mark.parametrize("file", RULE_TESTS, ids=[path.stem for path in RULE_TESTS])
-def test_promtool_alerts_fire_and_stay_quiet_as_written(file: Path) -> None:
+def test_promtool_runs_the_tests_of_the_alerts(file: Path) -> None:
     promtool("test", "rules", file)
 
 
@@ -84,12 +83,12 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
     names = {rule["alert"] for rule in ALERTS}
     assert {case["alertname"] for case in cases if case["exp_alerts"]} == names
     quiet = {case["alertname"] for case in cases if not case["exp_alerts"]}
-    # The first case of a firing WorkerNotReady is its quiet one too: the other instance is named in no expectation.
+    # The case of WorkerNotReady is also its quiet one: it expects no alert for the other instance.
     assert quiet | {"StarstreamWorkerNotReady"} == names
 
 
 @each_alert
-def test_alert_says_how_bad_what_and_what_to_do(rule: dict[str, Any]) -> None:
+def test_alert_has_a_severity_a_text_and_a_section_of_the_runbook(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"warning", "critical"}
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
     assert rule["annotations"]["summary"].endswith(".")
@@ -99,7 +98,7 @@ def test_alert_says_how_bad_what_and_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["alert"] in headings
 
 
-def test_runbook_names_no_alert_that_is_gone() -> None:
+def test_runbook_names_no_removed_alert() -> None:
     named = set(re.findall(r"^#+ (Starstream\w+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE))
     assert named == {rule["alert"] for rule in ALERTS}
 
@@ -108,9 +107,9 @@ def test_runbook_names_no_alert_that_is_gone() -> None:
     "query", [*recorded(), *alerts(), *dashboard_queries(), *drawn_events()], ids=lambda query: query.where
 )
 def test_query_reads_only_metrics_that_exist(query: Query) -> None:
-    known = exported() | SYNTHETIC | {each.where for each in recorded()}
+    known = exported() | SYNTHETIC | {query.where for query in recorded()}
     names = metric_names(query.expr)
-    assert names, "reads nothing of ours"
+    assert names, "reads no metric of ours"
     assert names <= known
 
 
@@ -120,7 +119,7 @@ def test_every_recorded_expression_is_used() -> None:
 
 
 def test_every_metric_of_the_worker_is_shown_somewhere() -> None:
-    """A metric nobody looks at is a cost without a use."""
+    """A metric that no alert and no panel uses is a cost without a benefit."""
     shown = {name for query in [*recorded(), *alerts(), *dashboard_queries()] for name in metric_names(query.expr)}
     families = {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in shown}
     registry = CollectorRegistry()
@@ -136,12 +135,6 @@ def test_scraped_port_and_service_are_those_of_compose() -> None:
     assert set(found["names"]) <= set(compose()["services"])
 
 
-def test_alerts_ask_for_the_job_that_is_scraped() -> None:
+def test_alerts_expect_the_job_that_is_scraped() -> None:
     jobs = {name for query in alerts() for name in re.findall(r'job="([^"]+)"', query.expr)}
     assert jobs == {WORKER_JOB}
-
-
-def test_selectors_are_found_with_their_matchers() -> None:
-    expr = 'sum by (job) (rate(starstream_x_total{a="}",b=~"c|d"}[5m])) / on (job) job:starstream_y:sum offset 1h > up'
-    assert selectors(expr) == {'starstream_x_total{a="}",b=~"c|d"}', "job:starstream_y:sum", "up"}
-    assert metric_names(expr) == {"starstream_x_total", "job:starstream_y:sum", "up"}

@@ -1,4 +1,4 @@
-"""The scheduled refresh: its commands are the trainer's own, and it goes no further than the candidate."""
+"""The scheduled refresh: its commands are valid for the trainer, and it publishes to the candidate only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_settings import CliSettingsSource, get_subcommand
 
 from tests.deploy.assets import README
-from tests.deploy.test_kubernetes import rendered, variables
+from tests.deploy.test_kubernetes import rendered, resource, variables
 from trainer.__main__ import Commands
 from trainer.collect.settings import CollectSettings
 from trainer.errors import Exit
@@ -18,9 +18,9 @@ OVERLAY = "overlays/example"
 
 def _job() -> dict[str, Any]:
     (found,) = (
-        each
-        for each in rendered(OVERLAY)
-        if each["kind"] == "CronJob" and each["metadata"]["name"] == "starstream-refresh"
+        manifest
+        for manifest in rendered(OVERLAY)
+        if manifest["kind"] == "CronJob" and manifest["metadata"]["name"] == "starstream-refresh"
     )
     spec: dict[str, Any] = found["spec"]
     return spec
@@ -36,8 +36,10 @@ def _parsed(container: dict[str, Any]) -> Any:
     return get_subcommand(Commands(_cli_settings_source=source(args=container["args"])), is_required=True)
 
 
-def test_it_collects_then_trains_on_and_publishes_to_the_candidate() -> None:
-    (collect,), (train,) = ([_parsed(each) for each in _pod()[kind]] for kind in ("initContainers", "containers"))
+def test_refresh_collects_trains_and_publishes_to_the_candidate() -> None:
+    (collect,), (train,) = (
+        [_parsed(container) for container in _pod()[kind]] for kind in ("initContainers", "containers")
+    )
     assert isinstance(collect, CollectSettings)
     assert isinstance(train, TrainSettings)
     assert train.data == [collect.out]
@@ -46,8 +48,8 @@ def test_it_collects_then_trains_on_and_publishes_to_the_candidate() -> None:
     assert not train.texts, "no review is quoted in the report"
 
 
-def test_it_reads_the_brokers_and_topics_of_the_workers() -> None:
-    (collect,) = (_parsed(each) for each in _pod()["initContainers"])
+def test_refresh_reads_the_brokers_and_topics_of_the_workers() -> None:
+    (collect,) = map(_parsed, _pod()["initContainers"])
     given = variables(OVERLAY)
     assert ",".join(collect.bootstrap_servers) == given["WORKER_KAFKA_BOOTSTRAP_SERVERS"]
     assert given["WORKER_INPUT_TOPICS"] in collect.topic
@@ -56,24 +58,16 @@ def test_it_reads_the_brokers_and_topics_of_the_workers() -> None:
     assert str(collect.sasl_password_file) == given["WORKER_KAFKA_SASL_PASSWORD_FILE"]
 
 
-def test_it_writes_the_registry_that_workers_read() -> None:
+def test_refresh_writes_the_registry_that_workers_read() -> None:
     (train,) = _pod()["containers"]
-    mounts = {each["mountPath"]: each["name"] for each in train["volumeMounts"]}
-    volumes = {each["name"]: each for each in _pod()["volumes"]}
+    mounts = {mount["mountPath"]: mount["name"] for mount in train["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in _pod()["volumes"]}
     claim = volumes[mounts[_parsed(train).registry]]["persistentVolumeClaim"]["claimName"]
-    assert claim in {each["metadata"]["name"] for each in rendered(OVERLAY) if each["kind"] == "PersistentVolumeClaim"}
+    assert claim == resource(OVERLAY, "PersistentVolumeClaim")["metadata"]["name"]
     assert variables(OVERLAY)["WORKER_REGISTRY"] == _parsed(train).registry
 
 
-def test_each_step_is_restricted() -> None:
-    for each in [*_pod()["initContainers"], *_pod()["containers"]]:
-        assert each["securityContext"]["readOnlyRootFilesystem"] is True
-        assert each["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-        assert "memory" in each["resources"]["limits"]
-        assert "/tmp" in {mount["mountPath"] for mount in each["volumeMounts"]}  # noqa: S108
-
-
-def test_what_would_end_the_same_is_not_tried_again() -> None:
+def test_refresh_retries_only_what_another_try_can_change() -> None:
     (rule,) = _job()["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
     assert rule["action"] == "FailJob"
     lasting = {Exit.USAGE, Exit.BAD_DATA, Exit.REFUSED, Exit.GATE, Exit.CONFLICT}
@@ -81,7 +75,7 @@ def test_what_would_end_the_same_is_not_tried_again() -> None:
     assert _job()["concurrencyPolicy"] == "Forbid"
 
 
-def test_readme_shows_the_same_for_cron() -> None:
+def test_readme_has_the_same_refresh_for_cron() -> None:
     text = README.read_text(encoding="utf-8")
     (line,) = (line for line in text.splitlines() if line.startswith("30 2 * * *"))
     assert "collect" in line

@@ -1,6 +1,6 @@
-"""The life cycle of child processes: what must hold whatever the child and however the parent ends.
+"""Child processes and local services: start, stop, signals, and what happens when the parent dies.
 
-The children are real (`sh`, `python`), since what is tested is the kernel's behaviour; nothing sleeps but them.
+The children are real (`sh`, `python`), because the tests are about the kernel's behaviour. Only the children sleep.
 """
 
 import os
@@ -29,9 +29,9 @@ from deploy.process import (
 )
 
 SLEEP = ["/bin/sh", "-c", "echo ready; exec sleep 600"]
-# A handler as Java has one: unlike the default action, it runs only once a paused process goes on.
+# A handler, as Java has one: unlike the default action, it runs only after a paused process resumes.
 POLITE = ["/bin/sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done"]
-DEAF = ["/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"]
+STUBBORN = ["/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"]
 PARENT = """
 import pathlib, sys, time
 from deploy.process import ChildProcess, Tie
@@ -83,18 +83,18 @@ def started(command: list[str], log: Path) -> ChildProcess:
     return child
 
 
-def test_child_ends_on_terminate_and_tells_the_signal(log: Path) -> None:
+def test_terminate_ends_the_child_and_returns_the_signal(log: Path) -> None:
     child = started(SLEEP, log)
     assert child.returncode is None
     assert child.terminate() == -signal.SIGTERM
     assert not alive(child.pid)
 
 
-def test_child_deaf_to_sigterm_is_killed_after_the_grace(log: Path) -> None:
-    assert started(DEAF, log).terminate(grace_s=0.2) == -signal.SIGKILL
+def test_child_that_ignores_sigterm_is_killed_after_the_grace_period(log: Path) -> None:
+    assert started(STUBBORN, log).terminate(grace_s=0.2) == -signal.SIGKILL
 
 
-def test_paused_child_stands_still_until_resumed(log: Path) -> None:
+def test_suspended_child_stops_until_resumed(log: Path) -> None:
     child = started(SLEEP, log)
     child.suspend()
     wait_until(lambda: state(child.pid) == "T", 5, "the pause")
@@ -103,13 +103,13 @@ def test_paused_child_stands_still_until_resumed(log: Path) -> None:
     child.kill()
 
 
-def test_paused_child_ends_on_terminate_without_force(log: Path) -> None:
+def test_suspended_child_ends_on_terminate_without_being_killed(log: Path) -> None:
     child = started(POLITE, log)
     child.suspend()
     assert child.terminate(grace_s=10) == 9
 
 
-def test_signals_to_an_ended_child_reach_nobody(log: Path) -> None:
+def test_signals_to_an_ended_child_do_nothing(log: Path) -> None:
     child = ChildProcess(["/bin/sh", "-c", "exit 7"], log_path=log)
     assert child.wait() == 7
     child.suspend()
@@ -117,27 +117,27 @@ def test_signals_to_an_ended_child_reach_nobody(log: Path) -> None:
     assert child.terminate() == 7
 
 
-def test_wait_ready_tells_the_exit_code_and_the_end_of_the_log(log: Path) -> None:
+def test_wait_ready_reports_the_exit_code_and_the_end_of_the_log(log: Path) -> None:
     child = ChildProcess(["/bin/sh", "-c", "echo no such disk >&2; exit 3"], log_path=log)
     with pytest.raises(StartFailed, match=r"exit code 3[\s\S]*no such disk"):
         child.wait_ready(never, timeout_s=10)
 
 
-def test_wait_ready_tells_the_deadline_and_the_end_of_the_log(log: Path) -> None:
+def test_wait_ready_reports_the_deadline_and_the_end_of_the_log(log: Path) -> None:
     child = started(SLEEP, log)
     with pytest.raises(StartFailed, match=r"within 0\.1 s[\s\S]*ready"):
         child.wait_ready(never, timeout_s=0.1)
     child.kill()
 
 
-def test_wait_ready_does_not_take_anothers_answer_for_an_ended_child(log: Path) -> None:
+def test_wait_ready_fails_for_an_ended_child_although_the_probe_succeeds(log: Path) -> None:
     child = ChildProcess(["/bin/sh", "-c", "exit 1"], log_path=log)
     child.wait()
     with pytest.raises(StartFailed):
         child.wait_ready(lambda: True, timeout_s=10)
 
 
-def test_log_tail_holds_the_last_lines_of_this_start_only(log: Path) -> None:
+def test_log_tail_has_the_last_lines_of_this_start_only(log: Path) -> None:
     for word in ("first", "second"):
         child = ChildProcess(["/bin/sh", "-c", f"echo {word}; echo a; echo b"], log_path=log)
         child.wait()
@@ -185,7 +185,7 @@ def test_child_outlives_the_thread_that_started_it(log: Path) -> None:
     born[0].kill()
 
 
-def test_zombie_does_not_count_as_alive() -> None:
+def test_zombie_is_not_alive() -> None:
     with subprocess.Popen(["/bin/sh", "-c", "exit 0"]) as child:
         wait_until(lambda: state(child.pid) == "Z", 5, "the child's end")
         assert not alive(child.pid)
@@ -196,13 +196,13 @@ def test_wait_until_names_what_did_not_happen() -> None:
         wait_until(never, 0.1, "the moon")
 
 
-def test_free_port_is_free_and_given_out_once() -> None:
-    ports = [free_port() for _ in range(1_000)]  # of some 17,000: drawn without memory, 28 pairs would be equal
+def test_free_port_is_free_and_returned_once() -> None:
+    ports = [free_port() for _ in range(1_000)]  # of about 17,000: without a memory, about 28 pairs would be equal
     assert len(set(ports)) == 1_000
     assert not any(port_taken(port) for port in ports)
 
 
-def test_free_port_stays_clear_of_outgoing_connections() -> None:
+def test_free_port_is_outside_the_range_of_outgoing_connections() -> None:
     low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     assert not any(low <= free_port() <= high for _ in range(50))
 
@@ -225,7 +225,7 @@ class Sleeper(LocalService):
         return self.ready_word in self.child.log_output
 
 
-def test_service_comes_back_after_stop_kill_and_restart() -> None:
+def test_service_starts_again_after_stop_kill_and_restart() -> None:
     with Sleeper(data_dir=None, start_timeout_s=10) as service:
         pids = [service.pid]
         for end in (service.stop, service.kill):
@@ -239,7 +239,7 @@ def test_service_comes_back_after_stop_kill_and_restart() -> None:
         assert service.log_path.read_text() == "ready\n" * 4
 
 
-def test_service_that_runs_is_not_started_twice() -> None:
+def test_start_of_a_running_service_does_nothing() -> None:
     with Sleeper(data_dir=None, start_timeout_s=10) as service:
         pid = service.pid
         service.start()
@@ -256,7 +256,7 @@ def test_service_that_does_not_answer_is_killed() -> None:
     service.close()
 
 
-def test_service_removes_only_a_directory_of_its_own(tmp_path: Path) -> None:
+def test_service_removes_only_its_temporary_directory(tmp_path: Path) -> None:
     with Sleeper(data_dir=None, start_timeout_s=10) as service:
         own = service.data_dir
         assert own.is_dir()
@@ -266,6 +266,6 @@ def test_service_removes_only_a_directory_of_its_own(tmp_path: Path) -> None:
     assert service.log_path.read_text() == "ready\n"
 
 
-def test_service_never_started_says_so(tmp_path: Path) -> None:
+def test_pid_of_a_service_that_was_never_started_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LocalServiceError, match="call start"):
         _ = Sleeper(data_dir=tmp_path, start_timeout_s=10).pid
