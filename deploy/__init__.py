@@ -1,4 +1,4 @@
-"""Everything that runs Starstream outside its own processes: local services, images, dashboards.
+"""What runs Starstream outside its own processes: local services, images, dashboards, the demo.
 
-Never imported by the worker, the trainer or the schemas.
+The worker, the trainer and the schemas never import it.
 """

@@ -180,18 +180,19 @@ class _Watch:
 
 def _show_models(console: Console, page: Scrape, shadow: Scrape, versions: tuple[str, str]) -> None:
     table = Table(
-        *("", "version", "ratings", "accuracy", "off by, stars", "in shadow: same stars"),
+        *("", "ratings", "accuracy", "off by, stars", "in shadow: same stars"),
         title="what the readers of the stream got", title_justify="left",
     )  # fmt: skip
     for name, version in zip(("last month's", "this month's"), versions, strict=True):
+        console.print(f"{name:>13}  {version}", highlight=False)
         known = page.total("starstream_feedback_reviews_total", model_version=version) or float("nan")
         accuracy = page.total("starstream_feedback_correct_total", model_version=version) / known
         error = page.total("starstream_feedback_error_stars_total", model_version=version) / known
         agreed, reviews = (
-            shadow.total(f"starstream_shadow_{name}_total", model_version=version) for name in ("agreed", "reviews")
+            shadow.total(f"starstream_shadow_{count}_total", model_version=version) for count in ("agreed", "reviews")
         )
         same = f"{agreed / reviews:.1%} of {reviews:.0f}" if reviews else ""
-        table.add_row(name, version, str(_rated(page, version)), f"{accuracy:.3f}", f"{error:.3f}", same)
+        table.add_row(name, str(_rated(page, version)), f"{accuracy:.3f}", f"{error:.3f}", same)
     console.print(table)
 
 
