@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -348,7 +349,7 @@ def test_letters_that_would_be_deleted_on_arrival_stay(stream: Stream, kafka: Lo
 def test_a_redrive_does_not_read_what_comes_back_meanwhile(stream: Stream) -> None:
     fill(stream)
     everything = Selection(EARLIEST, LATEST)
-    with Topics(stream.settings, ManualClock()) as topics:
+    with closing(Topics(stream.settings, ManualClock())) as topics:
         spans = letter_spans(topics, stream.letters, everything)
         seen = []
         for letter in read_letters(topics, spans, everything):

@@ -6,6 +6,7 @@ Owns the probes and the exit code: that of the first that failed, in the order m
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -59,7 +60,7 @@ def _kafka(settings: WorkerSettings) -> str:
         "WORKER_SHADOW_TOPIC": [settings.shadow_topic],
         "WORKER_FEEDBACK_TOPIC": [settings.feedback_topic],
     }
-    with Topics(settings, SystemClock()) as topics:
+    with closing(Topics(settings, SystemClock())) as topics:
         for variable, names in wanted.items():
             missing = [name for name in names if name is not None and not topics.partitions(name)]
             if missing:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from worker.dead_letters.letter import REASONS, Selection
 from worker.errors import ExitCode, SettingsError
-from worker.kafka.offset_range import EARLIEST, HOW, LATEST, parse_point
+from worker.kafka.offset_range import HOW, parse_bounds
 from worker.settings import WorkerSettings
 
 _SETTINGS: Final = "Other flags are settings: --kafka-bootstrap-servers, --dead-letter-topic ... (see `run --help`)."
@@ -146,10 +146,7 @@ def _selection(known: argparse.Namespace) -> Selection:
     unknown = set(known.reason) - set(REASONS)
     if unknown:
         raise SettingsError(f"--reason {', '.join(sorted(unknown))}: not one of {', '.join(REASONS)}")
-    start, end = parse_point("--from", known.start), parse_point("--to", known.end)
-    if start == LATEST or end == EARLIEST:
-        raise SettingsError("--from latest, --to earliest: nothing is between them")
-    return Selection(start, end, known.reason, known.topic, known.partition)
+    return Selection(*parse_bounds(known.start, known.end), known.reason, known.topic, known.partition)
 
 
 def _place(text: str) -> tuple[int, int]:

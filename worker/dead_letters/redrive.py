@@ -6,7 +6,6 @@ in flight. Letters stay in the dead-letter topic; nothing here deletes.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -32,7 +31,6 @@ from worker.settings import WorkerSettings
 _LETTERS_IN_FLIGHT: Final = 500
 # A letter older than this share of its topic's retention may be deleted before a worker has read it.
 _RETENTION_SHARE: Final = 0.9
-_TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")  # a header may hold anything; the client raises at other names
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,7 @@ class _Run:
     def _target(self, topic: str) -> _Target | None:
         """Look up a topic, once; None when there is none."""
         if topic not in self._targets:
-            partitions = self._topics.partitions(topic) if _TOPIC.fullmatch(topic) else []
+            partitions = self._topics.partitions(topic)
             kept_ms = None if self._order.as_of_now or not partitions else self._topics.retention_ms(topic)
             oldest_ms = 0 if kept_ms is None else self._now_ms - round(kept_ms * _RETENTION_SHARE)
             numbers = {partition.partition for partition in partitions}
@@ -146,7 +144,7 @@ def redrive(settings: WorkerSettings, order: RedriveOrder) -> ExitCode:
     asks = not (order.dry_run or order.confirmed)
     if asks and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise SettingsError("--yes: needed where there is no terminal; --dry-run prints what would be sent")
-    with Topics(settings, SystemClock()) as topics:
+    with closing(Topics(settings, SystemClock())) as topics:
         if order.to_topic is not None:
             topics.require([order.to_topic], "--to-topic")
         run = _Run(settings, order, topics)

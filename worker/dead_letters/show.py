@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from contextlib import closing
 from typing import Final
 
 from rich.console import Console
@@ -37,7 +38,7 @@ def list_letters(settings: WorkerSettings, selection: Selection, limit: int | No
     table = Table(*_COLUMNS, box=None, pad_edge=False)
     counts: Counter[str] = Counter()
     shown = 0
-    with Topics(settings, SystemClock()) as topics:
+    with closing(Topics(settings, SystemClock())) as topics:
         spans = letter_spans(topics, settings.dead_letter_topic, selection)
         for letter in read_letters(topics, spans, selection):
             counts[letter.reason] += 1
@@ -60,7 +61,7 @@ def show_letter(settings: WorkerSettings, partition: int, offset: int, *, with_v
     Raises:
         WorkerError: it is not there, or the brokers do not answer.
     """
-    with Topics(settings, SystemClock()) as topics:
+    with closing(Topics(settings, SystemClock())) as topics:
         letter = find_letter(topics, settings.dead_letter_topic, partition, offset)
     fields = Table("field", "value", box=None, pad_edge=False)
     for field, cell in zip(_COLUMNS, _cells(letter), strict=True):

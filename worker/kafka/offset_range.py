@@ -76,3 +76,15 @@ def parse_point(flag: str, text: str) -> Point:
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
     return Point("time", max(0, round(time.timestamp() * 1000)))
+
+
+def parse_bounds(start: str, end: str) -> tuple[Point, Point]:
+    """Read the values of `--from` and `--to`.
+
+    Raises:
+        SettingsError: one of them is not a point, or nothing can be between them.
+    """
+    points = parse_point("--from", start), parse_point("--to", end)
+    if points[0] == LATEST or points[1] == EARLIEST:
+        raise SettingsError("--from latest, --to earliest: nothing is between them")
+    return points

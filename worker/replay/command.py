@@ -6,15 +6,13 @@ Owns the command's flags, their help, and the rule that live data is written onl
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any, Final
 
 from worker.errors import ExitCode, SettingsError
-from worker.kafka.offset_range import EARLIEST, HOW, LATEST, parse_point
+from worker.kafka.offset_range import HOW, parse_bounds
 from worker.settings import WorkerSettings
 
-_TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _LONGEST_PREFIX: Final = 64  # as WORKER_REDIS_PREFIX
 
 _ABOUT: Final = """\
@@ -87,17 +85,20 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     Raises:
         WorkerError: a flag is wrong or does not fit an earlier run, no bundle, or a service that refuses.
     """
-    start, end = parse_point("--from", known.start), parse_point("--to", known.end)
-    if start == LATEST or end == EARLIEST:
-        raise SettingsError("--from latest, --to earliest: nothing is between them")
+    bounds = parse_bounds(known.start, known.end)
     if known.json not in {None, "-"} and not Path(known.json).absolute().parent.is_dir():
         raise SettingsError(f"--json {known.json}: no such folder")
     derived = replay_settings(settings, known)
     # Imported where it is used: `--help` needs neither Kafka nor a model.
-    from worker.replay.run import RerateOrder, rerate
+    from worker.replay.run import rerate
 
     return rerate(
-        RerateOrder(derived, settings, start, end, known.restart, report=known.json, write_live=known.write_live)
+        derived,
+        settings,
+        bounds,
+        restart=known.restart,
+        report_to=known.json,
+        copy_to_live=known.write_live,
     )
 
 
@@ -113,8 +114,6 @@ def replay_settings(live: WorkerSettings, known: argparse.Namespace) -> WorkerSe
             f"--group {group}: is the workers' own (WORKER_GROUP_ID); a replay would move their offsets"
         )
     topic = known.topic_out
-    if not _TOPIC.fullmatch(topic):
-        raise SettingsError(f"--topic-out {topic}: not a topic name: letters, digits, dot, underscore, hyphen")
     taken = {
         live.output_topic: "WORKER_OUTPUT_TOPIC",
         live.dead_letter_topic: "WORKER_DEAD_LETTER_TOPIC",

@@ -7,6 +7,7 @@ also the test that nobody else reads with the group. From then on the loop commi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from typing import Final
 
@@ -34,7 +35,7 @@ def begin(
     """
     settings = tools.settings
     start, end = bounds
-    with Topics(settings, tools.clock, group_id=settings.group_id) as topics:
+    with closing(Topics(settings, tools.clock, group_id=settings.group_id)) as topics:
         topics.require([settings.output_topic], "--topic-out")
         partitions = topics.require(settings.input_topics, "WORKER_INPUT_TOPICS")
         plan = Plan(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 from rich.console import Console
@@ -36,31 +35,24 @@ from worker.settings import WorkerSettings
 from worker.stream.ports import Delivery
 
 
-@dataclass(frozen=True, slots=True)
-class RerateOrder:
-    """What to rate again, and how.
+def rerate(
+    settings: WorkerSettings,
+    live: WorkerSettings,
+    bounds: tuple[Point, Point],
+    *,
+    restart: bool,
+    report_to: str | None,
+    copy_to_live: bool,
+) -> ExitCode:
+    """Run until the end, or until stopped; the same command continues from there.
 
-    Attributes:
+    Args:
         settings: the replay's own, derived from the workers'.
         live: the workers' settings: their ratings are compared with the new ones.
-        start: the first record, in each partition.
-        end: where to stop, itself not included.
+        bounds: the first record, and where to stop, itself not included.
         restart: begin again, whatever an earlier run did.
-        report: where the JSON goes; `-` is standard output.
-        write_live: copy the new ratings to the workers' keys as well.
-    """
-
-    settings: WorkerSettings
-    live: WorkerSettings
-    start: Point
-    end: Point
-    restart: bool
-    report: str | None
-    write_live: bool
-
-
-def rerate(order: RerateOrder) -> ExitCode:
-    """Run until the end, or until told to stop; the same command continues from there.
+        report_to: the file for the JSON; `-` is standard output.
+        copy_to_live: write the new ratings under the workers' keys as well.
 
     Returns:
         OK at the end, INTERRUPTED when stopped before it.
@@ -68,7 +60,6 @@ def rerate(order: RerateOrder) -> ExitCode:
     Raises:
         WorkerError: a flag does not fit, there is no bundle, or a service refuses.
     """
-    settings = order.settings
     log = configure_logs(settings.log_level, settings.log_format)
     clock, metrics = SystemClock(), Metrics(CollectorRegistry())
     classifier = load_classifier(settings, metrics, clock)
@@ -76,7 +67,7 @@ def rerate(order: RerateOrder) -> ExitCode:
         tools = Tools(settings, clock, metrics, log, Console(stderr=True), stop)
         with _connected(tools) as (source, inner):
             store = ReplayStore(settings, metrics=metrics, clock=clock, topic_id=source.topic_id)
-            begun = begin(tools, store, (order.start, order.end), restart=order.restart)
+            begun = begin(tools, store, bounds, restart=restart)
             if begun is None:
                 return ExitCode.INTERRUPTED
             plan, committed = begun
@@ -98,15 +89,15 @@ def rerate(order: RerateOrder) -> ExitCode:
     report = Report(
         plan=plan,
         redis_prefix=settings.redis_prefix,
-        live_prefix=order.live.redis_prefix,
+        live_prefix=live.redis_prefix,
         outcomes=delivery.outcomes,
         reasons=delivery.reasons,
         seconds=seconds,
-        diff=_compare(tools, store, plan, order.live.redis_prefix),
+        diff=_compare(tools, store, plan, live.redis_prefix),
     )
-    write_report(report, order.report)
-    if order.write_live:
-        write_live(tools, store, plan, order.live)
+    write_report(report, report_to)
+    if copy_to_live:
+        write_live(tools, store, plan, live)
     store.close()
     return ExitCode.OK
 

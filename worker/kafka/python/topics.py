@@ -5,9 +5,9 @@ Owns a consumer that never joins a group. `check`, `dlq` and `replay` use it, wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
@@ -23,11 +23,12 @@ from worker.settings import WorkerSettings
 
 _POLL_RECORDS: Final = 500
 _POLL_MS: Final = 500
+_TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _RETENTION_CONFIGS: Final = ("retention.ms", "cleanup.policy", "message.timestamp.type")
 
 
 class Topics:
-    """Asks the brokers about topics, and reads them; a context manager.
+    """Asks the brokers about topics, and reads them; `close` it.
 
     Args:
         settings: brokers and time-outs.
@@ -53,12 +54,8 @@ class Topics:
         with translated(connecting(settings)):
             self._consumer: Any = make_client(KafkaConsumer, config)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the consumer."""
         with translated("close"):
             self._consumer.close(autocommit=False)
 
@@ -68,6 +65,8 @@ class Topics:
         Raises:
             ServiceError: the brokers do not answer.
         """
+        if not _TOPIC.fullmatch(topic):
+            return []  # the client would raise
         with translated(f"look for topic {topic}"):
             return [Partition(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic))]
 
