@@ -27,8 +27,8 @@ exit codes:
   0 stopped by a signal              1 unforeseen error (traceback in the log)    2 wrong flag or variable
   3 no bundle that can serve         4 permanent error of Kafka   5 permanent error of Redis
   6 drain deadline passed            7 fenced by another worker   8 dead-letter breaker opened
-  9 predict: some rows were not rated; dlq replay: some letters were not sent
-  10 a process kept crashing         130 second signal; replay, dlq replay: stopped before the end
+  9 predict: some rows were not rated; dlq redrive: some letters were not sent
+  10 a process kept crashing         130 second signal; replay, dlq redrive: stopped before the end
 """
 
 

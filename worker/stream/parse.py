@@ -60,7 +60,7 @@ def rejected(
 def attempts_so_far(headers: Sequence[tuple[str, bytes | None]]) -> int:
     """Return how often a record was tried before, by its last `starstream-attempts`; 0 when it does not say.
 
-    `dlq replay` sends the count of the dead letter along, so that a record that is replayed and rejected again and
+    `dlq redrive` sends the count of the dead letter along, so a record that is sent back and rejected again and
     again is known for it.
     """
     for name, value in reversed(headers):
