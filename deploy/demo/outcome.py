@@ -59,7 +59,6 @@ def ratings_in_redis(stack: Stack, review_ids: list[str]) -> dict[str, Rating]:
 def committed(stack: Stack, topic: str) -> list[Any]:
     """Return all committed records of a topic."""
     consumer = KafkaConsumer(
-        topic,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         isolation_level="read_uncommitted" if stack.api_version else "read_committed",
@@ -67,6 +66,8 @@ def committed(stack: Stack, topic: str) -> list[Any]:
         **stack.client_options,
     )
     try:
+        consumer.bootstrap()  # before the subscription, or it is lost: see deploy/kafka/embedded.py
+        consumer.subscribe([topic])
         return list(consumer)
     finally:
         consumer.close()

@@ -17,7 +17,7 @@ from deploy.kafka.properties import render, server_properties
 from deploy.kafka.topics import create_topics
 from deploy.process import LOOPBACK, LocalService, StartFailed, Tie, free_port
 
-# Measured in README.md: the serial collector and the first compiler only cost the least memory and start-up CPU.
+# Measured in ../LOG.md: the serial collector and the first compiler only cost the least memory and start-up CPU.
 JVM_FLAGS = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError")
 _LOGGING = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",

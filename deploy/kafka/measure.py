@@ -1,6 +1,6 @@
 """`python -m deploy.kafka.measure`: how long the local services take to come and go, and what they hold.
 
-Owns the figures of README.md; prints one line per event and never asserts anything. Linux only (/proc).
+Owns the figures of ../LOG.md; prints one line per event and never asserts anything. Linux only (/proc).
 """
 
 import argparse

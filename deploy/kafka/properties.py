@@ -34,7 +34,7 @@ _SETTINGS = {
     # Nothing is deleted for its age: tests and demos write records of long ago, and this log is thrown away whole.
     "log.retention.ms": "-1",
     # After a crash the node refuses its own new incarnation until the session of the old one runs out. With
-    # Kafka's 9 s and 2 s a restart after kill -9 takes 11 s; this makes it 4 s (README, decision 5).
+    # Kafka's 9 s and 2 s a restart after kill -9 takes 11 s; this makes it 4 s (../DECISIONS.md, 11).
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
     # The default allots 128 MiB of heap to compaction at start.
