@@ -1,4 +1,4 @@
-"""Synthetic reviews: a few words a star, so that a tiny network learns them in seconds. Nobody wrote these."""
+"""Synthetic reviews: a few words a star, so that a tiny network learns them in seconds."""
 
 from __future__ import annotations
 

@@ -66,16 +66,16 @@ def test_tflite_equals_keras(cell: Cell, bidirectional: bool, variant: Variant) 
 
 
 @pytest.mark.parametrize(("cell", "bidirectional"), NETWORKS)
-def test_neighbours_and_padding_do_not_matter(cell: Cell, bidirectional: bool) -> None:
+def test_logits_do_not_depend_on_the_batch(cell: Cell, bidirectional: bool) -> None:
     trained = _trained(cell, bidirectional)
     graph = Graph(open_interpreter(_converted(cell, bidirectional, "float32")))
     lengths = np.array([len(row) for row in trained.rows])
-    together = graph.logits(pad(trained.rows, lengths))
+    batch = graph.logits(pad(trained.rows, lengths))
     for at, row in enumerate(trained.rows):
-        assert np.abs(graph.logits(row[None]) - together[at]).max() <= 1e-5
+        assert np.abs(graph.logits(row[None]) - batch[at]).max() <= 1e-5
         wide = np.zeros((1, len(row) + 37), dtype=np.int32)
         wide[0, : len(row)] = row
-        assert np.abs(graph.logits(wide) - together[at]).max() <= 1e-5
+        assert np.abs(graph.logits(wide) - batch[at]).max() <= 1e-5
 
 
 def test_one_interpreter_takes_every_shape() -> None:
@@ -97,7 +97,7 @@ def test_smaller_variants_are_smaller() -> None:
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_int8_needs_no_operator_newer_than_the_first_runtime(cell: Cell) -> None:
+def test_int8_uses_no_operator_that_the_oldest_runtime_lacks(cell: Cell) -> None:
     """tflite-runtime 2.14 knows FULLY_CONNECTED up to version 11; per-channel weights would need 12."""
     from tensorflow.lite.python import schema_py_generated as flatbuffer
 
@@ -109,7 +109,7 @@ def test_int8_needs_no_operator_newer_than_the_first_runtime(cell: Cell) -> None
 
 
 @pytest.mark.parametrize("change", ["recurrent_bias", "input_bias", "kernel", "recurrent"])
-def test_gate_refuses_a_graph_of_other_weights(change: str) -> None:
+def test_parity_refuses_a_graph_of_other_weights(change: str) -> None:
     from trainer.errors import ParityError
 
     trained = _trained("gru", True)
@@ -126,16 +126,16 @@ def test_gate_refuses_a_graph_of_other_weights(change: str) -> None:
         trained.weights.bias,
     )
     graph = convert(wrong, "float32")
-    judged = (trained.rows, trained.logits)
+    expected = (trained.rows, trained.logits)
     with pytest.raises(ParityError, match="nothing was published"):
-        require(compare("float32", graph, Graph(open_interpreter(graph)), judged, judged))
+        require(compare("float32", graph, Graph(open_interpreter(graph)), expected, expected))
 
 
-def test_gate_passes_the_right_graph_and_counts_no_changed_rating() -> None:
+def test_parity_passes_the_right_graph() -> None:
     trained = _trained("lstm", False)
     content = _converted("lstm", False, "float32")
-    judged = (trained.rows, trained.logits)
-    found = compare("float32", content, Graph(open_interpreter(content)), judged, judged)
+    expected = (trained.rows, trained.logits)
+    found = compare("float32", content, Graph(open_interpreter(content)), expected, expected)
     require(found)
     assert found.changed == 0
     assert found.size_bytes == len(content)
@@ -146,7 +146,7 @@ WIDE = list(itertools.product(("gru", "lstm"), (2, 5)))
 
 @cache
 def _joined(cell: Cell, classes: int) -> Trained:
-    """Deep and wide together, both far from zero, weighed as after a mix."""
+    """A joined network whose deep and wide logits are both far from zero."""
     seed_everything(2)
     settings = ModelSettings(cell=cell, units=12, embedding=8, wide_pairs=1024)
     network = build(settings, SIZE, np.full(classes, 1 / classes, dtype=np.float32), seed=2)
@@ -162,7 +162,7 @@ def _joined(cell: Cell, classes: int) -> Trained:
     return Trained(weights_of(joined, settings), predictor(joined)(rows), rows)
 
 
-def _off(weights: Weights, trained: Trained, variant: Variant = "float32") -> float:
+def _difference(weights: Weights, trained: Trained, variant: Variant = "float32") -> float:
     classes = trained.logits.shape[1]
     found = logits_of(Graph(open_interpreter(convert(weights, variant))), trained.rows, classes)
     decision = Decision(labels=list(range(classes)), costs=zero_one_costs(classes))
@@ -174,36 +174,36 @@ def _off(weights: Weights, trained: Trained, variant: Variant = "float32") -> fl
 def test_tflite_equals_keras_with_the_wide_part(cell: Cell, classes: int, variant: Variant) -> None:
     trained = _joined(cell, classes)
     assert trained.weights.wide is not None
-    assert np.ptp(trained.weights.wide.logits(trained.rows), axis=0).min() > 0.5, "the wide part must weigh something"
-    assert _off(trained.weights, trained, variant) <= TOLERANCES[variant]
+    assert np.ptp(trained.weights.wide.logits(trained.rows), axis=0).min() > 0.5, "the wide part must count"
+    assert _difference(trained.weights, trained, variant) <= TOLERANCES[variant]
 
 
 @pytest.mark.parametrize(("cell", "classes"), WIDE)
-def test_neighbours_and_padding_do_not_matter_to_the_wide_part(cell: Cell, classes: int) -> None:
+def test_wide_logits_do_not_depend_on_the_batch(cell: Cell, classes: int) -> None:
     trained = _joined(cell, classes)
     graph = Graph(open_interpreter(convert(trained.weights, "float32")))
     lengths = np.array([len(row) for row in trained.rows])
-    together = graph.logits(pad(trained.rows, lengths))
+    batch = graph.logits(pad(trained.rows, lengths))
     for at, row in enumerate(trained.rows):
-        assert np.abs(graph.logits(row[None]) - together[at]).max() <= 1e-5
+        assert np.abs(graph.logits(row[None]) - batch[at]).max() <= 1e-5
 
 
 @pytest.mark.parametrize("change", [field for field in Wide.__dataclass_fields__ if field != "word_norms"])
-def test_parity_sees_a_change_of_any_wide_table(change: str) -> None:
+def test_a_change_of_any_wide_table_changes_the_probabilities(change: str) -> None:
     trained = _joined("gru", 5)
     wide = trained.weights.wide
     assert wide is not None
     before = getattr(wide, change)
     after = before + np.float32(0.3) if change == "pair_norms" else np.roll(before, 2, axis=0)
     weights = replace(trained.weights, wide=replace(wide, **{change: after}))
-    assert _off(weights, trained) > TOLERANCES["float32"]
-    assert _off(replace(trained.weights, wide=None), trained) > TOLERANCES["float32"]
+    assert _difference(weights, trained) > TOLERANCES["float32"]
+    assert _difference(replace(trained.weights, wide=None), trained) > TOLERANCES["float32"]
 
 
-def test_a_fresh_graph_answers_growing_shapes_as_it_does_ever_after() -> None:
-    """With float16 weights the runtime is wrong now and then in a run in which its memory grows; `Graph` sees to that.
+def test_a_new_graph_gives_the_same_logits_as_later() -> None:
+    """With float16 weights the runtime is sometimes wrong in a run in which its memory grows; `Graph` prevents that.
 
-    Sizes as of a trained model: small ones hardly ever move in memory.
+    The sizes are those of a trained model: the memory of small ones hardly ever moves.
     """
     content = convert(_large(), "float16")
     random = np.random.default_rng(3)

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.reviews import synthetic
-from trainer.network.fit import Examples, batches, fit, predictor, seed_everything
+from trainer.network.fit import (
+    LAST_SHARE,
+    Examples,
+    Plan,
+    WarmCosine,
+    batches,
+    fit,
+    plan,
+    predictor,
+    seed_everything,
+)
 from trainer.network.model import build, weights_of
 from trainer.progress import Epoch
 from trainer.settings import FitSettings, ModelSettings, TextSettings
@@ -20,7 +30,7 @@ QUICK = FitSettings(epochs=12, batch_rows=32, learning_rate=0.02)
 
 
 class Watch:
-    """Remembers what it hears, and presses Ctrl-C when told to."""
+    """Records its calls, and presses Ctrl-C at `stop_at`."""
 
     def __init__(self, stop_at: tuple[int, int] | None = None) -> None:
         self.stop_at = stop_at
@@ -67,14 +77,14 @@ def test_batches_hold_every_row_once(lengths: list[int], size: int, seed: int) -
     assert max(map(len, found)) <= size
 
 
-def test_batches_are_of_like_length() -> None:
+def test_batches_have_similar_lengths() -> None:
     lengths = np.random.default_rng(0).integers(1, 100, 3200)
     found = batches(np.arange(3200), lengths, 64, np.random.default_rng(0))
     padded = sum(len(batch) * int(lengths[batch].max()) for batch in found)
     assert padded / lengths.sum() < 1.05
 
 
-def test_network_learns_and_ends_with_its_best_epoch() -> None:
+def test_training_keeps_the_best_epoch() -> None:
     watch = Watch()
     epochs, logits = _run(QUICK, watch)
     assert epochs == watch.epochs
@@ -85,7 +95,7 @@ def test_network_learns_and_ends_with_its_best_epoch() -> None:
     assert best.validation_accuracy > 0.9
 
 
-def test_learning_stops_when_validation_no_longer_gains() -> None:
+def test_training_stops_when_validation_no_longer_improves() -> None:
     epochs, _ = _run(FitSettings(epochs=30, patience=1, batch_rows=32, learning_rate=0.3, averaging=0.0), Watch())
     assert len(epochs) < 30
     assert not epochs[-1].best
@@ -101,7 +111,7 @@ def test_same_seed_gives_the_same_network() -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"cell": "lstm"}, {"bidirectional": True}])
-def test_network_starts_from_its_seed_alone_whoever_else_draws(changes: dict[str, object]) -> None:
+def test_initial_weights_depend_on_the_seed_alone(changes: dict[str, object]) -> None:
     """A Kafka client's thread draws its jitter from Python's `random`, between the seeding and the layers."""
     settings, starts = SMALL.model_copy(update=changes), []
     for drawn in (0, 4):
@@ -112,8 +122,10 @@ def test_network_starts_from_its_seed_alone_whoever_else_draws(changes: dict[str
     assert all((first == disturbed).all() for first, disturbed in zip(*starts, strict=True))
     directions = weights_of(network, settings).directions
     if len(directions) == 2:
-        assert (directions[0].kernel != directions[1].kernel).any(), "both ways start alike"
-        assert (directions[0].recurrent != directions[1].recurrent).any(), "both ways start alike"
+        assert (directions[0].kernel != directions[1].kernel).any(), "both directions start alike"
+        assert (directions[0].recurrent != directions[1].recurrent).any(), (
+            "both directions have the same initial weights"
+        )
 
 
 def test_interrupt_keeps_the_best_epoch_so_far() -> None:
@@ -133,7 +145,41 @@ def test_interrupt_before_the_first_epoch_keeps_nothing() -> None:
 
 
 @pytest.mark.parametrize(("loss", "imbalance"), [("cross-entropy", "weights"), ("ordinal", "resample")])
-def test_every_strategy_learns(loss: str, imbalance: str) -> None:
+def test_every_strategy_lowers_the_loss(loss: str, imbalance: str) -> None:
     settings = FitSettings.model_validate({**QUICK.model_dump(), "loss": loss, "imbalance": imbalance, "epochs": 2})
     epochs, _ = _run(settings, Watch())
     assert epochs[-1].train_loss < epochs[0].train_loss
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (240, Plan(epochs=12, batch_rows=16, steps=180)),
+        (1200, Plan(epochs=12, batch_rows=40, steps=360)),
+        (14_500, Plan(epochs=4, batch_rows=128, steps=456)),
+        (1_000_000, Plan(epochs=4, batch_rows=128, steps=31_252)),
+    ],
+)
+def test_small_data_gets_smaller_steps_and_more_passes(rows: int, expected: Plan) -> None:
+    assert plan(FitSettings(), rows) == expected
+
+
+def test_settings_override_the_plan() -> None:
+    assert plan(FitSettings(epochs=2, batch_rows=10), 101) == Plan(2, 10, 22)
+
+
+def test_step_size_rises_then_falls_to_its_last_share() -> None:
+    schedule = WarmCosine(0.003, 200)
+    sizes = np.array([float(schedule(step)) for step in range(260)])
+    assert sizes[0] == 0
+    assert sizes.argmax() in range(18, 22)
+    assert 0.0028 < sizes.max() <= 0.003
+    assert (np.diff(sizes[20:]) <= 1e-9).all()
+    assert sizes[200:] == pytest.approx(0.003 * LAST_SHARE)
+
+
+def test_long_texts_keep_head_and_tail() -> None:
+    rows = [np.arange(1, 11, dtype=np.int32), np.array([7], dtype=np.int32)]
+    found = Examples(rows, np.array([0, 1])).cut(5)
+    assert [row.tolist() for row in found.rows] == [[1, 2, 3, 9, 10], [7]]
+    assert [row.tolist() for row in Examples(rows, np.array([0, 1])).cut(10).rows] == [row.tolist() for row in rows]

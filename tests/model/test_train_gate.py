@@ -27,7 +27,7 @@ def _versions(registry: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A good version that `stable` points at; more reviews than a gate needs to see a difference."""
+    """A good version that `stable` points at, on enough reviews for the gate to see a difference."""
     folder = tmp_path_factory.mktemp("gate")
     data = write_csv(folder / "reviews.csv", synthetic(1500))
     flags = ["--registry", str(folder / "models"), "--message", "the first"]
@@ -35,12 +35,12 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_worse_version_is_kept_and_the_channel_stays_until_it_is_forced(
+def test_worse_version_is_published_and_the_channel_moves_only_by_force(
     published: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry = published / "models"
     before = _channels(registry)
-    # What learns for a moment, without its linear part, is worse on every figure.
+    # One epoch with a tiny step and no linear part is worse on every figure.
     poor = ["--no-wide", "--no-vectors", "--epochs", "1", "--learning-rate", "1e-6", "--batch-rows", "512"]
     argv = ["train", "--data", str(published / "reviews.csv"), "--registry", str(registry), *SMALL, *poor]
     assert main([*argv, "--publish"]) == Exit.GATE
@@ -49,7 +49,7 @@ def test_worse_version_is_kept_and_the_channel_stays_until_it_is_forced(
     assert "accuracy: " in caught.err
     assert "stable did not move" in caught.err
     assert _channels(registry) == before
-    assert len(_versions(registry)) == 2, "it is kept"
+    assert len(_versions(registry)) == 2, "it is published"
     manifest = read_bundle(registry / _versions(registry)[1]).manifest
     assert any(not row["passed"] for row in manifest.training["gate"])
     assert main([*argv, "--no-publish"]) == Exit.GATE
@@ -66,7 +66,7 @@ def test_worse_version_is_kept_and_the_channel_stays_until_it_is_forced(
     assert _channels(registry) == before
 
 
-def test_warm_start_begins_with_the_weights_and_words_of_the_version(
+def test_warm_start_has_the_weights_and_words_of_the_version(
     published: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry = published / "models"
@@ -78,7 +78,7 @@ def test_warm_start_begins_with_the_weights_and_words_of_the_version(
     assert main([*warm, "--epochs", "1", "--learning-rate", "1e-9"]) == Exit.OK
     said = capsys.readouterr().err
     loss = float(said.split("validation ")[-1].split(",")[0])
-    assert loss < 0.6, "without a step the weights are the version's own"
+    assert loss < 0.6, "with a step this small the weights are those of the version"
     before = read_bundle(registry / stable)
     after = read_bundle(registry / _channels(registry)["candidate"])
     assert after.manifest.training["started_from"] == stable
@@ -98,7 +98,7 @@ def test_warm_start_begins_with_the_weights_and_words_of_the_version(
         (["--warm-start", "nobody"], Exit.REGISTRY, "nobody is not in the registry"),
     ],
 )
-def test_warm_start_refuses_what_cannot_be_kept(
+def test_warm_start_refuses_other_shapes_and_splits(
     published: Path, flags: list[str], code: Exit, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ["train", "--data", str(published / "reviews.csv"), "--registry", str(published / "models")]
@@ -106,7 +106,7 @@ def test_warm_start_refuses_what_cannot_be_kept(
     assert said in capsys.readouterr().err
 
 
-def test_weights_that_were_altered_are_refused(published: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_altered_weights_are_refused(published: Path, capsys: pytest.CaptureFixture[str]) -> None:
     registry = published / "models"
     (file,) = registry.glob(f"weights/{_channels(registry)['stable']}.npz")
     content = file.read_bytes()

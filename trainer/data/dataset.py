@@ -124,7 +124,7 @@ def read(settings: DataSettings, paths: Sequence[Path] = ()) -> Reviews:
     for row in _rows(paths or settings.data, settings):
         if isinstance(row, BadRow):
             if settings.on_bad_row == "error":
-                raise DataError(f"{row}; mend it, or pass --on-bad-row skip")
+                raise DataError(f"{row}; correct it, or pass --on-bad-row skip")
             bad_count += 1
             if len(bad) < FIRST_BAD_ROWS:
                 bad.append(row)
@@ -235,7 +235,7 @@ def _check_sides(dataset: Dataset) -> None:
     learned = set(dataset.train.targets.tolist())
     missing = [label for at, label in enumerate(dataset.labels) if at not in learned]
     if missing:
-        raise DataError(f"score {missing[0]}: none of its rows is left for training; add data or try another --seed")
+        raise DataError(f"score {missing[0]}: no rows are left for training; add data or try another --seed")
 
 
 def _refuse_new_labels(official: Reviews, labels: Sequence[int]) -> None:

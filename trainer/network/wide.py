@@ -102,7 +102,7 @@ def fit_wide(rows: Sequence[Ids], targets: Indices, size: int, classes: int, set
     counts = _counts(rows, (first, second), buckets)
     weights = _naive_bayes(counts, targets) if classes == 2 else _inverse_frequency(counts)
     strength = settings.wide_strength or (STRENGTH_OF_TWO if classes == 2 else STRENGTH)
-    model = _regression(weighed(counts, weights), targets, strength)
+    model = _regression(_weighed(counts, weights), targets, strength)
     kernel, bias = np.asarray(model.coef_.T), np.asarray(model.intercept_)
     if classes == 2:  # one column of log odds; half of it for, half against
         kernel, bias = np.concatenate([-kernel, kernel], axis=1) / 2, np.concatenate([-bias, bias]) / 2
@@ -151,7 +151,7 @@ def _counts(rows: Sequence[Ids], hashes: tuple[npt.NDArray[np.int32], npt.NDArra
     return counts
 
 
-def weighed(counts: Any, weights: npt.NDArray[np.float64]) -> Any:
+def _weighed(counts: Any, weights: npt.NDArray[np.float64]) -> Any:
     """Return the counts times the weights, each text divided by `sqrt(sum_f count * weight^2 + 1e-6)`, sparse."""
     root = np.sqrt(counts @ weights**2 + SMALLEST)
     return (sp.diags(1 / root) @ counts @ sp.diags(weights)).tocsr()

@@ -138,11 +138,3 @@ def test_train_without_the_extra_says_how_to_install_it(tmp_path: Path) -> None:
 def test_list_of_nothing_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--registry", str(tmp_path / "none")]) == Exit.OK
     assert "no version yet" in capsys.readouterr().out
-
-
-def test_damaged_version_is_listed_with_its_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "20260101T000000Z-00000000").mkdir()
-    assert main(["list", "--registry", str(tmp_path)]) == Exit.OK
-    assert "20260101T000000Z-00000000" in capsys.readouterr().out
-    assert main(["show", "--registry", str(tmp_path), "--version", "20260101T000000Z-00000000"]) == Exit.REGISTRY
-    assert "is this a published bundle?" in capsys.readouterr().err

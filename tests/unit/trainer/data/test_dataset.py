@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.reviews import synthetic, write_csv
-from trainer.data.dataset import assign, fold, group, load, read
+from trainer.data.dataset import assign, fold, group, load, read, unlabelled
 from trainer.errors import DataError
 from trainer.settings import DataSettings
 
@@ -30,17 +31,17 @@ def test_sides_cover_every_row_once_and_labels_are_data(tmp_path: Path) -> None:
     assert sizes.label_counts == {"1": 100, "5": 100}
 
 
-# Texts that differ in case, punctuation, spaces or the dress of an emoji only are the same review.
-_dressed = st.sampled_from(["{}", "{}!", "  {} ", "{}...", "¡{}?!", "«{}»"])
+# Texts that differ only in case, punctuation, spaces or the skin tone of an emoji are the same review.
+_forms = st.sampled_from(["{}", "{}!", "  {} ", "{}...", "¡{}?!", "«{}»"])
 
 
 @given(
     words=st.lists(st.text("abcdeéß你👍", min_size=1, max_size=6), min_size=1, max_size=40),
-    dress=st.lists(_dressed, min_size=1, max_size=5),
+    forms=st.lists(_forms, min_size=1, max_size=5),
     seed=st.integers(0, 2**31 - 1),
 )
-def test_no_text_is_on_two_sides(words: list[str], dress: list[str], seed: int) -> None:
-    texts = [form.format(word) for word in words for form in dress] + [word.upper() for word in words]
+def test_no_text_is_on_two_sides(words: list[str], forms: list[str], seed: int) -> None:
+    texts = [form.format(word) for word in words for form in forms] + [word.upper() for word in words]
     groups = np.array([group(text) for text in texts], dtype=np.uint64)
     sides = assign(groups, seed, 0.2, 0.2)
     side_of: dict[str, int] = {}
@@ -48,7 +49,7 @@ def test_no_text_is_on_two_sides(words: list[str], dress: list[str], seed: int) 
         assert side_of.setdefault(fold(text), side) == side
 
 
-def test_fold_ignores_case_and_punctuation_but_not_words_or_signs() -> None:
+def test_fold_ignores_case_and_punctuation_only() -> None:
     assert fold("Great App!!!") == fold("great, app") == "great app"
     assert fold("great app") != fold("great apps")
     assert fold("👍🏽") == fold("👍") != fold("👎")
@@ -62,16 +63,16 @@ def test_split_is_a_function_of_text_and_seed_alone(seed: int) -> None:
     assert (assign(groups[:100], seed, 0.1, 0.1) == whole[:100]).all()
 
 
-def test_split_has_the_shares_asked_for_and_another_seed_gives_another() -> None:
+def test_split_has_its_shares_and_depends_on_the_seed() -> None:
     groups = np.array([group(f"text {number}") for number in range(20_000)], dtype=np.uint64)
     sides = assign(groups, 0, 0.1, 0.2)
     assert np.bincount(sides) / len(sides) == pytest.approx([0.7, 0.1, 0.2], abs=0.01)
     other = assign(groups, 1, 0.1, 0.2)
-    # Unrelated splits agree on the test side as often as chance has it: 0.2 * 0.2.
+    # Unrelated splits share 0.2 * 0.2 of the test side by chance.
     assert float(((sides == 2) & (other == 2)).mean()) == pytest.approx(0.04, abs=0.01)
 
 
-def test_official_test_split_is_used_whole_and_its_texts_leave_training(tmp_path: Path) -> None:
+def test_official_test_set_is_used_whole_and_removed_from_training(tmp_path: Path) -> None:
     rows = synthetic(200)
     official = [(text.upper() + "!!", label) for text, label in rows[:20]]
     settings = _settings(write_csv(tmp_path / "a.csv", rows), test_data=[write_csv(tmp_path / "t.csv", official)])
@@ -83,7 +84,7 @@ def test_official_test_split_is_used_whole_and_its_texts_leave_training(tmp_path
     assert len(left) == 180
 
 
-def test_official_test_split_with_a_new_label_is_refused(tmp_path: Path) -> None:
+def test_official_test_set_with_a_new_label_is_refused(tmp_path: Path) -> None:
     settings = _settings(
         write_csv(tmp_path / "a.csv", synthetic(200)), test_data=[write_csv(tmp_path / "t.csv", [("odd", 9)] * 20)]
     )
@@ -105,7 +106,7 @@ def test_bad_rows_are_skipped_and_reported(tmp_path: Path) -> None:
 
 def test_bad_row_can_be_an_error(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [*synthetic(60), ("", 5)])
-    with pytest.raises(DataError, match=r"row 61 .*the text is empty; mend it"):
+    with pytest.raises(DataError, match=r"row 61 .*the text is empty; correct it"):
         read(_settings(path, on_bad_row="error"))
 
 
@@ -123,10 +124,10 @@ def test_too_many_bad_rows_are_an_error(tmp_path: Path) -> None:
         (synthetic(10), "10 usable rows; a model needs at least 50"),
         (synthetic(100, labels=(5,)), "every row has the score 5; a model needs at least two classes"),
         ([*synthetic(100), ("odd one", 11)], "score 11 is on 1 rows only.*is it out of range"),
-        ([("yes", 1), ("no", 0)] * 50, "no rows for|none of its rows is left"),
+        ([("yes", 1), ("no", 0)] * 50, "no rows for|no rows are left"),
     ],
 )
-def test_data_that_cannot_be_learned_from_is_refused(tmp_path: Path, rows: list[tuple[str, int]], reason: str) -> None:
+def test_unusable_data_is_refused(tmp_path: Path, rows: list[tuple[str, int]], reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         load(_settings(write_csv(tmp_path / "a.csv", rows)), seed=0)
 
@@ -136,3 +137,34 @@ def test_duplicates_are_counted_and_kept(tmp_path: Path) -> None:
     dataset = load(_settings(write_csv(tmp_path / "a.csv", rows)), seed=0)
     assert dataset.fingerprint.rows == 103
     assert dataset.fingerprint.duplicate_rows == 2
+
+
+def _unlabelled_settings(folder: Path, texts: list[str], **more: int) -> DataSettings:
+    data = write_csv(folder / "reviews.csv", synthetic(300))
+    with (folder / "more.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["content"], *([text] for text in texts)])
+    return DataSettings(data=[data], unlabelled=[folder / "more.csv"], **more)
+
+
+def test_held_out_texts_are_removed_from_the_unlabelled(tmp_path: Path) -> None:
+    held = load(_unlabelled_settings(tmp_path, ["x"]), 0)
+    shouted = [text.upper() + "!!" for part in (held.validation, held.test) for text in part.texts]
+    settings = _unlabelled_settings(tmp_path, [*shouted, "a new text", "A new: text!", *held.train.texts[:3]])
+    dataset = load(settings, 0)
+    found = unlabelled(settings, dataset)
+    assert found == ["a new text", *held.train.texts[:3]]
+    outside = {group(text) for part in (dataset.validation, dataset.test) for text in part.texts}
+    assert not outside & {group(text) for text in found}
+
+
+def test_unlabelled_texts_are_bounded_and_need_no_score(tmp_path: Path) -> None:
+    settings = _unlabelled_settings(tmp_path, [f"text number {n} of many" for n in range(50)], unlabelled_rows=7)
+    assert len(unlabelled(settings, load(settings, 0))) == 7
+    assert unlabelled(settings.model_copy(update={"unlabelled": []}), load(settings, 0)) == []
+
+
+def test_missing_unlabelled_column_lists_the_columns(tmp_path: Path) -> None:
+    settings = _unlabelled_settings(tmp_path, ["x"])
+    settings.unlabelled[0].write_text("body\nhello\n")
+    with pytest.raises(DataError, match="there are: body"):
+        unlabelled(settings, load(settings, 0))

@@ -16,6 +16,7 @@ from sklearn.metrics import (
 
 from trainer.evaluation.metrics import (
     calibration_error,
+    calibration_noise,
     class_figures,
     confusion,
     figures,
@@ -89,3 +90,11 @@ def test_calibrated_confidences_have_no_error() -> None:
 def test_reliability_bins_cover_every_row(confidences: list[float]) -> None:
     found = reliability(np.array(confidences, dtype=np.float32), np.ones(len(confidences), dtype=np.bool_))
     assert sum(share for _, _, share in found) == pytest.approx(1.0)
+
+
+def test_calibration_noise_shrinks_with_more_texts() -> None:
+    confidences = np.random.default_rng(1).uniform(0.3, 1.0, 40_000).astype(np.float32)
+    few, many = calibration_noise(confidences[:400]), calibration_noise(confidences, draws=20)
+    assert few == calibration_noise(confidences[:400])
+    assert 0.04 < few < 0.08
+    assert many == pytest.approx(few / 10, rel=0.3)

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import os
 import subprocess
 import sys
@@ -15,23 +12,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from schemas.encoding import DROPPED, UNKNOWN_ID
-from tests.conftest import missing
+from schemas.encoding import DROPPED, FIRST_WORD_ID, UNKNOWN_ID
+from tests.conftest import ROOT, missing
 from trainer.errors import Exit
 from trainer.settings import TextSettings
 from trainer.text.vocabulary import Vocabulary, learn
 
-SHARED = Path(__file__).resolve().parents[4].parent / "shared"
-NLTK_DATA = SHARED / "nltk_data"
-SETS = [  # name, one text in so many (the large sets would take minutes), at least so many texts
-    ("app_reviews.csv", 1, 18_000),
-    ("canva_reviews.csv", 1, 1_400),
-    ("clothing_reviews.csv.gz", 4, 5_600),
-    ("imdb_train.csv.gz", 20, 1_250),
-    ("imdb_test.csv.gz", 20, 1_250),
-    ("unlabelled_reviews.csv.gz", 20, 14_500),
-]
-
+NLTK_DATA = ROOT.parent / "shared" / "nltk_data"
 TRAINING = (
     "The cats were running, and the cat runs; running is what cats do.",
     "Don't delete my apps! I don't like the new apps, the app isn't working.",
@@ -57,16 +44,6 @@ def _corpora(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @cache
-def _texts_of(name: str) -> list[str]:
-    path = SHARED / "data" / name
-    if not path.is_file():
-        missing(f"{path} is not here")
-    raw = path.read_bytes()
-    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
-    return [row["content"] for row in csv.DictReader(io.StringIO(text, newline=""))]
-
-
-@cache
 def _learned(number: int) -> Vocabulary:
     return learn(TRAINING, VARIANTS[number])
 
@@ -87,23 +64,7 @@ def test_compiled_table_gives_the_ids_of_the_nltk_path(number: int, text: str) -
     assert vocabulary.encoder().encode(text).tolist() == vocabulary.reference.encode(text)
 
 
-@pytest.mark.parametrize("normalise", ["none", "lemma", "stem"])
-@pytest.mark.parametrize(("name", "every", "least"), SETS)
-def test_compiled_table_gives_the_ids_of_the_nltk_path_on_every_set(
-    name: str, every: int, least: int, normalise: Literal["none", "lemma", "stem"]
-) -> None:
-    texts = _texts_of(name)[::every]
-    vocabulary = learn(texts[::2], TextSettings(normalise=normalise, stop_words=normalise != "none", max_tokens=64))
-    encoder, reference = vocabulary.encoder(), vocabulary.reference
-    remembered = type(reference)(
-        reference.settings, reference.lexicon, reference.dropped, reference.ids, cache(reference.base)
-    )
-    wrong = [number for number, text in enumerate(texts) if encoder.encode(text).tolist() != remembered.encode(text)]
-    assert wrong == []
-    assert len(texts) >= least
-
-
-def test_ids_go_by_count_then_alphabet_and_rare_words_are_unknown() -> None:
+def test_ids_are_ordered_by_count_then_alphabet() -> None:
     vocabulary = learn(["b b b a a c c d"], TextSettings(min_count=2))
     assert vocabulary.table == {"b": 2, "a": 3, "c": 4}
     assert vocabulary.encoder().encode("a d e").tolist() == [3, UNKNOWN_ID, UNKNOWN_ID]
@@ -132,23 +93,23 @@ def test_rare_surface_of_a_common_base_form_is_known() -> None:
     assert set(vocabulary.table) == {"cat", "cats"}
 
 
-def test_surface_outside_the_lexicon_is_unknown_whatever_its_base_form() -> None:
+def test_surface_outside_the_lexicon_is_unknown_even_with_a_known_base_form() -> None:
     vocabulary = learn(["cat cat cat"], TextSettings(normalise="lemma"))
     assert vocabulary.encoder().encode("cats").tolist() == [UNKNOWN_ID]
     assert vocabulary.reference.encode("cats") == [UNKNOWN_ID]
 
 
-def test_stop_words_leave_no_id_and_negations_stay() -> None:
+def test_stop_words_are_dropped_except_negations() -> None:
     table = learn(TRAINING, TextSettings(stop_words=True, min_count=1)).table
     assert table["the"] == table["is"] == DROPPED
     assert all(table[word] > UNKNOWN_ID for word in ("not", "no", "don't", "isn't", "very"))
 
 
 @pytest.mark.parametrize("flags", [["--normalise", "lemma"], ["--stop-words"]])
-def test_missing_corpus_names_the_command_before_anything_is_read(flags: list[str], tmp_path: Path) -> None:
+def test_missing_corpus_is_reported_before_the_data_is_read(flags: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "trainer", "train", "--data", "unread.csv", *flags],
-        cwd=Path(__file__).resolve().parents[4],
+        cwd=ROOT,
         env={**os.environ, "NLTK_DATA": str(tmp_path), "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -157,3 +118,18 @@ def test_missing_corpus_names_the_command_before_anything_is_read(flags: list[st
     assert done.returncode == Exit.BAD_DATA
     assert "python -m nltk.downloader wordnet stopwords" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_words_of_unlabelled_texts_have_ids_after_those_of_training() -> None:
+    settings = TextSettings(unlabelled_min_count=3)
+    vocabulary = learn(["good good bad"], settings, ["fine fine fine bad", "once odd odd"])
+    assert vocabulary.table == {"good": FIRST_WORD_ID, "fine": FIRST_WORD_ID + 1}
+    assert vocabulary.encoder().encode("fine").tolist() == vocabulary.reference.encode("fine")
+    assert vocabulary.encoder().encode("once bad").tolist() == vocabulary.reference.encode("once bad")
+
+
+@pytest.mark.parametrize(("words", "expected"), [(5, 64), (90, 96), (300, 320), (5000, 1024)])
+def test_99_percent_of_the_texts_fit_whole(words: int, expected: int) -> None:
+    texts = ["word " * words] * 10
+    assert learn(texts, TextSettings()).settings.max_tokens == expected
+    assert learn(texts, TextSettings(max_tokens=77)).settings.max_tokens == 77
