@@ -37,9 +37,9 @@ def run(command: str, *flags: str, **variables: str) -> subprocess.CompletedProc
 
 
 def lines_of(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """Return what it said that is no log line."""
-    noise = ("{", "INFO: Created TensorFlow")
-    return [line for line in done.stderr.splitlines() if not line.startswith(noise)]
+    """Return its lines on standard error that are not logs."""
+    logs = ("{", "INFO: Created TensorFlow")
+    return [line for line in done.stderr.splitlines() if not line.startswith(logs)]
 
 
 def variables(deployment: Deployment) -> dict[str, str]:
@@ -58,7 +58,7 @@ def locked_redis() -> Iterator[LocalRedis]:
         yield server
 
 
-def test_no_bundle_is_one_line_that_says_how_to_make_one(tmp_path: Path) -> None:
+def test_without_a_bundle_one_line_says_how_to_make_one(tmp_path: Path) -> None:
     done = run("run", registry=str(tmp_path / "models"))
     assert done.returncode == ExitCode.MODEL
     (line,) = lines_of(done)
@@ -66,7 +66,7 @@ def test_no_bundle_is_one_line_that_says_how_to_make_one(tmp_path: Path) -> None
     assert "python -m trainer train" in line
 
 
-def test_a_damaged_bundle_is_one_line_that_names_the_file(tmp_path: Path) -> None:
+def test_for_a_damaged_bundle_one_line_names_the_file(tmp_path: Path) -> None:
     for source in TOY_REGISTRY.rglob("*.*"):
         if source.is_file():
             target = tmp_path / source.relative_to(TOY_REGISTRY)
@@ -79,7 +79,7 @@ def test_a_damaged_bundle_is_one_line_that_names_the_file(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_a_wrong_variable_is_one_line_that_names_it(processes: str) -> None:
+def test_for_a_wrong_variable_one_line_names_it(processes: str) -> None:
     done = run("run", linger_s="99", processes=processes)
     assert done.returncode == ExitCode.USAGE
     assert lines_of(done) == ["starstream-worker: WORKER_LINGER_S: Input should be less than or equal to 10"]
@@ -91,7 +91,7 @@ def test_several_processes_without_a_bundle_end_as_one_does(tmp_path: Path) -> N
     assert all("no bundle there" in line for line in lines_of(done))
 
 
-def test_a_port_that_is_taken_names_the_variable() -> None:
+def test_for_a_port_in_use_one_line_names_the_variable() -> None:
     with LocalRedis() as other:
         done = run("run", registry=str(TOY_REGISTRY), http_port=str(other.port), http_host=LOOPBACK)
     assert done.returncode == ExitCode.USAGE
@@ -108,7 +108,7 @@ def test_a_wrong_redis_password_ends_with_five(deployment: Deployment, locked_re
     assert "wrong@" not in done.stderr
 
 
-def test_check_says_what_works_and_masks_secrets(deployment: Deployment) -> None:
+def test_check_shows_what_works_and_masks_secrets(deployment: Deployment) -> None:
     done = run("check", **variables(deployment))
     assert done.returncode == ExitCode.OK, done.stdout + done.stderr
     for part in ("model", "kafka", "redis"):
@@ -117,13 +117,13 @@ def test_check_says_what_works_and_masks_secrets(deployment: Deployment) -> None
     assert deployment.redis_url not in done.stdout
 
 
-def test_check_ends_with_the_first_that_failed(deployment: Deployment, tmp_path: Path) -> None:
-    nobody = free_port()
+def test_check_ends_with_the_code_of_the_first_failure(deployment: Deployment, tmp_path: Path) -> None:
+    closed = free_port()
     broken: Mapping[str, tuple[ExitCode, dict[str, str]]] = {
         "model": (ExitCode.MODEL, {"registry": str(tmp_path)}),
-        "kafka": (ExitCode.KAFKA, {"kafka_bootstrap_servers": f"{LOOPBACK}:{nobody}", "request_timeout_s": "1"}),
+        "kafka": (ExitCode.KAFKA, {"kafka_bootstrap_servers": f"{LOOPBACK}:{closed}", "request_timeout_s": "1"}),
         "topic": (ExitCode.KAFKA, {"output_topic": "nowhere-at-all"}),
-        "redis": (ExitCode.REDIS, {"redis_url": f"redis://{LOOPBACK}:{nobody}/0"}),
+        "redis": (ExitCode.REDIS, {"redis_url": f"redis://{LOOPBACK}:{closed}/0"}),
     }
     named = {"model": "WORKER_REGISTRY", "kafka": "WORKER_KAFKA_BOOTSTRAP_SERVERS", "topic": "WORKER_OUTPUT_TOPIC"}
     for part, (code, more) in broken.items():
@@ -133,7 +133,7 @@ def test_check_ends_with_the_first_that_failed(deployment: Deployment, tmp_path:
         assert "Traceback" not in done.stderr
 
 
-def test_a_second_signal_leaves_at_once(deployment: Deployment, locked_redis: LocalRedis) -> None:
+def test_a_second_signal_ends_the_process_at_once(deployment: Deployment, locked_redis: LocalRedis) -> None:
     worker = deployment.worker(
         redis_url=f"redis://:right@{LOOPBACK}:{locked_redis.port}/0", redis_timeout_s="30", transaction_timeout_s="70"
     ).ready()
@@ -142,14 +142,14 @@ def test_a_second_signal_leaves_at_once(deployment: Deployment, locked_redis: Lo
         deployment.produce(Message(b"love"))
         worker.until(lambda: worker.total("starstream_reviews_consumed_total") == 1, "the review read")
         os.kill(worker.child.pid, signal.SIGTERM)
-        worker.until(lambda: worker.said("stopping"), "the first signal heard")
+        worker.until(lambda: worker.said("stopping"), "the first signal is logged")
         os.kill(worker.child.pid, signal.SIGTERM)
         assert worker.ends(10) == ExitCode.INTERRUPTED
     finally:
         locked_redis.resume()
 
 
-def test_a_drain_that_takes_too_long_is_given_up(deployment: Deployment, locked_redis: LocalRedis) -> None:
+def test_a_drain_that_takes_too_long_ends_at_its_deadline(deployment: Deployment, locked_redis: LocalRedis) -> None:
     url = f"redis://:right@{LOOPBACK}:{locked_redis.port}/0"
     worker = deployment.worker(
         redis_url=url, redis_timeout_s="30", transaction_timeout_s="70", drain_deadline_s="1"
@@ -163,17 +163,17 @@ def test_a_drain_that_takes_too_long_is_given_up(deployment: Deployment, locked_
         assert worker.said("drain_deadline_passed")
     finally:
         locked_redis.resume()
-    heir = deployment.worker()
-    heir.until(lambda: deployment.lag() == 0, "what was left is redelivered")
+    successor = deployment.worker()
+    successor.until(lambda: deployment.lag() == 0, "the uncommitted review is redelivered")
 
 
-def test_a_signal_before_anything_answers_ends_with_zero(deployment: Deployment) -> None:
+def test_a_signal_while_services_are_awaited_ends_with_zero(deployment: Deployment) -> None:
     worker = deployment.worker(redis_url=f"redis://{LOOPBACK}:{free_port()}/0")
     worker.until(lambda: "redis" in worker.reasons and worker.reasons["redis"] != "starting", "the wait")
     assert worker.stop() == ExitCode.OK
 
 
-def test_a_missing_input_topic_is_waited_for_and_said(deployment: Deployment, kafka: LocalKafka) -> None:
+def test_a_missing_input_topic_is_named_and_awaited(deployment: Deployment, kafka: LocalKafka) -> None:
     late = f"{deployment.input}-late"
     worker = deployment.worker(input_topics=late)
     worker.until(lambda: f"{late}: no such topic" in json.dumps(worker.reasons), "the reason")

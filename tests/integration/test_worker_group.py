@@ -1,4 +1,4 @@
-"""Several workers of one group: real processes that share partitions, die, and are started again."""
+"""Several workers of one group: real processes that share partitions, are killed, and start again."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def assert_once(deployment: Deployment, count: int) -> None:
     """Every message is in Redis, and on the output topic exactly once."""
     ids = {f"r{number}" for number in range(count)}
     assert deployment.stored_ids() == ids
-    assert sorted((each.key or b"").decode() for each in deployment.read(deployment.output)) == sorted(ids)
+    assert sorted((record.key or b"").decode() for record in deployment.read(deployment.output)) == sorted(ids)
 
 
 def children(worker: RunningWorker) -> list[int]:
     """Return the process ids of a supervisor's children, in the order of their slots."""
-    started = {each["slot"]: each["child_pid"] for each in worker.said("process_started")}
+    started = {event["slot"]: event["child_pid"] for event in worker.said("process_started")}
     return [started[slot] for slot in sorted(started)]
 
 
 def test_workers_of_one_host_do_not_fence_one_another(deployment: Deployment) -> None:
-    """The second starts when the first has long been running: their transactional ids must differ all the same."""
+    """The second starts while the first runs: their transactional ids must differ."""
     workers = [deployment.worker().ready()]
     workers.append(deployment.worker().ready())
     deployment.produce(*messages(0, 600))
     workers[0].until(lambda: deployment.lag() == 0, "all committed")
     assert_once(deployment, 600)
-    assert [each for worker in workers for each in worker.said("transaction_failed")] == []
+    assert [event for worker in workers for event in worker.said("transaction_failed")] == []
     assert [worker.total("starstream_partitions_assigned") for worker in workers] == [3, 3]
     assert [worker.stop() for worker in workers] == [ExitCode.OK, ExitCode.OK]
 
@@ -61,9 +61,9 @@ def test_a_child_that_is_killed_is_started_again(deployment: Deployment) -> None
 
 def test_children_end_with_a_supervisor_that_is_killed(deployment: Deployment) -> None:
     worker = deployment.worker("--processes", "2").ready()
-    alive = [psutil.Process(pid) for pid in children(worker)]
+    running = [psutil.Process(pid) for pid in children(worker)]
     os.kill(worker.child.pid, signal.SIGKILL)
-    _, left = psutil.wait_procs(alive, timeout=PATIENCE_S)
+    _, left = psutil.wait_procs(running, timeout=PATIENCE_S)
     assert left == []
 
 
@@ -80,10 +80,10 @@ def test_a_second_signal_kills_the_children_at_once(deployment: Deployment) -> N
     wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), 10, "the children's end")
 
 
-def test_a_worker_that_is_killed_leaves_nothing_undone(deployment: Deployment) -> None:
+def test_another_worker_finishes_what_a_killed_one_left(deployment: Deployment) -> None:
     first = deployment.worker().ready()
     deployment.produce(*messages(0, 3000))
-    first.until(lambda: first.total("starstream_reviews_settled_total") > 0, "a start is made")
+    first.until(lambda: first.total("starstream_reviews_settled_total") > 0, "some reviews are committed")
     first.child.kill()
     second = deployment.worker()
     second.until(lambda: deployment.lag() == 0, "all committed")

@@ -1,4 +1,4 @@
-"""Services that are away: the worker waits in the open, and nothing is lost or doubled when they are back."""
+"""Services that are unavailable: the worker reports it and waits, and nothing is lost or rated twice afterwards."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def broker(kafka: LocalKafka) -> Iterator[LocalKafka]:
 
 
 def published(deployment: Deployment) -> Counter[str]:
-    return Counter((each.key or b"").decode() for each in deployment.read(deployment.output))
+    return Counter((record.key or b"").decode() for record in deployment.read(deployment.output))
 
 
 def assert_all(deployment: Deployment, count: int, *, once: bool = True) -> None:
-    """Every message is in Redis and on the output topic, there exactly once if so delivered."""
+    """Every message is in Redis and on the output topic, and there exactly once unless delivered at least once."""
     ids = {f"r{number}" for number in range(count)}
     assert deployment.stored_ids() == ids
     found = published(deployment)
@@ -73,12 +73,12 @@ def not_ready(worker: RunningWorker, part: str, words: str) -> None:
     assert worker.get("/livez")[0] == 200
 
 
-def test_redis_down_at_start_is_waited_for(own: Deployment, own_redis: LocalRedis) -> None:
+def test_redis_that_is_down_at_start_is_awaited(own: Deployment, own_redis: LocalRedis) -> None:
     own_redis.stop()
     worker = own.worker()
     not_ready(worker, "redis", "WORKER_REDIS_URL")
     own.produce(*messages(0, 50))
-    assert len(worker.said("waiting")) == 1, "said once, not once a try"
+    assert len(worker.said("waiting")) == 1, "logged once, not at every attempt"
     own_redis.start()
     worker.ready()
     worker.until(lambda: own.lag() == 0, "all committed")
@@ -87,10 +87,12 @@ def test_redis_down_at_start_is_waited_for(own: Deployment, own_redis: LocalRedi
 
 
 @pytest.mark.parametrize("end", ["stop", "suspend"])
-def test_redis_away_in_mid_stream_loses_nothing(end: str, own: Deployment, own_redis: LocalRedis) -> None:
+def test_nothing_is_lost_when_redis_stops_while_the_stream_runs(
+    end: str, own: Deployment, own_redis: LocalRedis
+) -> None:
     worker = own.worker(redis_timeout_s="1").ready()
     own.produce(*messages(0, 500))
-    worker.until(lambda: worker.total("starstream_reviews_settled_total") > 0, "a start is made")
+    worker.until(lambda: worker.total("starstream_reviews_settled_total") > 0, "some reviews are committed")
     getattr(own_redis, end)()
     own.produce(*messages(500, 500))
     not_ready(worker, "redis", "redis: ")
@@ -110,24 +112,24 @@ def test_redis_away_in_mid_stream_loses_nothing(end: str, own: Deployment, own_r
 
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
-def test_kafka_that_crashed_in_mid_stream_loses_nothing(
+def test_nothing_is_lost_when_kafka_crashes_while_the_stream_runs(
     delivery: str, broker: LocalKafka, redis_server: LocalRedis, tmp_path: Path
 ) -> None:
     for _ in range(_TRIES):
         with Deployment(broker, redis_server.url, tmp_path) as deployment:
             if crashes_and_loses_nothing(delivery, broker, deployment):
                 return
-    pytest.fail(f"the broker threw a transaction's markers away {_TRIES} times in turn")
+    pytest.fail(f"the broker lost the markers of a transaction {_TRIES} times in a row")
 
 
 def crashes_and_loses_nothing(delivery: str, broker: LocalKafka, deployment: Deployment) -> bool:
-    """Play it; False when the broker's own fault, which nobody but an operator heals, kept it from its end."""
+    """Crash the broker; False when its own fault (lost markers, which an operator must repair) prevents the end."""
     since = log_length(broker)
     worker = deployment.worker(delivery=delivery, batch_reviews="100").ready()
     deployment.produce(*messages(0, 2000))
-    worker.until(lambda: worker.total("starstream_reviews_settled_total") > 0, "a start is made")
+    worker.until(lambda: worker.total("starstream_reviews_settled_total") > 0, "some reviews are committed")
     broker.kill()
-    # Either the brokers do not answer, or the loop stands in a call of the client that takes no time-out.
+    # Either the brokers do not answer, or the loop is in a call of the client that takes no timeout.
     worker.until(lambda: worker.get("/readyz")[0] == 503, "not ready")
     assert {"kafka", "loop"} & set(worker.reasons)
     assert worker.get("/livez")[0] == 200
@@ -145,19 +147,19 @@ def crashes_and_loses_nothing(delivery: str, broker: LocalKafka, deployment: Dep
     return True
 
 
-def test_kafka_down_at_start_is_waited_for_without_leaking(deployment: Deployment) -> None:
-    """Each try that fails must give back its thread and sockets: a broker may be away for hours."""
-    nobody = f"{LOOPBACK}:{free_port()}"
-    worker = deployment.worker(kafka_bootstrap_servers=nobody, request_timeout_s="1")
-    not_ready(worker, "kafka", nobody)
+def test_kafka_that_is_down_at_start_is_awaited_without_leaks(deployment: Deployment) -> None:
+    """A failed attempt must close its thread and sockets: a broker may be down for hours."""
+    closed = f"{LOOPBACK}:{free_port()}"
+    worker = deployment.worker(kafka_bootstrap_servers=closed, request_timeout_s="1")
+    not_ready(worker, "kafka", closed)
     process = psutil.Process(worker.child.pid)
     sockets_and_threads = process.num_fds() + process.num_threads()
-    worker.until(lambda: time.time() - process.create_time() > 10, "ten seconds of trying")
-    assert process.num_fds() + process.num_threads() <= sockets_and_threads + 14  # one try's; ten leave 50
+    worker.until(lambda: time.time() - process.create_time() > 10, "ten seconds of attempts")
+    assert process.num_fds() + process.num_threads() <= sockets_and_threads + 14  # one attempt's; ten leave 50
     assert worker.stop() == ExitCode.OK
 
 
-def test_at_least_once_delivers_the_same(deployment: Deployment) -> None:
+def test_at_least_once_delivers_everything(deployment: Deployment) -> None:
     worker = deployment.worker("--processes", "2", delivery="at_least_once").ready()
     deployment.produce(*messages(0, 1000))
     worker.until(lambda: deployment.lag() == 0, "all committed")

@@ -1,7 +1,7 @@
 """One bundle on both TFLite runtimes: tflite-runtime 2.14 (Python 3.11, NumPy 1) and its successor agree.
 
-The other runtime lives in an environment of its own, built once from a hashed lock and cached. It runs the whole
-worker there, as someone would who installs the extra `tflite-runtime`. `STARSTREAM_TEST_REGISTRY` adds a trained
+tflite-runtime has an environment of its own, built once from a hashed lock and cached, in which the whole worker runs,
+as it does for a user who installs the extra `tflite-runtime`. `STARSTREAM_TEST_REGISTRY` adds a trained
 bundle to the toy.
 """
 
@@ -36,8 +36,8 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def other_python() -> str:
-    """The interpreter of an environment that has tflite-runtime and not its successor."""
+def tflite_python() -> str:
+    """The interpreter of an environment with tflite-runtime and without its successor."""
     try:
         return python_of("tflite", version=(3, 11))
     except RowError as error:
@@ -67,25 +67,25 @@ def predict(python: str, runtime: str, registry: str, folder: Path, texts: list[
 
 
 @pytest.mark.parametrize("registry", registries())
-def test_both_runtimes_agree(registry: str, other_python: str, tmp_path: Path) -> None:
+def test_both_runtimes_agree(registry: str, tflite_python: str, tmp_path: Path) -> None:
     _, ours = predict(sys.executable, "litert", registry, tmp_path, TEXTS)
-    _, theirs = predict(other_python, "tflite", registry, tmp_path, TEXTS)
+    _, theirs = predict(tflite_python, "tflite", registry, tmp_path, TEXTS)
     assert len(ours) == len(theirs) == len(TEXTS)
     shares = [np.array([row["probabilities"] for row in rows]) for rows in (ours, theirs)]
     assert np.abs(shares[0] - shares[1]).max() <= TOLERANCE
     assert [row["rating"] for row in ours] == [row["rating"] for row in theirs]
 
 
-def test_both_runtimes_refuse_the_same_review(other_python: str, tmp_path: Path) -> None:
+def test_both_runtimes_refuse_the_same_review(tflite_python: str, tmp_path: Path) -> None:
     texts = ["love", "kaboom", "bad"]
-    for python, runtime in ((sys.executable, "litert"), (other_python, "tflite")):
+    for python, runtime in ((sys.executable, "litert"), (tflite_python, "tflite")):
         code, rows = predict(python, runtime, str(TOY_REGISTRY), tmp_path, texts)
         assert (code, [(row["row"], row["rating"]) for row in rows]) == (ExitCode.INPUT, [(1, 5), (3, 1)])
 
 
-def test_a_runtime_that_is_not_installed_is_one_line(other_python: str, tmp_path: Path) -> None:
+def test_a_runtime_that_is_not_installed_ends_the_command_with_one_line(tflite_python: str, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text("love\n")
-    command = [other_python, "-m", "worker", "predict", "--input", str(tmp_path / "in.jsonl")]
+    command = [tflite_python, "-m", "worker", "predict", "--input", str(tmp_path / "in.jsonl")]
     done = subprocess.run(
         [*command, "--runtime", "litert", "--registry", str(TOY_REGISTRY)],
         cwd=ROOT,

@@ -15,10 +15,10 @@ def test_every_query_of_the_dashboards_has_data(deployment: Deployment, tmp_path
     registry = ToyRegistry(tmp_path / "models")
     registry.publish(SECOND, Change(always=1))
     registry.point("candidate", SECOND)
-    asked = {"registry": str(registry.root), "shadow_channel": "candidate", "reload_interval_s": "0.5"}
-    asked |= {"drift_window_reviews": "100", "drift_min_reviews": "50"}
-    worker = deployment.worker("--processes", "2", **asked).ready()
-    worker.until(lambda: worker.total("starstream_shadow_info") == 1, "a candidate runs beside")
+    settings = {"registry": str(registry.root), "shadow_channel": "candidate", "reload_interval_s": "0.5"}
+    settings |= {"drift_window_reviews": "100", "drift_min_reviews": "50"}
+    worker = deployment.worker("--processes", "2", **settings).ready()
+    worker.until(lambda: worker.total("starstream_shadow_info") == 1, "a candidate runs in shadow")
     with LocalPrometheus(f"{LOOPBACK}:{worker.port}") as prometheus:
         prometheus.wait_scraped()  # a rate needs the zero before
         deployment.produce(

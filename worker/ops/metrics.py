@@ -201,28 +201,28 @@ class Metrics:
         self.released.labels(batch.reason).inc()
 
     def set_batch_cost(self, fixed_s: float, each_token_s: float) -> None:
-        """Show what batches cost by now."""
+        """Set the learned cost of a batch."""
         self.cost_fixed.set(fixed_s)
         self.cost_token.set(each_token_s)
 
     def count_outcomes(self, outcomes: Sequence[Outcome], now_wall_s: float) -> None:
-        """Count a batch that is durable; `now_wall_s` ends the latency of each of its records."""
+        """Count the outcomes of a committed batch; their latency ends at `now_wall_s`."""
         for kind, count in Counts(map(type, outcomes)).items():
             self.settled.labels(NAME_OF_OUTCOME[kind]).inc(count)
-        reasons = Counts(each.letter.reason for each in outcomes if isinstance(each, Rejected))
+        reasons = Counts(outcome.letter.reason for outcome in outcomes if isinstance(outcome, Rejected))
         for reason, count in reasons.items():
             self.rejected.labels(reason).inc(count)
-        rated = [each for each in outcomes if isinstance(each, Rated)]
-        known = Counts((each.rating.model_version, each.rating.rating, each.score) for each in rated)
-        for (version, rating, score), count in known.items():
+        rated = [outcome for outcome in outcomes if isinstance(outcome, Rated)]
+        ratings = Counts((review.rating.model_version, review.rating.rating, review.score) for review in rated)
+        for (version, rating, score), count in ratings.items():
             self.ratings.labels(str(rating), version).inc(count)
             if score is not None:
                 self.models.count_feedback(version, rating, score, count)
-        for version in {version for version, _, _ in known}:
-            shares = [each.rating.confidence for each in rated if each.rating.model_version == version]
+        for version in {version for version, _, _ in ratings}:
+            shares = [review.rating.confidence for review in rated if review.rating.model_version == version]
             self.confidence.labels(version).observe_all(np.array(shares))
-        stamps = np.array([each.record.timestamp for each in outcomes])
+        stamps = np.array([outcome.record.timestamp for outcome in outcomes])
         stamps = stamps[stamps >= 0]
         if stamps.size:
-            # Clocks of broker and worker may differ; a review is never rated before it was written.
+            # The clocks of broker and worker may differ, and a latency is never negative.
             self.latency.observe_all(np.maximum(now_wall_s - stamps / 1000.0, 0.0))

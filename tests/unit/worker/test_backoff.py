@@ -11,7 +11,7 @@ from worker.backoff import Backoff
 
 
 @given(st.integers(), st.integers(0, 60), st.floats(0.01, 5), st.floats(5, 60))
-def test_wait_keeps_its_bounds(seed: int, attempts: int, base_s: float, cap_s: float) -> None:
+def test_a_wait_is_within_its_bounds(seed: int, attempts: int, base_s: float, cap_s: float) -> None:
     backoff = Backoff(base_s=base_s, cap_s=cap_s, source=random.Random(seed))  # noqa: S311  (spreads retries)
     for attempt in range(attempts):
         ceiling = min(cap_s, base_s * 2**attempt)
@@ -27,5 +27,5 @@ def test_reset_starts_over() -> None:
     assert backoff.next_s() <= 0.2
 
 
-def test_two_processes_do_not_wait_alike() -> None:
+def test_two_processes_wait_differently() -> None:
     assert [Backoff().next_s() for _ in range(3)] != [Backoff().next_s() for _ in range(3)]

@@ -15,30 +15,30 @@ from worker.settings import WorkerSettings
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
 
-def leave(*arguments: str) -> int:
-    """Return the exit code, whichever way the command ends."""
+def exit_code(*arguments: str) -> int:
+    """Return the exit code, however the command ends."""
     try:
         return main(list(arguments))
     except SystemExit as end:
         return int(end.code or 0)
 
 
-def test_help_names_the_commands_and_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    assert leave("--help") == ExitCode.OK
+def test_help_names_the_commands_and_all_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("--help") == ExitCode.OK
     out = capsys.readouterr().out
     for word in ("run", "predict", "check", "exit codes:", "examples:", *(f"{code.value} " for code in ExitCode)):
         assert word in out
 
 
 def test_run_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    assert leave("run", "--help") == ExitCode.OK
+    assert exit_code("run", "--help") == ExitCode.OK
     out = capsys.readouterr().out
     flags = [f"--{name.replace('_', '-')}" for name in WorkerSettings.model_fields]
     assert [flag for flag in flags if flag not in out] == []
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert leave("--version") == ExitCode.OK
+    assert exit_code("--version") == ExitCode.OK
     assert capsys.readouterr().out == f"starstream-worker {__version__}\n"
 
 
@@ -47,27 +47,27 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [[], ["fly"], ["run", "--fly"], ["predict"], ["run", "--linger-s"], ["predict", "--input", "x.csv", "--fly"]],
     ids=" ".join,
 )
-def test_a_wrong_command_line_is_a_usage_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert leave(*arguments) == ExitCode.USAGE
+def test_a_wrong_command_line_ends_with_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(*arguments) == ExitCode.USAGE
     assert "usage: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["run", "check", "predict"])
-def test_a_wrong_variable_is_one_line_that_names_it(
+def test_for_a_wrong_variable_one_line_names_it(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WORKER_LINGER_S", "99")
-    assert leave(command, *(["--input", "x.csv"] if command == "predict" else [])) == ExitCode.USAGE
+    assert exit_code(command, *(["--input", "x.csv"] if command == "predict" else [])) == ExitCode.USAGE
     assert capsys.readouterr().err == "starstream-worker: WORKER_LINGER_S: Input should be less than or equal to 10\n"
 
 
 def test_a_wrong_flag_names_the_variable_it_stands_for(capsys: pytest.CaptureFixture[str]) -> None:
-    assert leave("run", "--http-port", "70000") == ExitCode.USAGE
+    assert exit_code("run", "--http-port", "70000") == ExitCode.USAGE
     assert capsys.readouterr().err.startswith("starstream-worker: WORKER_HTTP_PORT: ")
 
 
 def test_predict_without_a_bundle_says_how_to_make_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert leave("predict", "--input", "x.csv", "--registry", str(tmp_path)) == ExitCode.MODEL
+    assert exit_code("predict", "--input", "x.csv", "--registry", str(tmp_path)) == ExitCode.MODEL
     (line,) = capsys.readouterr().err.splitlines()
     assert "no bundle there" in line
     assert "trainer train" in line
@@ -76,11 +76,11 @@ def test_predict_without_a_bundle_says_how_to_make_one(tmp_path: Path, capsys: p
 def test_predict_rates_a_file(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("content\nlove it\n \n")
     files = ["--input", str(tmp_path / "in.csv"), "--output", str(tmp_path / "out")]
-    assert leave("predict", *files, "--registry", str(TOY_REGISTRY)) == ExitCode.INPUT
+    assert exit_code("predict", *files, "--registry", str(TOY_REGISTRY)) == ExitCode.INPUT
     assert '"rating": 5' in (tmp_path / "out").read_text()
 
 
-def test_an_interrupt_while_predicting_is_no_traceback(
+def test_an_interrupted_predict_prints_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(*arguments: object) -> int:
@@ -88,5 +88,5 @@ def test_an_interrupt_while_predicting_is_no_traceback(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("worker.commands.predict.predict", interrupt)
-    assert leave("predict", "--input", str(tmp_path / "x.csv")) == ExitCode.INTERRUPTED
+    assert exit_code("predict", "--input", str(tmp_path / "x.csv")) == ExitCode.INTERRUPTED
     assert capsys.readouterr().err == ""

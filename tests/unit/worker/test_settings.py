@@ -1,4 +1,4 @@
-"""The settings: every fault names its variable, secrets stay secret, and what wins over what."""
+"""The settings: an error names its variable, secrets are masked, and which source wins."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def variable(name: str) -> str:
 
 
 def outside(field: FieldInfo) -> list[str]:
-    """Return words a field must refuse: just past each limit, or of the wrong kind."""
+    """Return values that a field must refuse: just outside its limits, or of the wrong type."""
     wrong: list[str] = []
     for limit in field.metadata:
         match limit:
@@ -65,7 +65,7 @@ def test_a_value_outside_its_limits_names_its_variable(name: str, value: str, mo
     assert caught.value.exit_code == ExitCode.USAGE
 
 
-def test_several_faults_are_several_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_wrong_variables_are_several_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_LINGER_S", "-1")
     monkeypatch.setenv("WORKER_HTTP_PORT", "99999")
     monkeypatch.setenv("WORKER_OUTPUT_TOPIC", "no spaces")
@@ -100,25 +100,25 @@ CROSS: dict[str, tuple[dict[str, str], str]] = {
     ),
     "certificate without a key": ({"KAFKA_SSL_CERTFILE": __file__}, "WORKER_KAFKA_SSL_KEYFILE"),
     "a certificate that is not there": ({"KAFKA_SSL_CAFILE": "/no/ca.pem"}, "WORKER_KAFKA_SSL_CAFILE"),
-    "a shadow that is never looked at": (
+    "a shadow channel that is never checked": (
         {"SHADOW_CHANNEL": "candidate", "RELOAD_INTERVAL_S": "0"},
         "WORKER_SHADOW_CHANNEL",
     ),
-    "a canary of nothing": ({"CANARY_SHARE": "0.1"}, "WORKER_CANARY_SHARE"),
-    "a shadow topic of nothing": ({"SHADOW_TOPIC": "ratings.shadow"}, "WORKER_SHADOW_TOPIC"),
-    "shadow ratings among the ratings": (
+    "a canary without a shadow channel": ({"CANARY_SHARE": "0.1"}, "WORKER_CANARY_SHARE"),
+    "a shadow topic without a shadow channel": ({"SHADOW_TOPIC": "ratings.shadow"}, "WORKER_SHADOW_TOPIC"),
+    "shadow ratings on the output topic": (
         {"SHADOW_CHANNEL": "candidate", "SHADOW_TOPIC": "ratings"},
         "WORKER_SHADOW_TOPIC=ratings",
     ),
-    "feedback among the reviews": ({"FEEDBACK_TOPIC": "reviews"}, "WORKER_FEEDBACK_TOPIC=reviews"),
-    "a canary never judged": ({"CANARY_MIN_REVIEWS": "3000"}, "WORKER_CANARY_MIN_REVIEWS"),
-    "a drift never told": ({"DRIFT_MIN_REVIEWS": "20000"}, "WORKER_DRIFT_MIN_REVIEWS"),
+    "feedback on the input topic": ({"FEEDBACK_TOPIC": "reviews"}, "WORKER_FEEDBACK_TOPIC=reviews"),
+    "a canary that never decides": ({"CANARY_MIN_REVIEWS": "3000"}, "WORKER_CANARY_MIN_REVIEWS"),
+    "a drift that is never reported": ({"DRIFT_MIN_REVIEWS": "20000"}, "WORKER_DRIFT_MIN_REVIEWS"),
     "no topic": ({"INPUT_TOPICS": ","}, "WORKER_INPUT_TOPICS"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CROSS)
-def test_settings_that_contradict_one_another_are_refused(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_exclude_each_other_are_refused(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given, named = CROSS[case]
     for name, value in given.items():
         monkeypatch.setenv(PREFIX + name, value)
@@ -126,7 +126,9 @@ def test_settings_that_contradict_one_another_are_refused(case: str, monkeypatch
         read_settings()
 
 
-def test_flags_win_over_the_environment_and_that_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / ".env").write_text("WORKER_GROUP_ID=file\nWORKER_CHANNEL=file\nWORKER_REGISTRY=file\n")
     monkeypatch.setenv("WORKER_GROUP_ID", "environment")
     monkeypatch.setenv("WORKER_CHANNEL", "environment")
@@ -134,7 +136,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(monkeypatch: pyte
     assert (settings.group_id, settings.channel, settings.registry) == ("flag", "environment", "file")
 
 
-def test_an_empty_variable_is_one_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_HTTP_PORT", "")
     assert read_settings().http_port == FIELDS["http_port"].default
 
@@ -171,7 +173,7 @@ def test_secrets_are_masked_and_can_come_from_a_file(
     assert "hunter2" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
 
 
-def test_there_are_secrets() -> None:
+def test_these_settings_are_secrets() -> None:
     assert {"redis_url", "kafka_sasl_password", "kafka_ssl_password", "kafka_oauth_token"} == set(SECRETS)
 
 
@@ -198,7 +200,7 @@ def test_an_error_never_quotes_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://:s3cr3t/x@host:6379", "redis://h:port"])
-def test_a_redis_url_that_is_none_is_refused_without_being_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_redis_url_is_refused_and_not_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_REDIS_URL", url)
     with pytest.raises(SettingsError) as caught:
         read_settings()
@@ -212,6 +214,6 @@ def test_settings_are_frozen() -> None:
         settings.linger_s = 1.0  # type: ignore[misc]
 
 
-def test_every_setting_says_what_it_is_and_has_no_unit_but_in_its_name() -> None:
+def test_every_setting_has_a_description_and_its_unit_in_the_standard_spelling() -> None:
     assert [name for name, field in FIELDS.items() if not field.description] == []
     assert [name for name in FIELDS if name.endswith(("_ms", "_seconds", "_sec"))] == []

@@ -1,4 +1,4 @@
-"""The page of a process, over real HTTP on loopback."""
+"""The HTTP server of a process, over real HTTP on loopback."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def port(health: Health, metrics: Metrics) -> int:
     return serve_http(LOOPBACK, 0, metrics.registry, health)
 
 
-def test_metrics_are_what_prometheus_reads(port: int, metrics: Metrics) -> None:
+def test_metrics_are_served_in_the_format_of_prometheus(port: int, metrics: Metrics) -> None:
     metrics.consumed.inc(3)
     status, content_type, body = get(port, "/metrics")
     assert status == 200
@@ -44,7 +44,7 @@ def test_metrics_are_what_prometheus_reads(port: int, metrics: Metrics) -> None:
     assert b"\nstarstream_reviews_consumed_total 3.0\n" in body
 
 
-def test_not_ready_says_why(port: int, health: Health) -> None:
+def test_readyz_gives_the_reasons(port: int, health: Health) -> None:
     status, content_type, body = get(port, "/readyz")
     assert (status, content_type) == (503, "application/json")
     assert json.loads(body) == {"ready": False, "reasons": {"model": "starting"}, "notes": {}}
@@ -57,28 +57,28 @@ def test_not_ready_says_why(port: int, health: Health) -> None:
     )
 
 
-def test_alive_until_the_loop_is_stuck(port: int, clock: ManualClock) -> None:
+def test_livez_fails_once_the_loop_is_stuck(port: int, clock: ManualClock) -> None:
     assert get(port, "/livez")[0] == 200
     clock.advance(121)
     status, _, body = get(port, "/livez")
     assert (status, json.loads(body)) == (503, {"alive": False})
 
 
-def test_any_other_page_says_which_there_are(port: int) -> None:
+def test_any_other_path_lists_the_known_ones(port: int) -> None:
     assert get(port, "/")[::2] == (404, b"/metrics /livez /readyz\n")
 
 
-def test_a_slow_reader_holds_up_nobody(port: int) -> None:
+def test_a_slow_client_delays_no_other(port: int) -> None:
     with socket.create_connection((LOOPBACK, port)) as idle:
         idle.sendall(b"GET /metr")
         assert get(port, "/livez")[0] == 200
 
 
-def test_an_address_that_cannot_be_had_names_the_variables(metrics: Metrics, health: Health, port: int) -> None:
+def test_an_unusable_address_names_the_variables(metrics: Metrics, health: Health, port: int) -> None:
     with pytest.raises(SettingsError, match=f"WORKER_HTTP_PORT={port}: "):
         serve_http(LOOPBACK, port, metrics.registry, health)
     with pytest.raises(SettingsError, match=r"WORKER_HTTP_HOST=192\.0\.2\.1 "):
-        serve_http("192.0.2.1", 0, metrics.registry, health)  # an address of nobody (RFC 5737)
+        serve_http("192.0.2.1", 0, metrics.registry, health)  # an address for documentation (RFC 5737)
 
 
 def test_requests_leave_no_line_on_standard_error(port: int, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The log: one JSON object a line, with an event's name; whose lines it keeps."""
+"""The log: one JSON object a line, with the event's name, from the level that is set."""
 
 from __future__ import annotations
 
@@ -48,24 +48,24 @@ def test_an_event_is_one_line_with_its_fields(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(("level", "kept"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
-def test_the_level_is_kept(level: str, kept: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_below_the_level_are_dropped(level: str, kept: int, capsys: pytest.CaptureFixture[str]) -> None:
     log = configure_logs(level, "json")
     for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
         log(number, "event")
     assert len(lines(capsys)) == kept
 
 
-def test_other_libraries_speak_from_warning_on_and_the_kafka_client_only_in_debug(
+def test_other_libraries_log_from_warning_on_and_the_kafka_client_only_at_debug(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logs("info", "json")
     logging.getLogger("kafka.conn").error("connection failed, again")
     logging.getLogger("other").info("chatter")
-    logging.getLogger("other").warning("heed me")
-    assert [(each["logger"], each["event"]) for each in lines(capsys)] == [("other", "heed me")]
+    logging.getLogger("other").warning("important")
+    assert [(entry["logger"], entry["event"]) for entry in lines(capsys)] == [("other", "important")]
     configure_logs("debug", "json")
     logging.getLogger("kafka.conn").warning("connection failed")
-    assert [each["event"] for each in lines(capsys)] == ["connection failed"]
+    assert [entry["event"] for entry in lines(capsys)] == ["connection failed"]
 
 
 def test_an_exception_is_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,13 +78,13 @@ def test_an_exception_is_on_its_line(capsys: pytest.CaptureFixture[str]) -> None
     assert "ValueError: invalid literal" in entry["exception"]
 
 
-def test_configured_twice_each_event_is_still_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_is_one_line_even_when_configured_twice(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("info", "json")
     configure_logs("info", "json")(logging.INFO, "once")
     assert len(lines(capsys)) == 1
 
 
-def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_format_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("info", "text")(logging.INFO, "page_serving", url="http://x/metrics")
     line = capsys.readouterr().err
     assert line.rstrip().endswith("info    page_serving url=http://x/metrics")

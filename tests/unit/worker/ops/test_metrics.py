@@ -1,4 +1,4 @@
-"""The metrics: names, label sets from the start, and that a batch counts as its reviews one by one."""
+"""The metrics: names, label sets from the start, and a batch counted as its reviews one by one."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def test_metrics_batch_histogram_equals_one_by_one(batches: list[list[float]]) -
     one_by_one = Histogram("x", "x", buckets=BOUNDS, registry=expected)
     for batch in batches:
         histogram.observe_all(np.array(batch))
-        for each in batch:
-            one_by_one.observe(each)
+        for number in batch:
+            one_by_one.observe(number)
     for family, other in zip(registry.collect(), expected.collect(), strict=True):
         for got, want in zip(family.samples, other.samples, strict=True):
             assert (got.name, got.labels) == (want.name, want.labels)
@@ -75,7 +75,7 @@ def test_known_label_sets_start_at_zero(metrics: Metrics) -> None:
             assert found == 0, f"{name} {values}"
 
 
-def test_a_served_model_starts_its_label_sets_at_zero_and_retires_the_one_before(metrics: Metrics) -> None:
+def test_a_served_version_starts_its_label_sets_at_zero_and_retires_the_previous_one(metrics: Metrics) -> None:
     info = {"cell": "gru", "variant": "int8", "runtime": "litert"}
     metrics.serve_model([1, 2], "v1", info)
     metrics.serve_model([1, 2], "v2", info)
@@ -92,7 +92,7 @@ def test_names_follow_prometheus(metrics: Metrics) -> None:
         assert family.documentation.endswith(".")
         assert not re.search(r"_(ms|millis|kb|percent|count)$", family.name)
         if family.type == "counter":
-            assert {each.name for each in family.samples} <= {f"{family.name}_total"}
+            assert {sample.name for sample in family.samples} <= {f"{family.name}_total"}
     assert b"_created" not in generate_latest(metrics.registry)
 
 
@@ -117,7 +117,7 @@ def test_a_settled_batch_is_counted_by_outcome(metrics: Metrics) -> None:
     assert value(metrics, "starstream_review_latency_seconds_sum") == pytest.approx(5 * 0.2)
 
 
-def test_a_broker_that_is_ahead_makes_no_negative_latency(metrics: Metrics) -> None:
+def test_a_fast_broker_clock_makes_no_negative_latency(metrics: Metrics) -> None:
     metrics.count_outcomes([make_rated()], WALL_S - 60)
     assert value(metrics, "starstream_review_latency_seconds_sum") == 0
     assert value(metrics, "starstream_review_latency_seconds_count") == 1

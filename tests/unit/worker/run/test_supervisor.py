@@ -1,4 +1,4 @@
-"""The supervisor's process metrics: the children's, as one."""
+"""The supervisor's process metrics: the sums of the children's."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def _value(registry: CollectorRegistry, name: str) -> float:
     return value
 
 
-def test_children_collector_adds_memory_up_and_shows_the_youngest_start(children: list[int]) -> None:
-    together = CollectorRegistry()
-    together.register(ChildrenCollector(lambda: children))
+def test_children_collector_adds_memory_up_and_shows_the_latest_start(children: list[int]) -> None:
+    total = CollectorRegistry()
+    total.register(ChildrenCollector(lambda: children))
     alone = []
     for pid in children:
         registry = CollectorRegistry()
         ProcessCollector(pid=functools.partial(int, pid), registry=registry)
         alone.append(registry)
     for name in ("process_resident_memory_bytes", "process_open_fds"):
-        assert _value(together, name) == sum(_value(each, name) for each in alone)
+        assert _value(total, name) == sum(_value(registry, name) for registry in alone)
     started = "process_start_time_seconds"
-    assert _value(together, started) == max(_value(each, started) for each in alone)
+    assert _value(total, started) == max(_value(registry, started) for registry in alone)
 
 
-def test_children_collector_gives_nothing_when_there_are_none() -> None:
+def test_children_collector_has_no_metrics_without_children() -> None:
     registry = CollectorRegistry()
     registry.register(ChildrenCollector(lambda: [2**22 + 1]))  # no such process
     assert registry.get_sample_value("process_resident_memory_bytes") is None
