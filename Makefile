@@ -62,7 +62,7 @@ demo-refresh: setup ## train, gate, shadow, promote and roll back a second model
 	@$(BIN)/python -m deploy.demo.refresh
 
 kafka: setup ## a real Kafka broker in the foreground; ARGS='--port 9092'
-	@$(BIN)/python -m deploy.kafka start --topics reviews:6,ratings:6,reviews.dlq:1 $(ARGS)
+	@$(BIN)/python -m deploy.kafka $(ARGS)
 
 ci: check test chaos ## what CI runs
 

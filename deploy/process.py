@@ -60,8 +60,6 @@ class Tie(enum.Enum):
     """A shell holds a pipe to the parent and kills the child when the pipe closes."""
     STDIN = "stdin"
     """The child itself exits when its standard input closes."""
-    NONE = "none"
-    """Nothing: the child is meant to outlive its parent."""
 
 
 def wait_until(probe: Callable[[], bool], timeout_s: float, what: str) -> None:
@@ -247,7 +245,7 @@ class LocalService(ABC):
     Args:
         data_dir: kept when given; otherwise a temporary one, removed by `close`.
         start_timeout_s: how long `start` waits for an answer.
-        tie: what ends the server when this process is killed; `Tie.NONE` leaves it running.
+        tie: what ends the server when this process is killed.
     """
 
     name = "service"

@@ -1,9 +1,8 @@
-"""`python -m deploy.kafka start | stop | status`: a Kafka broker for the desk.
+"""`python -m deploy.kafka`: a Kafka broker on this machine, until Ctrl-C.
 
 Owns the command line and its exit codes; the broker itself is `deploy.kafka.broker`.
 
-Exit codes: 0 done (status: it answers), 1 failed (status: it runs but does not answer), 2 wrong usage,
-3 no broker runs, 69 Java or Maven is missing.
+Exit codes: 0 stopped, 1 failed, 2 wrong usage, 69 Java or Maven is missing.
 """
 
 import argparse
@@ -15,23 +14,15 @@ from pathlib import Path
 
 from deploy.kafka.broker import LocalKafka
 from deploy.kafka.jars import kafka_version
-from deploy.kafka.probe import broker_answers
-from deploy.kafka.record import forget, read_running, record_of, stop_running
-from deploy.process import LocalServiceError, ServiceUnavailable, Tie
+from deploy.process import LocalServiceError, ServiceUnavailable
 
-EXIT_OK = 0
-EXIT_FAILED = 1
-EXIT_NOT_RUNNING = 3  # as in the Linux Standard Base's init scripts
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 _STOPPED_FROM_OUTSIDE = {0, -signal.SIGTERM, 128 + signal.SIGTERM}
 DEFAULT_TOPICS = "reviews:6,ratings:6,reviews.dlq:1"
 _EXAMPLES = """\
 examples:
-  python -m deploy.kafka start                       run until Ctrl-C; the first run downloads 44 MB
-  python -m deploy.kafka start --detach              run in the background
-  python -m deploy.kafka status                      where it listens, how it is, exit code 3 when it is not
-  python -m deploy.kafka stop                        end the one in the background; its data stays
-  python -m deploy.kafka start --port 19092 --data-dir /tmp/k --topics reviews:12
+  python -m deploy.kafka                             the first run downloads 44 MB
+  python -m deploy.kafka --port 19092 --data-dir /tmp/k --topics reviews:12
   echo 'great app' | kcat -P -b 127.0.0.1:9092 -t reviews        write a review
   kcat -C -b 127.0.0.1:9092 -t ratings -o beginning -e           read all ratings
 
@@ -40,86 +31,46 @@ One node, loopback only, no security: for development. It needs Java 17 or newer
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; return its exit code."""
+    """Run a broker until it is stopped; return the exit code."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("deploy").setLevel(logging.INFO)
+    # SIGTERM takes the path of Ctrl-C, so that the broker is stopped either way.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code: int = arguments.run(arguments)
+        with LocalKafka(port=arguments.port, data_dir=arguments.data_dir) as broker:
+            broker.create_topics(arguments.topics)
+            print(_welcome(broker, arguments.topics), flush=True)
+            return _wait(broker)
+    except KeyboardInterrupt:
+        return 0
     except ServiceUnavailable as error:
         print(error, file=sys.stderr)
         return EXIT_UNAVAILABLE
     except (LocalServiceError, TimeoutError) as error:
         print(error, file=sys.stderr)
-        return EXIT_FAILED
-    return code
+        return 1
 
 
-def _start(arguments: argparse.Namespace) -> int:
-    data_dir: Path = arguments.data_dir
-    running = read_running(data_dir)
-    if running is not None:
-        print(f"a broker (pid {running.pid}) already runs on {data_dir} at {running.bootstrap}", file=sys.stderr)
-        return EXIT_FAILED
-    # SIGTERM takes Ctrl-C's path, so that `finally` stops the broker either way.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    tie = Tie.NONE if arguments.detach else Tie.GUARD
-    broker = LocalKafka(port=arguments.port, data_dir=data_dir, tie=tie)
-    try:
-        broker.start()
-        broker.create_topics(arguments.topics)
-        record_of(broker).write(data_dir)
-        print(_welcome(broker, arguments.topics, detached=arguments.detach), flush=True)
-        return EXIT_OK if arguments.detach else _serve(broker)
-    except KeyboardInterrupt:
-        print("stopping", flush=True)
-        return EXIT_OK
-    finally:
-        if not (arguments.detach and read_running(data_dir)):
-            broker.stop()
-            forget(data_dir)
-
-
-def _serve(broker: LocalKafka) -> int:
+def _wait(broker: LocalKafka) -> int:
     code = broker.child.wait()
     if code in _STOPPED_FROM_OUTSIDE:
         print("stopped from outside")
-        return EXIT_OK
-    print(f"the broker ended with exit code {code}; the end of its log:\n{broker.child.log_tail()}", file=sys.stderr)
-    return EXIT_FAILED
+        return 0
+    print(f"the broker exited with code {code}; the end of its log:\n{broker.child.log_tail()}", file=sys.stderr)
+    return 1
 
 
-def _stop(arguments: argparse.Namespace) -> int:
-    record = stop_running(arguments.data_dir)
-    if record is None:
-        print(f"no broker runs on {arguments.data_dir}")
-        return EXIT_NOT_RUNNING
-    print(f"stopped the broker at {record.bootstrap} (pid {record.pid}); its data stays in {arguments.data_dir}")
-    return EXIT_OK
-
-
-def _status(arguments: argparse.Namespace) -> int:
-    record = read_running(arguments.data_dir)
-    if record is None:
-        print(f"no broker runs on {arguments.data_dir}")
-        return EXIT_NOT_RUNNING
-    answers = broker_answers(int(record.bootstrap.rpartition(":")[2]))
-    state = "answers" if answers else "does NOT answer"
-    print(f"Kafka {kafka_version()} (pid {record.pid}) {state} at {record.bootstrap}\n  log  {record.log}")
-    return EXIT_OK if answers else EXIT_FAILED
-
-
-def _welcome(broker: LocalKafka, topics: dict[str, int], *, detached: bool) -> str:
-    data_dir, address = broker.data_dir, broker.bootstrap
-    end = f"python -m deploy.kafka stop --data-dir {data_dir}" if detached else "Ctrl-C"
+def _welcome(broker: LocalKafka, topics: dict[str, int]) -> str:
+    address = broker.bootstrap
     return (
         f"Kafka {kafka_version()} (pid {broker.pid}) answers at {address}\n"
         f"  topics  {', '.join(f'{name} ({partitions})' for name, partitions in topics.items()) or 'none'}\n"
-        f"  data    {data_dir}\n"
+        f"  data    {broker.data_dir}\n"
         f"  log     {broker.log_path}\n"
         f"  write   echo 'great app' | kcat -P -b {address} -t reviews\n"
         f"  read    kcat -C -b {address} -t ratings -o beginning\n"
-        f"  stop    {end} (the data stays)"
+        f"  stop    Ctrl-C (the data stays)"
     )
 
 
@@ -146,23 +97,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="start | stop | status")
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--data-dir", type=_absolute, default=_default_data_dir(), metavar="D",
-                        help="settings, log and partitions; kept (default: %(default)s)")  # fmt: skip
-    start = commands.add_parser("start", parents=[shared], help="start a broker and serve until Ctrl-C")
-    start.add_argument("--port", type=int, default=9092, metavar="N", help="default: %(default)s")
-    start.add_argument("--topics", type=_topics, default=DEFAULT_TOPICS, metavar="NAME:PARTITIONS,...",
-                       help="created when missing (default: %(default)s)")  # fmt: skip
-    start.add_argument("--detach", action="store_true", help="leave it running in the background")
-    start.set_defaults(run=_start)
-    commands.add_parser("stop", parents=[shared], help="end the broker on a data directory").set_defaults(run=_stop)
-    commands.add_parser("status", parents=[shared], help="say whether one runs, and where").set_defaults(run=_status)
+    add = parser.add_argument
+    add("--port", type=int, default=9092, metavar="N", help="default: %(default)s")
+    add("--data-dir", type=Path, default=_default_data_dir(), metavar="D",
+        help="settings, log and partitions; kept (default: %(default)s)")  # fmt: skip
+    add("--topics", type=_topics, default=DEFAULT_TOPICS, metavar="NAME:PARTITIONS,...",
+        help="created when missing (default: %(default)s)")  # fmt: skip
     return parser
-
-
-def _absolute(text: str) -> Path:
-    return Path(text).expanduser().absolute()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ The session's broker serves all; a test that ends it starts it again.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,6 @@ from deploy.kafka import DownloadFailed, KafkaUnavailable, LocalKafka, TopicsFai
 from deploy.kafka.embedded import EmbeddedKafka
 from deploy.kafka.jars import cache_dir, ensure_jars, find_java, find_maven
 from deploy.kafka.probe import broker_answers
-from deploy.kafka.record import read_running
 from deploy.process import LOOPBACK, ServiceUnavailable, StartFailed, alive, free_port, wait_until
 from tests.conftest import missing
 
@@ -270,49 +270,23 @@ def test_wrong_setting_is_told_when_the_storage_is_formatted() -> None:
 
 
 @pytest.mark.usefixtures("_installed")
-def test_command_starts_in_the_background_and_is_found_and_stopped(tmp_path: Path) -> None:
-    where = ["--data-dir", str(tmp_path)]
-    assert command("status", *where) == (3, f"no broker runs on {tmp_path}\n")
-    port = free_port()
-    code, output = command("start", "--detach", "--port", str(port), "--topics", "reviews:2", *where)
-    assert (code, f"answers at {LOOPBACK}:{port}" in output) == (0, True)
-    running = read_running(tmp_path)
-    assert running is not None
-    assert command("status", *where)[0] == 0
-    assert command("start", *where)[0] == 1
-    assert command("stop", *where)[0] == 0
-    assert not alive(running.pid)
-    assert command("stop", *where)[0] == 3
-
-
-@pytest.mark.usefixtures("_installed")
-def test_command_in_the_foreground_stops_its_broker_on_sigterm(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "deploy.kafka", "start", "--data-dir", str(tmp_path), "--port", str(free_port())]
+def test_command_stops_its_broker_on_sigterm(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "deploy.kafka", "--data-dir", str(tmp_path), "--port", str(free_port())]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as foreground:
         assert foreground.stdout is not None
-        assert "answers at" in foreground.stdout.readline()
-        running = read_running(tmp_path)
-        assert running is not None
+        started = re.search(r"\(pid (\d+)\) answers at", foreground.stdout.readline())
+        assert started is not None
         foreground.send_signal(signal.SIGTERM)
         assert foreground.wait(30) == 0
-    assert not alive(running.pid)
-    assert read_running(tmp_path) is None
+    assert not alive(int(started[1]))
 
 
 def test_command_without_java_has_its_own_exit_code(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "deploy.kafka", "start", "--data-dir", str(tmp_path)],
+        [sys.executable, "-m", "deploy.kafka", "--data-dir", str(tmp_path)],
         cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, "install a JDK" in done.stderr) == (69, True)
-
-
-def command(*words: str) -> tuple[int, str]:
-    """Run `python -m deploy.kafka`; return its exit code and output."""
-    done = subprocess.run(
-        [sys.executable, "-m", "deploy.kafka", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
-    )
-    return done.returncode, done.stdout
 
 
 def program(path: Path, body: str) -> None:

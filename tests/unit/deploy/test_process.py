@@ -165,15 +165,6 @@ def test_child_dies_with_a_parent_that_is_killed(log: Path, tie: Tie) -> None:
     wait_until(lambda: not alive(pid), 10, "the child's end")
 
 
-def test_detached_child_outlives_its_parent(log: Path) -> None:
-    parent, pid = run_parent(log, Tie.NONE)
-    with parent:
-        parent.kill()
-    assert alive(pid)
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not alive(pid), 10, "the child's end")
-
-
 def test_child_outlives_the_thread_that_started_it(log: Path) -> None:
     """Chaos restarts brokers from threads; with PR_SET_PDEATHSIG this child would die with its thread."""
     born: list[ChildProcess] = []
