@@ -14,12 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    CliSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.bundle import STABLE
 from schemas.review import DEFAULT_MAX_TEXT_CHARS, InputFormat
@@ -48,76 +43,44 @@ class WorkerSettings(KafkaSettings):
     )
 
     # Input
-    input_format: InputFormat = Field(
-        "auto", description="auto: a value that starts with { is JSON, any other is plain text"
-    )
+    input_format: InputFormat = Field("auto", description="auto: a value starting with { is JSON, else text")
     max_text_chars: int = Field(
         DEFAULT_MAX_TEXT_CHARS, ge=1, le=1_000_000, description="longer texts go to the dead-letter topic"
     )
 
     # Poison
     max_attempts: int = Field(
-        3,
-        ge=0,
-        le=100,
-        description="process crashes in a row at some records before they are tried one by one, then rejected; 0: off",
+        3, ge=0, le=100, description="crashes in a row before records are tried one by one, then rejected; 0: off"
     )
     breaker_share: float = Field(
-        0.5,
-        gt=0,
-        le=1,
-        description="the breaker opens when more than this share of the last records are dead letters; 1: off",
+        0.5, gt=0, le=1, description="the breaker opens at a larger share of dead letters; 1: off"
     )
-    breaker_window_records: int = Field(
-        1000, ge=10, le=100_000, description="how many of the last records the breaker counts"
-    )
-    breaker_consecutive: int = Field(
-        500, ge=0, description="the breaker opens at this many dead letters in a row; 0: off"
-    )
+    breaker_window_records: int = Field(1000, ge=10, le=100_000, description="last records that count for it")
+    breaker_consecutive: int = Field(500, ge=0, description="the breaker opens at this many in a row; 0: off")
     max_message_bytes: int = Field(
         1_000_000, ge=10_000, description="the brokers' limit; a larger dead letter is truncated and marked so"
     )
 
     # Model
     registry: str = Field("models", min_length=1, description="folder or fsspec URL of the bundles")
-    channel: str = Field(
-        STABLE, pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="channel of the registry whose version serves"
-    )
+    channel: str = Field(STABLE, pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="channel whose version serves")
     model_version: str | None = Field(None, description="serve this version, whatever the channel names")
     reload_interval_s: float = Field(
-        5.0,
-        ge=0,
-        le=3600,
-        description="time between two checks of the channels; 0: serve the first version until the end",
+        5.0, ge=0, le=3600, description="time between two checks of the channels; 0: no checks"
     )
-    reload_retry_s: float = Field(
-        300.0,
-        ge=1,
-        le=86_400,
-        description="time before a refused version is tried again while its channel still names it",
-    )
+    reload_retry_s: float = Field(300.0, ge=1, le=86_400, description="time before a refused version is tried again")
     shadow_channel: str | None = Field(
-        None,
-        pattern=r"^[a-z][a-z0-9_-]{0,31}$",
-        description="channel whose version runs in shadow, such as candidate",
+        None, pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="channel whose version runs in shadow, such as candidate"
     )
     shadow_topic: Topic | None = Field(None, description="topic for the shadow model's ratings, best effort")
     shadow_max_errors: int = Field(
-        5,
-        ge=1,
-        le=100,
-        description="failures in its last 100 calls that switch the shadow model off",
+        5, ge=1, le=100, description="failures in 100 calls that switch the shadow model off"
     )
     canary_share: float = Field(0.0, ge=0, le=1, description="share of reviews that get the shadow model's rating")
     canary_max_disagreement: float = Field(
-        0.4,
-        ge=0,
-        le=1,
-        description="the canary ends when more than this share of the last reviews have other stars; 1: never",
+        0.4, ge=0, le=1, description="the canary ends at a larger share of other stars; 1: never"
     )
-    canary_window_reviews: int = Field(
-        2000, ge=10, le=1_000_000, description="how many of the last reviews the canary counts"
-    )
+    canary_window_reviews: int = Field(2000, ge=10, le=1_000_000, description="last reviews that count for it")
     canary_min_reviews: int = Field(500, ge=10, le=1_000_000, description="the canary decides nothing on fewer reviews")
     feedback_topic: Topic | None = Field(
         None, description='topic of {"review_id", "score"}: authors\' stars that arrive later, joined through Redis'
@@ -125,12 +88,7 @@ class WorkerSettings(KafkaSettings):
     drift_window_reviews: int = Field(10_000, ge=100, le=10_000_000, description="most reviews in the window for drift")
     drift_window_s: float = Field(3600.0, ge=1, le=7 * 86_400, description="longest age of a review in that window")
     drift_min_reviews: int = Field(500, ge=50, le=10_000_000, description="no drift is reported on fewer reviews")
-    min_confidence: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="a rating with less confidence is marked uncertain; the training report shows what a limit keeps",
-    )
+    min_confidence: float = Field(0.0, ge=0, le=1, description="a rating with less confidence is marked uncertain")
     runtime: Runtime = Field("auto", description="auto: ai-edge-litert where installed, else tflite-runtime")
 
     # Batching
@@ -152,17 +110,13 @@ class WorkerSettings(KafkaSettings):
 
     # Process
     processes: int = Field(1, ge=1, le=64, description="worker processes under one supervisor")
-    drain_deadline_s: float = Field(
-        20.0, ge=0, le=600, description="longest time from SIGTERM to the end of the process"
-    )
+    drain_deadline_s: float = Field(20.0, ge=0, le=600, description="longest time from SIGTERM to the end")
     http_host: str = Field("0.0.0.0", description="address of /metrics, /livez and /readyz")  # noqa: S104  (a container's probes and scrapes come from outside)
     http_port: int = Field(9464, ge=0, le=65535, description="port of the same; 0: any free port, which is logged")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level logged")
     log_format: Literal["json", "text"] = Field("json", description="json for programs, text for a terminal")
     slot: int = Field(0, ge=0, le=63, description="number of a supervised process; the supervisor sets it")
-    status_file: Path | None = Field(
-        None, description="where a supervised process writes its status; the supervisor sets it"
-    )
+    status_file: Path | None = Field(None, description="file for its status; the supervisor sets it")
 
     @field_validator("redis_url")
     @classmethod

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 
 from schemas.dead_letter import REJECT_REASONS
-from worker.ops.batch_histogram import BatchHistogram
+from worker.ops.instruments import Instruments
 from worker.ops.model_metrics import ModelMetrics
 from worker.records import NAME_OF_OUTCOME, OUTCOME_NAMES, RELEASE_REASONS, Batch, Outcome, Rated, Rejected
 
@@ -44,136 +44,61 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
 
-        def counter(name: str, text: str, label: str = "", values: Iterable[str] = ()) -> Counter:
-            made = Counter(f"starstream_{name}", text, [label] if label else [], registry=registry)
-            for value in values:
-                made.labels(value)
-            return made
-
+        made = Instruments(registry)
+        counter, gauge, histogram = made.counter, made.gauge, made.histogram
         self.consumed = counter("reviews_consumed_total", "Records read from the input topics.")
-        self.settled = counter(
-            "reviews_settled_total", "Records whose offsets are committed, by outcome.", "outcome", OUTCOME_NAMES
+        self.settled = counter("reviews_settled_total", "Committed records.", "outcome", values=OUTCOME_NAMES)
+        self.rejected = counter("reviews_rejected_total", "Dead letters.", "reason", values=REJECT_REASONS)
+        self.ratings = counter("ratings_total", "Ratings, by stars and model version.", "rating", "model_version")
+        self.confidence = histogram(
+            "rating_confidence", "Calibrated probability of the label given.", _SHARES, "model_version"
         )
-        self.rejected = counter(
-            "reviews_rejected_total", "Records sent to the dead-letter topic, by reason.", "reason", REJECT_REASONS
+        self.batch_reviews = histogram("batch_reviews", "Records in a released batch.", _SIZES)
+        self.batch_fill = histogram("batch_fill_ratio", "Share of a batch's tightest limit that was used.", _FILLS)
+        self.batch_wait = histogram("batch_wait_seconds", "Wait of a batch's first record for its release.", _WORK_S)
+        self.released = counter("batches_released_total", "Released batches.", "reason", values=RELEASE_REASONS)
+        self.cost_fixed = gauge(
+            "batch_cost_fixed_seconds", "Learned cost of a batch: seconds that do not grow with its size.", "livemax"
         )
-        self.ratings = Counter(
-            "starstream_ratings_total",
-            "Ratings, by stars and model version.",
-            ["rating", "model_version"],
-            registry=registry,
-        )
-        self.confidence = BatchHistogram(
-            "starstream_rating_confidence",
-            "Calibrated probability of the label given.",
-            ["model_version"],
-            buckets=_SHARES,
-            registry=registry,
-        )
-        self.batch_reviews = Histogram(
-            "starstream_batch_reviews", "Records in a released batch.", buckets=_SIZES, registry=registry
-        )
-        self.batch_fill = Histogram(
-            "starstream_batch_fill_ratio",
-            "Share of a batch's tightest limit that was used.",
-            buckets=_FILLS,
-            registry=registry,
-        )
-        self.batch_wait = Histogram(
-            "starstream_batch_wait_seconds",
-            "How long the first record of a batch waited for the batch to be released.",
-            buckets=_WORK_S,
-            registry=registry,
-        )
-        self.released = counter(
-            "batches_released_total", "Batches, by the reason of their release.", "reason", RELEASE_REASONS
-        )
-        self.cost_fixed = Gauge(
-            "starstream_batch_cost_fixed_seconds",
-            "Learned cost of a batch: seconds of the loop that do not grow with its size.",
-            multiprocess_mode="livemax",
-            registry=registry,
-        )
-        self.cost_token = Gauge(
-            "starstream_batch_cost_token_seconds",
-            "Learned cost of a batch: seconds of the loop for each token.",
-            multiprocess_mode="livemax",
-            registry=registry,
+        self.cost_token = gauge(
+            "batch_cost_token_seconds", "Learned cost of a batch: seconds for each token.", "livemax"
         )
         self.tokens = counter("inference_tokens_total", "Tokens the model read.")
         self.unknown_tokens = counter("inference_unknown_tokens_total", "Tokens that are not in the vocabulary.")
         self.cells = counter("inference_cells_total", "Tokens the model read, padding included: rows x steps.")
-        self.inference = Histogram(
-            "starstream_inference_seconds",
-            "Encoding and inference of a chunk of a batch.",
-            buckets=_WORK_S,
-            registry=registry,
+        self.inference = histogram("inference_seconds", "Encoding and inference of a chunk of a batch.", _WORK_S)
+        self.sink_seconds = histogram(
+            "sink_seconds", "Time that the loop waits for a sink to have a batch.", _WORK_S, "sink"
         )
-        self.sink_seconds = Histogram(
-            "starstream_sink_seconds",
-            "Seconds of the loop in writing a batch to a sink; what a sink does while the loop works is not counted.",
-            ["sink"],
-            buckets=_WORK_S,
-            registry=registry,
+        self.sink_errors = counter("sink_errors_total", "Failed writes to a sink.", "sink", "kind")
+        self.redis_writes = counter("redis_writes_total", "Writes to Redis.", "result", values=WRITE_RESULTS)
+        self.latency = histogram(
+            "review_latency_seconds", "From a record's timestamp to the commit of its outcome.", _LATENCY_S
         )
-        self.sink_errors = Counter(
-            "starstream_sink_errors_total", "Failed writes to a sink.", ["sink", "kind"], registry=registry
-        )
-        self.redis_writes = counter(
-            "redis_writes_total", "Ratings and deletions written to Redis, by result.", "result", WRITE_RESULTS
-        )
-        self.latency = BatchHistogram(
-            "starstream_review_latency_seconds",
-            "Time from a record's timestamp to the commit of its outcome in Redis and the topics.",
-            buckets=_LATENCY_S,
-            registry=registry,
-        )
-        self.checkpoints = counter("checkpoints_total", "Offset commits, by result.", "result", CHECKPOINT_RESULTS)
-        self.lag = Gauge(
-            "starstream_consumer_lag_records",
+        self.checkpoints = counter("checkpoints_total", "Offset commits.", "result", values=CHECKPOINT_RESULTS)
+        self.lag = gauge(
+            "consumer_lag_records",
             "Offsets between the position and the end of a partition; transaction markers count.",
-            ["topic", "partition"],
-            multiprocess_mode="livemax",
-            registry=registry,
+            "livemax",
+            "topic",
+            "partition",
         )
-        self.partitions_assigned = Gauge(
-            "starstream_partitions_assigned",
-            "Partitions that the worker reads.",
-            multiprocess_mode="livesum",
-            registry=registry,
+        self.partitions_assigned = gauge("partitions_assigned", "Partitions that the worker reads.", "livesum")
+        self.partitions_paused = gauge(
+            "partitions_paused", "Partitions paused while a service is unavailable.", "livesum"
         )
-        self.partitions_paused = Gauge(
-            "starstream_partitions_paused",
-            "Partitions paused while a service is unavailable.",
-            multiprocess_mode="livesum",
-            registry=registry,
+        self.partitions_stalled = gauge(
+            "partitions_stalled", "Partitions with records to read whose position does not move.", "livesum"
         )
-        self.partitions_stalled = Gauge(
-            "starstream_partitions_stalled",
-            "Partitions with records to read whose position does not move.",
-            multiprocess_mode="livesum",
-            registry=registry,
-        )
-        self.breaker_open = Gauge(
-            "starstream_breaker_open",
-            "1 while the dead-letter breaker is open and nothing is read.",
-            multiprocess_mode="livemax",
-            registry=registry,
-        )
+        self.breaker_open = gauge("breaker_open", "1 while the open dead-letter breaker halts the stream.", "livemax")
         self.rebalances = counter(
-            "rebalances_total", "Changes of the assigned partitions, by kind.", "event", REBALANCE_EVENTS
+            "rebalances_total", "Changes of the assigned partitions.", "event", values=REBALANCE_EVENTS
         )
-        self.model_info = Gauge(
-            "starstream_model_info",
-            "1 for the version that serves.",
-            ["model_version", "cell", "variant", "runtime"],
-            multiprocess_mode="livemax",
-            registry=registry,
+        self.model_info = gauge(
+            "model_info", "1 for the version that serves.", "livemax", "model_version", "cell", "variant", "runtime"
         )
-        self.ready = Gauge(
-            "starstream_ready", "Processes that are ready.", multiprocess_mode="livesum", registry=registry
-        )
-        self.phase_seconds = counter("loop_seconds_total", "Seconds of the loop, by phase.", "phase", PHASES)
+        self.ready = gauge("ready", "Processes that are ready.", "livesum")
+        self.phase_seconds = counter("loop_seconds_total", "Seconds of the loop.", "phase", values=PHASES)
         self.models = ModelMetrics(registry, by_version=(self.ratings, self.confidence, self.model_info))
         self._served: Gauge | None = None
         for sink in SINKS:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
-from worker.ops.batch_histogram import BatchHistogram
+from worker.ops.instruments import Instruments
 
 ROLES: Final = ("stable", "candidate")
 RELOAD_OUTCOMES: Final = ("served", "refused", "unreachable")
@@ -41,90 +41,55 @@ class ModelMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry, by_version: Sequence[Any] = ()) -> None:
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"starstream_{name}", text, labels, registry=registry)
-
-        def gauge(name: str, text: str, mode: Any, *labels: str) -> Gauge:
-            return Gauge(f"starstream_{name}", text, labels, multiprocess_mode=mode, registry=registry)
-
+        made = Instruments(registry)
+        counter, gauge, histogram = made.counter, made.gauge, made.histogram
+        version = "model_version"
         self.reloads = counter(
-            "model_reloads_total",
-            "Versions that a channel named and checks of the registry that failed, by outcome.",
-            "role",
-            "outcome",
+            "model_reloads_total", "Moves of a channel, and failed checks of the registry.", "role", "outcome"
         )
-        self.load_seconds = Histogram(
-            "starstream_model_load_seconds",
-            "Time to fetch, verify and warm up a bundle, on a thread of its own.",
-            buckets=_LOAD_S,
-            registry=registry,
+        self.load_seconds = histogram(
+            "model_load_seconds", "Time to fetch, verify and warm up a bundle, on a thread of its own.", _LOAD_S
         )
-        self.refused = gauge(
-            "model_refused", "1 while the channel of this role names a version that is refused.", "livemax", "role"
-        )
+        self.refused = gauge("model_refused", "1 while a channel names a version that is refused.", "livemax", "role")
         self.registry_reachable = gauge("registry_reachable", "1 while the registry's channels can be read.", "livemin")
-        self.shadow_info = gauge("shadow_info", "1 for the version that runs in shadow.", "livemax", "model_version")
+        self.shadow_info = gauge("shadow_info", "1 for the version that runs in shadow.", "livemax", version)
         self.shadow_matrix = counter(
             "shadow_reviews_total",
             "Reviews rated by the stable and the shadow model, by the stars of both.",
-            "model_version",
+            version,
             "stable_rating",
             "shadow_rating",
         )
         self.shadow_agreed = counter(
-            "shadow_agreed_total", "Reviews that the stable and the shadow model gave the same stars.", "model_version"
+            "shadow_agreed_total", "Reviews with the same stars by the stable and the shadow model.", version
         )
-        self.shadow_difference = BatchHistogram(
-            "starstream_shadow_expected_difference",
+        self.shadow_difference = histogram(
+            "shadow_expected_difference",
             "Absolute difference of the expected stars of the stable and the shadow model.",
-            ["model_version"],
-            buckets=_STARS,
-            registry=registry,
+            _STARS,
+            version,
         )
-        self.shadow_confidence = BatchHistogram(
-            "starstream_shadow_confidence",
-            "Calibrated probability of the label the shadow model gives.",
-            ["model_version"],
-            buckets=_SHARES,
-            registry=registry,
+        self.shadow_confidence = histogram(
+            "shadow_confidence", "Calibrated probability of the label the shadow model gives.", _SHARES, version
         )
-        self.shadow_seconds = Histogram(
-            "starstream_shadow_seconds",
-            "Time of the shadow model for a chunk of a batch.",
-            buckets=_WORK_S,
-            registry=registry,
-        )
+        self.shadow_seconds = histogram("shadow_seconds", "Time of the shadow model for a chunk of a batch.", _WORK_S)
         self.shadow_errors = counter(
-            "shadow_errors_total", "Failures of the shadow model and its topic, by kind.", "kind"
+            "shadow_errors_total", "Failures of the shadow model and its topic.", "kind", values=SHADOW_ERRORS
         )
         self.canary_share = gauge("canary_share", "Share of reviews that get the candidate's rating.", "livemax")
-        self.canary_returns = counter("canary_returns_total", "Canaries that ended, by reason.", "reason")
-        self.feedback = counter("feedback_total", "Authors' own stars received, by outcome.", "outcome")
+        self.canary_returns = counter("canary_returns_total", "Canaries that ended.", "reason", values=RETURN_REASONS)
+        self.feedback = counter("feedback_total", "Authors' own stars received.", "outcome", values=FEEDBACK_OUTCOMES)
         self.feedback_matrix = counter(
-            "feedback_reviews_total",
-            "Ratings with the author's own stars, by both.",
-            "model_version",
-            "rating",
-            "score",
+            "feedback_reviews_total", "Ratings with the author's own stars, by both.", version, "rating", "score"
         )
-        self.feedback_correct = counter(
-            "feedback_correct_total", "Ratings equal to the author's own stars.", "model_version"
-        )
+        self.feedback_correct = counter("feedback_correct_total", "Ratings equal to the author's own stars.", version)
         self.feedback_error = counter(
-            "feedback_error_stars_total",
-            "Sum of the differences between ratings and the authors' own stars.",
-            "model_version",
+            "feedback_error_stars_total", "Sum of the differences between ratings and the authors' own stars.", version
         )
         self.drift = gauge(
-            "drift_psi",
-            "Population stability index of the last reviews against the bundle's baseline, by feature.",
-            "livemax",
-            "model_version",
-            "feature",
+            "drift_psi", "Population stability index against the bundle's baseline.", "livemax", version, "feature"
         )
-        self.drift_reviews = gauge(
-            "drift_window_reviews", "Reviews in the window for drift.", "livesum", "model_version"
-        )
+        self.drift_reviews = gauge("drift_window_reviews", "Reviews in the window for drift.", "livesum", version)
         self._by_version = (
             *by_version,
             self.shadow_info,
@@ -154,8 +119,8 @@ class ModelMetrics:
         """Show the candidate that runs in shadow, and start its label sets at 0."""
         self.start_serving(version, labels)  # a canary publishes ratings
         self.shadow_info.labels(version).set(1)
-        for made in (self.shadow_agreed, self.shadow_difference, self.shadow_confidence):
-            made.labels(version)
+        for instrument in (self.shadow_agreed, self.shadow_difference, self.shadow_confidence):
+            instrument.labels(version)
         for stable in labels:
             for shadow in labels:
                 self.shadow_matrix.labels(version, str(stable), str(shadow))
@@ -189,14 +154,6 @@ class ModelMetrics:
             self._forget(self._versions.popleft())
 
     def _start_at_zero(self) -> None:
-        known: tuple[tuple[Counter, Iterable[str]], ...] = (
-            (self.shadow_errors, SHADOW_ERRORS),
-            (self.canary_returns, RETURN_REASONS),
-            (self.feedback, FEEDBACK_OUTCOMES),
-        )
-        for made, values in known:
-            for value in values:
-                made.labels(value)
         for role in ROLES:
             self.refused.labels(role).set(0)
             for outcome in RELOAD_OUTCOMES:
@@ -206,5 +163,5 @@ class ModelMetrics:
     def _forget(self, version: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # in multi-process mode prometheus-client only warns
-            for made in self._by_version:
-                made.remove_by_labels({"model_version": version})
+            for instrument in self._by_version:
+                instrument.remove_by_labels({"model_version": version})

@@ -15,7 +15,7 @@ from prometheus_client.samples import Sample
 
 from schemas.dead_letter import REJECT_REASONS
 from tests.doubles import TIMESTAMP_MS, WALL_S, make_rated, make_record
-from worker.ops.batch_histogram import BatchHistogram
+from worker.ops.instruments import BatchHistogram
 from worker.ops.metrics import (
     CHECKPOINT_RESULTS,
     ERROR_KINDS,
