@@ -23,8 +23,6 @@ MODEL_FILE = "model.tflite"
 TABLE_FILE = "encoder.tsv"
 MANIFEST_FILE = "manifest.json"
 REPORT_FILE = "report.html"
-CHANNELS_FILE = "channels.json"
-STABLE = "stable"
 
 # Kernels differ between runtimes and CPUs in the last bits, more after int8; a wrong graph differs by far more.
 GOLDEN_TOLERANCE = 0.01

@@ -1,6 +1,7 @@
-"""The input contract: one record of the topic `reviews` becomes a Review, or a reason why not.
+"""The input contract: the value of a record of the topic `reviews` is a Review, or is refused with a reason.
 
-Owns which bytes are a review. Never knows Kafka; `worker.stream.parse` hands it a record's value.
+Owns which values are reviews, and what a review is known by. Never knows a Kafka client: `worker.stream.parse` and
+`trainer.collect` pass in a record's parts.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Identifier = Annotated[str, Field(min_length=1)]
 
 
 class InvalidReviewError(ValueError):
-    """A value that is not a review. `reason` is the bounded label, the message names the field and the limit."""
+    """A value that is not a review. `reason` is one of a few labels; the message names the field and the limit."""
 
     def __init__(self, reason: RejectReason, message: str) -> None:
         super().__init__(message)
@@ -87,6 +88,37 @@ def parse_review(
     return review
 
 
+def review_id_of(review: Review, key: bytes | None, topic: str, partition: int, offset: int) -> str:
+    """Return what a review is known by: its `review_id`, else the record's key, else `<topic>-<partition>-<offset>`.
+
+    Raises:
+        InvalidReviewError: the key is needed, and is not an identifier.
+    """
+    if review.review_id is not None:
+        return review.review_id
+    return _key_text(key) if key else f"{topic}-{partition}-{offset}"
+
+
+def deleted_id(key: bytes | None) -> str:
+    """Return the id of the review that a tombstone deletes: its key.
+
+    Raises:
+        InvalidReviewError: there is no key, or it is not an identifier.
+    """
+    if not key:
+        raise InvalidReviewError("no_identity", "key: a null value deletes the review its key names; there is no key")
+    return _key_text(key)
+
+
+def _key_text(key: bytes) -> str:
+    try:
+        text = key.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidReviewError("bad_identifier", f"key: not UTF-8 at byte {error.start}") from error
+    check_identifier("key", text)
+    return text
+
+
 def check_identifier(name: str, value: str) -> None:
     """Refuse an identifier that is too long for a key or holds a null byte.
 
@@ -119,12 +151,24 @@ def _from_json(value: bytes) -> Review:
 
 
 def check_review(review: Review, max_text_chars: int = DEFAULT_MAX_TEXT_CHARS) -> None:
-    """Refuse what no type can: a blank or too long text, null bytes, identifiers too long for a key.
+    """Refuse what the types allow: a blank or too long text, null bytes, identifiers too long for a key.
 
     Raises:
         InvalidReviewError: with the reason and the field at fault.
     """
-    text = review.text
+    check_text(review.text, max_text_chars)
+    if review.review_id is not None:
+        check_identifier("review_id", review.review_id)
+    if review.app_id is not None:
+        check_identifier("app_id", review.app_id)
+
+
+def check_text(text: str, max_text_chars: int = DEFAULT_MAX_TEXT_CHARS) -> None:
+    """Refuse a text that cannot be rated.
+
+    Raises:
+        InvalidReviewError: it is blank, longer than `max_text_chars` code points, or holds a null byte.
+    """
     if not text.strip():
         raise InvalidReviewError("no_text", "text: empty or blank; a review needs words")
     if len(text) > max_text_chars:
@@ -134,7 +178,3 @@ def check_review(review: Review, max_text_chars: int = DEFAULT_MAX_TEXT_CHARS) -
         )
     if "\0" in text:
         raise InvalidReviewError("null_byte", "text: contains a null byte; remove it")
-    if review.review_id is not None:
-        check_identifier("review_id", review.review_id)
-    if review.app_id is not None:
-        check_identifier("app_id", review.app_id)

@@ -24,8 +24,8 @@ from worker.kafka.outgoing import Outgoing, outgoing
 from worker.ops.metrics import WRITE_RESULTS
 from worker.records import Deleted, Outcome, Partition, Pending, Rated, Record, Rejected, partition_of
 from worker.settings import WorkerSettings
-from worker.stream.parse import rejected
 from worker.stream.ports import Attempt, Delivery, Store
+from worker.stream.rejection import rejected
 
 WALL_S = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 TIMESTAMP_MS = int(WALL_S) * 1000

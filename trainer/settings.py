@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from schemas.bundle import STABLE
+from schemas.channels import STABLE
 from schemas.encoding import EncoderSettings
 
 Cell = Literal["gru", "lstm"]

@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from schemas.bundle import STABLE
+from schemas.channels import CHANNEL_PATTERN, STABLE
 from schemas.review import DEFAULT_MAX_TEXT_CHARS, InputFormat
 from worker.errors import SettingsError
 from worker.kafka_settings import KafkaSettings, Topic
@@ -63,14 +63,14 @@ class WorkerSettings(KafkaSettings):
 
     # Model
     registry: str = Field("models", min_length=1, description="folder or fsspec URL of the bundles")
-    channel: str = Field(STABLE, pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="channel whose version serves")
+    channel: str = Field(STABLE, pattern=CHANNEL_PATTERN, description="channel whose version serves")
     model_version: str | None = Field(None, description="serve this version, whatever the channel names")
     reload_interval_s: float = Field(
         5.0, ge=0, le=3600, description="time between two checks of the channels; 0: no checks"
     )
     reload_retry_s: float = Field(300.0, ge=1, le=86_400, description="time before a refused version is tried again")
     shadow_channel: str | None = Field(
-        None, pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="channel whose version runs in shadow, such as candidate"
+        None, pattern=CHANNEL_PATTERN, description="channel whose version runs in shadow, such as candidate"
     )
     shadow_topic: Topic | None = Field(None, description="topic for the shadow model's ratings, best effort")
     shadow_max_errors: int = Field(

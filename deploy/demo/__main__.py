@@ -22,7 +22,7 @@ from deploy.demo import reviews
 from deploy.demo.outcome import Scrape, committed, ratings_in_redis
 from deploy.demo.stack import Stack, running
 from deploy.process import LocalServiceError
-from schemas.bundle import CHANNELS_FILE
+from schemas.channels import CHANNELS_FILE
 
 BUILD: Final = Path("build")
 REGISTRY: Final = Path("models")

@@ -28,7 +28,7 @@ from deploy.demo.__main__ import BUILD, make_sample, run, trainer
 from deploy.demo.outcome import Scrape, committed
 from deploy.demo.stack import Stack, running
 from deploy.process import wait_until
-from schemas.bundle import CHANNELS_FILE, STABLE
+from schemas.channels import CHANNELS_FILE, STABLE
 from schemas.rating import Rating
 from trainer.settings import CANDIDATE
 

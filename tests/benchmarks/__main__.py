@@ -20,7 +20,8 @@ from deploy.kafka import LocalKafka
 from deploy.kafka.jars import kafka_version
 from deploy.process import LocalServiceError
 from deploy.redis import LocalRedis
-from schemas.bundle import CHANNELS_FILE, MANIFEST_FILE, STABLE
+from schemas.bundle import MANIFEST_FILE
+from schemas.channels import CHANNELS_FILE, STABLE
 from tests.benchmarks.arithmetic import alternated, medians
 from tests.benchmarks.catalogue import OFFLINE, PROGRAMS, Program
 from tests.benchmarks.corpus import ROOT, CorpusError, read_corpus

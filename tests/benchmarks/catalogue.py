@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from deploy.process import LOOPBACK, free_port
-from schemas.bundle import STABLE
+from schemas.channels import STABLE
 from tests.benchmarks.rows.job import Job
 from tests.benchmarks.venvs import python_of
 

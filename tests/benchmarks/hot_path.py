@@ -19,7 +19,7 @@ import numpy as np
 from kafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
-from schemas.bundle import STABLE
+from schemas.channels import STABLE
 from schemas.inference import length_groups
 from tests.benchmarks.corpus import ROOT, CorpusError, read_corpus
 from tests.benchmarks.machine import this_machine

@@ -26,7 +26,8 @@ from rich.table import Table
 
 from deploy.kafka import LocalKafka
 from deploy.redis import LocalRedis
-from schemas.bundle import CHANNELS_FILE, MANIFEST_FILE, STABLE
+from schemas.bundle import MANIFEST_FILE
+from schemas.channels import CHANNELS_FILE, STABLE
 from tests.benchmarks.arithmetic import medians
 from tests.benchmarks.catalogue import Program
 from tests.benchmarks.corpus import ROOT, read_corpus

@@ -25,7 +25,8 @@ from confluent_kafka.admin import AdminClient
 from deploy.kafka import LocalKafka
 from deploy.process import free_port, wait_until
 from deploy.redis import LocalRedis
-from schemas.bundle import CHANNELS_FILE, MANIFEST_FILE, MODEL_FILE, STABLE
+from schemas.bundle import MANIFEST_FILE, MODEL_FILE
+from schemas.channels import CHANNELS_FILE, STABLE
 from tests.chaos.audit import Ledger, Verdict, audit
 from tests.chaos.reviews import Input
 from tests.chaos.workers import Worker

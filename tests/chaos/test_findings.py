@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.doubles import MemoryPoisonLedger, make_rated, make_record
 from worker.records import Partition, Record
 from worker.stream.breaker import Breaker
-from worker.stream.parse import rejected
 from worker.stream.poison import PoisonTracker
+from worker.stream.rejection import rejected
 
 LIMIT = 2
 

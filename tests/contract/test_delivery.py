@@ -20,8 +20,8 @@ from tests.contract.worlds import KafkaStreamWorld, StreamWorld
 from tests.doubles import commit, make_rated, make_record
 from worker.errors import TransientError
 from worker.records import Deleted, Outcome, Record, next_offsets
-from worker.stream.parse import rejected
 from worker.stream.ports import Delivery, Source
+from worker.stream.rejection import rejected
 
 
 def joined(world: StreamWorld, count: int = 6, **settings: Any) -> tuple[Source, Delivery, list[Record]]:

@@ -16,11 +16,12 @@ import pytest
 
 from deploy.process import ServiceUnavailable
 from schemas.bundle import BundleError
+from schemas.channels import channels_bytes
 from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION, missing
 from tests.fixtures.s3 import BUCKET, LocalS3
 from trainer.__main__ import main
 from trainer.errors import RegistryError
-from trainer.registry.history import Why, change_file, channels_bytes, make_change
+from trainer.registry.history import Why, change_file, make_change
 from trainer.registry.open import open_registry
 from trainer.registry.registry import Registry, weights_file
 from worker.model.registry import fetch_bundle, resolve_version

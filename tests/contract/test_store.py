@@ -12,8 +12,8 @@ from deploy.redis import LocalRedis
 from tests.contract.worlds import MemoryStoreWorld, RedisStoreWorld, StoreWorld
 from tests.doubles import make_rated, make_record, write
 from worker.records import Deleted, Outcome, Partition
-from worker.stream.parse import rejected
 from worker.stream.ports import Attempt
+from worker.stream.rejection import rejected
 
 
 @dataclass(frozen=True)

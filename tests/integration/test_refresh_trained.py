@@ -13,7 +13,7 @@ from collections import Counter
 from itertools import count, cycle
 from pathlib import Path
 
-from schemas.bundle import CHANNELS_FILE, STABLE
+from schemas.channels import CHANNELS_FILE, STABLE
 from schemas.rating import Rating
 from tests.conftest import ROOT
 from tests.fixtures.running import Deployment, Message, RunningWorker

@@ -32,7 +32,7 @@ from worker.kafka.offset_range import EARLIEST, LATEST
 from worker.kafka.outgoing import Outgoing, outgoing
 from worker.kafka.python.topics import Topics
 from worker.settings import WorkerSettings
-from worker.stream.parse import ATTEMPTS_HEADER, rejected
+from worker.stream.rejection import ATTEMPTS_HEADER, rejected
 
 PARTITIONS = 3
 LETTERS = 30

@@ -16,7 +16,7 @@ from typing import Self
 import pytest
 from kafka import KafkaProducer
 
-from schemas.bundle import STABLE
+from schemas.channels import STABLE
 from schemas.rating import Rating, rating_from_hash
 from tests.conftest import TOY_VERSION
 from tests.fixtures.bundles import SECOND, THIRD, Change, ToyRegistry

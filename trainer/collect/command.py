@@ -1,13 +1,12 @@
 """`collect`: a training file from what flowed through Kafka.
 
-Owns what each record means, and the file. `kafka_log` reads, `pool` joins, `languages` guesses. A record that cannot
-be used is counted by its reason and passed over; its text goes nowhere.
+Owns what each record means, and the file. `topics` reads, `join` joins. A record that cannot be used is counted by its
+reason and skipped; its text is never printed.
 """
 
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,9 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from schemas.review import InvalidReviewError, Review, check_identifier, parse_review
+from schemas.drift import SCRIPT_BINS, script_bin
+from schemas.feedback import parse_feedback
+from schemas.review import InvalidReviewError, Review, check_identifier, deleted_id, parse_review, review_id_of
 from trainer.collect.join import Labelled, Pool, Totals
-from trainer.collect.languages import language
 from trainer.collect.settings import CollectSettings, start_of
 from trainer.collect.topics import LogRecord, read_topics
 from trainer.console import Screen, plain_table
@@ -32,15 +32,15 @@ COLUMNS = ("content", "score", "review_id", "app_id", "at")
 
 @dataclass(slots=True)
 class Collected:
-    """What a collection came to.
+    """The counts of a collection.
 
     Attributes:
         records: how many were read.
         kinds: reviews, stars, deletions.
         bad: unusable records by reason.
-        totals: what became of the reviews.
+        totals: the reviews by what happened to them.
         stars: rows written, by score.
-        languages: rows written, by language as `languages` guesses.
+        scripts: rows written, by script, as `schemas.drift` finds it.
     """
 
     records: int = 0
@@ -48,7 +48,7 @@ class Collected:
     bad: Counter[str] = field(default_factory=Counter)
     totals: Totals = NOTHING
     stars: Counter[int] = field(default_factory=Counter)
-    languages: Counter[str] = field(default_factory=Counter)
+    scripts: Counter[str] = field(default_factory=Counter)
 
 
 def collect(settings: CollectSettings, screen: Screen) -> Collected:
@@ -56,7 +56,7 @@ def collect(settings: CollectSettings, screen: Screen) -> Collected:
 
     Raises:
         StreamError: Kafka cannot be read.
-        DataError: too few reviews have stars, or the file cannot be written; there is no new file then.
+        DataError: too few reviews have stars, or the file cannot be written; then no file is written.
     """
     since = start_of(settings.since, datetime.now(UTC))
     if not settings.out.absolute().parent.is_dir():
@@ -70,8 +70,8 @@ def collect(settings: CollectSettings, screen: Screen) -> Collected:
                 show(found, settings, screen)
                 raise DataError(
                     f"{found.totals.written} reviews have stars, fewer than --min-reviews {settings.min_reviews}; "
-                    f"nothing was written. Do producers send `score`, or feedback come? Look further back than "
-                    f"--since {settings.since}?"
+                    f"nothing was written. Do producers send `score`, or is there a feedback topic? "
+                    f"Look further back than --since {settings.since}?"
                 )
             write(settings.out, _counted(pool.labelled(), found))
     return found
@@ -93,13 +93,13 @@ def show(found: Collected, settings: CollectSettings, screen: Screen) -> None:
     }
     rows = [(name, str(count)) for name, count in counts.items()]
     screen.result(plain_table(f"{', '.join(settings.topic)} since {settings.since}", ("", "count"), rows))
-    for title, mix in (("stars", found.stars), ("language, roughly", found.languages)):
+    for title, mix in (("stars", found.stars), ("script", found.scripts)):
         if mix:
             screen.result(plain_table(title, ("", "count", "share"), _shares(mix)))
 
 
 def sort_records(records: Iterable[LogRecord], pool: Pool, labels: Sequence[int]) -> Collected:
-    """Put every record where it belongs, and count the ones that belong nowhere."""
+    """Put every record into the pool, and count those that cannot be used."""
     found = Collected()
     for record in records:
         found.records += 1
@@ -113,35 +113,33 @@ def sort_records(records: Iterable[LogRecord], pool: Pool, labels: Sequence[int]
 
 
 class _UnusableError(ValueError):
-    """A record of no use; the message is the reason, one of a few."""
+    """A record that cannot be used; the message is the reason, one of a few."""
 
 
 def _sort(record: LogRecord, pool: Pool, labels: frozenset[int]) -> str:
-    key = _key(record)
     if record.value is None:
-        if key is None:
-            raise _UnusableError("empty")
-        pool.add_deletion(key, record.at_ms)
+        pool.add_deletion(deleted_id(record.key), record.at_ms)
         return "deletions"
     try:
         review = parse_review(record.value)
     except InvalidReviewError as error:
-        given = _stars_alone(record.value) if error.reason == "no_text" else None
-        if given is None:
+        feedback = parse_feedback(record.value) if error.reason == "no_text" else None
+        if feedback is None:
             raise
-        pool.add_stars(given[0], _score(given[1], labels), record.at_ms)
+        check_identifier("review_id", feedback.review_id)
+        pool.add_stars(feedback.review_id, _score(feedback.score, labels), record.at_ms)
         return "stars"
-    pool.add_review(_labelled(review, key, record), _own_score(review, labels), group(review.text))
+    pool.add_review(_labelled(review, record), _own_score(review, labels), group(review.text))
     return "reviews"
 
 
-def _labelled(review: Review, key: str | None, record: LogRecord) -> Labelled:
+def _labelled(review: Review, record: LogRecord) -> Labelled:
     try:
         review.text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise _UnusableError("not_utf8") from error
-    # The worker's own rule for what a review is called, so that feedback to its ratings finds the text.
-    review_id = review.review_id or key or record.place
+    # The worker's own rule, so that feedback to its ratings finds the text.
+    review_id = review_id_of(review, record.key, record.topic, record.partition, record.offset)
     return Labelled(review.text, 0, review_id, review.app_id or "", record.at_ms)
 
 
@@ -159,37 +157,15 @@ def _score(score: Any, labels: frozenset[int]) -> int:
     return int(score)
 
 
-def _stars_alone(value: bytes) -> tuple[str, Any] | None:
-    """Return the id and the stars of `{"review_id", "score"}`; None when it is something else."""
-    try:
-        found = json.loads(value)
-    except ValueError:  # a blank text
-        return None
-    if not isinstance(found, dict):
-        return None
-    review_id = found.get("review_id", found.get("reviewId"))
-    if {"text", "content"} & found.keys() or "score" not in found or not (isinstance(review_id, str) and review_id):
-        return None
-    check_identifier("review_id", review_id)
-    return review_id, found["score"]
-
-
-def _key(record: LogRecord) -> str | None:
-    try:
-        return record.key.decode("utf-8") if record.key else None
-    except UnicodeDecodeError as error:
-        raise _UnusableError("bad_identifier") from error
-
-
 def write(path: Path, rows: Iterable[Labelled]) -> None:
-    """Write the CSV that `train --data` reads, beside its place first, so that no reader sees half of it.
+    """Write the CSV that `train --data` reads, under a temporary name first, so that no reader sees half of it.
 
     Raises:
         DataError: the file cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("x", encoding="utf-8", newline="") as file:
+        with temporary.open("x", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             for row in rows:
@@ -197,17 +173,17 @@ def write(path: Path, rows: Iterable[Labelled]) -> None:
                 writer.writerow((row.text, row.score, row.review_id, row.app_id, at))
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise DataError(f"--out {path}: {error.strerror or error}; choose another") from error
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _counted(rows: Iterable[Labelled], found: Collected) -> Iterator[Labelled]:
     for row in rows:
         found.stars[row.score] += 1
-        found.languages[language(row.text)] += 1
+        found.scripts[SCRIPT_BINS[script_bin(row.text)]] += 1
         yield row
 
 

@@ -1,7 +1,7 @@
-"""What a collection has seen, joined on disk: reviews, later stars, deletions.
+"""Reviews, stars sent later and deletions, joined on disk by review id.
 
-Owns the join and the rule that the last word wins; a SQLite file in the temporary folder, so memory does not grow with
-the stream. Never reads Kafka; `collect` fills it and reads the outcome.
+Owns the join and the rule that the latest record wins. A SQLite file in the temporary folder, so memory does not grow
+with the stream. Never reads Kafka; `command` fills it and reads the result.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 
 # `joined` has a row for each review that was not deleted later, with its own stars or those that came after them.
 _SCHEMA = """
-PRAGMA journal_mode = OFF;  -- a pool that dies with its process needs no journal
+PRAGMA journal_mode = OFF;  -- the file is removed with the process, so it needs no journal
 PRAGMA synchronous = OFF;
 CREATE TABLE reviews (id TEXT PRIMARY KEY, at INTEGER, words INTEGER, text TEXT, score INTEGER, app TEXT);
 CREATE TABLE stars (id TEXT PRIMARY KEY, at INTEGER, score INTEGER);
@@ -64,7 +64,7 @@ class Labelled(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """What became of the reviews: each is in one of these, and `written` are what `labelled` yields."""
+    """The reviews by what happened to them, each counted once; `written` are those that `labelled` yields."""
 
     written: int
     unscored: int
@@ -92,23 +92,23 @@ class Pool:
         self._folder.cleanup()
 
     def add_review(self, review: Labelled, score: int | None, words: int) -> None:
-        """Take a review; an earlier one of its id is forgotten. `words` is the 64-bit hash of its folded text."""
+        """Add a review; it replaces an earlier one of its id. `words` is the 64-bit hash of its folded text."""
         row = (review.review_id, review.at_ms, words - 2**63, review.text, score, review.app_id)
         self._found.execute(_ADD_REVIEW, row)
 
     def add_stars(self, review_id: str, score: int, at_ms: int) -> None:
-        """Take stars that came by themselves; the last ones of a review stay."""
+        """Add stars that were sent without a text; the latest of a review stay."""
         self._found.execute(_ADD_STARS, (review_id, at_ms, score))
 
     def add_deletion(self, review_id: str, at_ms: int) -> None:
-        """Take note that a review was deleted."""
+        """Add a deletion."""
         self._found.execute(_ADD_DELETION, (review_id, at_ms))
 
     def labelled(self) -> Iterator[Labelled]:
-        """Yield each text that has stars once, with the latest review that says it, oldest first."""
+        """Yield each text that has stars once, as its latest review has it, oldest first."""
         rows = self._found.execute("SELECT text, score, id, app, at FROM texts WHERE place = 1 ORDER BY at, id")
         yield from map(Labelled._make, rows)
 
     def totals(self) -> Totals:
-        """Count what became of the reviews."""
+        """Return the counts."""
         return Totals._make(self._found.execute(_TOTALS).fetchone())

@@ -1,6 +1,6 @@
 """The flags of `collect`.
 
-Owns their names, limits and help, and what `--since` means. `collect` acts on them.
+Owns their names, limits and help, and what `--since` means. `command` uses them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 class CollectSettings(BaseModel):
     r"""Build a training file from what flowed through Kafka: texts with their authors' own stars.
 
-    Reads the topics from `--since` to where they end now, without a consumer group: no worker notices. A review's
-    stars are its `score`, or those of a later {"review_id": ..., "score": ...} on any of the topics; the last word
-    wins. Deleted reviews (tombstones) are left out, and texts that say the same in other punctuation are one.
+    Reads the topics from `--since` up to their current ends, without a consumer group, so workers are not affected.
+    A review's stars are its `score`, or those of a later {"review_id": ..., "score": ...} on any of the topics; the
+    latest win. Deleted reviews (tombstones) are left out. Texts that differ only in case and punctuation count as one.
 
     Examples:
       python -m trainer collect --bootstrap-servers kafka:9092 --out labelled.csv
@@ -41,17 +41,22 @@ class CollectSettings(BaseModel):
     ]
     out: Annotated[Path, Field(description="CSV to write: content, score, review_id, app_id, at.")]
     since: Annotated[str, Field(description=f"How far back: {HOW}.")] = "30d"
-    labels: Annotated[list[int], Field(description="Stars allowed, others are bad. Default: any whole number.")] = []
-    min_reviews: Annotated[int, Field(ge=1, description="Fewer are an error, exit code 3, and no file.")] = 1
-    patience_s: Annotated[float, Field(gt=0, description="Give up after so many seconds without an answer.")] = 30.0
+    labels: Annotated[
+        list[int], Field(description="Stars allowed; others are unusable. Default: any whole number.")
+    ] = []
+    min_reviews: Annotated[int, Field(ge=1, description="With fewer: exit code 3, and no file.")] = 1
+    patience_s: Annotated[float, Field(gt=0, description="Give up after this many seconds without progress.")] = 30.0
     security_protocol: Annotated[
-        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], Field(description="As the brokers listen.")
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
+        Field(description="What the brokers' listener expects."),
     ] = "PLAINTEXT"
     sasl_mechanism: Annotated[
         Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None, Field(description="With SASL_*.")
     ] = None
     sasl_username: Annotated[str | None, Field(description="With SASL_*.")] = None
-    sasl_password_file: Annotated[Path | None, Field(description="File that holds the password; never a flag.")] = None
+    sasl_password_file: Annotated[Path | None, Field(description="File with the password, which is never a flag.")] = (
+        None
+    )
     ssl_cafile: Annotated[Path | None, Field(description="Certificates to trust, PEM.")] = None
     ssl_certfile: Annotated[Path | None, Field(description="The client's certificate, PEM.")] = None
     ssl_keyfile: Annotated[Path | None, Field(description="Its key, PEM.")] = None
@@ -59,7 +64,7 @@ class CollectSettings(BaseModel):
     @field_validator("bootstrap_servers", mode="after")
     @classmethod
     def _separate(cls, value: list[str]) -> list[str]:
-        return [part.strip() for each in value for part in each.split(",") if part.strip()]
+        return [part.strip() for servers in value for part in servers.split(",") if part.strip()]
 
     @field_validator("since", mode="after")
     @classmethod
@@ -77,10 +82,10 @@ class CollectSettings(BaseModel):
 
 
 def start_of(since: str, now: datetime) -> datetime | None:
-    """Return the time that `--since` means, None for all there is.
+    """Return the time that `--since` means; None: from the beginning.
 
     Raises:
-        ValueError: it is none of `HOW`.
+        ValueError: it is in none of the forms of `HOW`.
     """
     if since == "all":
         return None

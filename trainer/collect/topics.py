@@ -1,7 +1,7 @@
-"""Reads topics once, from a time to where they end now: no group, no commits.
+"""Reads topics once, from a time up to their current ends, without a group and without commits.
 
-Owns the throw-away consumer, its bounds, and the client's errors, which become ours here. The ends are taken before
-the first record, so a stream that goes on does not keep the reading from ending.
+Owns the consumer, its bounds, and the translation of the client's errors. The ends are read before the first record,
+so the read finishes although producers go on.
 """
 
 from __future__ import annotations
@@ -25,16 +25,18 @@ FETCH_BYTES = 8 * 1024 * 1024
 
 
 class LogRecord(NamedTuple):
-    """A record: where it stood, when it was written (milliseconds, 0 when the broker knows none), and what it holds."""
+    """A record. `at_ms` is when it was written, 0 when the broker does not know."""
 
-    place: str
+    topic: str
+    partition: int
+    offset: int
     at_ms: int
     key: bytes | None
     value: bytes | None
 
 
 def read_topics(settings: CollectSettings, since: datetime | None) -> Iterator[LogRecord]:
-    """Yield every committed record of the topics from a time on, up to their present ends, each partition in order.
+    """Yield every committed record of the topics from a time on, up to their current ends, each partition in order.
 
     Raises:
         StreamError: the brokers do not answer or refuse, or there is no such topic.
@@ -54,12 +56,12 @@ def read_topics(settings: CollectSettings, since: datetime | None) -> Iterator[L
 
 
 def _spans(consumer: Any, topics: Sequence[str], since: datetime | None) -> dict[TopicPartition, tuple[int, int]]:
-    """Return the first offset and the end of every partition that holds something."""
+    """Return the first offset and the end of every partition that has records."""
     partitions = []
     for topic in topics:
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
-            raise StreamError(f"--topic {topic}: there is no such topic, or it may not be read")
+            raise StreamError(f"--topic {topic}: no such topic, or no permission to read it")
         partitions += [TopicPartition(topic, number) for number in sorted(numbers)]
     starts, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
     if since is not None:
@@ -82,9 +84,9 @@ def _read(consumer: Any, spans: dict[TopicPartition, tuple[int, int]], patience_
             end = open_ends.get(at, 0)
             for record in records:
                 if record.offset < end:
-                    place = f"{at.topic}-{at.partition}-{record.offset}"
-                    yield LogRecord(place, max(record.timestamp, 0), record.key, record.value)
-        # A position passes the markers of transactions too, which are no records.
+                    at_ms = max(record.timestamp, 0)
+                    yield LogRecord(at.topic, at.partition, record.offset, at_ms, record.key, record.value)
+        # A position also moves past the markers of transactions, which are not records.
         moved = {at: consumer.position(at) for at in open_ends}
         if any(moved[at] > positions[at] for at in moved):
             heard_at = monotonic()
@@ -140,6 +142,6 @@ def _translated(settings: CollectSettings) -> Iterator[None]:
     except KafkaError as error:
         servers = ",".join(settings.bootstrap_servers)
         raise StreamError(
-            f"--bootstrap-servers {servers}: {str(error)[:300]}; is a broker up there, and are "
+            f"--bootstrap-servers {servers}: {str(error)[:300]}; is a broker up, and are "
             f"--security-protocol {settings.security_protocol} and the credentials right?"
         ) from error

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.bundle import STABLE
+from schemas.channels import STABLE
 from trainer.settings import (
     CANDIDATE,
     EvaluateSettings,

@@ -7,7 +7,6 @@ does. A change also holds every channel before and after it, so the last one say
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import socket
 from collections.abc import Iterable
@@ -123,8 +122,3 @@ def rollback_target(changes: Iterable[Change], channel: str) -> str | None:
         else:
             earlier.append(str(was))
     return earlier[-1] if earlier else None
-
-
-def channels_bytes(channels: dict[str, str]) -> bytes:
-    """Return `channels.json`."""
-    return json.dumps(channels, indent=2, sort_keys=True).encode() + b"\n"

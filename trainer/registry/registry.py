@@ -10,7 +10,6 @@ two writes leaves nothing half done, and of two that move at once the second see
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -19,14 +18,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from schemas.bundle import CHANNELS_FILE, MANIFEST_FILE, Bundle, parse_manifest, read_bundle
+from schemas.bundle import MANIFEST_FILE, Bundle, parse_manifest, read_bundle
+from schemas.channels import CHANNEL_PATTERN, CHANNELS_FILE, ChannelsError, channels_bytes, parse_channels
 from schemas.manifest import Manifest
 from trainer.errors import ConflictError, RegistryError
 from trainer.registry.history import (
     Change,
     Why,
     change_file,
-    channels_bytes,
     make_change,
     numbers,
     read_change,
@@ -35,7 +34,6 @@ from trainer.registry.history import (
 from trainer.registry.store import HISTORY, WEIGHTS, Store
 
 _VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
-_CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,40}")
 ATTEMPTS = 50  # of a change that others come before
 LEFTOVER_S = 86_400.0  # a publish that takes a day is dead
 
@@ -70,7 +68,7 @@ class Registry:
             RegistryError: the file is not what `point` writes.
         """
         with _told(f"{CHANNELS_FILE} cannot be read"):
-            return _parse_channels(self._store.read(CHANNELS_FILE).content)
+            return _channels(self._store.read(CHANNELS_FILE).content)
 
     def resolve(self, name: str) -> str:
         """Return the version that a channel or version name means.
@@ -222,7 +220,7 @@ class Registry:
         for _ in range(ATTEMPTS):
             number = self._last()
             found = self._store.read(CHANNELS_FILE)
-            channels = _parse_channels(found.content)
+            channels = _channels(found.content)
             if self._last() != number:
                 continue
             if number == 0:
@@ -253,20 +251,15 @@ def check_channel(channel: str) -> None:
     Raises:
         RegistryError: it is empty, long, or looks like a path or a version.
     """
-    if not _CHANNEL.fullmatch(channel):
+    if not re.fullmatch(CHANNEL_PATTERN, channel):
         raise RegistryError(f"channel {channel!r}: use lower-case letters, digits, - and _, starting with a letter")
 
 
-def _parse_channels(content: bytes | None) -> dict[str, str]:
-    if content is None:
-        return {}
+def _channels(content: bytes | None) -> dict[str, str]:
     try:
-        found = json.loads(content)
-    except ValueError as error:
-        raise RegistryError(f"{CHANNELS_FILE}: not JSON ({error}); `history` says what it was") from error
-    if not isinstance(found, dict) or not all(isinstance(version, str) for version in found.values()):
-        raise RegistryError(f"{CHANNELS_FILE}: expected an object of channel: version; `history` says what it was")
-    return found
+        return {} if content is None else parse_channels(content)
+    except ChannelsError as error:
+        raise RegistryError(f"{error}; `history` says what it was") from error
 
 
 def _orphan(weights: str, versions: set[str]) -> bool:

@@ -15,7 +15,7 @@ from schemas.dead_letter import CONNECT, OWN, REJECT_REASONS, SPRING
 from worker.kafka.offset_range import Point
 from worker.kafka.outgoing import Outgoing
 from worker.records import Record
-from worker.stream.parse import ATTEMPTS_HEADER, attempts_so_far
+from worker.stream.rejection import ATTEMPTS_HEADER, attempts_so_far
 
 FOREIGN: Final = "other"  # the reason of a letter that another program wrote
 REASONS: Final = (*REJECT_REASONS, FOREIGN)

@@ -21,7 +21,7 @@ from worker.errors import ModelError
 from worker.model.halving import rate_or_halve
 from worker.ops.metrics import Metrics
 from worker.records import Pending, Rated, Rejected
-from worker.stream.parse import rejected
+from worker.stream.rejection import rejected
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,19 @@
-"""Authors' stars that come later: a topic of `{"review_id", "score"}`, joined by id with the rating in Redis.
+"""Authors' stars from the feedback topic, joined by review id with the ratings in Redis, become metrics.
 
-Owns a consumer of its own, in a group of its own, on a thread of its own, with a Redis connection of its own. That is
-the simplest way that cannot harm the stream: it may be slow, fail or lag, and no review waits. What it makes is
-metrics, so at least once is enough, and nothing is kept here: Redis is the memory, and a rating that is not there is
-`unrated`.
+Owns a thread with its own consumer, group and Redis connection, so that no review waits when feedback is slow or fails.
+It makes only metrics, so at-least-once is enough. It keeps no ratings: a review whose rating is no longer in Redis
+counts as `unrated`.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
+from schemas.feedback import parse_feedback
 from worker.backoff import Backoff
 from worker.errors import ServiceError
 from worker.ops.health import Health
@@ -25,7 +24,7 @@ _MOST_RECORDS: Final = 500
 _POLL_S: Final = 1.0
 
 
-class Opinions(Protocol):
+class FeedbackSource(Protocol):
     """Where feedback comes from."""
 
     def poll(self, most: int, timeout_s: float) -> Sequence[bytes | None]:
@@ -38,32 +37,32 @@ class Opinions(Protocol):
 
 
 class Ratings(Protocol):
-    """Where ratings are looked up."""
+    """Looks ratings up."""
 
     def find(self, review_ids: Sequence[str]) -> Mapping[str, tuple[str, int]]:
-        """Return the version and stars of each id that is there.
+        """Return the model version and stars of each id that has a rating.
 
         Raises:
-            ServiceError: the store is away.
+            ServiceError: the store does not answer.
         """
         ...
 
 
 class Feedback:
-    """Counts how right the ratings were.
+    """Counts how the ratings compare with the authors' own stars.
 
     Args:
-        opinions: the topic.
+        source: the topic.
         ratings: the store.
-        labels: the stars there are, asked at each batch.
-        metrics: takes the counts.
-        health: says when it is stuck.
-        log: and tells it.
+        labels: returns the labels of the serving model; called for each batch.
+        metrics: the counts go here.
+        health: why feedback waits is noted here.
+        log: receives `feedback_waiting`.
     """
 
     def __init__(
         self,
-        opinions: Opinions,
+        source: FeedbackSource,
         ratings: Ratings,
         labels: Callable[[], Iterable[int]],
         *,
@@ -71,13 +70,13 @@ class Feedback:
         health: Health,
         log: Log,
     ) -> None:
-        self._opinions = opinions
+        self._source = source
         self._ratings = ratings
         self._labels = labels
         self._models = metrics.models
         self._health = health
         self._log = log
-        self._waiting: Sequence[bytes | None] = ()  # read, and not counted since Redis was away
+        self._waiting: Sequence[bytes | None] = ()  # read, but not counted because Redis did not answer
 
     def start(self, stop: threading.Event) -> None:
         """Read from a daemon thread until `stop`."""
@@ -91,7 +90,7 @@ class Feedback:
                 backoff.reset()
             except ServiceError as error:
                 self._stuck(str(error), stop, backoff)
-            except Exception as error:  # noqa: BLE001  (a thread that dies is silence; what it stumbled on is left out)
+            except Exception as error:  # noqa: BLE001  (the thread must survive; these records are skipped)
                 self._waiting = ()
                 self._stuck(f"{type(error).__name__}: {error}", stop, backoff)
             else:
@@ -104,35 +103,22 @@ class Feedback:
         stop.wait(backoff.next_s())
 
     def step(self) -> None:
-        """Count what has come since.
+        """Count the records that have arrived since the last call.
 
         Raises:
-            ServiceError: Kafka or Redis is away; nothing of it is counted, and it is tried again.
+            ServiceError: Kafka or Redis does not answer; the records are counted by a later call.
         """
-        self._waiting = self._waiting or self._opinions.poll(_MOST_RECORDS, _POLL_S)
+        self._waiting = self._waiting or self._source.poll(_MOST_RECORDS, _POLL_S)
         labels = frozenset(self._labels())
-        said = [parse_feedback(value, labels) for value in self._waiting]
-        known = self._ratings.find([each[0] for each in said if each]) if any(said) else {}
+        usable: list[tuple[str, int]] = []
+        for feedback in map(parse_feedback, self._waiting):
+            label = feedback.label(labels) if feedback else None
+            if feedback is not None and label is not None:
+                usable.append((feedback.review_id, label))
+        known = self._ratings.find([review_id for review_id, _ in usable]) if usable else {}
+        self._models.feedback.labels("unusable").inc(len(self._waiting) - len(usable))
         self._waiting = ()
-        self._models.feedback.labels("unusable").inc(said.count(None))
-        usable = [each for each in said if each is not None]
         self._models.feedback.labels("unrated").inc(sum(review_id not in known for review_id, _ in usable))
         joined = Counter((*known[review_id], score) for review_id, score in usable if review_id in known)
         for (version, rating, score), count in joined.items():
             self._models.count_feedback(version, rating, score, count)
-
-
-def parse_feedback(value: bytes | None, labels: frozenset[int]) -> tuple[str, int] | None:
-    """Return the id and the stars of a record; None when it is no `{"review_id": text, "score": one of the labels}`."""
-    try:
-        found: Any = json.loads(value or b"")
-    except ValueError:  # not UTF-8 is one, too
-        return None
-    if not isinstance(found, dict):
-        return None
-    review_id, score = found.get("review_id", found.get("reviewId")), found.get("score")
-    if not isinstance(review_id, str) or not review_id or isinstance(score, bool):
-        return None
-    if not isinstance(score, int | float) or score not in labels:
-        return None
-    return review_id, int(score)

@@ -1,19 +1,19 @@
-"""Which bundle to serve: the registry's channel, fetched and verified.
+"""The worker's view of the registry: which version a channel points at, and a version's verified bundle.
 
-Owns the way from `WORKER_REGISTRY` to a `Bundle`. Reads only. The registry is an fsspec URL; a bundle on a remote one
-is copied beside before it is read, so that what is verified is what is served.
+Owns the way from `WORKER_REGISTRY`, an fsspec URL, to a `Bundle`. Never writes. A bundle on a remote registry is copied
+to a temporary folder first, so that the bytes verified are the bytes served.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.bundle import CHANNELS_FILE, Bundle, BundleError, read_bundle
+from schemas.bundle import Bundle, BundleError, read_bundle
+from schemas.channels import CHANNELS_FILE, ChannelsError, parse_channels
 from worker.errors import ModelError, RegistryError
 
 _HOW = "train one: python -m trainer train --data reviews.csv --registry {registry}"
@@ -23,27 +23,26 @@ def read_channels(registry: str) -> dict[str, str]:
     """Return which version each channel points at.
 
     Raises:
-        RegistryError: the registry does not answer, has no channels, or what is there is not that.
+        RegistryError: the registry does not answer, or `channels.json` is missing or malformed.
     """
     files, root = _open(registry)
     try:
-        channels = json.loads(files.cat_file(f"{root}/{CHANNELS_FILE}"))
+        return parse_channels(files.cat_file(f"{root}/{CHANNELS_FILE}"))
     except FileNotFoundError as error:
         how = _HOW.format(registry=registry)
         message = f"WORKER_REGISTRY={registry}: no bundle there ({CHANNELS_FILE} is missing); {how}"
         raise RegistryError(message) from error
-    except (OSError, ValueError) as error:
+    except ChannelsError as error:
+        raise RegistryError(f"WORKER_REGISTRY={registry}: {error}") from error
+    except OSError as error:
         raise RegistryError(f"WORKER_REGISTRY={registry}: cannot read {CHANNELS_FILE}: {error}") from error
-    if not isinstance(channels, dict):
-        raise RegistryError(f"WORKER_REGISTRY={registry}: {CHANNELS_FILE} is no object of channel: version")
-    return {name: version for name, version in channels.items() if isinstance(version, str)}
 
 
 def resolve_version(registry: str, channel: str) -> str:
     """Return the version a channel points at.
 
     Raises:
-        RegistryError: no registry, no channels, or no such channel; says how to make one.
+        RegistryError: there is no registry, no `channels.json` or no such channel; the message says how to make one.
     """
     channels = read_channels(registry)
     if channel not in channels:
@@ -56,20 +55,20 @@ def fetch_bundle(registry: str, version: str) -> Bundle:
     """Return a verified bundle.
 
     Raises:
-        ModelError: it is not there, altered, or of another schema.
+        ModelError: the bundle is missing, altered, or of another schema version.
         RegistryError: the registry does not answer.
     """
     files, root = _open(registry)
     try:
         if isinstance(files, LocalFileSystem):
             return read_bundle(Path(root) / version)
-        with tempfile.TemporaryDirectory(prefix="starstream-") as beside:
-            files.get(f"{root}/{version}/", f"{beside}/", recursive=True)
-            return read_bundle(Path(beside))
+        with tempfile.TemporaryDirectory(prefix="starstream-") as folder:
+            files.get(f"{root}/{version}/", f"{folder}/", recursive=True)
+            return read_bundle(Path(folder))
     except BundleError as error:
         raise ModelError(f"WORKER_REGISTRY={registry}: {error}") from error
     except FileNotFoundError as error:
-        raise ModelError(f"WORKER_REGISTRY={registry}: {version} is not there: {error}") from error
+        raise ModelError(f"WORKER_REGISTRY={registry}: there is no version {version}: {error}") from error
     except OSError as error:
         raise RegistryError(f"WORKER_REGISTRY={registry}: cannot fetch {version}: {error}") from error
 

@@ -40,9 +40,10 @@ from worker.records import (
 from worker.stream.batcher import Batcher
 from worker.stream.breaker import Breaker
 from worker.stream.chunks import chunks
-from worker.stream.parse import Parser, rejected
+from worker.stream.parse import Parser
 from worker.stream.poison import PoisonTracker
 from worker.stream.ports import Classifier, Delivery, Source, Store
+from worker.stream.rejection import rejected
 
 _STOP_CHECK_S = 0.5  # no call blocks longer, so a signal is seen in time
 

@@ -12,7 +12,6 @@ import pytest
 from trainer.__main__ import main
 from trainer.collect.command import Collected, sort_records, write
 from trainer.collect.join import Labelled, Pool
-from trainer.collect.languages import language
 from trainer.collect.settings import start_of
 from trainer.collect.topics import LogRecord
 from trainer.data.rows import Row, read_rows
@@ -23,7 +22,7 @@ NOW = datetime(2026, 5, 31, tzinfo=UTC)
 
 def _record(value: Any, *, at: int = 0, key: str | None = None) -> LogRecord:
     content = value if isinstance(value, bytes) or value is None else json.dumps(value).encode()
-    return LogRecord(f"reviews-0-{at}", at, None if key is None else key.encode(), content)
+    return LogRecord("reviews", 0, at, at, None if key is None else key.encode(), content)
 
 
 def _outcome(*records: LogRecord, labels: Iterable[int] = ()) -> tuple[Collected, list[tuple[str, int]]]:
@@ -51,7 +50,7 @@ def test_text_with_its_own_stars_is_kept_and_one_without_is_counted() -> None:
     assert dict(found.kinds) == {"reviews": 2}
 
 
-def test_stars_that_come_later_are_joined_by_id_and_the_last_win() -> None:
+def test_stars_sent_later_are_joined_by_id_and_the_latest_win() -> None:
     records = [_stars("a", 1, at=5), _stars("a", 2, at=9), _stars("a", 3, at=7), _review("it works", "a", at=1)]
     found, rows = _outcome(*records)
     assert rows == [("it works", 2)]
@@ -70,10 +69,10 @@ def test_stars_for_an_unknown_review_are_counted() -> None:
     assert found.totals.stars_without_review == 1
 
 
-def test_review_is_known_by_its_id_its_key_or_its_place() -> None:
+def test_review_is_known_by_its_id_its_key_or_its_position() -> None:
     by_key = _record({"text": "one"}, key="k", at=3)
-    by_place = _record(b"two words", at=4)
-    rows = _outcome(by_key, by_place, _stars("k", 1, at=5), _stars("reviews-0-4", 2, at=6))[1]
+    by_position = _record(b"two words", at=4)
+    rows = _outcome(by_key, by_position, _stars("k", 1, at=5), _stars("reviews-0-4", 2, at=6))[1]
     assert rows == [("one", 1), ("two words", 2)]
 
 
@@ -84,7 +83,7 @@ def test_deleted_review_is_left_out_unless_it_was_written_again() -> None:
     assert _outcome(deletion, _review("mine", "a", 5, at=9))[1] == [("mine", 5)]
 
 
-def test_texts_that_say_the_same_are_one_with_the_latest_stars() -> None:
+def test_texts_that_differ_in_case_and_punctuation_count_once_with_the_latest_stars() -> None:
     records = (_review("Great app!!", "a", 5, at=1), _review("great APP", "b", 4, at=2), _review("great", "c", 3, at=3))
     found, rows = _outcome(*records)
     assert rows == [("great APP", 4), ("great", 3)]
@@ -105,8 +104,8 @@ def test_texts_that_say_the_same_are_one_with_the_latest_stars() -> None:
         (_record({"text": "a\0b"}), "null_byte"),
         (_record({"text": "ok", "review_id": "i" * 257}), "bad_identifier"),
         (_record({"review_id": "i" * 257, "score": 3}), "bad_identifier"),
-        (LogRecord("p", 0, b"\xff", b"fine"), "bad_identifier"),
-        (_record(None), "empty"),
+        (LogRecord("reviews", 0, 0, 0, b"\xff", b"fine"), "bad_identifier"),
+        (_record(None), "no_identity"),
         (_review("ok", "a", 3.5), "score_not_whole"),
         (_stars("a", "four"), "score_not_whole"),
         (_stars("a", True), "score_not_whole"),
@@ -116,7 +115,7 @@ def test_texts_that_say_the_same_are_one_with_the_latest_stars() -> None:
         (_stars("a", 10**30), "score_not_a_label"),
     ],
 )
-def test_record_of_no_use_is_counted_by_its_reason(record: LogRecord, reason: str) -> None:
+def test_unusable_record_is_counted_by_its_reason(record: LogRecord, reason: str) -> None:
     found, rows = _outcome(record, labels=(1, 2, 3, 4, 5))
     assert (dict(found.bad), rows, found.records) == ({reason: 1}, [], 1)
 
@@ -142,7 +141,7 @@ def test_file_is_what_train_reads_and_appears_whole(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write(path, interrupted())
     assert path.read_bytes() == whole
-    assert [each.name for each in tmp_path.iterdir()] == ["labelled.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["labelled.csv"]
     with pytest.raises(DataError, match="choose another"):
         write(tmp_path / "missing" / "labelled.csv", [])
 
@@ -174,24 +173,3 @@ def test_wrong_flags_are_named(flags: list[str], said: str, capsys: pytest.Captu
     argv = ["collect", "--bootstrap-servers", "127.0.0.1:9", "--out", "labelled.csv", *flags]
     assert main(argv) == Exit.USAGE
     assert said in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("I love this app and it is very good", "en"),
-        ("Muy buena aplicación, la uso todos los días", "es"),
-        ("Très déçu, ça ne marche plus depuis la mise à jour", "fr"),
-        ("Die App ist sehr gut, aber nicht billig", "de"),
-        ("aplikasi ini sangat bagus dan tidak berat", "id"),
-        ("очень хорошее приложение", "cyrillic"),
-        ("とても使いやすいです", "ja"),
-        ("非常好用的应用", "han"),
-        ("정말 좋아요", "ko"),
-        ("برنامج رائع", "arabic"),
-        ("\N{THUMBS UP SIGN} 10/10", "unclear"),
-        ("zxqv blorptastic", "unclear"),
-    ],
-)
-def test_language_is_told_by_script_and_small_words(text: str, expected: str) -> None:
-    assert language(text) == expected

@@ -17,7 +17,8 @@ from worker.kafka.offset_range import EARLIEST, LATEST, Point
 from worker.kafka.outgoing import outgoing
 from worker.records import Record, Rejected
 from worker.settings import WorkerSettings
-from worker.stream.parse import ATTEMPTS_HEADER, Parser, rejected
+from worker.stream.parse import Parser
+from worker.stream.rejection import ATTEMPTS_HEADER, rejected
 
 SETTINGS = WorkerSettings(_env_file=None)
 ALL = Selection(EARLIEST, LATEST)

@@ -26,7 +26,7 @@ from worker.ops.metrics import (
     Metrics,
 )
 from worker.records import OUTCOME_NAMES, RELEASE_REASONS, Deleted
-from worker.stream.parse import rejected
+from worker.stream.rejection import rejected
 
 BOUNDS = (0.1, 0.5, 1.0, 5.0)
 

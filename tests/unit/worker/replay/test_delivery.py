@@ -9,7 +9,7 @@ from tests.fixtures.world import KAFKA_GONE, SETTINGS
 from worker.errors import TransientError
 from worker.records import Deleted, Outcome, Partition
 from worker.replay.delivery import ReplayDelivery
-from worker.stream.parse import rejected
+from worker.stream.rejection import rejected
 
 ONE = Partition("reviews", 0)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.doubles import make_rated, make_record
 from worker.records import Outcome
 from worker.stream.breaker import Breaker
-from worker.stream.parse import rejected
+from worker.stream.rejection import rejected
 
 GOOD: Outcome = make_rated()
 BAD: Outcome = rejected(make_record(b"\xff"), "not_utf8", "x", model_version="v1")

@@ -67,7 +67,7 @@ WRONG: dict[str, tuple[Record, RejectReason]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_no_review_is_rejected_with_its_reason(case: str) -> None:
+def test_invalid_record_is_rejected_with_its_reason(case: str) -> None:
     record, reason = WRONG[case]
     assert reason_of(record) == reason
 
@@ -114,7 +114,7 @@ def test_a_null_value_deletes_the_review_its_key_names() -> None:
 
 
 @pytest.mark.parametrize("length", [MAX_ID_BYTES // 4, MAX_ID_BYTES])
-def test_an_id_of_the_longest_length_passes(length: int) -> None:
+def test_an_id_of_the_longest_length_is_valid(length: int) -> None:
     assert identity_of(make_record("a", key=b"k" * length)) == "k" * length
 
 
@@ -123,7 +123,7 @@ def test_an_id_is_measured_in_bytes() -> None:
     assert reason_of(make_record("a", key="é".encode() * 129)) == "bad_identifier"
 
 
-def test_the_longest_text_passes_and_one_character_more_does_not() -> None:
+def test_the_longest_text_is_valid_and_one_character_more_is_not() -> None:
     assert isinstance(parse(make_record("🙂" * 1000)), Pending)
     assert reason_of(make_record("🙂" * 1001)) == "text_too_long"
 
@@ -197,7 +197,7 @@ def test_a_message_never_holds_the_text(secret: str, fields: dict[str, str], pre
 
 
 @given(st.binary(max_size=300), st.one_of(st.none(), st.binary(max_size=300)))
-def test_whatever_comes_has_exactly_one_outcome(value: bytes, key: bytes | None) -> None:
+def test_every_record_has_exactly_one_outcome(value: bytes, key: bytes | None) -> None:
     outcome = parse(make_record(value, key=key))
     assert isinstance(outcome, Pending | Rejected)
     if isinstance(outcome, Pending):

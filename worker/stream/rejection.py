@@ -1,0 +1,48 @@
+"""A record that cannot be rated becomes a rejection with its dead letter.
+
+Owns what a dead letter says, and the count of attempts that travels in a header. Never holds the review's text.
+`parse` and the classifier reject; `worker.kafka.outgoing` writes the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from schemas.dead_letter import OWN, DeadLetter, RejectReason
+from worker.records import Record, Rejected
+
+ATTEMPTS_HEADER: Final = f"{OWN}attempts"
+_ATTEMPTS_DIGITS: Final = 6  # anybody can write a header; a longer number is not a count of attempts
+
+
+def rejected(
+    record: Record, reason: RejectReason, message: str, *, model_version: str, exception: str = "InvalidReviewError"
+) -> Rejected:
+    """Return a record's rejection, with its dead letter."""
+    return Rejected(
+        record,
+        DeadLetter.model_construct(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp,
+            reason=reason,
+            message=message,
+            stage="rate" if reason == "unratable" else "parse",
+            exception=exception,
+            model_version=model_version,
+            attempts=attempts_so_far(record.headers) + 1,
+        ),
+    )
+
+
+def attempts_so_far(headers: Sequence[tuple[str, bytes | None]]) -> int:
+    """Return how often a record was rejected before, by its last `starstream-attempts` header; 0 without a valid one.
+
+    `dlq redrive` sends the dead letter's count along, so a record that is redriven and rejected again is counted.
+    """
+    for name, value in reversed(headers):
+        if name == ATTEMPTS_HEADER and value is not None and value.isdigit() and len(value) <= _ATTEMPTS_DIGITS:
+            return int(value)
+    return 0
