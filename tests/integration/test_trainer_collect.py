@@ -90,7 +90,7 @@ def test_stream_becomes_a_training_file(topics: Topics, tmp_path: Path, capsys: 
         "written 249",
     ):
         assert line in said
-    assert "script" in said
+    assert "latin 249 100.0%" in said
     assert main(topics.arguments(out, "--since", "all")) == Exit.OK
     assert "long ago" in {row["content"] for row in _rows(out)}
 
@@ -162,8 +162,8 @@ def test_nothing_labelled_leaves_the_file_as_it_was(
 def test_missing_topic_and_broker_are_errors_of_ours(kafka: LocalKafka, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "labelled.csv"), "--patience-s", "3"]
     for where, said in (
-        (["--bootstrap-servers", kafka.bootstrap, "--topic", "misspelt"], "--topic misspelt: there is no such topic"),
-        (["--bootstrap-servers", f"{LOOPBACK}:{free_port()}"], "is a broker up there"),
+        (["--bootstrap-servers", kafka.bootstrap, "--topic", "misspelt"], "--topic misspelt: no such topic"),
+        (["--bootstrap-servers", f"{LOOPBACK}:{free_port()}"], "is a broker up"),
     ):
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-m", "trainer", "collect", *where, *out],
