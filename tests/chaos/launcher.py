@@ -167,15 +167,15 @@ def _half_redis(act: Callable[[], None]) -> None:
 
 
 def _after_send(producer: Any, act: Callable[[], None]) -> None:
-    name = "begin_offsets" if hasattr(producer, "begin_offsets") else "send_offsets_to_transaction"
+    name = "send_offsets" if hasattr(producer, "send_offsets") else "send_offsets_to_transaction"
     real = getattr(producer, name)
 
-    def send_offsets(self: Any, *args: Any) -> Any:
+    def flush_first(self: Any, *args: Any) -> Any:
         self.flush(timeout=10)
         act()
         return real(self, *args)
 
-    setattr(producer, name, send_offsets)
+    setattr(producer, name, flush_first)
 
 
 def _during_end(producer: Any, act: Callable[[], None]) -> None:

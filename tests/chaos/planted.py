@@ -37,8 +37,8 @@ def last_offset() -> None:
     def prepare(self: ExactlyOnce, outcomes: Sequence[Any], offsets: Mapping[Partition, int]) -> None:
         source: Any = self._consumer
         if isinstance(source, ConfluentSource):
-            given = source._watch._given
-            read = {at: given[at] + 1 for at in offsets}
+            last = source._lag.last_returned
+            read = {at: last[at] + 1 for at in offsets}
         else:
             read = {at: source._consumer.position(TopicPartition(*at)) for at in offsets}
         real(self, outcomes, read)
@@ -71,7 +71,7 @@ def _rewrite(old: str, new: str) -> None:
 
 def blind_rewind() -> None:
     """After a failed commit the batch is read again, though it may have been committed, its answer lost."""
-    KafkaSource._skip_committed = lambda self: self._doubtful.clear()  # type: ignore[method-assign]
+    KafkaSource._skip_committed = lambda self: self._maybe_committed.clear()  # type: ignore[method-assign]
     ConfluentSource._committed = lambda _self: {}  # type: ignore[method-assign,assignment]
 
 

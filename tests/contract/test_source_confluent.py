@@ -220,10 +220,10 @@ def test_nothing_of_another_topic_is_committed_and_it_is_read_from_its_beginning
     assert member.topic_id(world.topic)
     member.commit({world.at(number): 3 for number in range(3)})
     positions |= produce(world, 1, start=5)
-    member._topics._ids[world.topic] = "the one before"
+    member._topic_ids._ids[world.topic] = "the one before"
     newer = world.read(member, 3)
     for settle in (member.membership, lambda: member.commit({world.at(0): 6})):
-        member._topics._ids[world.topic] = "the one before"
+        member._topic_ids._ids[world.topic] = "the one before"
         with pytest.raises(TransientError, match="deleted and created again"):
             settle()
     member.rewind({world.at(record.partition): record.offset for record in newer})
@@ -266,7 +266,7 @@ def test_a_transaction_that_holds_records_back_is_told(world: World) -> None:
     def told() -> bool:
         clock.advance(20)
         member.poll(10, 0.2)
-        return f"{world.topic}-0: records wait" in str(member.not_ready_reason())
+        return f"{world.topic}-0: records are waiting" in str(member.not_ready_reason())
 
     wait_until(told, PATIENCE_S, "the stall is told")
     producer.abort_transaction(PATIENCE_S)

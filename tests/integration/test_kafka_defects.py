@@ -342,7 +342,7 @@ def test_defect_6_the_end_of_a_transaction_waits_without_limit(world: World) -> 
 
 @pytest.mark.parametrize(
     ("step", "said"),
-    [("begin_offsets", "send the offsets: no answer in 2 s"), ("commit_transaction", "commit: no answer in 2 s")],
+    [("send_offsets", "send the offsets: no answer in 2 s"), ("commit_transaction", "commit: no answer in 2 s")],
 )
 def test_defect_6_the_worker_waits_no_longer_than_its_time_out(world: World, step: str, said: str) -> None:
     source = world.source()
@@ -438,7 +438,7 @@ def test_defect_7_a_partition_that_stands_still_is_told(world: World) -> None:
     def told() -> bool:
         clock.advance(20)
         source.poll(10, 0.2)
-        return f"{world.topic}-0: records wait" in (source.not_ready_reason() or "")
+        return f"{world.topic}-0: records are waiting" in (source.not_ready_reason() or "")
 
     wait_until(told, PATIENCE_S, "the stall is told")
     producer.abort_transaction()

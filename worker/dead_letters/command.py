@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from worker.dead_letters.letter import REASONS, Selection
 from worker.errors import ExitCode, SettingsError
-from worker.kafka.offset_range import HOW, parse_bounds
+from worker.kafka.offset_range import POINT_SYNTAX, parse_bounds
 from worker.settings import WorkerSettings
 
 _SETTINGS: Final = "Other flags are settings: --kafka-bootstrap-servers, --dead-letter-topic ... (see `run --help`)."
@@ -135,7 +135,7 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
         dest="start",
         default="earliest",
         metavar="WHEN",
-        help=f"first letter: {HOW}; times are those `list` shows, an offset counts in each partition",
+        help=f"first letter: {POINT_SYNTAX}; times are those `list` shows, an offset counts in each partition",
     )
     parser.add_argument("--to", dest="end", default="latest", metavar="WHEN", help="where to stop, itself not included")
     parser.add_argument("--topic", metavar="T", help="only letters that came from this topic")

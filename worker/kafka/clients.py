@@ -1,6 +1,6 @@
-"""Which Kafka client reads and publishes: the one place that knows there are two (WORKER_KAFKA_CLIENT).
+"""Makes the source, the delivery and the producer on the Kafka client that WORKER_KAFKA_CLIENT names.
 
-Owns the choice. Imports no client itself: each is imported when it is chosen.
+Owns that choice; no other module knows that there are two clients. Imports a client only when it is chosen.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def make_delivery(settings: WorkerSettings, source: GroupSource, transactional_i
     """Return the delivery that the settings name, on the client of the source.
 
     Args:
-        settings: `delivery` says which.
+        settings: `delivery` is the mode.
         source: from `make_source`.
-        transactional_id: this process's, the same after a restart; at-least-once needs none.
-        log: told of producers that had to be replaced.
+        transactional_id: this process's, the same after a restart; not used by at-least-once.
+        log: gets an event when a producer is replaced.
 
     Raises:
         SettingsError: the client is not installed.
@@ -72,7 +72,7 @@ def require_client(settings: WorkerSettings) -> str:
     """Return the name of the client, if it is installed.
 
     Raises:
-        SettingsError: it is not; the message names the package.
+        SettingsError: it is not installed; the message names the package.
     """
     if settings.kafka_client == "confluent" and find_spec("confluent_kafka") is None:
         raise SettingsError(

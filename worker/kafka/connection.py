@@ -1,6 +1,6 @@
-"""What a connection to the brokers needs, whichever client makes it.
+"""What a connection to the brokers needs with either client.
 
-Owns the wording of a failed connection, and secrets and paths as the clients' options take them. Imports no client.
+Owns the text of a failed connection, and secrets and paths as the clients' options take them. Imports no client.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from worker.settings import WorkerSettings
 
 
-def connecting(settings: WorkerSettings) -> str:
-    """Return what an error calls the attempt to connect: the clients report a wrong password as a time-out, too."""
+def connection_hint(settings: WorkerSettings) -> str:
+    """Return how an error about a connection begins; the clients report a wrong password as a time-out, too."""
     servers = ",".join(settings.kafka_bootstrap_servers)
     return (
         f"WORKER_KAFKA_BOOTSTRAP_SERVERS={servers}: is a broker up there, and are "
@@ -21,7 +21,7 @@ def connecting(settings: WorkerSettings) -> str:
     )
 
 
-def revealed(secret: SecretStr | None) -> str | None:
+def secret_text(secret: SecretStr | None) -> str | None:
     """Return a secret's text, for the client's options only."""
     return None if secret is None else secret.get_secret_value()
 

@@ -1,9 +1,9 @@
 """The Delivery port over either Kafka client: at-least-once, and exactly-once in one transaction (KIP-98, KIP-447).
 
-Owns the order of publishing and committing, and the life of the producer. What makes exactly-once hold was found by
-breaking it (worker/DECISIONS.md): commit under the membership that was true when the records were polled, and after
-any failure throw the producer away, because an aborted one keeps the offsets of the failed transaction and would commit
-them with its next.
+Owns the order of publishing and committing, and the producer's start and end. Two rules make exactly-once hold; tests
+that broke it showed both (worker/DECISIONS.md). Commit under the membership that was current when the records were
+polled. After any failure discard the producer: an aborted one keeps the offsets of the failed transaction, and would
+commit them with its next.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from worker.errors import ServiceError
-from worker.kafka.group import Commits, Membership
+from worker.kafka.group import GroupMember, OffsetCommitter
 from worker.kafka.outgoing import Outgoing, outgoing
 from worker.ops.logs import Log
 from worker.records import Outcome, Partition
@@ -21,19 +21,19 @@ from worker.settings import WorkerSettings
 
 
 class Producer(Protocol):
-    """One client's producer, thrown away after any failure. Every method raises `ServiceError`s only."""
+    """One client's producer, discarded after any failure. Its methods raise `ServiceError`s only."""
 
     @property
     def failed(self) -> bool:
-        """Whether it reported an error since its start, and must not be used again."""
+        """Whether it has reported an error since its start, and must not be used again."""
         ...
 
     def start(self) -> None:
-        """Return once the brokers answer; a transactional one fences its predecessor and aborts what that left open."""
+        """Return once the brokers answer; with a transactional id, fence the predecessor and abort its transaction."""
         ...
 
     def require_topic(self, topic: str, doing: str) -> None:
-        """Return if a topic can be written; `doing` begins the error's text."""
+        """Return if a topic can be written; the error's text begins with `doing`."""
         ...
 
     def begin(self) -> None:
@@ -57,22 +57,22 @@ class Producer(Protocol):
         ...
 
     def abort(self) -> None:
-        """Abort the transaction, so that it holds up no reader; best effort, within a moment, never raises."""
+        """Abort the transaction, so that it blocks no reader; best effort, within about two seconds, never raises."""
         ...
 
     def discard(self) -> None:
-        """End the producer and whatever it holds, within a moment. Never raises."""
+        """End the producer and drop its records, within about two seconds. Never raises."""
         ...
 
 
 class _KafkaDelivery:
-    """A delivery and its producer, which is made when it is needed."""
+    """A delivery and its producer, which is made on demand."""
 
     def __init__(self, settings: WorkerSettings, make_producer: Callable[[], Producer]) -> None:
         self._settings = settings
         self._make_producer = make_producer
         self._producer: Producer | None = None
-        self._ready()
+        self._working_producer()
 
     def ping(self) -> None:
         """Return if the brokers answer and both topics can be written.
@@ -80,20 +80,20 @@ class _KafkaDelivery:
         Raises:
             ServiceError: they do not.
         """
-        producer = self._ready()
+        producer = self._working_producer()
         for variable, topic in (
             ("WORKER_OUTPUT_TOPIC", self._settings.output_topic),
             ("WORKER_DEAD_LETTER_TOPIC", self._settings.dead_letter_topic),
         ):
-            producer.require_topic(topic, f"{variable}={topic}: does the topic exist, and may we write it?")
+            producer.require_topic(topic, f"{variable}={topic}: does the topic exist, and may this user write to it?")
 
     def close(self, timeout_s: float) -> None:
-        """Give the client back; nothing is left in it between two commits."""
+        """Close the client; it holds nothing between two commits."""
         del timeout_s
         self._discard()
 
-    def _ready(self) -> Producer:
-        """Return the producer; make one if there is none that works."""
+    def _working_producer(self) -> Producer:
+        """Return the producer; replace it first if it has failed."""
         if self._producer is not None and self._producer.failed:
             self._discard()
         if self._producer is None:
@@ -116,7 +116,7 @@ class _KafkaDelivery:
 
 
 class AtLeastOnce(_KafkaDelivery):
-    """Publishes, waits until all replicas have it, then commits: after a crash in between it publishes again.
+    """Publishes, waits until all replicas have the records, then commits: after a crash in between it publishes again.
 
     Args:
         settings: topics.
@@ -124,18 +124,20 @@ class AtLeastOnce(_KafkaDelivery):
         make_producer: returns a new producer of the client.
     """
 
-    def __init__(self, settings: WorkerSettings, consumer: Commits, make_producer: Callable[[], Producer]) -> None:
+    def __init__(
+        self, settings: WorkerSettings, consumer: OffsetCommitter, make_producer: Callable[[], Producer]
+    ) -> None:
         self._consumer = consumer
         self._prepared: tuple[Producer, list[Outgoing], Mapping[Partition, int]] | None = None
         super().__init__(settings, make_producer)
 
     def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
-        """Keep the outcomes and offsets for `commit`: nothing that is sent could be taken back.
+        """Keep the outcomes and offsets for `commit`, because sent records cannot be withdrawn.
 
         Raises:
             ServiceError: the brokers do not answer.
         """
-        self._prepared = self._ready(), self._outgoing(outcomes), offsets
+        self._prepared = self._working_producer(), self._outgoing(outcomes), offsets
 
     def commit(self) -> None:
         """Publish the outcomes in order, then commit the offsets; return once both are durable.
@@ -165,14 +167,14 @@ class ExactlyOnce(_KafkaDelivery):
 
     Args:
         settings: topics.
-        consumer: tells the membership to commit under.
+        consumer: knows the membership to commit under.
         make_producer: returns a new producer of the client, with this process's transactional id: the same after a
-            restart, so that what a crash left open is aborted at once.
-        log: told of producers that had to be replaced.
+            restart, so that a transaction that a crash left open is aborted at once.
+        log: gets an event when a producer is replaced.
     """
 
     def __init__(
-        self, settings: WorkerSettings, consumer: Membership, make_producer: Callable[[], Producer], log: Log
+        self, settings: WorkerSettings, consumer: GroupMember, make_producer: Callable[[], Producer], log: Log
     ) -> None:
         self._consumer = consumer
         self._log = log
@@ -183,10 +185,10 @@ class ExactlyOnce(_KafkaDelivery):
         """Send the outcomes in order, and the offsets, inside an open transaction.
 
         Raises:
-            ServiceError: this worker is no member of the group any more, or the brokers did not take it.
+            ServiceError: this worker is no longer a member of the group, or the brokers did not take the records.
         """
         membership = self._consumer.membership()
-        producer = self._ready()
+        producer = self._working_producer()
         try:
             producer.begin()
             producer.send(self._outgoing(outcomes))
@@ -200,7 +202,7 @@ class ExactlyOnce(_KafkaDelivery):
         """Commit the transaction.
 
         Raises:
-            ServiceError: a reader with `read_committed` sees nothing of it, or the answer was lost; the caller rewinds.
+            ServiceError: nothing is committed, or the answer was lost; the caller rewinds.
         """
         if self._open is None:
             raise RuntimeError("nothing is prepared")
@@ -212,7 +214,7 @@ class ExactlyOnce(_KafkaDelivery):
             raise
 
     def abort(self) -> None:
-        """Abort the transaction, so that it holds up no reader."""
+        """Abort the transaction, so that it blocks no reader."""
         if self._open is not None:
             self._open.abort()
             self._open = None

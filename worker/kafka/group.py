@@ -1,6 +1,6 @@
 """The consumer group: which partitions this member owns, and what the deliveries need from it.
 
-Owns the bookkeeping of ownership that both clients share. Each client's `assignment` feeds it from its own callbacks.
+Owns the record of ownership that both clients share. Each client's `assignment` updates it from the client's callbacks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from worker.records import Partition
 from worker.stream.ports import Source
 
 
-class Commits(Protocol):
+class OffsetCommitter(Protocol):
     """What at-least-once delivery needs from the consumer."""
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
@@ -26,7 +26,7 @@ class Commits(Protocol):
         ...
 
 
-class Membership(Protocol):
+class GroupMember(Protocol):
     """What exactly-once delivery needs from the consumer."""
 
     def membership(self) -> Any:
@@ -38,16 +38,16 @@ class Membership(Protocol):
         ...
 
 
-class GroupSource(Source, Commits, Membership, Protocol):
-    """A source that is a member of a consumer group, with what the deliveries and the store need besides."""
+class GroupSource(Source, OffsetCommitter, GroupMember, Protocol):
+    """A source that is a member of a consumer group, with what the deliveries and the store need from it, too."""
 
     def topic_id(self, topic: str) -> str:
-        """Return the brokers' id of a topic's present incarnation (KIP-516); `""` where they tell none."""
+        """Return the brokers' id of a topic (KIP-516), a new one when it is created again; `""` when they have none."""
         ...
 
 
 class Ownership:
-    """Notes which partitions are owned. A client may call it from a thread of its own.
+    """Records which partitions are owned. A client may call it from a thread of its own.
 
     Attributes:
         owned: the partitions this member has.
@@ -59,13 +59,13 @@ class Ownership:
         self._metrics = metrics
         self._lock = threading.Lock()
         self._revoked: set[Partition] = set()
-        self._gone: set[Partition] = set()
+        self._removed: set[Partition] = set()
         self.owned: set[Partition] = set()
         self.joined = False
         self.changes = 0
 
     def add(self, partitions: Iterable[Partition]) -> None:
-        """Note partitions that are assigned; an empty assignment counts, too."""
+        """Record partitions that were assigned; an empty assignment counts, too."""
         self._metrics.rebalances.labels("assigned").inc()
         with self._lock:
             self.owned = self.owned | set(partitions)
@@ -74,13 +74,13 @@ class Ownership:
         self._metrics.partitions_assigned.set(len(self.owned))
 
     def remove(self, partitions: Iterable[Partition], event: str) -> None:
-        """Note partitions that were `revoked` in order, or `lost` with the membership."""
+        """Record partitions that were `revoked` in a rebalance, or `lost` with the membership."""
         removed = set(partitions)
         if removed:
             self._metrics.rebalances.labels(event).inc()
         with self._lock:
             self._revoked |= removed
-            self._gone |= removed
+            self._removed |= removed
             self.owned = self.owned - removed
             self.joined = self.joined and event != "lost"
             self.changes += 1
@@ -94,8 +94,8 @@ class Ownership:
             taken, self._revoked = frozenset(self._revoked), set()
         return taken
 
-    def take_gone(self) -> frozenset[Partition]:
+    def take_removed(self) -> frozenset[Partition]:
         """Return the same for the source itself; a partition among them may be owned again, at another offset."""
         with self._lock:
-            taken, self._gone = frozenset(self._gone), set()
+            taken, self._removed = frozenset(self._removed), set()
         return taken

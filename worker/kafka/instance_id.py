@@ -1,8 +1,8 @@
-"""The name of a process: the same after a restart, never two at once.
+"""The name of a process: the same after a restart, and unique among running processes.
 
-Owns the claim to it. A transactional id made of it lets a restarted process abort at once what its crash left open,
-and two processes with the same one would fence each other for ever; so without `WORKER_INSTANCE_ID` a process claims
-the lowest free number on its host with a file lock, which the kernel gives back however the process ends.
+Owns the claim to it. With the transactional id made from it, a restarted process aborts at once the transaction that
+its crash left open; two processes with the same id would keep fencing each other. So without `WORKER_INSTANCE_ID` a
+process claims the lowest free number on its host with a file lock, which the kernel releases however the process ends.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import IO
 from worker.errors import SettingsError
 from worker.settings import WorkerSettings
 
-_MOST_ON_A_HOST = 1024
+_MAX_PER_HOST = 1024
 
 
-class Identity:
-    """A claimed name, held for as long as this object lives.
+class InstanceId:
+    """A claimed name, held as long as this object exists.
 
     Args:
-        settings: `instance_id` and `slot` make the name when given; the group keeps deployments apart.
+        settings: `instance_id` and `slot` make up the name when given; each group numbers its own processes.
 
     Raises:
         SettingsError: no number is free, or the temporary folder cannot be written.
@@ -36,19 +36,21 @@ class Identity:
             self.name = f"{settings.instance_id}-{settings.slot}"
             return
         group = re.sub(r"[^A-Za-z0-9._-]", "_", settings.group_id)
-        for number in range(_MOST_ON_A_HOST):
+        for number in range(_MAX_PER_HOST):
             if self._claim(Path(tempfile.gettempdir()) / f"starstream-{group}-{number}.lock"):
                 self.name = f"{socket.gethostname()}-{number}"
                 return
-        raise SettingsError(f"WORKER_INSTANCE_ID: {_MOST_ON_A_HOST} workers run on this host; give each its own")
+        raise SettingsError(
+            f"WORKER_INSTANCE_ID: {_MAX_PER_HOST} workers of this group run on this host; set it for each"
+        )
 
     def _claim(self, path: Path) -> bool:
         try:
             lock = path.open("ab")
         except PermissionError:
-            return False  # another user's
+            return False  # it belongs to another user
         except OSError as error:
-            raise SettingsError(f"WORKER_INSTANCE_ID: set it, {path} cannot be made: {error.strerror}") from error
+            raise SettingsError(f"WORKER_INSTANCE_ID: set it: {path} cannot be created: {error.strerror}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,6 +1,6 @@
-"""Where a range of a topic begins and ends: an offset, a time, or an end of the log.
+"""Where a range of a topic begins and ends: at an offset, a time, or the start or end of the log.
 
-Owns how `--from` and `--to` are written and which offsets they stand for. Starts are inclusive, ends exclusive. Pure;
+Owns the syntax of `--from` and `--to` and which offsets they mean. Starts are inclusive, ends exclusive. Does no I/O:
 `worker.kafka.python.topics` asks the brokers. Used by `dlq` and `replay`.
 """
 
@@ -13,24 +13,24 @@ from typing import Final, Literal, NamedTuple
 from worker.clock import iso_utc
 from worker.errors import SettingsError
 
-HOW: Final = "an ISO 8601 time (UTC when it names no zone), an offset, earliest or latest"
+POINT_SYNTAX: Final = "an ISO 8601 time (UTC when it names no zone), an offset, earliest or latest"
 
 
 class Span(NamedTuple):
-    """Offsets of one partition, the end exclusive."""
+    """Offsets of one partition; the end is exclusive."""
 
     start: int
     end: int
 
     @property
     def size(self) -> int:
-        """How many offsets; there are fewer records where compaction or transaction markers left gaps."""
+        """The number of offsets; there are fewer records where compaction or transaction markers leave gaps."""
         return self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place in every partition of a topic: `value` is an offset, or milliseconds since the epoch."""
+    """A position in every partition of a topic; `value` is an offset, or milliseconds since the epoch."""
 
     kind: Literal["earliest", "offset", "time", "latest"]
     value: int = 0
@@ -40,18 +40,18 @@ class Point:
             return iso_utc(self.value / 1000)
         return str(self.value) if self.kind == "offset" else self.kind
 
-    def offset_in(self, log: Span, first_at: int | None) -> int:
-        """Return the offset this stands for in a partition, limited to its log.
+    def offset_in(self, log: Span, first_since: int | None) -> int:
+        """Return the offset that this means in a partition, limited to its log.
 
         Args:
             log: the offsets that the partition holds.
-            first_at: for a time, the first offset at or after it; None when there is none.
+            first_since: for a time, the first offset at or after it; None when there is none.
         """
         if self.kind == "earliest":
             return log.start
         if self.kind == "latest":
             return log.end
-        wanted = self.value if self.kind == "offset" else first_at
+        wanted = self.value if self.kind == "offset" else first_since
         return log.end if wanted is None else min(max(wanted, log.start), log.end)
 
 
@@ -63,7 +63,7 @@ def parse_point(flag: str, text: str) -> Point:
     """Read the value of `--from` or `--to`.
 
     Raises:
-        SettingsError: it is none of `HOW`.
+        SettingsError: it is not `POINT_SYNTAX`.
     """
     if text in {"earliest", "latest"}:
         return EARLIEST if text == "earliest" else LATEST
@@ -72,7 +72,7 @@ def parse_point(flag: str, text: str) -> Point:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise SettingsError(f"{flag} {text}: not {HOW}") from error
+        raise SettingsError(f"{flag} {text}: not {POINT_SYNTAX}") from error
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
     return Point("time", max(0, round(time.timestamp() * 1000)))

@@ -1,6 +1,6 @@
-"""What is published for an outcome: a rating, a tombstone, or a dead letter.
+"""The record that is published for an outcome: a rating, a tombstone or a dead letter.
 
-Owns the form of each: topic, key, value, headers and time. The same bytes with either client. `delivery` is next.
+Owns its topic, key, value, headers and time; they are the same with either client. `delivery` is next.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from schemas.rating import CONTENT_TYPE
 from worker.records import Deleted, Outcome, Rated, Record
 from worker.settings import WorkerSettings
 
-_RATING_HEADERS: Final = [("content-type", CONTENT_TYPE)]  # shared by all records, so it must not be changed
+_RATING_HEADERS: Final = [("content-type", CONTENT_TYPE)]  # shared by all records: do not change it in place
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 
 
@@ -28,18 +28,18 @@ class Outgoing(NamedTuple):
 
 
 def outgoing(outcome: Outcome, settings: WorkerSettings) -> Outgoing:
-    """Return what is published for an outcome: a rating, a tombstone, or a dead letter."""
+    """Return the record to publish for an outcome."""
     record = outcome.record
     if isinstance(outcome, Rated):
         headers = [*_RATING_HEADERS, *_trace(record)] if record.headers else _RATING_HEADERS
         return Outgoing(settings.output_topic, outcome.rating.review_id.encode(), outcome.value, headers, None)
     if isinstance(outcome, Deleted):
         return Outgoing(settings.output_topic, outcome.review_id.encode(), None, _trace(record), None)
-    # The original's time, so that a dead letter can be replayed as what it was.
+    # The original's time, so that `dlq redrive` can send the record back unchanged.
     timestamp_ms = record.timestamp if record.timestamp >= 0 else None
     headers = outcome.letter.headers([(name, value or b"") for name, value in record.headers])
-    # Our headers make a letter larger than its record, and the brokers would refuse it at every attempt. What is cut is
-    # still where the headers say it came from.
+    # Our headers make a letter larger than its record, so the brokers could refuse it at every attempt. What is cut off
+    # here is still in the input topic, at the position that the headers give.
     if _size(headers) > settings.max_message_bytes // 2:
         headers = [*outcome.letter.headers([]), (f"{OWN}dropped-headers", str(len(record.headers)).encode())]
     room = settings.max_message_bytes - _size(headers) - len(record.key or b"")

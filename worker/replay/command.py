@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from worker.errors import ExitCode, SettingsError
-from worker.kafka.offset_range import HOW, parse_bounds
+from worker.kafka.offset_range import POINT_SYNTAX, parse_bounds
 from worker.settings import WorkerSettings
 
 _LONGEST_PREFIX: Final = 64  # as WORKER_REDIS_PREFIX
@@ -64,7 +64,7 @@ def add_command(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--from", dest="start", required=True, metavar="WHEN", help=f"where to begin: {HOW}")
+    parser.add_argument("--from", dest="start", required=True, metavar="WHEN", help=f"where to begin: {POINT_SYNTAX}")
     parser.add_argument("--to", dest="end", default="latest", metavar="WHEN", help="where to end, itself not included")
     parser.add_argument("--version", required=True, metavar="V", help="bundle of the registry (WORKER_REGISTRY)")
     parser.add_argument("--topic-out", required=True, metavar="T", help="topic for the ratings; it must exist")

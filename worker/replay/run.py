@@ -15,7 +15,7 @@ from rich.console import Console
 from worker.clock import SystemClock
 from worker.errors import ExitCode
 from worker.kafka.clients import make_delivery
-from worker.kafka.instance_id import Identity
+from worker.kafka.instance_id import InstanceId
 from worker.kafka.offset_range import Point
 from worker.kafka.python.bounded_source import BoundedSource
 from worker.model.loading import load_classifier
@@ -114,7 +114,7 @@ def _connected(tools: Tools) -> Iterator[tuple[BoundedSource, Delivery]]:
     settings = tools.settings
     source = BoundedSource(settings, metrics=tools.metrics, clock=tools.clock)
     try:
-        identity = Identity(settings)  # kept until the end: it holds a file lock
+        identity = InstanceId(settings)  # kept until the end: it holds a file lock
         delivery = make_delivery(settings, source, f"{settings.group_id}-{identity.name}", tools.log)
         try:
             yield source, delivery

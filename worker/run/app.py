@@ -21,7 +21,7 @@ from worker.clock import SystemClock
 from worker.errors import ExitCode, TransientError
 from worker.kafka.clients import make_delivery, make_source
 from worker.kafka.group import GroupSource
-from worker.kafka.instance_id import Identity
+from worker.kafka.instance_id import InstanceId
 from worker.ops.health import Health
 from worker.ops.http_server import serve_http
 from worker.ops.logs import configure_logs
@@ -42,7 +42,7 @@ _Service = TypeVar("_Service")
 class _Run:
     process: Process
     stop: StopSignals
-    identity: Identity  # holds the claim on this process's name; it ends with the object
+    identity: InstanceId  # holds the claim on this process's name; it ends with the object
 
 
 def run_worker(settings: WorkerSettings) -> ExitCode:
@@ -53,7 +53,7 @@ def run_worker(settings: WorkerSettings) -> ExitCode:
     """
     process = _start(settings)
     with StopSignals(settings.drain_deadline_s, process.log) as stop:
-        run = _Run(process, stop, Identity(settings))
+        run = _Run(process, stop, InstanceId(settings))
         classifier = start_models(process, stop.event)
         process.health.up("model")
         pipeline = _connect(run, classifier)

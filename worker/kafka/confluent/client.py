@@ -1,7 +1,7 @@
-"""What the adapters on confluent-kafka share: librdkafka's errors translated, and waits that end.
+"""Shared by the adapters on confluent-kafka: translates librdkafka's errors, and bounds its waits.
 
-Owns the one place where librdkafka's error codes become ours (`test_librdkafka_errors_are_all_translated` walks them).
-`options` is where a client's behaviour is set.
+Owns the only place where librdkafka's error codes become ours (`test_librdkafka_errors_are_all_translated` walks them).
+A client's options are in `options`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 
 from worker.errors import FencedError, PermanentError, ServiceError, TransientError
-from worker.kafka.connection import connecting
+from worker.kafka.connection import connection_hint
 from worker.settings import WorkerSettings
 
-# Waiting does not heal these: the settings or the cluster's set-up must change.
+# Retrying does not help: the settings or the cluster's set-up must change.
 PERMANENT: Final[frozenset[int]] = frozenset(
     {
         KafkaError._AUTHENTICATION,
@@ -33,14 +33,14 @@ PERMANENT: Final[frozenset[int]] = frozenset(
         KafkaError.INVALID_SESSION_TIMEOUT,
     }
 )
-# Another process has this worker's identity; going on would be a fight.
+# Another process has this worker's identity; if both went on, each would fence the other.
 FENCED: Final[frozenset[int]] = frozenset({KafkaError.FENCED_INSTANCE_ID})
-_FENCED_WORDS: Final = tuple(KafkaError(code).str() for code in FENCED)  # all that a fatal error tells of its cause
-_ASK_S: Final = 1.0  # a signal is seen in time, and a refused login at once
+_FENCED_WORDS: Final = tuple(KafkaError(code).str() for code in FENCED)  # a fatal error has its cause in its text only
+_ATTEMPT_S: Final = 1.0  # so that a signal is noticed in time, and a refused login at once
 
 
 def translate(error: KafkaError, doing: str) -> ServiceError:
-    """Return our error for one of the client's: fenced and permanent ones are listed, all others come back."""
+    """Return our error for one of the client's: fenced and permanent ones are listed, all others are transient."""
     kind: type[ServiceError] = TransientError
     fatal = error.code() == KafkaError._FATAL
     if error.code() in FENCED or (fatal and any(words in error.str() for words in _FENCED_WORDS)):
@@ -65,74 +65,74 @@ def translated(doing: str) -> Iterator[None]:
         raise TransientError("kafka", f"{doing}: {error}") from error
 
 
-class Errors:
-    """Keeps what librdkafka says beside the calls: it goes on trying whatever happens, and raises nothing by itself."""
+class CallbackErrors:
+    """Keeps the errors that librdkafka reports to its callback: it retries always, and raises none of them."""
 
     def __init__(self) -> None:
         self._last: KafkaError | None = None
-        self._final: KafkaError | None = None
+        self._fatal: KafkaError | None = None
 
     def note(self, error: KafkaError) -> None:
-        """Take an error; called by the client, inside one of our calls."""
-        if error.code() != KafkaError._ALL_BROKERS_DOWN or self._last is None:  # what broke each tells more
+        """Keep an error; the client calls this inside one of our calls."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or self._last is None:  # the errors of single brokers say more
             self._last = error
         if error.fatal() or error.code() in PERMANENT | FENCED | {KafkaError._FATAL}:
-            self._final = error
+            self._fatal = error
 
-    def forget(self) -> None:
-        """What was said so far is no news any more."""
+    def clear_last(self) -> None:
+        """Forget the last error: it is resolved."""
         self._last = None
 
-    def raise_final(self, doing: str) -> None:
-        """Raise what no more trying heals, if there was such a thing.
+    def raise_fatal(self, doing: str) -> None:
+        """Raise the last error that retrying does not help against, if there was one.
 
         Raises:
             ServiceError: permanent or fenced.
         """
-        if self._final is None:
+        if self._fatal is None:
             return
-        error = translate(self._final, doing)
-        if isinstance(error, TransientError):  # the client says that this instance of it is done for
-            error = PermanentError("kafka", f"{doing}: {self._final.str()[:300]}")
+        error = translate(self._fatal, doing)
+        if isinstance(error, TransientError):  # the client reports that this instance cannot be used any more
+            error = PermanentError("kafka", f"{doing}: {self._fatal.str()[:300]}")
         raise error
 
     @property
     def last(self) -> str:
-        """The last one in words; empty when there was none."""
+        """The last error's text in parentheses; empty when there was none."""
         return "" if self._last is None else f" ({self._last.str()[:200]})"
 
 
-def await_brokers(client: Any, serve: Callable[[], object], errors: Errors, settings: WorkerSettings) -> None:
+def await_brokers(client: Any, poll: Callable[[], object], errors: CallbackErrors, settings: WorkerSettings) -> None:
     """Block until the brokers have answered a new client once.
 
     Args:
         client: a consumer or producer.
-        serve: lets the client tell its errors.
-        errors: where it tells them.
-        settings: how long, and what the error says.
+        poll: makes the client report its errors.
+        errors: where it reports them.
+        settings: the time-out, and what the error's text names.
 
     Raises:
         ServiceError: they did not answer in time, or refused.
     """
-    doing = connecting(settings)
+    doing = connection_hint(settings)
     deadline = time.monotonic() + settings.request_timeout_s
     while True:
         left_s = deadline - time.monotonic()
         try:
-            client.list_topics(settings.input_topics[0], timeout=max(0.1, min(_ASK_S, left_s)))
+            client.list_topics(settings.input_topics[0], timeout=max(0.1, min(_ATTEMPT_S, left_s)))
         except KafkaException as error:
-            serve()
-            errors.raise_final(doing)
+            poll()
+            errors.raise_fatal(doing)
             if left_s <= 0:
                 raise translate(error.args[0], f"{doing}{errors.last}") from error
         else:
             return
 
 
-def bounded(call: Callable[[], None], limit_s: float, doing: str) -> None:
-    """Make a call of the client that may never return, whatever its own time-out; what it raises is raised.
+def call_with_timeout(call: Callable[[], None], timeout_s: float, doing: str) -> None:
+    """Make a call of the client that may never return, whatever its own time-out, and raise what it raises.
 
-    One that did not return in time is left behind on its thread: nothing may be done with that client any more.
+    A call that does not return in time stays on its thread; do not use that client any more.
 
     Raises:
         TransientError: it did not return in time.
@@ -145,17 +145,17 @@ def bounded(call: Callable[[], None], limit_s: float, doing: str) -> None:
         except KafkaException as error:
             raised.append(error)
 
-    thread = threading.Thread(target=run, name="bounded", daemon=True)
+    thread = threading.Thread(target=run, name="call-with-timeout", daemon=True)
     thread.start()
-    thread.join(limit_s)
+    thread.join(timeout_s)
     if thread.is_alive():
-        raise TransientError("kafka", f"{doing}: no answer in {limit_s:g} s")
+        raise TransientError("kafka", f"{doing}: no answer in {timeout_s:g} s")
     if raised:
         raise raised[0]
 
 
 def missing_topic(client: Any, topic: str, timeout_s: float) -> str | None:
-    """Return why a topic can not be used; None when it can.
+    """Return why a topic cannot be used; None when it can.
 
     Raises:
         KafkaException: the brokers do not answer.

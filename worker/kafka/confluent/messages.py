@@ -1,6 +1,6 @@
-"""librdkafka's messages as records, a batch at a time, without a frame of Python's for each.
+"""Turns librdkafka's messages into records, many at a time, without a Python frame for each.
 
-Owns the columns. Never judges an event: `source` does.
+Owns the conversion. Events are not records: `source` handles them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import Message
 
 
-class Fetched(NamedTuple):
+class FetchedRecord(NamedTuple):
     """A consumed record. librdkafka's own `Message` has methods in place of attributes."""
 
     topic: str
@@ -30,19 +30,20 @@ _error: Final[Callable[[Any], Any]] = Message.error
 _topic: Final[Callable[[Any], Any]] = Message.topic
 _partition: Final[Callable[[Any], Any]] = Message.partition
 _offset: Final[Callable[[Any], Any]] = Message.offset
-_timestamp: Final[Callable[[Any], Any]] = Message.timestamp  # its kind, and milliseconds
+_timestamp: Final[Callable[[Any], Any]] = Message.timestamp  # type, milliseconds
 _key: Final[Callable[[Any], Any]] = Message.key
 _value: Final[Callable[[Any], Any]] = Message.value
 _headers: Final[Callable[[Any], Any]] = Message.headers
-_record: Final[Callable[[tuple[Any, ...]], Fetched]] = partial(tuple.__new__, Fetched)  # `_make`, without its frame
+# As `FetchedRecord._make`, without its frame.
+_record: Final[Callable[[tuple[Any, ...]], FetchedRecord]] = partial(tuple.__new__, FetchedRecord)
 
 
 def has_events(messages: Sequence[Any]) -> bool:
-    """Return whether some are no records but what the client has to say."""
+    """Return whether some are events of the client, such as an error or the end of a partition."""
     return any(map(_error, messages))
 
 
-def fetched(messages: Sequence[Any]) -> tuple[list[Fetched], dict[tuple[str, int], int]]:
+def to_records(messages: Sequence[Any]) -> tuple[list[FetchedRecord], dict[tuple[str, int], int]]:
     """Return the records of messages without events, in order, and the last offset of each partition."""
     topics = list(map(intern, map(_topic, messages)))
     partitions = list(map(_partition, messages))
@@ -57,5 +58,5 @@ def fetched(messages: Sequence[Any]) -> tuple[list[Fetched], dict[tuple[str, int
         [headers or () for headers in map(_headers, messages)],
         strict=True,
     )
-    # Of each partition the last wins.
+    # A later offset of a partition replaces an earlier one.
     return list(map(_record, columns)), dict(zip(zip(topics, partitions, strict=True), offsets, strict=True))

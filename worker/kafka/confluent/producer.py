@@ -1,8 +1,8 @@
 """librdkafka's producer, behind the Producer protocol of `worker.kafka.delivery`.
 
-Owns the waits that librdkafka does not bound by itself. Keyed records go to the same partitions as with kafka-python.
-After a failure the producer is thrown away: what it still holds is lost with it, and in a transaction the start of the
-next producer aborts what this one left open.
+Owns the bounds on waits that librdkafka does not bound by itself. Keyed records go to the same partitions as with
+kafka-python. After a failure the producer is discarded with the records it still holds; if it has an open transaction,
+the start of the next producer aborts that.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from worker.errors import TransientError
-from worker.kafka.confluent.client import Errors, await_brokers, bounded, missing_topic, translated
+from worker.kafka.confluent.client import CallbackErrors, await_brokers, call_with_timeout, missing_topic, translated
 from worker.kafka.confluent.options import producer_config
-from worker.kafka.connection import connecting
+from worker.kafka.connection import connection_hint
 from worker.kafka.outgoing import Outgoing
 from worker.records import Partition
 from worker.settings import WorkerSettings
 
 _ABORT_S: Final = 1.0
 _GRACE_S: Final = 1.0  # beyond the time-out that the client was given
-_LEAST_START_S: Final = 5.0  # while the brokers abort a predecessor's transaction, the client asks twice a second
+_LEAST_START_S: Final = 5.0  # while the brokers abort a predecessor's transaction, the client retries twice a second
 _ANY_PARTITION: Final = -1  # the key decides
 
 
 class ConfluentProducer:
-    """One producer, and what went wrong in it.
+    """One producer, and the errors that it reported.
 
-    Only its own methods' frames ever hold the client's producer, so that `discard` ends it there and then.
+    No reference to the client's producer outlives a method's call, so that `discard` ends it at once.
 
     Args:
         settings: brokers and time-outs.
@@ -44,8 +44,8 @@ class ConfluentProducer:
         self._settings = settings
         self._transactional_id = transactional_id
         self._timeout_s = settings.request_timeout_s
-        self._errors = Errors()
-        self._refused: list[KafkaError] = []  # records that the brokers did not take
+        self._errors = CallbackErrors()
+        self._refused: list[KafkaError] = []  # one for each record that the brokers did not take
         self._offsets: tuple[list[TopicPartition], Any] = ([], None)
         self._in_transaction = False
         with translated("producer"):
@@ -68,18 +68,18 @@ class ConfluentProducer:
         return bool(self._errors.last)
 
     def start(self) -> None:
-        """Fence the predecessor with the same transactional id, and abort what it left open.
+        """Fence the predecessor with the same transactional id, and abort the transaction it left open.
 
         Raises:
             ServiceError: the brokers do not answer or refuse.
         """
         if self._transactional_id is not None:
-            with translated(connecting(self._settings)):
+            with translated(connection_hint(self._settings)):
                 self._producer.init_transactions(max(self._timeout_s, _LEAST_START_S))
-            self._errors.forget()
+            self._errors.clear_last()
 
     def require_topic(self, topic: str, doing: str) -> None:
-        """Return if a topic can be written; `doing` begins the error's text.
+        """Return if a topic can be written; the error's text begins with `doing`.
 
         Raises:
             ServiceError: it cannot, or the brokers do not answer.
@@ -126,17 +126,17 @@ class ConfluentProducer:
         """Return once the brokers have everything that was sent.
 
         Raises:
-            ServiceError: they have not.
+            ServiceError: they refused some of it, or did not answer in time.
         """
         with translated("publish"):
-            left = self._producer.flush(self._timeout_s)
+            unsent = self._producer.flush(self._timeout_s)
             if self._refused:
                 raise KafkaException(self._refused[0])
-        if left:
-            raise TransientError("kafka", f"publish: {left} records were not taken in {self._timeout_s:g} s")
+        if unsent:
+            raise TransientError("kafka", f"publish: {unsent} records were not acknowledged in {self._timeout_s:g} s")
 
     def add_offsets(self, offsets: Mapping[Partition, int], membership: Any) -> None:
-        """Keep consumed offsets for `commit`: the client's call for them blocks."""
+        """Keep consumed offsets for `commit`, because the client's call blocks."""
         self._offsets = [TopicPartition(*at, offset) for at, offset in offsets.items()], membership
 
     def commit(self) -> None:
@@ -153,20 +153,20 @@ class ConfluentProducer:
                 self._producer.commit_transaction(self._timeout_s)
 
         with translated("transaction"):
-            bounded(finish, self._timeout_s + _GRACE_S, "transaction")
+            call_with_timeout(finish, self._timeout_s + _GRACE_S, "transaction")
         self._in_transaction = False
 
     def abort(self) -> None:
-        """Abort the transaction; best effort, within a moment: the start of the next producer does it otherwise.
+        """Abort the transaction; best effort, within two seconds: otherwise the start of the next producer does it.
 
-        If it is unknown whether a commit was carried out, the client refuses to.
+        The client refuses if it is unknown whether a commit was carried out.
         """
         self._in_transaction = False
         with suppress(KafkaException, TransientError):
-            bounded(lambda: self._producer.abort_transaction(_ABORT_S), _ABORT_S + _GRACE_S, "abort")
+            call_with_timeout(lambda: self._producer.abort_transaction(_ABORT_S), _ABORT_S + _GRACE_S, "abort")
 
     def discard(self) -> None:
-        """End the producer with whatever it holds; its own `close` would wait for the brokers indefinitely."""
+        """Drop the producer and its records; its own `close` would wait for the brokers indefinitely."""
         if self._in_transaction:
             self.abort()
         self._producer = None

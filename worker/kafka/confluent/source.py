@@ -1,7 +1,7 @@
-"""librdkafka's consumer behind the Source port.
+"""The Source port on librdkafka's consumer.
 
-Owns positions, what is read again, and what is known of lag. Never decodes a value and never commits by itself: the
-delivery does. `group` notes who owns what; `topics` knows which topic it is.
+Owns the membership in the group, the positions, and what is read again. Never decodes a value and never commits by
+itself: the delivery asks for it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from worker.clock import Clock
 from worker.errors import ServiceError
 from worker.kafka.confluent.assignment import rebalance_callbacks, require_member
-from worker.kafka.confluent.client import Errors, await_brokers, missing_topic, translate, translated
-from worker.kafka.confluent.lag import Watch
-from worker.kafka.confluent.messages import Fetched, fetched, has_events
+from worker.kafka.confluent.client import CallbackErrors, await_brokers, missing_topic, translate, translated
+from worker.kafka.confluent.lag import LagTracker
+from worker.kafka.confluent.messages import FetchedRecord, has_events, to_records
 from worker.kafka.confluent.options import consumer_config
 from worker.kafka.confluent.topic_ids import TopicIds
 from worker.kafka.group import Ownership
+from worker.kafka.progress import joining_reason, no_broker_reason
 from worker.ops.metrics import Metrics
 from worker.records import Partition, Record
 from worker.settings import WorkerSettings
 
-_STRAYS: Final = 1000  # most records a hold takes, to read them again
-# Said in the course of things; what follows from each comes by another way.
-_NO_NEWS: Final = frozenset(
+_MAX_HOLD_RECORDS: Final = 1000  # taken during a hold, to be read again
+# Reported in the normal course of things; the consequence of each is noticed elsewhere.
+_IGNORED: Final = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_TOPIC,
@@ -42,7 +43,7 @@ class ConfluentSource:
 
     Args:
         settings: brokers, topics, group and timeouts.
-        instance_id: static membership's name of this process, or None.
+        instance_id: this process's name as a static member of the group, or None.
         metrics: lag, ownership and rebalances are set here.
         clock: paces the observation of lag.
 
@@ -54,57 +55,57 @@ class ConfluentSource:
         self._settings = settings
         self._metrics = metrics
         self._membership: Any = None
-        self._errors = Errors()
+        self._errors = CallbackErrors()
         self._ownership = Ownership(metrics)
-        self._watch = Watch(metrics, clock)
-        self._topics = TopicIds(settings, self._read_anew)
-        self._said: KafkaError | None = None  # in place of a record
-        self._changes = 0
-        self._wanted: dict[Partition, int] = {}  # to be read again from there, before anything else is read
-        self._anew: set[Partition] = set()  # the same from the beginning: of a topic that is another one now
+        self._lag = LagTracker(metrics, clock)
+        self._topic_ids = TopicIds(settings, self._read_from_beginning)
+        self._poll_error: KafkaError | None = None  # returned in place of a record
+        self._seen_changes = 0  # of the assignment
+        self._rewinds: dict[Partition, int] = {}  # offsets to seek to before anything else is read
+        self._restarts: set[Partition] = set()  # to be read from the beginning: their topic was created again
         self._paused: set[Partition] = set()
         with translated("consumer"):
-            self._consumer = Consumer(consumer_config(settings, instance_id, self._errors, self._watch.take_statistics))
+            self._consumer = Consumer(consumer_config(settings, instance_id, self._errors, self._lag.on_statistics))
         await_brokers(self._consumer, lambda: self._consumer.consume(1, 0), self._errors, settings)
         with translated("subscribe"):
             self._consumer.subscribe(settings.input_topics, **rebalance_callbacks(self._ownership))
 
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-        """Return at most so many new records, in offset order per partition; block at most so long.
+        """Return up to `max_records` new records, in offset order per partition; block up to `timeout_s`.
 
         Raises:
             ServiceError: the client gave up.
         """
         self._resume()
-        self._go_back()
+        self._seek()
         with translated("poll"):
             messages = self._consumer.consume(max_records, 0)
             if not messages and timeout_s > 0:
-                # A call waits until it has as many as it was asked for; so wait for one, then take what is there.
+                # `consume` waits until it has the full number; so wait for one, then take what has arrived.
                 messages = self._consumer.consume(1, timeout_s)
                 if messages and max_records > 1:
                     messages += self._consumer.consume(max_records - 1, 0)
-        records = self._take(messages)
+        records = self._records_of(messages)
         try:
             with translated("poll"):
-                # Now, not at commit: an evicted consumer tells generation -1, which the broker would not fence.
+                # Now, not at the commit: an evicted consumer returns generation -1, which the broker would not fence.
                 self._membership = self._consumer.consumer_group_metadata()
-            self._raise_said()
+            self._raise_errors()
         except ServiceError:
-            self._give_back(records)
+            self._read_again(records)
             raise
         if messages:
-            self._topics.doubt()
-        self._watch.observe(self._consumer, self._ownership.owned)
+            self._topic_ids.mark_unverified()
+        self._lag.observe_all(self._consumer, self._ownership.owned)
         return records
 
     def membership(self) -> bytes:
         """Return the group membership under which the last records were polled, for a transaction's commit.
 
         Raises:
-            TransientError: this worker was no member then, its records are another's; or their topic is gone.
+            TransientError: this worker was no member then and another worker has its partitions, or a topic is gone.
         """
-        self._topics.verify()
+        self._topic_ids.verify()
         return require_member(self._membership, self._settings.group_id)
 
     def take_revoked(self) -> frozenset[Partition]:
@@ -113,45 +114,42 @@ class ConfluentSource:
 
     def not_ready_reason(self) -> str | None:
         """Return why no record can come now; None when records can come."""
-        if not self._watch.connected:
-            return f"none of {','.join(self._settings.kafka_bootstrap_servers)} answers; trying again"
+        if not self._lag.connected:
+            return no_broker_reason(self._settings)
         if self._ownership.joined:
-            return self._watch.stalled()
+            return self._lag.stalled_reason(self._ownership.owned)
+        topics, timeout_s = self._settings.input_topics, self._settings.request_timeout_s
         try:
-            timeout_s = self._settings.request_timeout_s
-            reasons = {topic: missing_topic(self._consumer, topic, timeout_s) for topic in self._settings.input_topics}
+            missing = [topic for topic in topics if missing_topic(self._consumer, topic, timeout_s)]
         except KafkaException as error:
             return f"look for the input topics: {error.args[0].str()}"
-        missing = [topic for topic, reason in reasons.items() if reason]
-        if missing:
-            return f"WORKER_INPUT_TOPICS: {', '.join(missing)}: no such topic on the brokers; create it"
-        return f"joining the consumer group {self._settings.group_id}"
+        return joining_reason(self._settings.group_id, missing)
 
     def topic_id(self, topic: str) -> str:
-        """Return the brokers' id of a topic's present incarnation (KIP-516); `""` where they tell none.
+        """Return the brokers' id of a topic (KIP-516), a new one when it is created again; `""` when they have none.
 
         Raises:
-            ServiceError: the brokers do not answer, or an input topic is not the one it was.
+            ServiceError: the brokers do not answer, or an input topic was deleted or created again.
         """
-        return self._topics.id_of(topic)
+        return self._topic_ids.id_of(topic)
 
     def offsets_past_markers(self) -> Mapping[Partition, int]:
         """Return positions past markers and aborted records, which no returned record stands for; once a second."""
-        return self._watch.passed()
+        return self._lag.offsets_past_markers()
 
     def rewind(self, positions: Mapping[Partition, int]) -> None:
-        """Read each partition that is still owned from the offset given.
+        """Read each partition that is still owned again from the given offset.
 
-        A commit that failed may have been carried out, its answer lost with the broker; so the next poll looks, and
-        reads from what is committed if that is further. By then the delivery has ended such a transaction.
+        A commit that failed may have been carried out and only its answer lost. So the next poll fetches the committed
+        offsets, and continues from there where they are higher. By then the delivery has ended the transaction.
         """
         for partition, offset in positions.items():
             if partition in self._ownership.owned:
-                self._wanted[partition] = min(offset, self._wanted.get(partition, offset))
-                self._watch.forget_ends([partition])
+                self._rewinds[partition] = min(offset, self._rewinds.get(partition, offset))
+                self._lag.drop_ends([partition])
 
     def hold(self, timeout_s: float) -> None:
-        """Block for so long, keeping membership and taking no records.
+        """Block for this long, keep the membership and take no records.
 
         Raises:
             ServiceError: the client gave up.
@@ -159,13 +157,14 @@ class ConfluentSource:
         fresh = self._ownership.owned - self._paused
         with translated("poll"):
             if fresh:
-                self._consumer.pause([TopicPartition(*each) for each in fresh])
+                self._consumer.pause([TopicPartition(*partition) for partition in fresh])
                 self._paused |= fresh
             self._metrics.partitions_paused.set(len(self._paused & self._ownership.owned))
-            messages = self._consumer.consume(_STRAYS, timeout_s)
-        self._give_back(self._take(messages))  # of partitions assigned during this call, which were not paused
-        self._watch.start_over()
-        self._raise_said()
+            messages = self._consumer.consume(_MAX_HOLD_RECORDS, timeout_s)
+        # Records of partitions that were assigned during this call, and so were not paused.
+        self._read_again(self._records_of(messages))
+        self._lag.clear()
+        self._raise_errors()
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit the next offset of each partition, for at-least-once delivery.
@@ -175,13 +174,11 @@ class ConfluentSource:
         """
         if not offsets:
             return
-        self._topics.verify()
-        wanted = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+        self._topic_ids.verify()
+        to_commit = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
         with translated("commit"):
             require_member(self._consumer.consumer_group_metadata(), self._settings.group_id)
-            for each in self._consumer.commit(offsets=wanted, asynchronous=False) or ():
-                if each.error is not None:
-                    raise KafkaException(each.error)
+            _raise_first_error(self._consumer.commit(offsets=to_commit, asynchronous=False) or ())
 
     def close(self, timeout_s: float) -> None:
         """Leave the group, so that its partitions move at once; the client bounds the wait by itself."""
@@ -189,103 +186,107 @@ class ConfluentSource:
         with translated("close"):
             self._consumer.close()
 
-    def _give_back(self, records: Sequence[Fetched]) -> None:
-        """Read again what nobody is given."""
+    def _read_again(self, records: Sequence[FetchedRecord]) -> None:
+        """Rewind past records that are not returned."""
         for record in reversed(records):
             self.rewind({Partition(record.topic, record.partition): record.offset})
 
-    def _raise_said(self) -> None:
-        """Raise what the client said beside records.
+    def _raise_errors(self) -> None:
+        """Raise what the client reported to its callback or in place of a record.
 
         Raises:
-            ServiceError: that.
+            ServiceError: it reported something.
         """
-        self._errors.raise_final("poll")
-        said, self._said = self._said, None
-        if said is not None:
-            raise translate(said, "poll")
+        self._errors.raise_fatal("poll")
+        error, self._poll_error = self._poll_error, None
+        if error is not None:
+            raise translate(error, "poll")
 
-    def _take(self, messages: Sequence[Any]) -> list[Fetched]:
-        """Return the records among the messages, and take note of all else that the client told."""
-        self._look_after_changes()
+    def _records_of(self, messages: Sequence[Any]) -> list[FetchedRecord]:
+        """Return the records among the messages, and handle the client's events."""
+        self._forget_removed()
         eventful = has_events(messages)
         if eventful:
-            messages = [each for each in messages if not self._noted(each)]
+            messages = [message for message in messages if not self._handle_event(message)]
         if not messages:
             return []
-        records, last = fetched(messages)
+        records, last = to_records(messages)
         if last.keys() - self._ownership.owned:
-            records = [each for each in records if (each.topic, each.partition) in self._ownership.owned]
+            records = [record for record in records if (record.topic, record.partition) in self._ownership.owned]
         if not eventful:
-            self._watch.forget_ends(last)
-        self._watch.give(last)
+            self._lag.drop_ends(last)
+        self._lag.returned(last)
         return records
 
-    def _noted(self, message: Any) -> bool:
-        """Take note of a message that is none but an event of the client; False for a record."""
+    def _handle_event(self, message: Any) -> bool:
+        """Handle a message that is an event of the client; return False for a record."""
         error = message.error()
         at = Partition(message.topic(), message.partition())
         if error is None:
-            self._watch.forget_ends([at])  # in the order of the messages: there is more than what ended before
+            self._lag.drop_ends([at])  # in the order of the messages: this record is past an end reached before
             return False
         if error.code() == KafkaError._PARTITION_EOF:
             if at in self._ownership.owned:
-                self._watch.end(at, message.offset())
-        elif error.code() not in _NO_NEWS:
+                self._lag.reached_end(at, message.offset())
+        elif error.code() not in _IGNORED:
             self._errors.note(error)
-            self._said = error
+            self._poll_error = error
         return True
 
-    def _look_after_changes(self) -> None:
-        """Forget what is known of partitions that went, and of topics, when the assignment has changed."""
-        if self._changes == self._ownership.changes:
+    def _forget_removed(self) -> None:
+        """Forget what is known of partitions that were removed since the assignment last changed."""
+        if self._seen_changes == self._ownership.changes:
             return
-        self._changes = self._ownership.changes
-        gone = self._ownership.take_gone()
-        self._watch.forget(gone)
-        self._wanted = {partition: offset for partition, offset in self._wanted.items() if partition not in gone}
-        self._anew -= gone
+        self._seen_changes = self._ownership.changes
+        removed = self._ownership.take_removed()
+        self._lag.drop(removed)
+        self._rewinds = {partition: offset for partition, offset in self._rewinds.items() if partition not in removed}
+        self._restarts -= removed
 
-    def _go_back(self) -> None:
-        """Carry out what `rewind` asked for.
+    def _seek(self) -> None:
+        """Carry out the restarts and rewinds.
 
         Raises:
-            ServiceError: not, or not for all; the next call goes on with it.
+            ServiceError: some are left; the next call continues with them.
         """
-        for partition in tuple(self._anew):
+        for partition in tuple(self._restarts):
             with translated("seek"):
                 self._consumer.seek(TopicPartition(*partition, OFFSET_BEGINNING))
-            self._watch.forget([partition])
-            self._wanted.pop(partition, None)
-            self._anew.discard(partition)
-        if not self._wanted:
+            self._lag.drop([partition])
+            self._rewinds.pop(partition, None)
+            self._restarts.discard(partition)
+        if not self._rewinds:
             return
         with translated("read committed offsets"):
             committed = self._committed()
-            for partition, offset in tuple(self._wanted.items()):
+            for partition, offset in tuple(self._rewinds.items()):
                 target = max(offset, committed.get(partition, offset))
                 self._consumer.seek(TopicPartition(*partition, target))
-                self._watch.went_to(partition, target)
-                del self._wanted[partition]
+                self._lag.sought(partition, target)
+                del self._rewinds[partition]
 
-    def _read_anew(self, topic: str) -> None:
-        """A topic is another one of the same name: read it from its beginning, unless a new group would not either."""
+    def _read_from_beginning(self, topic: str) -> None:
+        """Read a topic that was created again from its beginning, unless `auto_offset_reset` starts at the end."""
         if self._settings.auto_offset_reset == "earliest":
-            self._anew |= {partition for partition in self._ownership.owned if partition.topic == topic}
+            self._restarts |= {partition for partition in self._ownership.owned if partition.topic == topic}
 
     def _committed(self) -> dict[Partition, int]:
-        """Return the group's offset of each partition to be read again, once no transaction holds it any more."""
-        wanted = [TopicPartition(*partition) for partition in self._wanted]
+        """Return the committed offsets of the partitions to rewind, once no open transaction includes them."""
+        wanted = [TopicPartition(*partition) for partition in self._rewinds]
         found = self._consumer.committed(wanted, timeout=self._settings.request_timeout_s)
-        for each in found:
-            if each.error is not None:
-                raise KafkaException(each.error)
-        return {Partition(each.topic, each.partition): each.offset for each in found}
+        _raise_first_error(found)
+        return {Partition(at.topic, at.partition): at.offset for at in found}
 
     def _resume(self) -> None:
-        """Let go on what was held. What went meanwhile stays noted: when it comes back it is paused still."""
+        """Resume what `hold` paused. librdkafka keeps a partition paused while it is away, so `_paused` does, too."""
         if held := self._paused & self._ownership.owned:
             with translated("poll"):
-                self._consumer.resume([TopicPartition(*each) for each in held])
+                self._consumer.resume([TopicPartition(*partition) for partition in held])
             self._paused -= held
             self._metrics.partitions_paused.set(0)
+
+
+def _raise_first_error(partitions: Sequence[TopicPartition]) -> None:
+    for at in partitions:
+        if at.error is not None:
+            raise KafkaException(at.error)

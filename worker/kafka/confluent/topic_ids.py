@@ -1,8 +1,7 @@
-"""The brokers' ids of the input topics (KIP-516), which librdkafka's consumer does not tell: an admin client asks.
+"""The brokers' ids of the input topics (KIP-516). librdkafka's consumer does not expose them, so an admin client does.
 
-Owns the question whether a topic is still the one it was. librdkafka reads on at its old position in a topic that was
-deleted and created again, when there are records enough by then, and says nothing; so nothing that was read is settled
-before the brokers have named the same topic again, once a batch.
+Detects a topic that was deleted and created again. If it has enough records by then, librdkafka continues at its old
+position without an error; so the ids are verified once a batch, before anything that was read is committed.
 """
 
 from __future__ import annotations
@@ -16,71 +15,71 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from worker.errors import TransientError
-from worker.kafka.confluent.client import Errors, translated
+from worker.kafka.confluent.client import CallbackErrors, translated
 from worker.kafka.confluent.options import client_config
 from worker.settings import WorkerSettings
 
 _BITS: Final = 2**64
-_GRACE_S: Final = 1.0  # for the client's own time-out to be told
+_GRACE_S: Final = 1.0  # for the client to report its own time-out
 
 
 class TopicIds:
-    """Knows the present incarnation of each topic.
+    """Knows the current id of each topic.
 
     Args:
         settings: brokers, input topics and time-outs.
-        on_another: told the name of a topic that is another one now.
+        on_recreated: called with the name of a topic that was created again.
     """
 
-    def __init__(self, settings: WorkerSettings, on_another: Callable[[str], None]) -> None:
+    def __init__(self, settings: WorkerSettings, on_recreated: Callable[[str], None]) -> None:
         self._settings = settings
-        self._on_another = on_another
+        self._on_recreated = on_recreated
         self._ids: dict[str, str] = {}
-        self._sure = False
+        self._verified = False
         self._admin: Any = None
 
-    def doubt(self) -> None:
-        """Records came: they may be another topic's."""
-        self._sure = False
+    def mark_unverified(self) -> None:
+        """Verify again before the next commit: new records were read, perhaps from a topic created again."""
+        self._verified = False
 
     def id_of(self, topic: str) -> str:
         """Return the id of a topic; `""` where there is none.
 
         Raises:
-            ServiceError: the brokers do not answer, or an input topic is not the one it was.
+            ServiceError: the brokers do not answer, or an input topic was deleted or created again.
         """
-        if not self._sure:
+        if not self._verified:
             self.verify()
         known = self._ids.get(topic)
-        return self._ask([topic])[topic] if known is None else known
+        return self._fetch([topic])[topic] if known is None else known
 
     def verify(self) -> None:
-        """Return if the input topics are those that were read so far.
+        """Return if the input topics still have the ids they had.
 
         Raises:
-            ServiceError: the brokers do not answer, or one is another, or gone; nothing read may be settled.
+            ServiceError: the brokers do not answer, or a topic was deleted or created again; do not commit.
         """
-        if self._sure:
+        if self._verified:
             return
-        for topic, now in self._ask(self._settings.input_topics).items():
+        for topic, current in self._fetch(self._settings.input_topics).items():
             before = self._ids.get(topic)
-            if before and not now:
-                raise TransientError("kafka", f"WORKER_INPUT_TOPICS: {topic}: no such topic any more; create it")
-            self._ids[topic] = now
-            if before and now != before:
-                self._on_another(topic)
+            if before and not current:
+                raise TransientError("kafka", f"WORKER_INPUT_TOPICS: {topic}: the topic was deleted; create it")
+            self._ids[topic] = current
+            if before and current != before:
+                self._on_recreated(topic)
                 raise TransientError("kafka", f"{topic}: deleted and created again; reading it from its beginning")
-        self._sure = True
+        self._verified = True
 
-    def _ask(self, topics: Sequence[str]) -> dict[str, str]:
+    def _fetch(self, topics: Sequence[str]) -> dict[str, str]:
         timeout_s = self._settings.request_timeout_s
         doing = "read the ids of the input topics"
         with translated(doing):
             if self._admin is None:
-                self._admin = AdminClient(client_config(self._settings, Errors()))
-            asked = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=timeout_s)
+                self._admin = AdminClient(client_config(self._settings, CallbackErrors()))
+            futures = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=timeout_s)
             try:
-                return {topic: _id(future, timeout_s + _GRACE_S) for topic, future in asked.items()}
+                return {topic: _id(future, timeout_s + _GRACE_S) for topic, future in futures.items()}
             except FutureTimeoutError as error:
                 raise TransientError("kafka", f"{doing}: no answer") from error
 

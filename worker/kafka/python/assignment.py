@@ -1,6 +1,6 @@
-"""Which partitions this member owns, as kafka-python's listener reports it.
+"""Which partitions this member owns, as kafka-python reports it to its listener.
 
-Owns the listener. It is called on the client's IO thread, where no consumer call is allowed.
+Owns the listener. The client calls it on its IO thread, where consumer calls are not allowed.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from worker.records import Partition
 
 
 class OwnershipListener(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
-    """Notes changes of ownership."""
+    """Records changes of ownership."""
 
     def __init__(self, ownership: Ownership) -> None:
         self._ownership = ownership
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Note newly owned partitions."""
+        """Record newly assigned partitions."""
         self._ownership.add(Partition(*partition) for partition in assigned)
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Note partitions that were handed over in order."""
+        """Record partitions that were revoked in a rebalance."""
         self._ownership.remove((Partition(*partition) for partition in revoked), "revoked")
 
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        """Note partitions that were lost with the membership."""
+        """Record partitions that were lost with the membership."""
         self._ownership.remove((Partition(*partition) for partition in lost), "lost")

@@ -47,16 +47,15 @@ class BoundedSource(KafkaSource):
         """
         owned = self._owned()
         ended = {partition for partition in owned if self._at_end(partition)}
-        for partition in ended:
-            self._progress.pop(partition, None)  # paused on purpose: not stalled
+        self._progress.drop(ended)  # paused on purpose: not stalled
         self._consumer.pause(*(TopicPartition(*partition) for partition in ended))
         # A rewind puts a partition back before its end.
         self._consumer.resume(*(TopicPartition(*partition) for partition in owned - ended))
         records = super().poll(max_records, timeout_s)
         return [record for record in records if record.offset < self._ends.get(partition_of(record), 0)]
 
-    def passed(self) -> Mapping[Partition, int]:
-        """Return nothing: positions may lie beyond the end, and nobody watches a replay's lag."""
+    def offsets_past_markers(self) -> Mapping[Partition, int]:
+        """Return nothing: positions may lie past the end, and nobody watches a replay's lag."""
         return {}
 
     @property

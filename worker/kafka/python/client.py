@@ -1,7 +1,7 @@
-"""What every user of kafka-python shares: its options from our settings, and the translation of its errors.
+"""Shared by the adapters on kafka-python: its options from our settings, and the translation of its errors.
 
 Owns the only place where kafka-python's exceptions become ours (`test_kafka_errors_are_all_translated` walks them).
-The figures behind each option are in worker/LOG.md.
+The measurements behind each option are in worker/LOG.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kafka.net.sasl.oauth import AbstractTokenProvider
 from pydantic import SecretStr
 
 from worker.errors import FencedError, PermanentError, ServiceError, TransientError
-from worker.kafka.connection import path_text, revealed
+from worker.kafka.connection import path_text, secret_text
 from worker.settings import WorkerSettings
 
 # Retrying does not help: the settings or the cluster's set-up must change.
@@ -63,8 +63,7 @@ def translated(doing: str) -> Iterator[None]:
 def make_client(kind: Callable[..., Any], config: Mapping[str, Any]) -> Any:
     """Return a `KafkaConsumer` or `KafkaProducer`, closed again if its constructor failed.
 
-    A constructor that fails leaks the IO thread and the sockets; a broker that is down for an hour would cost hundreds
-    of each.
+    A constructor that fails leaks its IO thread and its sockets: hundreds of each while a broker is down for an hour.
     """
     made: list[KafkaNetClient] = []
 
@@ -92,12 +91,12 @@ def client_config(settings: WorkerSettings) -> dict[str, Any]:
         "security_protocol": settings.kafka_security_protocol,
         "sasl_mechanism": settings.kafka_sasl_mechanism,
         "sasl_plain_username": settings.kafka_sasl_username,
-        "sasl_plain_password": revealed(settings.kafka_sasl_password),
+        "sasl_plain_password": secret_text(settings.kafka_sasl_password),
         "sasl_oauth_token_provider": _token_provider(settings),
         "ssl_cafile": path_text(settings.kafka_ssl_cafile),
         "ssl_certfile": path_text(settings.kafka_ssl_certfile),
         "ssl_keyfile": path_text(settings.kafka_ssl_keyfile),
-        "ssl_password": revealed(settings.kafka_ssl_password),
+        "ssl_password": secret_text(settings.kafka_ssl_password),
         "ssl_check_hostname": settings.kafka_ssl_check_hostname,
     }
 

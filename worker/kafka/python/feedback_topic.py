@@ -13,7 +13,7 @@ from kafka import KafkaConsumer
 from kafka import errors as kafka_errors
 
 from worker.errors import ServiceError, TransientError
-from worker.kafka.connection import connecting
+from worker.kafka.connection import connection_hint
 from worker.kafka.python.client import client_config, make_client, translated
 from worker.settings import WorkerSettings
 
@@ -34,7 +34,7 @@ class FeedbackTopic:
             ServiceError: the client gave up; the next call connects again.
         """
         try:
-            with translated(f"WORKER_FEEDBACK_TOPIC={self._topic}: {connecting(self._settings)}"):
+            with translated(f"WORKER_FEEDBACK_TOPIC={self._topic}: {connection_hint(self._settings)}"):
                 if self._consumer is None:
                     self._consumer = self._connected()
                 elif self._uncommitted:

@@ -1,6 +1,6 @@
 """kafka-python's producer, behind the Producer protocol of `worker.kafka.delivery`.
 
-Owns its options, the bounded steps of a transaction, and how a producer that failed is closed.
+Owns its options, the time limits on the steps of a transaction, and how a producer that failed is closed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 
-from worker.kafka.connection import connecting
+from worker.kafka.connection import connection_hint
 from worker.kafka.outgoing import Outgoing
 from worker.kafka.python.client import client_config, make_client, translated
 from worker.kafka.python.record_batch import RecordBatchProducer
@@ -28,16 +28,16 @@ _TOO_LARGE: Final = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordL
 
 
 class BoundedProducer(RecordBatchProducer):
-    """The client's producer, but no step of a transaction waits longer than `max_block_ms`.
+    """The client's producer, except that no step of a transaction waits longer than `max_block_ms`.
 
-    The client's own steps take no time-out, and never return if the broker that coordinates the group crashes and
+    The client's own steps have no time-out, and never return if the broker that coordinates the group crashes and
     another takes over (chaos: `coordinator_moves`).
     """
 
-    def begin_offsets(self, offsets: Mapping[Any, Any], group_metadata: Any) -> Callable[[], None]:
-        """Add offsets to the transaction; the function returned waits until they are in.
+    def send_offsets(self, offsets: Mapping[Any, Any], group_metadata: Any) -> Callable[[], None]:
+        """Send offsets for the transaction without waiting; the function returned waits until they are added.
 
-        It raises KafkaTimeoutError if no answer comes in time; whether they are in is unknown then.
+        That function raises KafkaTimeoutError if no answer comes in time; whether they were added is unknown then.
         """
         result = self._transaction_manager.send_offsets_to_transaction(offsets, group_metadata)
         self._sender.wakeup()
@@ -67,7 +67,7 @@ class BoundedProducer(RecordBatchProducer):
 
 
 class PythonProducer:
-    """One `BoundedProducer`, and what was sent with it.
+    """One `BoundedProducer`, and the record batches sent with it.
 
     Args:
         settings: brokers, topics and time-outs.
@@ -77,32 +77,32 @@ class PythonProducer:
         ServiceError: the brokers do not answer or refuse.
     """
 
-    failed: Final = False  # the client reports its errors where they are waited for
+    failed: Final = False  # the client raises its errors from the calls that wait
 
     def __init__(self, settings: WorkerSettings, transactional_id: str | None = None) -> None:
         self._settings = settings
         self._transactional_id = transactional_id
         self._sent: list[Any] = []  # a future per record batch
-        self._await_offsets: Callable[[], None] = _nothing
+        self._await_offsets: Callable[[], None] = lambda: None
         config = producer_config(settings)
         if transactional_id is not None:
             config["transactional_id"] = transactional_id
             config["transaction_timeout_ms"] = round(settings.transaction_timeout_s * 1000)
-        with translated(connecting(settings)):
+        with translated(connection_hint(settings)):
             self._producer: BoundedProducer = make_client(BoundedProducer, config)
 
     def start(self) -> None:
-        """Fence the predecessor with the same transactional id, and abort what it left open.
+        """Fence the predecessor with the same transactional id, and abort the transaction it left open.
 
         Raises:
             ServiceError: the brokers do not answer or refuse.
         """
         if self._transactional_id is not None:
-            with translated(connecting(self._settings)):
+            with translated(connection_hint(self._settings)):
                 self._producer.init_transactions()
 
     def require_topic(self, topic: str, doing: str) -> None:
-        """Return if a topic can be written; `doing` begins the error's text.
+        """Return if a topic can be written; the error's text begins with `doing`.
 
         Raises:
             ServiceError: it cannot, or the brokers do not answer.
@@ -129,8 +129,8 @@ class PythonProducer:
         for record in records:
             by_topic[record.topic].append(record)
         with self._translated("publish"):
-            for topic, its_records in by_topic.items():
-                self._sent += self._producer.send_all(topic, its_records)
+            for topic, topic_records in by_topic.items():
+                self._sent += self._producer.send_all(topic, topic_records)
 
     def flush(self) -> None:
         """Return once the brokers have everything that was sent.
@@ -146,14 +146,14 @@ class PythonProducer:
                     raise future.exception
 
     def add_offsets(self, offsets: Mapping[Partition, int], membership: Any) -> None:
-        """Begin to add consumed offsets to the transaction; `commit` waits until they are in.
+        """Send consumed offsets for the transaction; `commit` waits until they are added.
 
         Raises:
             ServiceError: the client refuses.
         """
-        wanted = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
+        to_commit = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
         with self._translated("transaction"):
-            self._await_offsets = self._producer.begin_offsets(wanted, membership)
+            self._await_offsets = self._producer.send_offsets(to_commit, membership)
 
     def commit(self) -> None:
         """Commit the transaction.
@@ -163,22 +163,22 @@ class PythonProducer:
         """
         with self._translated("transaction"):
             self._await_offsets()
-        self.flush()  # before the commit: the client would commit without a batch that it gave up
+        self.flush()  # before the commit: the client would commit without a batch that it has dropped
         with self._translated("transaction"):
             self._producer.commit_transaction()
 
     def abort(self) -> None:
-        """Abort the transaction; best effort, within a second."""
+        """Abort the transaction; best effort, within one second."""
         with suppress(kafka_errors.KafkaError):
             self._producer.abort_transaction()
 
     def discard(self) -> None:
-        """Close the producer without waiting for what it holds."""
+        """Close the producer without waiting for the records it holds."""
         close_failed(self._producer)
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
-        """Translate errors, and say what to do about a refusal that the client only names."""
+        """Translate errors, and say how to fix a refusal for size, which the client only names."""
         with translated(doing):
             try:
                 yield
@@ -191,12 +191,12 @@ class PythonProducer:
 
 
 def close_failed(producer: KafkaProducer) -> None:
-    """Close a producer that may have failed; no abort, which may block for as long as the broker is away."""
+    """Close a producer that may have failed, without an abort, which may block as long as the broker is away."""
     try:
         producer.close(timeout=_CLOSE_S)
     except kafka_errors.KafkaError:
-        # close() gives up if it cannot flush, and leaves its sender thread running: end it by hand. Python would close
-        # it again when it is collected, and wait for another second.
+        # close() gives up if it cannot flush, and leaves its sender thread running: so end that here. Mark the producer
+        # closed, or the garbage collector would close it again and wait for another second.
         producer._sender.force_close()
         producer._closed = True
 
@@ -207,7 +207,7 @@ def producer_config(settings: WorkerSettings) -> dict[str, Any]:
         **client_config(settings),
         "acks": "all",
         "enable_idempotence": True,
-        "linger_ms": 0,  # batches come whole (`record_batch`), so there is nothing to wait for
+        "linger_ms": 0,  # `record_batch` sends whole batches, so there is nothing to wait for
         "batch_size": _BATCH_BYTES,
         "retry_backoff_ms": 10,  # the default of 100 ms causes tails of 100 ms
         "max_block_ms": round(settings.request_timeout_s * 1000),
@@ -215,7 +215,3 @@ def producer_config(settings: WorkerSettings) -> dict[str, Any]:
         "allow_auto_create_topics": False,
         "max_request_size": 2 * 1024 * 1024,
     }
-
-
-def _nothing() -> None:
-    """No offsets to wait for."""

@@ -1,9 +1,9 @@
-"""Gives kafka-python's producer whole record batches: what `KafkaProducer.send` does per record, once per partition.
+"""Hands kafka-python's producer whole record batches: `KafkaProducer.send` works per record, this per partition.
 
-Owns the wire format of a record (Kafka protocol guide, "Record Batch", magic 2) and the way into the client's buffer,
+Owns the wire format of a record (Kafka protocol guide, "Record Batch", magic 2) and the access to the client's buffer,
 which has no public method for more than one record. The client's version is pinned, and
-tests/unit/worker/kafka/python/test_record_batch.py compares the batches with what the client's own `append` makes of
-the same records, byte by byte.
+tests/unit/worker/kafka/python/test_record_batch.py compares the batches byte by byte with those that the client's own
+`append` makes from the same records.
 """
 
 from __future__ import annotations
@@ -28,46 +28,46 @@ _NO_ATTRIBUTES: Final = b"\0"
 
 
 class Sendable(Protocol):
-    """What a record to send must have."""
+    """The fields of a record to send."""
 
     @property
     def key(self) -> bytes | None:
-        """Decides the partition; records without one are spread."""
+        """Determines the partition; records without a key are spread."""
         ...
 
     @property
     def value(self) -> bytes | None:
-        """None: a tombstone."""
+        """None for a tombstone."""
         ...
 
     @property
     def headers(self) -> list[tuple[str, bytes]]:
-        """In the order in which they are written."""
+        """Written in this order."""
         ...
 
     @property
     def timestamp_ms(self) -> int | None:
-        """Milliseconds since 1970; None: now."""
+        """Milliseconds since the epoch; None for now."""
         ...
 
 
 class RecordBatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python has no types
-    """The client's producer, for many records at a time."""
+    """The client's producer, which takes many records at a time."""
 
     def __init__(self, **config: Any) -> None:
         super().__init__(**config)
-        # A batch that a topic refuses as too large fails whole. The client would split it and send the pieces, but its
-        # `flush` does not wait for them, and our one future per batch would not cover them.
+        # Let a batch that a topic refuses as too large fail whole. The client would split it and send the pieces, but
+        # its `flush` does not wait for them, and our one future per batch would not cover them.
         self._sender._can_split = lambda *_: False
 
     def send_all(self, topic: str, records: Sequence[Sendable]) -> list[FutureRecordMetadata]:
         """Take records, each partition's in order, and return a future for each of the client's batches.
 
-        They leave at once, on the client's own thread. A batch is stored or refused whole, so one future covers all its
-        records.
+        The client sends them at once, on its own thread. A batch is stored or refused whole, so one future covers all
+        its records.
 
         Raises:
-            KafkaError: the producer is closed or failed, or the topic is unknown; nothing or some of it was taken.
+            KafkaError: the producer is closed or failed, or the topic is unknown; some records may have been taken.
         """
         if not records:
             return []
@@ -78,10 +78,10 @@ class RecordBatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python 
         for number, (record, partition) in enumerate(zip(records, partitions, strict=True), start=now_ms):
             by_partition[number % count if record.key is None else partition].append(record)
         sent = []
-        for partition, its_records in by_partition.items():
+        for partition, partition_records in by_partition.items():
             at = TopicPartition(topic, partition)
-            batches = list(batches_of(at, its_records, self.config["batch_size"], now_ms))
-            sent += [_future_of(batch) for batch in batches]  # before the client's thread can finish them
+            batches = list(batches_of(at, partition_records, self.config["batch_size"], now_ms))
+            sent += [_future_of(batch) for batch in batches]  # before the client's thread can complete them
             self._take(at, batches)
         self._sender.wakeup()
         return sent
@@ -103,47 +103,47 @@ class RecordBatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python 
             buffer._appends_in_progress.decrement()
 
 
-def batches_of(
-    at: TopicPartition, records: Sequence[Sendable], most_bytes: int, now_ms: int
-) -> Iterator[ProducerBatch]:
-    """Cut a partition's records into batches of at most `most_bytes`, or of one record that is larger."""
-    parts: list[bytes] = []
-    stamps: list[int] = []
+def batches_of(at: TopicPartition, records: Sequence[Sendable], max_bytes: int, now_ms: int) -> Iterator[ProducerBatch]:
+    """Split a partition's records into batches of up to `max_bytes`; a larger record is a batch by itself."""
+    encoded_records: list[bytes] = []
+    timestamps: list[int] = []
     size, headers_of, headers = 0, None, b""
-    overhead = MemoryRecordsBuilder(_MAGIC, _NOT_COMPRESSED, most_bytes).size_in_bytes()
+    overhead = MemoryRecordsBuilder(_MAGIC, _NOT_COMPRESSED, max_bytes).size_in_bytes()
     for record in records:
-        if record.headers is not headers_of:  # most share one list
-            headers_of, headers = record.headers, _written_headers(record.headers)
+        if record.headers is not headers_of:  # most records share one list
+            headers_of, headers = record.headers, _encoded_headers(record.headers)
         rest = b"".join((*_sized(record.key), *_sized(record.value), headers))
-        stamp = now_ms if record.timestamp_ms is None else record.timestamp_ms
-        written = _written(stamp - stamps[0] if stamps else 0, len(parts), rest)
-        if parts and overhead + size + len(written) > most_bytes:
-            yield _batch(at, parts, stamps, most_bytes)
-            parts, stamps, size = [], [], 0
-            written = _written(0, 0, rest)
-        parts.append(written)
-        stamps.append(stamp)
-        size += len(written)
-    yield _batch(at, parts, stamps, most_bytes)
+        timestamp = now_ms if record.timestamp_ms is None else record.timestamp_ms
+        encoded = _encoded_record(timestamp - timestamps[0] if timestamps else 0, len(encoded_records), rest)
+        if encoded_records and overhead + size + len(encoded) > max_bytes:
+            yield _batch(at, encoded_records, timestamps, max_bytes)
+            encoded_records, timestamps, size = [], [], 0
+            encoded = _encoded_record(0, 0, rest)
+        encoded_records.append(encoded)
+        timestamps.append(timestamp)
+        size += len(encoded)
+    yield _batch(at, encoded_records, timestamps, max_bytes)
 
 
-def _written(later_ms: int, number: int, rest: bytes) -> bytes:
-    """Return a record's bytes: length, time and offset relative to the batch's first record, and `rest`."""
-    body = b"".join((_NO_ATTRIBUTES, _varint(later_ms), _varint(number), rest))
+def _encoded_record(timestamp_delta_ms: int, offset_delta: int, rest: bytes) -> bytes:
+    """Return a record's bytes; the deltas are relative to the batch's first record."""
+    body = b"".join((_NO_ATTRIBUTES, _varint(timestamp_delta_ms), _varint(offset_delta), rest))
     return _varint(len(body)) + body
 
 
-def _batch(at: TopicPartition, parts: Sequence[bytes], stamps: Sequence[int], most_bytes: int) -> ProducerBatch:
+def _batch(
+    at: TopicPartition, encoded_records: Sequence[bytes], timestamps: Sequence[int], max_bytes: int
+) -> ProducerBatch:
     """Return a batch in the state in which `append` for each record would have left it."""
-    records = MemoryRecordsBuilder(_MAGIC, _NOT_COMPRESSED, most_bytes)
+    records = MemoryRecordsBuilder(_MAGIC, _NOT_COMPRESSED, max_bytes)
     builder = records._builder
-    builder._buffer += b"".join(parts)
-    builder._first_timestamp, builder._max_timestamp = stamps[0], max(stamps)
-    builder._num_records = len(parts)
-    builder._last_offset = len(parts) - 1
-    records._next_offset = len(parts)
+    builder._buffer += b"".join(encoded_records)
+    builder._first_timestamp, builder._max_timestamp = timestamps[0], max(timestamps)
+    builder._num_records = len(encoded_records)
+    builder._last_offset = len(encoded_records) - 1
+    records._next_offset = len(encoded_records)
     batch = ProducerBatch(at, records)
-    batch.max_record_size = max(map(len, parts))
+    batch.max_record_size = max(map(len, encoded_records))
     return batch
 
 
@@ -154,7 +154,7 @@ def _future_of(batch: ProducerBatch) -> FutureRecordMetadata:
     return future
 
 
-def _written_headers(headers: Sequence[tuple[str, bytes]]) -> bytes:
+def _encoded_headers(headers: Sequence[tuple[str, bytes]]) -> bytes:
     parts = [_varint(len(headers))]
     for name, value in headers:
         parts += (*_sized(name.encode()), *_sized(value))
@@ -166,14 +166,14 @@ def _sized(field: bytes | None) -> tuple[bytes, bytes]:
 
 
 def _varint(number: int) -> bytes:
-    return _VARINTS[number] if 0 <= number < len(_VARINTS) else _encoded(number)
+    return _VARINTS[number] if 0 <= number < len(_VARINTS) else _encoded_varint(number)
 
 
-def _encoded(number: int) -> bytes:
-    written = bytearray()
-    encode_varint(number, written.append)
-    return bytes(written)
+def _encoded_varint(number: int) -> bytes:
+    encoded = bytearray()
+    encode_varint(number, encoded.append)
+    return bytes(encoded)
 
 
-_VARINTS: Final[Sequence[bytes]] = [_encoded(number) for number in range(4096)]
-_ABSENT: Final = _encoded(-1)
+_VARINTS: Final[Sequence[bytes]] = [_encoded_varint(number) for number in range(4096)]
+_ABSENT: Final = _encoded_varint(-1)

@@ -9,7 +9,7 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from worker.kafka.connection import connecting
+from worker.kafka.connection import connection_hint
 from worker.kafka.outgoing import Outgoing
 from worker.kafka.python.client import make_client, translated
 from worker.kafka.python.producer import close_failed, producer_config
@@ -29,7 +29,7 @@ class Sender:
     def __init__(self, settings: WorkerSettings) -> None:
         self._timeout_s = settings.request_timeout_s
         self._in_flight: list[tuple[str, Any]] = []
-        with translated(connecting(settings)):
+        with translated(connection_hint(settings)):
             self._producer: Any = make_client(KafkaProducer, producer_config(settings))
 
     def send(self, record: Outgoing, doing: str, partition: int | None = None) -> None:

@@ -1,12 +1,12 @@
-"""The Kafka consumer behind the Source port.
+"""The Source port on kafka-python's consumer.
 
-Owns membership in the group, positions, and what is known of lag. Never decodes a value (a raising deserializer makes
-the client skip good records) and never commits: the delivery does.
+Owns the membership in the group and the positions. Never decodes a value (a deserializer that raises makes the client
+skip good records) and never commits by itself: the delivery asks for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -15,19 +15,20 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from worker.clock import Clock
 from worker.errors import TransientError
-from worker.kafka.connection import connecting
+from worker.kafka.connection import connection_hint
 from worker.kafka.group import Ownership
+from worker.kafka.progress import OncePerSecond, Progress, joining_reason, no_broker_reason
 from worker.kafka.python.assignment import OwnershipListener
 from worker.kafka.python.client import client_config, make_client, translated
 from worker.ops.metrics import Metrics
 from worker.records import Partition, Record
 from worker.settings import WorkerSettings
 
-_FETCH_BYTES: Final = 1024 * 1024  # an answer, whatever the partitions: more is memory for nothing, and slower
-_METADATA_MS = 10_000  # a topic created late, or grown, is read after so long; the client's own 5 minutes is an outage
-_OBSERVE_EVERY_S = 1.0
-_STALL_S = 60.0
-_JOIN_S = 0.5  # longest wait for an answer to JoinGroup in one poll; a signal is seen in time
+_FETCH_BYTES: Final = 1024 * 1024  # per response, over all partitions: more costs memory and is slower
+# A topic that is created or gets partitions while the worker runs is noticed after this time; the client's default of
+# 5 minutes would be an outage.
+_METADATA_MS: Final = 10_000
+_JOIN_S: Final = 0.5  # longest wait for an answer to JoinGroup in one poll, so that a signal is noticed in time
 
 
 class KafkaSource:
@@ -35,7 +36,7 @@ class KafkaSource:
 
     Args:
         settings: brokers, topics, group and timeouts.
-        instance_id: static membership's name of this process, or None.
+        instance_id: this process's name as a static member of the group, or None.
         metrics: lag, ownership and rebalances are set here.
         clock: paces the observation of lag.
 
@@ -46,16 +47,15 @@ class KafkaSource:
     def __init__(self, settings: WorkerSettings, *, instance_id: str | None, metrics: Metrics, clock: Clock) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._clock = clock
-        self._observed_at = 0.0
-        self._connected = True
         self._membership: Any = None
-        self._progress: dict[Partition, tuple[int, float]] = {}  # position, and since when it stands there
-        self._doubtful: set[Partition] = set()  # rewound after a failure that may have committed all the same
-        self._given: dict[Partition, int] = {}  # the offset after the last record given, or told by `passed`
-        self._passed_at = 0.0
+        self._progress = Progress(metrics, clock)
+        self._observation = OncePerSecond(clock)
+        self._marker_check = OncePerSecond(clock)
+        self._maybe_committed: set[Partition] = set()  # rewound after a commit that failed or whose answer was lost
+        # The offset after the last record returned, or the last one reported by `offsets_past_markers`.
+        self._next_offsets: dict[Partition, int] = {}
         self._ownership = Ownership(metrics)
-        with translated(connecting(settings)):
+        with translated(connection_hint(settings)):
             config = {
                 **client_config(settings),
                 "group_id": settings.group_id,
@@ -73,14 +73,14 @@ class KafkaSource:
                 "max_poll_interval_ms": round(settings.max_poll_interval_s * 1000),
             }
             self._consumer = make_client(KafkaConsumer, config)
-            # Known before the group is joined: a leader that knows no partitions gives none, and a static member's next
-            # join may be answered with that assignment again (KIP-345), which is to read nothing for ever.
+            # Fetch the partitions before joining the group: a leader that knows no partitions assigns none, and a
+            # static member's next join may be answered with that assignment again (KIP-345): it would never read.
             for topic in settings.input_topics:
-                self._exists(topic)
+                self._topic_exists(topic)
             self._consumer.subscribe(settings.input_topics, listener=OwnershipListener(self._ownership))
 
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-        """Return at most so many new records, in offset order per partition; block at most so long.
+        """Return up to `max_records` new records, in offset order per partition; block up to `timeout_s`.
 
         Raises:
             ServiceError: the client gave up.
@@ -88,10 +88,10 @@ class KafkaSource:
         self._skip_committed()
         with translated("poll"):
             fetched = self._poll(timeout_s, max_records)
-            # Now, not at commit: an evicted consumer answers generation -1, which the broker would not fence.
+            # Now, not at the commit: an evicted consumer returns generation -1, which the broker would not fence.
             self._membership = self._consumer.group_metadata()
         self._observe()
-        self._given |= {Partition(*at): records[-1].offset + 1 for at, records in fetched.items() if records}
+        self._next_offsets |= {Partition(*at): records[-1].offset + 1 for at, records in fetched.items() if records}
         if len(fetched) == 1:
             return next(iter(fetched.values()))
         return [record for records in fetched.values() for record in records]
@@ -100,7 +100,7 @@ class KafkaSource:
         """Return the group membership under which the last records were polled, for a transaction's commit.
 
         Raises:
-            TransientError: this worker was no member then; its records are another's.
+            TransientError: this worker was no member then; another worker has its partitions.
         """
         membership = self._membership
         if membership is None or membership.generation_id < 0 or not membership.member_id:
@@ -113,72 +113,46 @@ class KafkaSource:
 
     def not_ready_reason(self) -> str | None:
         """Return why no record can come now; None when records can come."""
-        if not self._connected:
-            return f"none of {','.join(self._settings.kafka_bootstrap_servers)} answers; trying again"
+        if not self._progress.connected:
+            return no_broker_reason(self._settings)
         if self._ownership.joined:
-            return self._stalled()
+            return self._progress.stalled_reason(self._owned())
         try:
-            missing = [topic for topic in self._settings.input_topics if not self._exists(topic)]
+            missing = [topic for topic in self._settings.input_topics if not self._topic_exists(topic)]
         except kafka_errors.KafkaError as error:
             return f"look for the input topics: {error}"
-        if missing:
-            return f"WORKER_INPUT_TOPICS: {', '.join(missing)}: no such topic on the brokers; create it"
-        return f"joining the consumer group {self._settings.group_id}"
-
-    def _exists(self, topic: str) -> bool:
-        try:
-            return bool(self._consumer.partitions_for_topic(topic))
-        except kafka_errors.UnknownTopicOrPartitionError:
-            return False  # the client asked the brokers for it a moment ago
+        return joining_reason(self._settings.group_id, missing)
 
     def topic_id(self, topic: str) -> str:
-        """Return the brokers' id of a topic's present incarnation (KIP-516); `""` where they tell none.
+        """Return the brokers' id of a topic (KIP-516), a new one when it is created again; `""` when they have none.
 
-        The client learns it with its metadata, but offers no public way to ask.
+        The client receives it with its metadata, but has no public method for it.
         """
         found = self._consumer._cluster.topic_id(topic)
         return "" if found is None else str(found)
 
     def offsets_past_markers(self) -> Mapping[Partition, int]:
         """Return positions past markers and aborted records, which no returned record stands for; once a second."""
-        now = self._clock.monotonic()
-        if now - self._passed_at < _OBSERVE_EVERY_S:
+        if not self._marker_check.due():
             return {}
-        self._passed_at = now
-        found = {}
-        for each in self._consumer.assignment():
-            known = self._consumer.highwater(each) is not None
-            position = self._consumer.position(each, timeout_ms=0) if known else None
-            if position is not None and position > self._given.get(Partition(*each), 0):
-                found[Partition(*each)] = position
-        self._given |= found
+        found = {at: position for at, position, _ in self._positions() if position > self._next_offsets.get(at, 0)}
+        self._next_offsets |= found
         return found
 
     def rewind(self, positions: Mapping[Partition, int]) -> None:
-        """Read each partition that is still owned from the offset given.
+        """Read each partition that is still owned again from the given offset.
 
-        A commit that failed may have been carried out, its answer lost with the broker; so the next poll looks, and
-        reads from what is committed if that is further. By then the delivery has ended such a transaction.
+        A commit that failed may have been carried out and only its answer lost. So the next poll fetches the committed
+        offsets, and continues from there where they are higher. By then the delivery has ended the transaction.
         """
         owned = self._owned()
         for partition, offset in positions.items():
             if partition in owned:
                 self._consumer.seek(TopicPartition(*partition), offset)
-                self._doubtful.add(partition)
-
-    def _skip_committed(self) -> None:
-        timeout_ms = round(self._settings.request_timeout_s * 1000)
-        for partition in self._doubtful & self._owned():
-            at = TopicPartition(*partition)
-            with translated("read committed offsets"):
-                committed = self._consumer.committed(at, timeout_ms=timeout_ms)
-                position = self._consumer.position(at, timeout_ms=timeout_ms)
-            if committed is not None and position is not None and committed > position:
-                self._consumer.seek(at, committed)
-        self._doubtful.clear()
+                self._maybe_committed.add(partition)
 
     def hold(self, timeout_s: float) -> None:
-        """Block for so long, keeping membership and taking no records.
+        """Block for this long, keep the membership and take no records.
 
         Raises:
             ServiceError: the client gave up.
@@ -188,15 +162,15 @@ class KafkaSource:
         self._metrics.partitions_paused.set(len(held))
         try:
             with translated("poll"):
-                strays = self._poll(timeout_s, None)
-            # A partition assigned during this poll was not paused: what came of it is read again.
-            for partition, records in strays.items():
+                fetched = self._poll(timeout_s, None)
+            # A partition that was assigned during this poll was not paused: read its records again later.
+            for partition, records in fetched.items():
                 self._consumer.seek(partition, records[0].offset)
         finally:
-            self._progress.clear()  # what stands still on purpose is not stalled
-            self._given.clear()  # a commit failed: what was passed is told again
+            self._progress.clear()
+            self._next_offsets.clear()  # a commit failed: report the positions past markers again
             owned = self._owned()
-            self._consumer.resume(*(each for each in held if Partition(*each) in owned))
+            self._consumer.resume(*(at for at in held if Partition(*at) in owned))
             self._metrics.partitions_paused.set(0)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
@@ -205,11 +179,9 @@ class KafkaSource:
         Raises:
             ServiceError: not committed.
         """
-        wanted = {
-            TopicPartition(*partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()
-        }
+        to_commit = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
         with translated("commit"):
-            self._consumer.commit(wanted, timeout_ms=round(self._settings.request_timeout_s * 1000))
+            self._consumer.commit(to_commit, timeout_ms=round(self._settings.request_timeout_s * 1000))
 
     def close(self, timeout_s: float) -> None:
         """Leave the group, so that its partitions move at once."""
@@ -217,11 +189,11 @@ class KafkaSource:
             self._consumer.close(autocommit=False, timeout_ms=round(timeout_s * 1000))
 
     def _poll(self, timeout_s: float, max_records: int | None) -> dict[TopicPartition, list[Record]]:
-        """Poll past two defects of kafka-python 3.0.12 (tests/contract/test_source_kafka.py reproduces both).
+        """Poll, working around two defects of kafka-python 3.0.12 (tests/contract/test_source_kafka.py shows both).
 
-        An answer to JoinGroup that comes between two polls is thrown away and asked for again, each time a
-        rebalance for the whole group: while joining, when no record can come anyway, wait for it. And one that was
-        asked for because of new metadata is forgotten, with the heartbeat left off for good: ask again.
+        An answer to JoinGroup that arrives between two polls is thrown away and requested again, each time a rebalance
+        of the whole group: so wait for the answer while joining, when no record can come anyway. And a join that new
+        metadata caused is forgotten, and the heartbeat stays off: so request it again.
         """
         coordinator = self._consumer._coordinator
         join = coordinator._join_task
@@ -234,36 +206,40 @@ class KafkaSource:
         )
         return polled
 
+    def _skip_committed(self) -> None:
+        timeout_ms = round(self._settings.request_timeout_s * 1000)
+        for partition in self._maybe_committed & self._owned():
+            at = TopicPartition(*partition)
+            with translated("read committed offsets"):
+                committed = self._consumer.committed(at, timeout_ms=timeout_ms)
+                position = self._consumer.position(at, timeout_ms=timeout_ms)
+            if committed is not None and position is not None and committed > position:
+                self._consumer.seek(at, committed)
+        self._maybe_committed.clear()
+
     def _owned(self) -> set[Partition]:
-        return {Partition(*each) for each in self._consumer.assignment()}
+        return {Partition(*at) for at in self._consumer.assignment()}
 
     def _observe(self) -> None:
-        """Set the lag of each owned partition, at most once a second."""
-        now = self._clock.monotonic()
-        if now - self._observed_at < _OBSERVE_EVERY_S:
+        """Report the positions, at most once a second."""
+        if not self._observation.due():
             return
-        self._observed_at = now
-        self._connected = self._connections() > 0
-        for each in self._consumer.assignment():
-            end = self._consumer.highwater(each)
-            position = self._consumer.position(each, timeout_ms=0) if end is not None else None
+        # A poll without an open connection returns nothing, as if there were no records.
+        groups = self._consumer.metrics().values()
+        self._progress.connected = sum(float(group.get("connection-count", 0.0)) for group in groups) > 0
+        for partition, position, end in self._positions():
+            self._progress.observe(partition, position, end)
+
+    def _positions(self) -> Iterator[tuple[Partition, int, int]]:
+        """Yield each partition's position and the end of its log, where both are known."""
+        for at in self._consumer.assignment():
+            end = self._consumer.highwater(at)
+            position = self._consumer.position(at, timeout_ms=0) if end is not None else None
             if end is not None and position is not None:
-                self._metrics.lag.labels(each.topic, str(each.partition)).set(max(0, end - position))
-                before = self._progress.get(Partition(*each))
-                if before is None or before[0] != position or end <= position:
-                    self._progress[Partition(*each)] = (position, now)
+                yield Partition(*at), position, end
 
-    def _connections(self) -> float:
-        """Return how many connections are open; a poll without one comes back empty, as if nothing were there."""
-        return sum(float(group.get("connection-count", 0.0)) for group in self._consumer.metrics().values())
-
-    def _stalled(self) -> str | None:
-        """Return which partitions have records that do not come (a fetcher that lost one did so in 3.0.7)."""
-        now = self._clock.monotonic()
-        owned = self._owned()
-        stalled = [at for at, (_, since) in self._progress.items() if now - since > _STALL_S and at in owned]
-        self._metrics.partitions_stalled.set(len(stalled))
-        if not stalled:
-            return None
-        names = ", ".join(f"{at.topic}-{at.partition}" for at in stalled[:5])
-        return f"{names}: records wait, and none came for {_STALL_S:.0f} s: an open transaction, or a stuck client"
+    def _topic_exists(self, topic: str) -> bool:
+        try:
+            return bool(self._consumer.partitions_for_topic(topic))
+        except kafka_errors.UnknownTopicOrPartitionError:
+            return False  # the brokers have just said so

@@ -15,7 +15,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from worker.clock import Clock
 from worker.errors import SettingsError, TransientError
-from worker.kafka.connection import connecting
+from worker.kafka.connection import connection_hint
 from worker.kafka.offset_range import Point, Span
 from worker.kafka.python.client import client_config, make_client, translated
 from worker.records import Partition, Record
@@ -51,7 +51,7 @@ class Topics:
             "isolation_level": "read_committed",
             "allow_auto_create_topics": False,
         }
-        with translated(connecting(settings)):
+        with translated(connection_hint(settings)):
             self._consumer: Any = make_client(KafkaConsumer, config)
 
     def close(self) -> None:

@@ -22,8 +22,8 @@ def test_ownership_follows_the_group(ownership: Ownership) -> None:
     assert (ownership.joined, ownership.owned) == (True, {ONE, TWO})
     ownership.remove([ONE], "revoked")
     ownership.add([ONE])
-    assert ownership.take_gone() == {ONE}, "also when it came back"
-    assert ownership.take_gone() == set()
+    assert ownership.take_removed() == {ONE}, "also when it came back"
+    assert ownership.take_removed() == set()
     assert ownership.take_revoked() == {ONE}
     ownership.remove([ONE, TWO], "lost")
     assert not ownership.joined

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import SettingsError
-from worker.kafka.instance_id import Identity
+from worker.kafka.instance_id import InstanceId
 from worker.settings import WorkerSettings, read_settings
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
@@ -24,16 +24,16 @@ def settings(*flags: str) -> WorkerSettings:
     return read_settings(["--group-id", "a/group", *flags])
 
 
-Claim = Callable[..., Identity]
+Claim = Callable[..., InstanceId]
 
 
 @pytest.fixture
 def claim() -> Iterator[Claim]:
     """Claims names as processes would, and gives them back as the kernel does."""
-    claimed: list[Identity] = []
+    claimed: list[InstanceId] = []
 
-    def claims(*flags: str) -> Identity:
-        claimed.append(Identity(settings(*flags)))
+    def claims(*flags: str) -> InstanceId:
+        claimed.append(InstanceId(settings(*flags)))
         return claimed[-1]
 
     yield claims
@@ -41,12 +41,12 @@ def claim() -> Iterator[Claim]:
         end(each)
 
 
-def end(identity: Identity) -> None:
+def end(identity: InstanceId) -> None:
     if identity._lock is not None:
         identity._lock.close()
 
 
-def number(identity: Identity) -> int:
+def number(identity: InstanceId) -> int:
     return int(identity.name.rpartition("-")[2])
 
 
@@ -67,10 +67,10 @@ def test_groups_do_not_share_names(claim: Claim) -> None:
 
 def test_a_given_name_is_kept_with_its_slot() -> None:
     given = settings("--instance-id", "pod-7", "--slot", "2")
-    assert Identity(given).name == "pod-7-2"
+    assert InstanceId(given).name == "pod-7-2"
 
 
 def test_a_folder_that_cannot_be_written_names_the_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     with pytest.raises(SettingsError, match="WORKER_INSTANCE_ID: set it"):
-        Identity(settings())
+        InstanceId(settings())

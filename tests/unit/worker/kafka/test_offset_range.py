@@ -38,7 +38,7 @@ def test_invalid_point_names_its_flag(text: str) -> None:
 
 def test_points_stand_for_offsets_within_the_log() -> None:
     log = Span(100, 200)
-    for point, first_at, offset in (
+    for point, first_since, offset in (
         (EARLIEST, None, 100),
         (LATEST, None, 200),
         (Point("offset", 150), None, 150),
@@ -47,10 +47,10 @@ def test_points_stand_for_offsets_within_the_log() -> None:
         (Point("time", 1), 120, 120),
         (Point("time", 1), None, 200),  # no record that late: nothing to read
     ):
-        assert point.offset_in(log, first_at) == offset
+        assert point.offset_in(log, first_since) == offset
 
 
 @given(OFFSETS, OFFSETS, OFFSETS, st.none() | OFFSETS, st.sampled_from(["earliest", "offset", "time", "latest"]))
-def test_no_point_is_outside_the_log(start: int, size: int, value: int, first_at: int | None, kind: str) -> None:
+def test_no_point_is_outside_the_log(start: int, size: int, value: int, first_since: int | None, kind: str) -> None:
     log = Span(start, start + size)
-    assert log.start <= Point(kind, value).offset_in(log, first_at) <= log.end  # type: ignore[arg-type]
+    assert log.start <= Point(kind, value).offset_in(log, first_since) <= log.end  # type: ignore[arg-type]

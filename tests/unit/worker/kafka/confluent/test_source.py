@@ -16,8 +16,8 @@ from worker.errors import FencedError, PermanentError, SettingsError, TransientE
 from worker.kafka import clients
 from worker.kafka.clients import make_source
 from worker.kafka.confluent.assignment import require_member
-from worker.kafka.confluent.client import FENCED, PERMANENT, Errors, bounded, translate, translated
-from worker.kafka.confluent.lag import Watch
+from worker.kafka.confluent.client import FENCED, PERMANENT, CallbackErrors, call_with_timeout, translate, translated
+from worker.kafka.confluent.lag import LagTracker
 from worker.kafka.confluent.options import client_config, consumer_config, producer_config
 from worker.kafka.confluent.topic_ids import TopicIds
 from worker.kafka.python.client import client_config as other_config
@@ -29,7 +29,7 @@ AT = Partition("reviews", 0)
 
 
 class Ends:
-    """A consumer, as far as the watch asks it."""
+    """A consumer, as far as the lag asks it."""
 
     def __init__(self, end: int) -> None:
         self.end = end
@@ -88,34 +88,34 @@ def test_what_librdkafka_raises_is_translated_and_the_cause_kept() -> None:
 
 
 def test_what_is_said_beside_the_calls_is_raised_when_it_is_final() -> None:
-    errors = Errors()
+    errors = CallbackErrors()
     errors.note(KafkaError(KafkaError._ALL_BROKERS_DOWN, "2/2 brokers are down"))
-    errors.raise_final("poll")
+    errors.raise_fatal("poll")
     assert "2/2 brokers are down" in errors.last
     errors.note(KafkaError(KafkaError._AUTHENTICATION, "SASL authentication error: no"))
     with pytest.raises(PermanentError, match="authentication error: no"):
-        errors.raise_final("poll")
+        errors.raise_fatal("poll")
 
 
 def test_a_replaced_static_member_is_fenced() -> None:
     """librdkafka tells it as a fatal error, and its cause in words only."""
-    errors = Errors()
+    errors = CallbackErrors()
     errors.note(KafkaError(KafkaError._FATAL, f"Fatal error: {KafkaError(KafkaError.FENCED_INSTANCE_ID).str()}"))
     with pytest.raises(FencedError):
-        errors.raise_final("poll")
+        errors.raise_fatal("poll")
 
 
 def test_any_other_end_of_the_client_is_permanent() -> None:
-    errors = Errors()
+    errors = CallbackErrors()
     errors.note(KafkaError(KafkaError._FATAL, "done for"))
     with pytest.raises(PermanentError, match="done for"):
-        errors.raise_final("poll")
+        errors.raise_fatal("poll")
 
 
 def test_a_call_that_never_returns_is_given_up() -> None:
     never = threading.Event()
     with pytest.raises(TransientError, match=r"commit: no answer in 0\.05 s"):
-        bounded(lambda: setattr(never, "waited", never.wait(20)), 0.05, "commit")
+        call_with_timeout(lambda: setattr(never, "waited", never.wait(20)), 0.05, "commit")
     never.set()
 
 
@@ -124,8 +124,8 @@ def test_a_bounded_call_raises_what_it_raises() -> None:
         raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION))
 
     with pytest.raises(KafkaException):
-        bounded(refused, 20, "commit")
-    bounded(lambda: None, 20, "commit")
+        call_with_timeout(refused, 20, "commit")
+    call_with_timeout(lambda: None, 20, "commit")
 
 
 def test_every_setting_of_the_connection_reaches_librdkafka(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_every_setting_of_the_connection_reaches_librdkafka(tmp_path: Path) -> N
         login = {"kafka_sasl_username": "ann", "kafka_sasl_password": "sésame"}
         changed = settings(**login, **change)
         assert changed_names(other_config, plain, changed), change
-        names = changed_names(lambda which: client_config(which, Errors()), plain, changed)
+        names = changed_names(lambda which: client_config(which, CallbackErrors()), plain, changed)
         assert names, f"{change} does not reach librdkafka"
 
 
@@ -180,7 +180,7 @@ def test_the_security_settings_have_librdkafkas_names(tmp_path: Path) -> None:
             kafka_ssl_keyfile=pem,
             kafka_ssl_password="word",
         ),
-        Errors(),
+        CallbackErrors(),
     )
     assert {name: value for name, value in config.items() if name.startswith(("sasl.", "ssl.", "security."))} == {
         "security.protocol": "SASL_SSL",
@@ -200,7 +200,7 @@ def test_the_token_of_a_login_is_the_one_set() -> None:
         settings(
             kafka_security_protocol="SASL_PLAINTEXT", kafka_sasl_mechanism="OAUTHBEARER", kafka_oauth_token="a.b.c"
         ),
-        Errors(),
+        CallbackErrors(),
     )
     token, until_wall_s = config["oauth_cb"]("")
     assert token == "a.b.c"
@@ -211,9 +211,9 @@ def test_the_token_of_a_login_is_the_one_set() -> None:
 def test_librdkafka_takes_every_option(more: dict[str, Any], metrics: Metrics, clock: ManualClock) -> None:
     """It refuses names it does not know, and values that contradict one another, when a client is made."""
     chosen = settings(kafka_bootstrap_servers=["127.0.0.1:1"], **more)
-    Consumer(consumer_config(chosen, "static", Errors(), Watch(metrics, clock).take_statistics)).close()
+    Consumer(consumer_config(chosen, "static", CallbackErrors(), LagTracker(metrics, clock).on_statistics)).close()
     for transactional_id in (None, "a-name"):
-        assert isinstance(Producer(producer_config(chosen, transactional_id, Errors())), Producer)
+        assert isinstance(Producer(producer_config(chosen, transactional_id, CallbackErrors())), Producer)
 
 
 def test_a_session_longer_than_the_poll_interval_is_refused_by_name() -> None:
@@ -253,93 +253,93 @@ def test_no_members_metadata_is_refused(told: bytes | None) -> None:
 
 
 @pytest.fixture
-def watch(metrics: Metrics, clock: ManualClock) -> Watch:
+def lag(metrics: Metrics, clock: ManualClock) -> LagTracker:
     clock.advance(10)
-    return Watch(metrics, clock)
+    return LagTracker(metrics, clock)
 
 
-def asked(watch: Watch, clock: ManualClock) -> dict[Partition, int]:
+def asked(lag: LagTracker, clock: ManualClock) -> dict[Partition, int]:
     clock.advance(1)
-    return dict(watch.passed())
+    return dict(lag.offsets_past_markers())
 
 
-def test_an_end_behind_the_last_record_is_passed_once(watch: Watch, clock: ManualClock) -> None:
-    watch.give({AT: 9})
-    watch.end(AT, 11)
-    assert asked(watch, clock) == {AT: 11}
-    assert asked(watch, clock) == {}
+def test_an_end_behind_the_last_record_is_passed_once(lag: LagTracker, clock: ManualClock) -> None:
+    lag.returned({AT: 9})
+    lag.reached_end(AT, 11)
+    assert asked(lag, clock) == {AT: 11}
+    assert asked(lag, clock) == {}
 
 
-def test_an_end_right_after_the_last_record_needs_no_word(watch: Watch, clock: ManualClock) -> None:
-    watch.give({AT: 9})
-    watch.end(AT, 10)
-    assert asked(watch, clock) == {}
+def test_an_end_right_after_the_last_record_needs_no_word(lag: LagTracker, clock: ManualClock) -> None:
+    lag.returned({AT: 9})
+    lag.reached_end(AT, 10)
+    assert asked(lag, clock) == {}
 
 
-def test_what_was_passed_is_told_again_after_a_failed_commit(watch: Watch, clock: ManualClock) -> None:
-    watch.give({AT: 9})
-    watch.end(AT, 11)
-    asked(watch, clock)
-    watch.start_over()
-    assert asked(watch, clock) == {AT: 11}
+def test_what_was_passed_is_told_again_after_a_failed_commit(lag: LagTracker, clock: ManualClock) -> None:
+    lag.returned({AT: 9})
+    lag.reached_end(AT, 11)
+    asked(lag, clock)
+    lag.clear()
+    assert asked(lag, clock) == {AT: 11}
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda watch: watch.forget([AT]),
-        lambda watch: watch.went_to(AT, 3),
-        lambda watch: watch.forget_ends([AT]),
+        lambda lag: lag.drop([AT]),
+        lambda lag: lag.sought(AT, 3),
+        lambda lag: lag.drop_ends([AT]),
     ],
     ids=["went and came back", "read again", "more came"],
 )
 def test_an_end_that_is_before_what_is_read_next_is_no_longer_told(
-    change: Callable[[Watch], None], watch: Watch, clock: ManualClock
+    change: Callable[[LagTracker], None], lag: LagTracker, clock: ManualClock
 ) -> None:
     """Committing it would skip what lies between: records of a topic created again, or read again after a failure."""
-    watch.give({AT: 99})
-    watch.end(AT, 101)
-    change(watch)
-    watch.give({AT: 24})
-    assert asked(watch, clock) == {}
+    lag.returned({AT: 99})
+    lag.reached_end(AT, 101)
+    change(lag)
+    lag.returned({AT: 24})
+    assert asked(lag, clock) == {}
 
 
-def test_lag_is_from_the_end_of_what_was_given(watch: Watch, metrics: Metrics, clock: ManualClock) -> None:
-    def lag() -> float | None:
+def test_lag_is_from_the_end_of_what_was_given(lag: LagTracker, metrics: Metrics, clock: ManualClock) -> None:
+    def lag_records() -> float | None:
         clock.advance(1)
-        watch.observe(Ends(110), {AT})
+        lag.observe_all(Ends(110), {AT})
         return metrics.registry.get_sample_value(
             "starstream_consumer_lag_records", {"topic": "reviews", "partition": "0"}
         )
 
-    watch.give({AT: 99})
-    assert lag() == 10
-    watch.end(AT, 110)
-    assert lag() == 0
+    lag.returned({AT: 99})
+    assert lag_records() == 10
+    lag.reached_end(AT, 110)
+    assert lag_records() == 0
 
 
-def test_a_partition_that_stands_still_is_told(watch: Watch, clock: ManualClock) -> None:
-    watch.give({AT: 99})
+def test_a_partition_that_stands_still_is_told(lag: LagTracker, clock: ManualClock) -> None:
+    lag.returned({AT: 99})
     for _ in range(70):
         clock.advance(1)
-        watch.observe(Ends(110), {AT})
-    assert "reviews-0: records wait" in str(watch.stalled())
-    watch.start_over()  # it was held on purpose
-    assert watch.stalled() is None
+        lag.observe_all(Ends(110), {AT})
+    assert "reviews-0: records are waiting" in str(lag.stalled_reason({AT}))
+    lag.clear()  # it was held on purpose
+    assert lag.stalled_reason({AT}) is None
 
 
-def test_a_partition_of_which_nothing_ever_came_is_told(watch: Watch, clock: ManualClock) -> None:
+def test_a_partition_of_which_nothing_ever_came_is_told(lag: LagTracker, clock: ManualClock) -> None:
     for _ in range(70):
         clock.advance(1)
-        watch.observe(Ends(110), {AT})
-    assert "reviews-0: records wait" in str(watch.stalled())
+        lag.observe_all(Ends(110), {AT})
+    assert "reviews-0: records are waiting" in str(lag.stalled_reason({AT}))
 
 
 @pytest.mark.parametrize(("states", "connected"), [(["DOWN", "UP"], True), (["DOWN", "TRY_CONNECT"], False)])
-def test_one_connection_is_enough(states: Sequence[str], connected: bool, watch: Watch) -> None:
+def test_one_connection_is_enough(states: Sequence[str], connected: bool, lag: LagTracker) -> None:
     brokers = ",".join(f'"{number}": {{"state": "{state}"}}' for number, state in enumerate(states))
-    watch.take_statistics(f'{{"brokers": {{{brokers}}}}}')
-    assert watch.connected is connected
+    lag.on_statistics(f'{{"brokers": {{{brokers}}}}}')
+    assert lag.connected is connected
 
 
 # The topic
@@ -354,7 +354,7 @@ class Ids(TopicIds):
         self.another: list[str] = []
         super().__init__(settings(), self.another.append)
 
-    def _ask(self, topics: Sequence[str]) -> dict[str, str]:
+    def _fetch(self, topics: Sequence[str]) -> dict[str, str]:
         self.asked += 1
         return {topic: self.now.get(topic, "") for topic in topics}
 
@@ -362,7 +362,7 @@ class Ids(TopicIds):
 def test_an_id_is_asked_for_once_a_batch() -> None:
     ids = Ids()
     for _ in range(3):
-        ids.doubt()
+        ids.mark_unverified()
         assert [ids.id_of("reviews") for _ in range(100)] == ["one"] * 100
         ids.verify()
     assert ids.asked == 3
@@ -372,7 +372,7 @@ def test_a_topic_created_again_stops_the_batch_and_is_told_once() -> None:
     ids = Ids()
     ids.verify()
     ids.now = {"reviews": "two"}
-    ids.doubt()
+    ids.mark_unverified()
     with pytest.raises(TransientError, match="reviews: deleted and created again"):
         ids.id_of("reviews")
     assert ids.another == ["reviews"]
@@ -384,9 +384,9 @@ def test_a_topic_that_is_gone_stops_the_batch_until_it_is_back() -> None:
     ids = Ids()
     ids.verify()
     ids.now = {}
-    ids.doubt()
+    ids.mark_unverified()
     for _ in range(2):
-        with pytest.raises(TransientError, match="WORKER_INPUT_TOPICS: reviews: no such topic any more"):
+        with pytest.raises(TransientError, match="WORKER_INPUT_TOPICS: reviews: the topic was deleted"):
             ids.verify()
     ids.now = {"reviews": "two"}
     with pytest.raises(TransientError, match="created again"):
