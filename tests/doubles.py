@@ -1,7 +1,7 @@
 """The worker's ports in memory: a cluster, a source, a store, a delivery, a clock, a classifier.
 
-Owns what the ports promise without a service. The same contract suites (`tests/contract/`) run on these and on the
-real things, so a unit test on them proves something. Time moves only with the clock given; nothing here sleeps.
+The same contract suites (`tests/contract/`) run on these doubles and on the real adapters, so that a unit test on
+them proves something. Time moves only with the given clock; nothing here sleeps.
 
     MemoryCluster ── MemorySource     topics, groups with cooperative assignment, committed offsets
                   └─ MemoryDelivery   publishes and commits in one step, or not at all
@@ -21,6 +21,7 @@ from schemas.rating import Rating, SourcePosition
 from worker.clock import Clock
 from worker.errors import ServiceError, TransientError
 from worker.kafka.outgoing import Outgoing, outgoing
+from worker.kafka.progress import joining_reason
 from worker.ops.metrics import WRITE_RESULTS
 from worker.records import Deleted, Outcome, Partition, Pending, Rated, Record, Rejected, partition_of
 from worker.settings import WorkerSettings
@@ -30,11 +31,11 @@ from worker.stream.rejection import rejected
 WALL_S = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 TIMESTAMP_MS = int(WALL_S) * 1000
 TOPIC = "reviews"
-REFUSED = "kaboom"  # the word no model here can rate, toy bundle included
+REFUSED = "kaboom"  # no model of the tests can rate a text with this word, the toy bundle included
 
 
 class ManualClock:
-    """Time that moves when told to; `sleep` tells it."""
+    """Time that moves only by `advance` and `sleep`."""
 
     def __init__(self, monotonic_s: float = 1000.0, wall_s: float = WALL_S) -> None:
         self._monotonic_s = monotonic_s
@@ -74,11 +75,11 @@ class MemoryLog:
 
     @property
     def names(self) -> list[str]:
-        return [each.event for each in self.events]
+        return [event.event for event in self.events]
 
 
 class Faults:
-    """What the next calls of a double raise, in order; None lets one pass. Then all pass."""
+    """The errors that the next calls of a double raise, in order; None raises nothing. Later calls succeed."""
 
     def __init__(self) -> None:
         self._next: deque[ServiceError | None] = deque()
@@ -86,7 +87,7 @@ class Faults:
     def then(self, *errors: ServiceError | None) -> None:
         self._next.extend(errors)
 
-    def strike(self) -> None:
+    def raise_next(self) -> None:
         error = self._next.popleft() if self._next else None
         if error is not None:
             raise error
@@ -162,7 +163,7 @@ class MemoryCluster:
         return topic in self._topics
 
     def produce(self, record: MemoryRecord, *, in_s: float = 0.0) -> MemoryRecord:
-        """Append a record behind those of its partition, its offset given here; it arrives in so many seconds."""
+        """Append a record to its partition, which gives it its offset; it arrives in `in_s` seconds."""
         log = self._topics[record.topic][record.partition]
         at = max(self.clock.monotonic() + in_s, log[-1][0] if log else 0.0)
         stamped = MemoryRecord(
@@ -186,7 +187,7 @@ class MemoryCluster:
         return [record for partition in self.partitions([topic]) for record in self.records(partition)]
 
     def next_arrival(self, positions: Mapping[Partition, int]) -> float:
-        """Return when the next unread record arrives; infinity when none is on its way."""
+        """Return when the next unread record arrives; infinity when there is none."""
         ats = [self._log(partition)[at : at + 1] for partition, at in positions.items()]
         return min((log[0][0] for log in ats if log), default=float("inf"))
 
@@ -201,17 +202,17 @@ class MemoryCluster:
             self._members[member.group].remove(member)
 
     def evict(self, member: MemorySource) -> None:
-        """Take a member out of its group; it learns of it when it polls."""
+        """Remove a member from its group; it notices when it polls."""
         self._members[member.group].remove(member)
 
     def owned_by(self, member: MemorySource) -> set[Partition]:
-        """Return what a member may commit: nothing any more once it is evicted."""
+        """Return the partitions that a member may commit: none once it is evicted."""
         return set(member.positions) if member in self._members[member.group] else set()
 
     def share_of(self, member: MemorySource) -> tuple[set[Partition], set[Partition]]:
-        """Return what a member should own, and what of it no other member still holds."""
+        """Return the partitions that a member should own, and those of them that no other member still holds."""
         members = self._members[member.group]
-        if member not in members:  # evicted: all it had may be another's
+        if member not in members:  # evicted: other members may own all its partitions
             members.append(member)
             return set(), set()
         due = set(self.partitions(member.topics)[members.index(member) :: len(members)])
@@ -247,7 +248,7 @@ class MemorySource:
         cluster.join(self)
 
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-        self.faults.strike()
+        self.faults.raise_next()
         self._rebalance()
         found = self._fetch(max_records)
         if not found:
@@ -264,16 +265,13 @@ class MemorySource:
     def not_ready_reason(self) -> str | None:
         if self._joined:
             return None
-        missing = [topic for topic in self.topics if not self._cluster.has(topic)]
-        if missing:
-            return f"WORKER_INPUT_TOPICS: {', '.join(missing)}: no such topic on the brokers; create it"
-        return f"joining the consumer group {self.group}"
+        return joining_reason(self.group, [topic for topic in self.topics if not self._cluster.has(topic)])
 
     def offsets_past_markers(self) -> Mapping[Partition, int]:
         return {}  # no markers here
 
     def rewind(self, positions: Mapping[Partition, int]) -> None:
-        self.positions |= {each: offset for each, offset in positions.items() if each in self.positions}
+        self.positions |= {at: offset for at, offset in positions.items() if at in self.positions}
 
     def hold(self, timeout_s: float) -> None:
         self._rebalance()
@@ -307,13 +305,13 @@ class MemorySource:
         return found
 
 
-BROKERS_TAKE_BYTES: Final = 1_048_588  # a topic's max.message.bytes, unless it is set
+MAX_MESSAGE_BYTES: Final = 1_048_588  # the default of a topic's max.message.bytes
 
 
 class MemoryDelivery:
-    """The Delivery port: publishes and commits in one step, so what it published is exactly what was committed.
+    """The Delivery port: publishes and commits in one step, so its `outcomes` are exactly those committed.
 
-    `faults` strike in `prepare`, `commit_faults` in `commit`.
+    `prepare` raises the errors of `faults`, `commit` those of `commit_faults`.
     """
 
     def __init__(self, cluster: MemoryCluster, settings: WorkerSettings, source: MemorySource) -> None:
@@ -329,22 +327,22 @@ class MemoryDelivery:
         self._source = source
 
     def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
-        self.faults.strike()
+        self.faults.raise_next()
         lost = set(offsets) - self._cluster.owned_by(self._source)
         if lost:
             raise TransientError("kafka", f"commit: {len(lost)} partitions belong to another worker now")
-        letters = self._outgoing(outcomes)
-        for topic in {letter.topic for letter in letters}:
+        records = self._outgoing(outcomes)
+        for topic in {record.topic for record in records}:
             if not self._cluster.has(topic):
                 raise TransientError("kafka", f"{topic}: no such topic on the brokers; create it")
-        if any(sum(len(value) for _, value in letter.headers) > BROKERS_TAKE_BYTES for letter in letters):
+        if any(sum(len(value) for _, value in record.headers) > MAX_MESSAGE_BYTES for record in records):
             raise TransientError("kafka", "publish: too large")
         self._prepared = outcomes, offsets
 
     def commit(self) -> None:
         assert self._prepared is not None, "commit without prepare"
         (outcomes, offsets), self._prepared = self._prepared, None
-        self.commit_faults.strike()
+        self.commit_faults.raise_next()
         for record in self._outgoing(outcomes):
             self._publish(record)
         self.outcomes.extend(outcomes)
@@ -356,7 +354,7 @@ class MemoryDelivery:
         self._prepared = None
 
     def ping(self) -> None:
-        self.ping_faults.strike()
+        self.ping_faults.raise_next()
         for topic in (self._settings.output_topic, self._settings.dead_letter_topic):
             if not self._cluster.has(topic):
                 raise TransientError("kafka", f"{topic}: no such topic on the brokers; create it")
@@ -376,7 +374,7 @@ class MemoryDelivery:
         )
 
 
-class _Place(NamedTuple):
+class _Position(NamedTuple):
     """A source position as the fence compares it."""
 
     topic: str
@@ -385,7 +383,7 @@ class _Place(NamedTuple):
     offset: int
     timestamp_ms: int
 
-    def order(self, new: _Place) -> int:
+    def order(self, new: _Position) -> int:
         """Return 1 when `new` is newer, 0 when it is the same position, -1 when it is older."""
         if self[:3] == new[:3]:
             return (new.offset > self.offset) - (new.offset < self.offset)
@@ -397,14 +395,14 @@ class _Place(NamedTuple):
 @dataclass(slots=True)
 class _Row:
     rating: Rating
-    place: _Place
+    position: _Position
     expires_at: float
     counted_in: str | None
 
 
 @dataclass(slots=True)
 class MemoryStore:
-    """The Store port with the fence of `write.lua`. A failing flush stores the first half, as a torn one would."""
+    """The Store port with the fence of `write.lua`. A flush that fails stores the first half of the batch."""
 
     clock: Clock
     ttl_s: int = 0
@@ -415,7 +413,7 @@ class MemoryStore:
     results: Counter[str] = field(default_factory=Counter)
     summaries: dict[str, Counter[str]] = field(default_factory=dict)
     _rows: dict[str, _Row] = field(default_factory=dict)
-    _markers: dict[str, tuple[_Place, float]] = field(default_factory=dict)
+    _markers: dict[str, tuple[_Position, float]] = field(default_factory=dict)
     _sent: list[Rated | Deleted] = field(default_factory=list)
 
     def send(self, outcomes: Sequence[Outcome]) -> None:
@@ -426,7 +424,7 @@ class MemoryStore:
         if not rows:
             return {}
         try:
-            self.faults.strike()
+            self.faults.raise_next()
         except ServiceError:
             self._write(rows[: len(rows) // 2])
             raise
@@ -436,16 +434,16 @@ class MemoryStore:
         self._sent = []
 
     def ping(self) -> None:
-        self.ping_faults.strike()
+        self.ping_faults.raise_next()
 
     @property
     def ratings(self) -> dict[str, Rating]:
-        """The ratings that live, by id."""
+        """The ratings that have not expired, by id."""
         self._expire()
         return {review_id: row.rating for review_id, row in self._rows.items()}
 
-    def life_s(self, review_id: str) -> float:
-        """Return how long a rating has to live, infinity for ever."""
+    def expires_in_s(self, review_id: str) -> float:
+        """Return the seconds until a rating expires, infinity if it never does."""
         return self._rows[review_id].expires_at - self.clock.monotonic()
 
     def _write(self, rows: Sequence[Rated | Deleted]) -> Mapping[str, int]:
@@ -454,27 +452,27 @@ class MemoryStore:
         self.results += counts
         return {name: counts[name] for name in WRITE_RESULTS}
 
-    def _write_one(self, each: Rated | Deleted) -> str:
-        review_id = each.review_id if isinstance(each, Deleted) else each.rating.review_id
-        record = each.record
-        new = _Place(record.topic, self.topic_id(record.topic), record.partition, record.offset, record.timestamp)
+    def _write_one(self, outcome: Rated | Deleted) -> str:
+        review_id = outcome.review_id if isinstance(outcome, Deleted) else outcome.rating.review_id
+        record = outcome.record
+        new = _Position(record.topic, self.topic_id(record.topic), record.partition, record.offset, record.timestamp)
         row = self._rows.get(review_id)
-        fence = row.place if row else self._markers.get(review_id, (None, 0.0))[0]
+        fence = row.position if row else self._markers.get(review_id, (None, 0.0))[0]
         order = fence.order(new) if fence else 1
         if order < 1:
             return "replayed" if order == 0 else "stale"
         if row and row.counted_in:
             self._count(row.counted_in, row.rating.rating, -1)
         now = self.clock.monotonic()
-        if isinstance(each, Deleted):
+        if isinstance(outcome, Deleted):
             self._rows.pop(review_id, None)
             self._markers[review_id] = (new, now + self.marker_ttl_s)
             return "deleted"
         self._markers.pop(review_id, None)
-        life_s = self.ttl_s or float("inf")
-        self._rows[review_id] = _Row(each.rating, new, now + life_s, each.rating.app_id)
-        if each.rating.app_id:
-            self._count(each.rating.app_id, each.rating.rating, 1)
+        rating = outcome.rating
+        self._rows[review_id] = _Row(rating, new, now + (self.ttl_s or float("inf")), rating.app_id)
+        if rating.app_id:
+            self._count(rating.app_id, rating.rating, 1)
         return "written"
 
     def _count(self, app_id: str, star: int, by: int) -> None:
@@ -509,11 +507,11 @@ class StubClassifier:
     tokens = 0
 
     def refresh(self) -> None:
-        """One model for ever."""
+        """The model never changes."""
 
     def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
-        self.tokens += sum(len(each.review.text.split()) for each in pending)
-        return [self._rate(each, rated_at) for each in pending]
+        self.tokens += sum(len(review.review.text.split()) for review in pending)
+        return [self._rate(review, rated_at) for review in pending]
 
     def _rate(self, pending: Pending, rated_at: str) -> Rated | Rejected:
         words = pending.review.text.casefold().split()
@@ -532,7 +530,7 @@ def write(store: Store, outcomes: Sequence[Outcome]) -> Mapping[str, int]:
 
 
 def commit(delivery: Delivery, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
-    """Publish a batch and commit its offsets, as the loop does."""
+    """Publish outcomes and commit offsets, as the loop does."""
     delivery.prepare(outcomes, offsets)
     delivery.commit()
 

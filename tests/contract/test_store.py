@@ -162,9 +162,9 @@ def test_a_dead_letter_leaves_nothing(store_world: StoreWorld) -> None:
 
 def test_a_rating_lives_as_long_as_set(store_world: StoreWorld) -> None:
     write(store_world.store(ttl_s=100), [Write(5, 1).outcome()])
-    assert 95 < store_world.life_s("r1") <= 100
+    assert 95 < store_world.expires_in_s("r1") <= 100
     write(store_world.store(ttl_s=0), [Write(5, 2).outcome()])
-    assert store_world.life_s("r1") == float("inf")
+    assert store_world.expires_in_s("r1") == float("inf")
 
 
 def test_summary_counts_each_review_once_whatever_is_replayed(store_world: StoreWorld) -> None:

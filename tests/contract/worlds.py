@@ -63,7 +63,7 @@ class StoreWorld(ABC):
     @abstractmethod
     def summary(self, app_id: str) -> dict[str, int]: ...
     @abstractmethod
-    def life_s(self, review_id: str) -> float: ...
+    def expires_in_s(self, review_id: str) -> float: ...
     @abstractmethod
     def results(self) -> dict[str, int]: ...
     @abstractmethod
@@ -89,8 +89,8 @@ class MemoryStoreWorld(StoreWorld):
     def summary(self, app_id: str) -> dict[str, int]:
         return {name: count for name, count in self._store.summaries.get(app_id, Counter()).items() if count}
 
-    def life_s(self, review_id: str) -> float:
-        return self._store.life_s(review_id)
+    def expires_in_s(self, review_id: str) -> float:
+        return self._store.expires_in_s(review_id)
 
     def results(self) -> dict[str, int]:
         return {name: self._store.results[name] for name in WRITE_RESULTS}
@@ -134,7 +134,7 @@ class RedisStoreWorld(StoreWorld):
         fields: Any = self.client.hgetall(summary_key(app_id, prefix=self.prefix))
         return {name: int(count) for name, count in fields.items() if int(count)}
 
-    def life_s(self, review_id: str) -> float:
+    def expires_in_s(self, review_id: str) -> float:
         life_ms: Any = self.client.pttl(rating_key(review_id, prefix=self.prefix))
         return float("inf") if life_ms == -1 else life_ms / 1000
 

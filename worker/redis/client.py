@@ -18,7 +18,7 @@ from worker.errors import PermanentError, ServiceError, TransientError
 from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
 
-# These heal by themselves, or once an operator has freed memory or completed a failover.
+# These resolve by themselves, or once an operator has freed memory or completed a failover.
 TRANSIENT: Final[tuple[type[Exception], ...]] = (
     redis_errors.RedisClusterException,  # not a RedisError: the cluster client raises it when no node answers
     redis_errors.ConnectionError,
@@ -30,12 +30,12 @@ TRANSIENT: Final[tuple[type[Exception], ...]] = (
     redis_errors.AskError,
     redis_errors.TryAgainError,
 )
-# Kinds of ConnectionError that waiting does not heal.
+# Kinds of ConnectionError that retrying does not help against.
 PERMANENT: Final[tuple[type[redis_errors.RedisError], ...]] = (
     redis_errors.AuthenticationError,
     redis_errors.AuthorizationError,
 )
-# Codes that mean "later" and have no class of their own in redis-py.
+# Codes of transient errors that have no class of their own in redis-py.
 _TRANSIENT_CODES: Final = ("MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY", "LOADING")
 
 
@@ -55,7 +55,7 @@ def connect(settings: WorkerSettings, **options: Any) -> redis.Redis | redis.Red
     with translated("WORKER_REDIS_URL"):
         if settings.redis_cluster:
             return redis.RedisCluster.from_url(url, **options)
-        # One retry at once: a connection that the server closed while it was idle is not an outage.
+        # One immediate retry: a connection that the server closed while it was idle is not an outage.
         return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), health_check_interval=30, **options)
 
 

@@ -1,7 +1,7 @@
 """Calls sent to Redis whose replies have not been read.
 
-Owns the connection they wait on. There is no thread: the server works while the loop does, and its replies, one letter
-a row, wait in the socket. Knows nothing of what a call means; `store` does.
+Owns their connection. There is no thread: the server works while the loop does, and its replies, one letter a review,
+wait in the socket. Does not know what a call means; `store` does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class InFlight:
         self._pool = pool
         self._connection: Any = None
         self._calls = 0
-        self._broken = False  # a call could not be sent: the calls after it are not sent, either
+        self._broken = False  # a call could not be sent, so the calls after it are not sent either
 
     def send(self, calls: Sequence[Sequence[Any]]) -> None:
         """Send calls without waiting for their replies; after a broken connection, send nothing until `replies`.
@@ -37,7 +37,7 @@ class InFlight:
         try:
             if self._connection is None:
                 self._connection = self._pool.get_connection()
-            # A health check behind a call would take the call's reply for its own.
+            # A health check after a call would take the call's reply for its own.
             packed = self._connection.pack_commands(calls)
             self._connection.send_packed_command(packed, check_health=not self._calls)
         except redis.TimeoutError:
@@ -75,7 +75,7 @@ class InFlight:
         return found
 
     def abandon(self) -> None:
-        """Drop the replies to what was sent; whether it was carried out is unknown."""
+        """Drop the replies to the calls that were sent; whether Redis executed them is unknown."""
         connection, self._connection = self._connection, None
         self._calls, self._broken = 0, False
         if connection is not None:

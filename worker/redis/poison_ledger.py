@@ -1,6 +1,6 @@
 """The poison ledger in Redis: one hash per consumer group, one field per partition, `first:last:runs:run id`.
 
-Owns that hash. `worker.stream.poison` decides what the notes mean.
+Owns that hash. `worker.stream.poison` interprets the notes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class RedisPoisonLedger:
         """Return the notes of these partitions.
 
         Raises:
-            ServiceError: Redis is away.
+            ServiceError: Redis does not answer or refuses.
         """
         with counted(self._metrics, "read attempts"):
             found = self._client.hmget(self._key, list(map(_field, partitions)))
@@ -42,7 +42,7 @@ class RedisPoisonLedger:
         """Replace the notes of these partitions.
 
         Raises:
-            ServiceError: Redis is away.
+            ServiceError: Redis does not answer or refuses.
         """
         notes = {
             _field(partition): f"{note.first}:{note.last}:{note.runs}:{note.run_id}"
@@ -55,13 +55,13 @@ class RedisPoisonLedger:
         """Drop all notes of the group.
 
         Raises:
-            ServiceError: Redis is away.
+            ServiceError: Redis does not answer or refuses.
         """
         with counted(self._metrics, "clear attempts"):
             self._client.delete(self._key)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._client.close()
 
 

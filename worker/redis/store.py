@@ -1,7 +1,7 @@
 """Ratings by review id, in Redis: one round trip per chunk of a batch, fenced and idempotent.
 
-Owns the contents of the rating, deletion and summary keys. The rules of the fence are in `write.lua` beside this file.
-In a cluster each review is a call of its own, because its keys have a slot of their own, sent as one pipeline per node.
+Owns the contents of the rating, deletion and summary keys. The rules of the fence are in `write.lua`. In a cluster each
+review is a call of its own, because each has its own slot; the calls are sent as one pipeline per node.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from worker.settings import WorkerSettings
 
 _SCRIPT: Final = (Path(__file__).parent / "write.lua").read_text(encoding="utf-8")
 _SCRIPT_SHA1: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
-# A call occupies Redis's one thread: 256 reviews are about 2 ms, which other clients do not notice.
+# A call occupies Redis's only thread: 256 reviews take about 2 ms, which other clients do not notice.
 _CALL_REVIEWS: Final = 256
-_MARKER_TTL_S: Final = 24 * 3600  # how long a deletion is remembered, against writers that come late
+_MARKER_TTL_S: Final = 24 * 3600  # how long a deletion is remembered, to refuse late writes
 _FIELDS: Final = json.dumps(HASH_FIELDS)
 _Call = list[Any]  # the arguments of one EVALSHA: number of keys, keys, values
 _RESULTS: Final = {"w": "written", "d": "deleted", "s": "stale", "r": "replayed"}
@@ -39,11 +39,11 @@ class RedisStore:
     """The Store port on a Redis server or cluster. For one thread.
 
     Args:
-        settings: URL, prefix, how long a rating lives.
+        settings: URL, prefix, seconds until a rating expires.
         metrics: results and errors are counted here.
         clock: times the writes.
-        topic_id: the incarnation of a topic, so that a topic that was deleted and created again is not locked out by
-            its old offsets; `""` where the brokers tell none.
+        topic_id: returns the brokers' id of a topic, `""` when they have none. It is part of a position, so that the
+            old offsets of a topic that was deleted and created again do not make its new records stale.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class RedisStore:
         self._client = client
         self._cluster = client if settings.redis_cluster else None
         self._in_flight = None if settings.redis_cluster else InFlight(client.connection_pool)
-        self._calls: list[_Call] = []  # of the batch: sent, and not flushed
+        self._calls: list[_Call] = []  # of the batch: sent and not flushed
         self._script_loaded = False
 
     def send(self, outcomes: Sequence[Outcome]) -> None:
         """Send part of a batch without waiting for the answer; dead letters are skipped.
 
-        Redis works on it while the loop goes on. A cluster is written to in `flush` only.
+        Redis executes it while the loop continues. A cluster is written to in `flush` only.
 
         Raises:
             ServiceError: Redis hangs. After any other error `flush` sends everything again.
@@ -105,7 +105,7 @@ class RedisStore:
         return counts
 
     def abandon(self) -> None:
-        """Drop what was sent and not flushed; it may have been stored all the same."""
+        """Drop what was sent and not flushed; Redis may have stored it."""
         self._calls = []
         if self._in_flight is not None:
             self._in_flight.abandon()
@@ -120,7 +120,7 @@ class RedisStore:
             self._client.ping()
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.abandon()
         self._client.close()
 
@@ -129,8 +129,8 @@ class RedisStore:
         return [self._call(rows[start : start + size]) for start in range(0, len(rows), size)]
 
     def _call(self, rows: Sequence[Rated | Deleted]) -> _Call:
-        """Return the arguments of one EVALSHA, as `write.lua` lists them, behind the number of keys."""
-        apps = {each.rating.app_id for each in rows if isinstance(each, Rated) and each.rating.app_id}
+        """Return the arguments of one EVALSHA: the number of keys, then what `write.lua` lists."""
+        apps = {row.rating.app_id for row in rows if isinstance(row, Rated) and row.rating.app_id}
         summaries: dict[str | None, int] = {
             app: 2 * len(rows) + 1 + number for number, app in enumerate(sorted(apps) if self._summary else ())
         }
@@ -138,29 +138,29 @@ class RedisStore:
         keys: list[str] = []
         ratings: list[bytes] = []
         numbers: list[int] = []
-        for each in rows:
-            record, summary = each.record, 0
-            if isinstance(each, Rated):
-                review_id = each.rating.review_id
-                ratings.append(each.value)
-                summary = summaries.get(each.rating.app_id, 0)
+        for row in rows:
+            record, summary = row.record, 0
+            if isinstance(row, Rated):
+                review_id = row.rating.review_id
+                ratings.append(row.value)
+                summary = summaries.get(row.rating.app_id, 0)
             else:
-                review_id = each.review_id
+                review_id = row.review_id
                 ratings.append(b"null")
             keys += self._keys(review_id)
             topic = topics.setdefault(record.topic, len(topics))
             numbers += (topic, record.partition, record.offset, record.timestamp, summary)
         keys += (summary_key(str(app), prefix=self._prefix) for app in summaries)
-        known = [name for topic in topics for name in (topic, self._topic_id(topic))]
+        topic_ids = [name for topic in topics for name in (topic, self._topic_id(topic))]
         values = b"[" + b",".join(ratings) + b"]"
-        arguments = (values, json.dumps(numbers), json.dumps(known), self._ttl_s, _MARKER_TTL_S, _FIELDS)
+        arguments = (values, json.dumps(numbers), json.dumps(topic_ids), self._ttl_s, _MARKER_TTL_S, _FIELDS)
         return [len(keys), *keys, *arguments]
 
     def _keys(self, review_id: str) -> tuple[str, str]:
         """Return the keys of a rating and of its deletion's marker."""
         rating = rating_key(review_id, prefix=self._prefix)
         if self._cluster is not None and review_id.startswith("}"):
-            return rating, rating  # `{}` is no hash tag: no other key is sure to be in its slot
+            return rating, rating  # `{}` is not a hash tag, so only the same key is sure to be in the slot
         return rating, f"{self._prefix}deleted:{{{review_id}}}"
 
     def _run(self, calls: Sequence[_Call]) -> list[bytes]:
@@ -177,24 +177,24 @@ class RedisStore:
         try:
             return [
                 result
-                for node, its_calls in by_node.items()
-                for result in _pipelined(self._cluster.get_redis_connection(node), its_calls)
+                for node, node_calls in by_node.items()
+                for result in _pipelined(self._cluster.get_redis_connection(node), node_calls)
             ]
         except redis_errors.MovedError as error:
-            self._cluster.nodes_manager.initialize()  # slots moved: learn where to, and let the loop try again
+            self._cluster.nodes_manager.initialize()  # slots moved: reload the slot map, and let the loop retry
             raise redis_errors.TryAgainError(str(error)) from error
 
 
 def _pipelined(client: redis.Redis, calls: Sequence[_Call]) -> list[bytes]:
-    """Send the calls in one round trip; load the script and send them again where the server has forgotten it."""
-    for last in (False, True):
+    """Send the calls in one round trip; if the server does not have the script, load it and send them again."""
+    for script_loaded in (False, True):
         pipeline = client.pipeline(transaction=False)
         for call in calls:
             pipeline.evalsha(_SCRIPT_SHA1, *call)
         try:
             return pipeline.execute()
         except redis_errors.NoScriptError:
-            if last:
+            if script_loaded:
                 raise
             client.script_load(_SCRIPT)
     raise AssertionError("unreachable")

@@ -1,9 +1,9 @@
--- Writes a batch of ratings and deletions, each fenced by its source position: an older position never overwrites a
--- newer one, the same position twice counts once, and the later decision on it stays: a crash between Redis and the
--- commit leaves a rating that nobody published, perhaps another bundle's. Atomic, but a batch takes some calls;
--- worker/redis/store.py is the only caller.
+-- Writes ratings and deletions, each fenced by its source position: an older position never overwrites a newer one, and
+-- the same position twice counts once. Of two ratings of the same position the one rated later stays, because a crash
+-- between Redis and the commit leaves a rating that was not published, perhaps from another bundle. A call is atomic; a
+-- batch takes several calls. worker/redis/store.py is the only caller.
 --
--- KEYS     per operation: rating key, deletion marker (the rating key again where no other key is in its slot); then one
+-- KEYS     per operation: rating key, deletion marker (the rating key again if no other key is in its slot); then one
 --          summary key per app (standalone only)
 -- ARGV[1]  JSON: [rating as the output topic carries it, or null for a deletion, ...]
 -- ARGV[2]  JSON: [index into ARGV[3], partition, offset, timestamp ms, index of the summary into KEYS or 0, ...], five
@@ -15,8 +15,8 @@
 -- Returns  one string: per operation 'w' written, 'd' deleted, 's' stale, 'r' replay (the same position again)
 local SOURCE = {'source_topic', 'source_topic_id', 'source_partition', 'source_offset', 'source_timestamp_ms'}
 
--- 1: b is newer than a; 0: the same position; -1: older. Offsets order one partition of one incarnation of a topic.
--- Across partitions (re-keyed, repartitioned) or incarnations (deleted and created again) only time can tell.
+-- 1: b is newer than a; 0: the same position; -1: older. Offsets order the records of one partition and topic id.
+-- Across partitions (re-keyed, repartitioned) or topic ids (deleted and created again) only the timestamps can.
 local function compare(a, b)
   if a[1] == b[1] and a[2] == b[2] and tonumber(a[3]) == b[3] then
     local old, new = tonumber(a[4]), b[4]
@@ -27,7 +27,7 @@ local function compare(a, b)
   return b[4] >= tonumber(a[4]) and 1 or -1
 end
 
--- Summaries are added up here and written once at the end: most reviews of a batch are of few apps.
+-- Summaries are added up here and written once at the end, because most reviews of a batch belong to few apps.
 local sums = {}
 local function count(key, star, by)
   local sum = sums[key]
@@ -58,7 +58,7 @@ end
 
 local ratings, numbers, topics = cjson.decode(ARGV[1]), cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
 local rating_ttl, marker_ttl, names = tonumber(ARGV[4]), tonumber(ARGV[5]), cjson.decode(ARGV[6])
--- What HSET is given, name and value in turn; the same table for every rating.
+-- The arguments of HSET, names and values alternating; the same table for every rating.
 local fields = {}
 for at, name in ipairs(names) do fields[at * 2 - 1] = name end
 for at, name in ipairs(SOURCE) do fields[(#names + at) * 2 - 1] = name end
@@ -79,7 +79,7 @@ local function write_all()
     if order < 1 and not again then
       results[number] = order == 0 and 'r' or 's'
     else
-      -- What this review counted for until now is taken back, in the summary that it was counted in.
+      -- Subtract the previous rating of this review from the summary that it was added to.
       if stored[6] and stored[6] ~= '' then count(stored[6], stored[7], -1) end
       if rating == cjson.null then
         call('DEL', key)
@@ -108,7 +108,8 @@ local function write_all()
   end
 end
 
--- What was written is counted, whatever could not be: a summary takes no other with it, and a rating no summary.
+-- Count what was written even if something else could not be: an error in one summary does not stop the others, and an
+-- error in a rating does not stop the summaries.
 local done, failed = pcall(write_all)
 if done then failed = nil elseif type(failed) == 'string' then failed = {err = failed} end
 for key, sum in pairs(sums) do

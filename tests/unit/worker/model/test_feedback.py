@@ -41,7 +41,7 @@ class MemoryRatings:
         self.faults = Faults()
 
     def find(self, review_ids: Sequence[str]) -> Mapping[str, tuple[str, int]]:
-        self.faults.strike()
+        self.faults.raise_next()
         return {review_id: self.by_id[review_id] for review_id in review_ids if review_id in self.by_id}
 
 
