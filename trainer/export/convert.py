@@ -1,16 +1,16 @@
 """The served graph: trained weights in a TFLite time loop of any batch and any length.
 
-Owns the inference form of the network and its conversion. Never trains and never judges; `parity` holds the file
-against Keras. The loop is our own because `keras.layers.GRU` does not convert with a dynamic batch
-(TensorListReserve needs a static shape), and unrolled it is fixed in length and slow to convert.
+Owns the inference form of the network and its conversion. `parity` is next: it compares the file with Keras. The loop
+is our own because `keras.layers.GRU` does not convert with a dynamic batch (TensorListReserve needs a static shape),
+and unrolled it has a fixed length and is slow to convert.
 
-What it does instead: the loop carries only the state (each direction's, and the running maximum and sum); the input's
-projection is folded into the embedding table (`E @ W + b`, exact, one row a word), so a step gathers a row a review,
-adds one product with the state, and is done. The backward direction runs in the same loop from T-1 to 0. A padded
-step carries everything on unchanged, so neighbours in a batch do not matter.
+The loop carries only the state (of each direction, and the running maximum and sum). The input's projection is folded
+into the embedding table (`E @ W + b`, exact, one row a word), so a step gathers a row a review and adds one product
+with the state. The backward direction runs in the same loop from T-1 to 0. A padded step leaves the state unchanged, so
+the other reviews of a batch do not matter.
 
-The wide part needs no order: it gathers rows for all places at once, outside the loop, and sums them. Its indices are
-sums of two numbers below 2^22 (`wide` says why), so int32 holds them.
+The wide part does not depend on order: it gathers the rows of all positions at once, outside the loop, and sums them.
+Its indices are sums of two numbers below 2^22 (`wide` says why), so they fit into int32.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def convert(weights: Weights, variant: Variant) -> bytes:
 
     The same weights give the same bytes.
     """
-    with tf.Graph().as_default() as graph:  # its own graph: names start afresh, so the bytes do not depend on history
+    with tf.Graph().as_default() as graph:  # a new graph: its names, and so the bytes, do not depend on earlier ones
         ids = tf.compat.v1.placeholder(tf.int32, [None, None], name="ids")
         logits = tf.identity(_logits(weights, ids), name="logits")
         with tf.compat.v1.Session(graph=graph) as session:
@@ -51,7 +51,7 @@ def convert(weights: Weights, variant: Variant) -> bytes:
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
             if variant == "float16":
                 converter.target_spec.supported_types = [tf.float16]
-            # FULLY_CONNECTED version 12, which per-channel weights need, is unknown to tflite-runtime 2.14.
+            # Per-channel weights need FULLY_CONNECTED version 12, which tflite-runtime 2.14 does not have.
             converter._experimental_disable_per_channel_quantization_for_dense_layers = True
             model: bytes = converter.convert()
     return model
@@ -66,7 +66,7 @@ def _logits(weights: Weights, ids: Any) -> Any:
     units = weights.directions[0].recurrent.shape[0]
     zeros = tf.zeros([rows, units])
     lowest = tf.fill([rows, units], _LOWEST)
-    carried = {"gru": 1, "lstm": 2}[weights.cell] + 2  # of one direction: h (and c), running maximum, running sum
+    carried = {"gru": 1, "lstm": 2}[weights.cell] + 2  # tensors of one direction: h (and c), maximum, sum
 
     def body(step: Any, *state: Any) -> States:
         after: list[Any] = [step + 1]
@@ -81,16 +81,16 @@ def _logits(weights: Weights, ids: Any) -> Any:
 
     start = [*[zeros] * (carried - 2), lowest, zeros] * len(tables)
     _, *end = tf.while_loop(lambda step, *_: step < steps, body, (tf.constant(0), *start))
-    each = [end[at * carried : (at + 1) * carried] for at in range(len(tables))]
+    ends = [end[at * carried : (at + 1) * carried] for at in range(len(tables))]
     count = tf.reduce_sum(tf.cast(tf.not_equal(ids, PAD_ID), tf.float32), axis=1, keepdims=True)
     count = tf.maximum(count, 1.0)
-    pooled = [state[0] for state in each] + [state[-2] for state in each] + [state[-1] / count for state in each]
+    pooled = [state[0] for state in ends] + [state[-2] for state in ends] + [state[-1] / count for state in ends]
     deep = tf.matmul(tf.concat(pooled, axis=1), tf.constant(weights.kernel)) + tf.constant(weights.bias)
     return deep if weights.wide is None else deep + _wide_logits(weights.wide, ids)
 
 
 def _wide_logits(wide: Wide, ids: Any) -> Any:
-    """Build the wide part, `int32[B, T]` -> `float32[B, K]`. Padded places gather rows of zeros."""
+    """Build the wide part, `int32[B, T]` -> `float32[B, K]`. Padded positions gather rows of zeros."""
     before = tf.fill([tf.shape(ids)[0], 1], PAD_ID)
     previous = tf.concat([before, ids[:, :-1]], axis=1)
     hashed = tf.gather(tf.constant(wide.first), previous) + tf.gather(tf.constant(wide.second), ids)

@@ -1,8 +1,7 @@
-"""The golden set: hand-written reviews whose ids and probabilities travel with every bundle.
+"""The golden set: hand-written reviews whose ids and probabilities are in every bundle.
 
-Owns the texts. A worker replays them before it serves, so a runtime, processor or release that computes another model
-is found at start and not in the ratings. Each text is here for what it does to the encoder or the graph; none was
-written by a customer.
+Owns the texts. A worker rates them before it serves, so a runtime, processor or release that computes other
+probabilities is found at start. Each text exercises something in the encoder or the graph; none is a customer's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Is the file the model? The gate between conversion and publishing.
+"""Parity: does the TFLite file compute what the Keras network computes?
 
-Owns the comparison of a TFLite file with the Keras network it came from, and the choice of the variant. Never
-publishes; a ParityError ends the run with the registry untouched.
+Owns the comparison of the two, and the choice of the variant. Never publishes: a ParityError ends the run and leaves
+the registry unchanged. `evaluation.metrics` is next.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ NEAR_TIE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How one variant compares with Keras.
+    """The comparison of one variant with Keras.
 
     Attributes:
-        variant: which.
+        variant: its name.
         size_bytes: of the file.
         probability_error: the largest difference of a probability.
         neighbour_error: the largest difference of a logit between a row alone and the same row in a padded batch.
-        changed: how many validation texts get another rating, near ties (expected costs within 1e-3) left out.
+        changed: how many validation texts get another rating, except near ties (expected costs within 1e-3).
     """
 
     variant: Variant
@@ -60,34 +60,34 @@ def logits_of(model: Graph, rows: Sequence[Ids], classes: int) -> Floats:
     return logits
 
 
-Judged = tuple[Sequence[Ids], Floats]  # encoded rows, and Keras' logits of them
+Expected = tuple[Sequence[Ids], Floats]  # encoded rows, and Keras' logits of them
 
 
 def compare(
-    variant: Variant, model: bytes, graph: Graph, probe: Judged, texts: Judged, decision: Decision | None = None
+    variant: Variant, model: bytes, graph: Graph, probe: Expected, texts: Expected, decision: Decision | None = None
 ) -> Parity:
     """Compare a variant with Keras.
 
     Args:
-        variant: which.
+        variant: its name.
         model: the file.
-        graph: the file, opened.
+        graph: the same, opened.
         probe: rows (the golden set and random ones) and Keras' logits of them.
         texts: the validation rows and Keras' logits of them.
-        decision: how ratings are said; None: the likeliest.
+        decision: the decision rule; None: the likeliest label.
     """
     rows, expected = probe
     classes = expected.shape[1]
     plain = Decision(labels=list(range(classes)), costs=zero_one_costs(classes))
     found = logits_of(graph, rows, classes)
     alone = np.concatenate([graph.logits(row[None]) for row in rows])
-    off = np.abs(plain.probabilities(found) - plain.probabilities(expected)).max()
+    difference = np.abs(plain.probabilities(found) - plain.probabilities(expected)).max()
     changed = changed_ratings(decision or plain, texts[1], logits_of(graph, texts[0], classes))
-    return Parity(variant, len(model), float(off), float(np.abs(found - alone).max()), changed)
+    return Parity(variant, len(model), float(difference), float(np.abs(found - alone).max()), changed)
 
 
 def changed_ratings(decision: Decision, before: Floats, after: Floats) -> int:
-    """Count the rows of `float32[N, K]` logits whose rating differs, where `before` is no near tie."""
+    """Count the rows of `float32[N, K]` logits whose rating differs, except near ties in `before`."""
     shares = decision.probabilities(before)
     costs = np.sort(shares @ np.asarray(decision.costs, dtype=np.float32), axis=1)
     differs = decision.choices(shares) != decision.choices(decision.probabilities(after))
@@ -95,26 +95,26 @@ def changed_ratings(decision: Decision, before: Floats, after: Floats) -> int:
 
 
 def require(parity: Parity) -> None:
-    """Refuse a variant that is not the model.
+    """Refuse a variant that does not compute what Keras computes.
 
     Raises:
-        ParityError: probabilities differ from Keras', or depend on the neighbours.
+        ParityError: probabilities differ from Keras, or depend on the other rows of the batch.
     """
     limit = TOLERANCES[parity.variant]
     if not parity.probability_error <= limit:  # a NaN must not pass
         raise ParityError(
-            f"{parity.variant}: probabilities are off by {parity.probability_error:.2g} from Keras, over {limit:g}; "
+            f"{parity.variant}: a probability differs from Keras by {parity.probability_error:.2g}, over {limit:g}; "
             "nothing was published"
         )
     if parity.variant == "float32" and not parity.neighbour_error <= NEIGHBOUR_TOLERANCE:
         raise ParityError(
-            f"{parity.variant}: a row's logits move by {parity.neighbour_error:.2g} with its neighbours, "
+            f"{parity.variant}: a logit moves by {parity.neighbour_error:.2g} with the other rows of its batch, "
             f"over {NEIGHBOUR_TOLERANCE:g}; nothing was published"
         )
 
 
 def smallest_faithful(found: Sequence[Parity]) -> Parity:
-    """Return the smallest variant that changes no validation rating and passes; float32 is always one or refused."""
+    """Return the smallest variant within its tolerance that changes no validation rating, else float32."""
     faithful = [
         parity for parity in found if parity.changed == 0 and parity.probability_error <= TOLERANCES[parity.variant]
     ]

@@ -14,27 +14,27 @@ import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
 
 from schemas.decision import Decision, zero_one_costs
-from trainer.evaluation.metrics import figures_of
+from trainer.evaluation.metrics import figures_of, negative_log_likelihood
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 Costs = list[list[float]]
 
-# The grid: how much a star of distance costs beside being wrong at all, and how far rare labels are weighed up
-# (weight = share ** -tilt). It is small on purpose: every point of it is a rule one could defend beforehand, and the
-# best of many noisy ones is mostly luck. Distance means nothing between two labels, and there no tilt is a fair rule.
+# The grid: the cost of each star of distance relative to being wrong at all, and the extra weight of rare labels
+# (weight = share ** -tilt). It is small on purpose: every point is a reasonable rule, and the best of many noisy points
+# is mostly chance. Distance has no meaning between two labels, and no tilt is a reasonable rule there.
 DISTANCES = (0.1, 0.2, 0.35, 0.5)
 TILTS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 TILTS_OF_TWO = (0.0, 0.05, 0.1, 0.15, 0.2)
-OBSERVED = 0.5  # share of the observed label in what the grid is judged by; the rest is the model's own belief
+OBSERVED = 0.5  # share of the observed labels in the grid's score; the rest is the model's own probabilities
 MOST_SHARE = 10.0
 
 
 def fit_mix(deep: Floats, wide: Floats, targets: Indices) -> tuple[float, float]:
-    """Return the shares of the deep and the wide logits with the least negative log likelihood, each in 0..10.
+    """Return the weights of the deep and the wide logits with the lowest negative log likelihood, each in 0..10.
 
-    Convex, so there is one answer: stacking (Wolpert 1992) with two numbers and no bias, for a bias moved films'
-    ratings by what the validation texts happened to be.
+    Convex, so there is one answer: stacking (Wolpert 1992) with two numbers. There is no bias, because on film reviews
+    it fitted the noise of the validation side.
 
     Args:
         deep: `float32[N, K]` of the validation texts.
@@ -56,7 +56,7 @@ def fit_mix(deep: Floats, wide: Floats, targets: Indices) -> tuple[float, float]
 
 
 def fit_temperature(logits: Floats, targets: Indices, labels: Sequence[int]) -> float:
-    """Return the temperature with the least negative log likelihood (Guo et al. 2017), within 0.2 and 5.
+    """Return the temperature with the lowest negative log likelihood (Guo et al. 2017), between 0.2 and 5.
 
     Args:
         logits: `float32[N, K]` of the validation texts.
@@ -68,8 +68,7 @@ def fit_temperature(logits: Floats, targets: Indices, labels: Sequence[int]) -> 
         decision = Decision(
             labels=list(labels), temperature=float(np.exp(log_temperature)), costs=zero_one_costs(len(labels))
         )
-        said = decision.probabilities(logits)[np.arange(len(targets)), targets]
-        return float(-np.log(np.maximum(said, 1e-9)).mean())
+        return negative_log_likelihood(decision.probabilities(logits), targets)
 
     found = minimize_scalar(nll, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
     return round(float(np.exp(found.x)), 4)
@@ -85,19 +84,18 @@ def costs_of(distance: float, tilt: float, shares: npt.NDArray[np.float64]) -> C
 
 
 def median_costs(count: int) -> Costs:
-    """Return the costs under which the median of the distribution is said: `|j - k|`."""
-    return [[float(abs(true - said)) for said in range(count)] for true in range(count)]
+    """Return the costs `|j - k|`, with which the decision is the median of the distribution."""
+    return [[float(abs(true - rated)) for rated in range(count)] for true in range(count)]
 
 
 def choose_costs(
     rule: Literal["auto", "likeliest", "median"], probabilities: Floats, targets: Indices, labels: Sequence[int]
 ) -> Costs:
-    """Return the costs to decide by.
+    """Return the costs of the decision rule.
 
-    `auto` takes the point of the grid whose 2 accuracy + macro-F1 + quadratic kappa - MAE is highest. Half of what it
-    is judged by is the observed label and half the calibrated distribution, which is far less noisy; each point is
-    averaged with its neighbours, for the same reason. Two labels: accuracy weighs most, and an even split of them
-    gives the likeliest.
+    `auto` takes the point of the grid with the highest 2 accuracy + macro-F1 + quadratic kappa - MAE. The targets of
+    that score are half the observed labels and half the calibrated probabilities, which are much less noisy; for the
+    same reason each point is averaged with its neighbours. Two labels in equal shares give the likeliest label.
 
     Args:
         rule: its name in the settings.
@@ -112,12 +110,12 @@ def choose_costs(
         return median_costs(count)
     shares = np.bincount(targets, minlength=count) / len(targets)
     tilts, distances = (TILTS_OF_TWO, DISTANCES[:1]) if count == 2 else (TILTS, DISTANCES)
-    believed = OBSERVED * np.eye(count)[targets] + (1 - OBSERVED) * probabilities
+    blended = OBSERVED * np.eye(count)[targets] + (1 - OBSERVED) * probabilities
     gains = np.empty((len(tilts), len(distances)))
     for row, tilt in enumerate(tilts):
         for column, distance in enumerate(distances):
             decision = Decision(labels=list(labels), costs=costs_of(distance, tilt, shares))
-            table = believed.T @ np.eye(count)[decision.choices(probabilities)]
+            table = blended.T @ np.eye(count)[decision.choices(probabilities)]
             found = figures_of(table, labels)
             gains[row, column] = 2 * found["accuracy"] + found["macro_f1"] + found["qwk"] - found["mae"]
     best = int(_smooth(gains).argmax())

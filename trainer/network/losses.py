@@ -1,6 +1,7 @@
-"""What training minimises, and how rare labels are weighed: small functions, one for each name in the settings.
+"""Losses, class weights and resampling: small functions, one for each name in the settings.
 
-Owns losses, class weights and resampling. A new one is a function here and a name in `settings.FitSettings`.
+Owns what training minimises and how rare labels count. A new one is a function here and a name in
+`settings.FitSettings`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def cross_entropy(targets: Any, logits: Any) -> Any:
 def ranked_probability(targets: Any, logits: Any) -> Any:
     """Return the ranked probability score (Epstein 1969): squared distance of the cumulative distributions.
 
-    Unlike cross-entropy it knows that four stars are nearer to five than one is. `float32[B, K]` twice -> `float32[B]`.
+    Unlike cross-entropy it depends on the distance in stars. `float32[B, K]` twice -> `float32[B]`.
     """
     gap = ops.cumsum(ops.softmax(logits, axis=-1), axis=-1) - ops.cumsum(targets, axis=-1)
     return ops.sum(ops.square(gap), axis=-1)
@@ -44,8 +45,7 @@ LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "ordinal": ordinal}
 def class_weights(settings: FitSettings, targets: Indices, count: int) -> Floats:
     """Return the weight of each class, `float32[K]`, 1 on average over the rows.
 
-    `weights`: the inverse square root of the share, a middle way between none and balanced, which trades all
-    accuracy for the rare labels.
+    `weights`: the inverse square root of the share, between none and balanced, which costs too much accuracy.
     """
     if settings.imbalance != "weights":
         return np.ones(count, dtype=np.float32)
@@ -56,9 +56,9 @@ def class_weights(settings: FitSettings, targets: Indices, count: int) -> Floats
 
 
 def drawn_rows(settings: FitSettings, targets: Indices, random: np.random.Generator) -> Indices:
-    """Return the rows of one epoch, `intp[N]`, unordered.
+    """Return the rows of one epoch, `intp[N]`, in no particular order.
 
-    `resample`: each label is drawn as often as the geometric mean of its count and the largest one.
+    `resample`: the number of rows of each label is the geometric mean of its count and the largest count.
     """
     rows = np.arange(len(targets))
     if settings.imbalance != "resample":

@@ -1,16 +1,16 @@
 """The network, in ordinary Keras layers.
 
-Owns the architecture for training. Never serves: `convert` reads the trained weights into the graph that does.
+Owns the architecture for training. Never serves: `export.convert` copies the trained weights into the served graph.
 
-ids `int32[B, T]` (0 pads) -> embedding `[B, T, D]` -> GRU or LSTM, one or both ways, `[B, T, W]` -> the last state of
-each direction, and the maximum and mean over the real steps `[B, 3W]` -> dropout -> logits `[B, K]`. Pooling beside the
-last state is Howard & Ruder 2018 ("concat pooling", ULMFiT); the cells are Cho et al. 2014 and Hochreiter &
-Schmidhuber 1997 as Keras computes them (GRU with `reset_after=True`).
+ids `int32[B, T]` (0 pads) -> embedding `[B, T, D]` -> GRU or LSTM, in one or two directions, `[B, T, W]` -> the last
+state of each direction, and the maximum and mean over the real steps `[B, 3W]` -> dropout -> logits `[B, K]`. Pooling
+in addition to the last state is Howard & Ruder 2018 ("concat pooling", ULMFiT); the cells are Cho et al. 2014 and
+Hochreiter & Schmidhuber 1997 as Keras computes them (GRU with `reset_after=True`).
 
-That is the deep part, which `fit` trains. `join` adds the wide one, fitted beforehand and frozen: the network that is
-served, and that parity compares with the file, is `deep_share * deep + wide logits`.
+That is the deep part, which `fit` trains. `join` adds the wide part, which is fitted before and frozen. The served
+network, which parity compares with the file, is `deep_share * deep + wide logits`.
 
-A new layer goes between these, and its inference form into `convert`; parity will tell when the two differ.
+A new layer goes between these, and its inference form into `export.convert`; parity fails when the two differ.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LOWEST = -1e9  # under every state
 
 
 class WordDropout(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
-    """In training, reads a share of the words as unknown, so that unknown words have a trained embedding."""
+    """Replaces a share of the words by the unknown id in training, so that it has a trained embedding."""
 
     def __init__(self, rate: float, seed: int) -> None:
         super().__init__(name="word_dropout")
@@ -60,8 +60,8 @@ class Pooling(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
     def call(self, states: Any, ids: Any) -> Any:
         """`float32[B, T, W]`, `int32[B, T]` -> `float32[B, 3W]`.
 
-        The last forward state is looked up at the last real step: inside `Bidirectional` Keras makes the output of
-        masked steps zero instead of repeating the state. The last backward state is always at step 0.
+        The last forward state is that of the last real step: inside `Bidirectional` Keras sets the output of masked
+        steps to zero instead of repeating the state. The last backward state is always at step 0.
         """
         real = ops.expand_dims(ops.not_equal(ids, PAD_ID), -1)
         count = ops.maximum(ops.sum(ops.cast(real, states.dtype), axis=1), 1.0)
@@ -76,7 +76,7 @@ class Pooling(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
 
 
 class WideLogits(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
-    """The wide part's logits, from its tables; nothing in it learns. The formula is at the top of `wide`."""
+    """The wide part's logits, from its frozen tables. The formula is at the top of `wide`."""
 
     def __init__(self, wide: Wide) -> None:
         super().__init__(name="wide", trainable=False)
@@ -94,12 +94,12 @@ class WideLogits(keras.layers.Layer):  # type: ignore[misc]  # keras has no type
 
 
 def join(network: keras.Model, deep_share: float, wide: Wide | None) -> keras.Model:
-    """Return the network that is served: `deep_share` times the deep logits, plus the wide ones as they are.
+    """Return the served network: `deep_share` times the deep logits, plus the wide logits.
 
     Args:
         network: trained; its layers are shared.
-        deep_share: by `calibrate.fit_mix`.
-        wide: scaled by its own share; None: the deep part alone.
+        deep_share: from `calibrate.fit_mix`.
+        wide: already scaled by its share; None: the deep part alone.
     """
     logits = keras.layers.Rescaling(deep_share, name="deep_share")(network.output)
     if wide is not None:
@@ -115,9 +115,9 @@ def build(
     Args:
         settings: the architecture.
         size: how many ids the encoder gives (`Encoder.size`).
-        prior: `float32[K]`, share of each label; the last layer starts there, so the first steps need not learn it.
+        prior: `float32[K]`, share of each label; the initial bias of the last layer.
         seed: of everything random in the layers.
-        embedding: `float32[size, D]` to start from; None: random.
+        embedding: the initial one, `float32[size, D]`; None: random.
     """
     layers = keras.layers
     ids = keras.Input((None,), dtype="int32", name="ids")
@@ -134,8 +134,8 @@ def build(
     random = Random(seed)  # noqa: S311 - seeds, no secret
     recurrent = _direction_layer(settings, random, "recurrent")
     if settings.bidirectional:
-        # Bidirectional copies its first layer, seeds and all; the other way brings its own, or both would start alike.
-        # Both draw anew behind the layer above, as Keras' copies did, so a seed's weights stay what they were.
+        # Bidirectional would copy the first layer with its seeds, and both directions would start alike. Both draw
+        # after the layer above, so the weights of a seed stay the same as in earlier releases.
         forward, backward = (_direction_layer(settings, random, f"{way}_recurrent") for way in ("forward", "backward"))
         recurrent = layers.Bidirectional(forward, backward_layer=backward, name="recurrent")
     states = recurrent(embedded, mask=ops.not_equal(ids, PAD_ID))
@@ -161,7 +161,7 @@ def _direction_layer(settings: ModelSettings, random: Random, name: str) -> Any:
 
 
 def _drawn(random: Random) -> int:
-    """Return an initialiser's seed. Without one Keras draws from Python's `random`, which other threads draw from."""
+    """Return a seed for an initialiser. Without it Keras uses Python's `random`, which other threads use too."""
     return random.randint(1, 10**9)
 
 
@@ -184,15 +184,15 @@ class Direction:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Everything a trained network is, as arrays.
+    """A trained network as arrays.
 
     Attributes:
-        cell: which cell the directions are of.
+        cell: of the directions.
         embedding: `float32[V, D]`.
         directions: forward, then backward if there is one.
-        kernel: `float32[3W, K]` of the last layer, its share in it.
-        bias: `float32[K]` of the last layer, likewise.
-        wide: the wide part, its share in it; None: there is none.
+        kernel: `float32[3W, K]` of the last layer, scaled by the deep share.
+        bias: `float32[K]` of the last layer, scaled likewise.
+        wide: the wide part, scaled by its share; None: there is none.
     """
 
     cell: Cell

@@ -1,22 +1,22 @@
-"""The wide part: logistic regression on words and pairs of words, as tables that the served graph adds up.
+"""The wide part: logistic regression on words and pairs of words, as tables whose rows the served graph sums.
 
-Owns its fitting and its tables. `model.WideLogits` computes it in Keras and `convert` in TFLite; `calibrate.fit_mix`
-weighs it against the recurrent part. Wide beside deep is Cheng et al. 2016: the linear part remembers rare pairs ("not
-worth"), the recurrent one generalises, and their errors differ.
+Owns its fitting and its tables. `model.WideLogits` computes it in Keras and `export.convert` in TFLite;
+`calibrate.fit_mix` weights it against the recurrent part. Wide and deep is Cheng et al. 2016: the linear part remembers
+rare pairs ("not worth"), the recurrent part generalises, and their errors differ.
 
 For a text with tokens t, features f (each word, and each pair of neighbours hashed into a bucket):
 
     logits = sum_f words[f] / sqrt(sum_f norms[f] + 1e-6) + bias
 
-which is what scikit-learn's `decision_function` gives on counts weighed by `weights` and divided by that root, with
-`words = weights * coefficient` and `norms = weights ** 2`. Sums over tokens only, so the graph needs no counting.
+which equals scikit-learn's `decision_function` on counts multiplied by `weights` and divided by that root, with
+`words = weights * coefficient` and `norms = weights ** 2`. These are sums over tokens, so the graph need not count.
 
 Weights are the inverse document frequency; with two labels the log count ratio of naive Bayes (Wang & Manning 2012,
-"Baselines and Bigrams"), which is stronger there.
+"Baselines and Bigrams"), which is better there.
 
-Pairs are hashed by tabulation (Carter & Wegman 1979): two tables of random numbers below M, one for each place, and
-`(first[previous] + second[word]) mod M`. Both terms are below M <= 2^22, so no sum comes near the end of int32 whatever
-the vocabulary's size; a product of ids would.
+Pairs are hashed by tabulation (Carter & Wegman 1979): two tables of random numbers below M, one for each position, and
+`(first[previous] + second[word]) mod M`. Both terms are below M <= 2^22, so the sum fits into int32 for any vocabulary;
+a product of ids would not.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from trainer.settings import ModelSettings
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
-SMALLEST = 1e-6  # under the root, so that a text of unweighed words divides by something
+SMALLEST = 1e-6  # under the root, so that a text whose words all have weight 0 is not divided by 0
 FEWEST_PAIRS, MOST_PAIRS, TOKENS_PER_PAIR = 2**16, 2**19, 12
-STRENGTH, STRENGTH_OF_TWO = 3.0, 30.0  # C, by validation on app and clothing reviews, and on films
-MIN_TEXTS = 2  # a feature of one text is that text's name
-ADDED = 0.5  # to the counts of naive Bayes
+STRENGTH, STRENGTH_OF_TWO = 3.0, 30.0  # C, chosen on validation of app and clothing reviews, and of films
+MIN_TEXTS = 2  # a feature of one text says nothing about others
+ADDED = 0.5  # to the counts of naive Bayes (smoothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ class Wide:
     """A fitted wide part, V ids, M buckets, K labels.
 
     Attributes:
-        first: `int32[V]`, of the previous id; a text begins behind the padding.
-        second: `int32[V]`, of the id.
+        first: `int32[V]`, hash of the previous id; that of the first token is the padding.
+        second: `int32[V]`, hash of the id.
         words: `float32[V, K]`, the padding's row zero.
-        pairs: `float32[M + 1, K]`, the last row zero: where a padded place points.
+        pairs: `float32[M + 1, K]`, the last row zero: the row of padded positions.
         word_norms: `float32[V]`, as `words`.
         pair_norms: `float32[M + 1]`, as `pairs`.
         bias: `float32[K]`.
@@ -67,7 +67,7 @@ class Wide:
 
     @property
     def buckets(self) -> int:
-        """M: what pairs are hashed into."""
+        """M, the number of buckets of the pairs."""
         return len(self.pair_norms) - 1
 
     def scaled(self, share: float) -> Wide:
@@ -91,8 +91,8 @@ def fit_wide(rows: Sequence[Ids], targets: Indices, size: int, classes: int, set
     """Fit on encoded training texts.
 
     Args:
-        rows: `int32[n]` each, as the served graph will read them.
-        targets: `intp[N]`, every class among them.
+        rows: `int32[n]` each, as the served graph reads them.
+        targets: `intp[N]`, with every class.
         size: how many ids the encoder gives.
         classes: how many labels there are.
         settings: strength and buckets.
@@ -104,11 +104,11 @@ def fit_wide(rows: Sequence[Ids], targets: Indices, size: int, classes: int, set
     strength = settings.wide_strength or (STRENGTH_OF_TWO if classes == 2 else STRENGTH)
     model = _regression(_weighed(counts, weights), targets, strength)
     kernel, bias = np.asarray(model.coef_.T), np.asarray(model.intercept_)
-    if classes == 2:  # one column of log odds; half of it for, half against
+    if classes == 2:  # scikit-learn fits one column of log odds; each label gets half of it
         kernel, bias = np.concatenate([-kernel, kernel], axis=1) / 2, np.concatenate([-bias, bias]) / 2
     tables = (kernel * weights[:, None]).astype(np.float32)
     norms = (weights**2).astype(np.float32)
-    tables[PAD_ID] = norms[PAD_ID] = 0  # no text has the padding, but naive Bayes weighs what it never saw
+    tables[PAD_ID] = norms[PAD_ID] = 0  # no text has the padding, but naive Bayes gives unseen features a weight
     return Wide(
         first,
         second,
@@ -121,7 +121,7 @@ def fit_wide(rows: Sequence[Ids], targets: Indices, size: int, classes: int, set
 
 
 def pairs_for(tokens: int) -> int:
-    """Return how many buckets a text body of so many tokens needs: a power of two, tokens/12, in 2^16..2^19."""
+    """Return the number of buckets for this number of tokens: a power of two near tokens / 12, in 2^16..2^19."""
     return min(max(FEWEST_PAIRS, 1 << int(np.ceil(np.log2(max(tokens / TOKENS_PER_PAIR, 1))))), MOST_PAIRS)
 
 
@@ -177,6 +177,6 @@ def _regression(features: Any, targets: Indices, strength: float) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings():
-        # A hundred steps are enough: the last digits of the coefficients decide no rating.
+        # A hundred steps are enough: more change only the last digits of the coefficients.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return LogisticRegression(C=strength, max_iter=100).fit(features, targets)

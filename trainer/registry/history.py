@@ -1,7 +1,7 @@
 """The history of a registry's channels: who moved which, when and why, one numbered file a change.
 
-Owns what a change says and what follows from all of them: where a rollback goes. Never reads or writes; `registry`
-does. A change also holds every channel before and after it, so the last one says what `channels.json` must be.
+Owns the content of a change, and where a rollback goes. Never reads or writes files: `registry` does. A change has all
+channels before and after it, so the last change determines `channels.json`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Action = Literal["train", "publish", "promote", "rollback"]
 
 
 class Why(BaseModel):
-    """What a person says of a change: the command, the message, and what the gate said."""
+    """The reason of a change: the command, the message, and the gate's refusals."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     action: Action
     message: str = ""
     forced: bool = False
-    refusals: list[str] = []  # the gate's failing rows; only a forced change has any
+    refusals: list[str] = []  # the gate's failing rows; only a forced change has them
 
 
 class Change(Why):
@@ -47,12 +47,12 @@ class Change(Why):
 
     @property
     def file(self) -> str:
-        """Where it is kept."""
+        """The name of its file."""
         return change_file(self.number)
 
     @property
     def content(self) -> bytes:
-        """The file."""
+        """The content of its file."""
         return self.model_dump_json(indent=1).encode() + b"\n"
 
     def __str__(self) -> str:
@@ -72,10 +72,10 @@ def numbers(names: Iterable[str]) -> list[int]:
 
 
 def read_change(name: str, content: bytes) -> Change:
-    """Read what `Change.content` wrote.
+    """Read the content of a change's file.
 
     Raises:
-        RegistryError: it is something else.
+        RegistryError: it is not a change.
     """
     try:
         return Change.model_validate_json(content)
@@ -84,12 +84,12 @@ def read_change(name: str, content: bytes) -> Change:
 
 
 def make_change(number: int, channel: str, version: str, before: dict[str, str], why: Why) -> Change:
-    """Return the change that moves a channel to a version, by whoever runs this, now."""
+    """Return the change that moves a channel to a version, by the current user, now."""
     return Change(
         **why.model_dump(),
         number=number,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        by=author(),
+        by=_author(),
         channel=channel,
         version=version,
         before=before,
@@ -97,19 +97,18 @@ def make_change(number: int, channel: str, version: str, before: dict[str, str],
     )
 
 
-def author() -> str:
-    """Return `user@host`."""
+def _author() -> str:
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
+    except (KeyError, OSError):  # the user of a container may have no name
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
 
 
 def rollback_target(changes: Iterable[Change], channel: str) -> str | None:
-    """Return where a rollback of the channel goes, None when there is nothing before.
+    """Return the version that a rollback of the channel goes to, None when there is none.
 
-    A rollback undoes the last move that is not undone yet, so two in a row go back two versions and never forth again.
+    A rollback undoes the last move that is not undone yet, so two in a row go back two versions.
     """
     earlier: list[str] = []
     for change in changes:

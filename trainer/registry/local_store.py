@@ -1,6 +1,6 @@
-"""A registry in a folder of this machine, or one that it mounts.
+"""A registry in a local or mounted folder.
 
-Owns the renames, the flushes and the lock that make each write whole. `stores` says what a store promises.
+Owns the renames, the flushes and the lock that make each write atomic. `store` has the contract.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trainer.registry.store import Content
 
 
 class LocalFolder:
-    """A registry in a folder of this machine, or one that it mounts. Readers need no lock; writers take `.lock`."""
+    """A registry in a local or mounted folder. Readers need no lock; writers take `.lock`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -31,17 +31,17 @@ class LocalFolder:
             return []
 
     def folders(self) -> list[str]:
-        """Return the names of the folders, hidden ones left out: those are on their way in or out."""
+        """Return the names of the folders, except hidden ones, which are being written or removed."""
         if not self.root.is_dir():
             return []
         return sorted(path.name for path in self.root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
     def add_folder(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Write to a hidden folder, flush it, and rename it: the rename is the publishing."""
+        """Write to a hidden folder, flush it, and rename it: the rename publishes it."""
         self.root.mkdir(parents=True, exist_ok=True)
         hidden = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
         try:
-            hidden.chmod(0o755)  # mkdtemp's 0700 would hide the bundle from a worker of another user
+            hidden.chmod(0o755)  # with mkdtemp's 0700 a worker of another user could not read the bundle
             for file_name, content in files.items():
                 _write(hidden / file_name, content)
             _flush_folder(hidden)
@@ -52,7 +52,7 @@ class LocalFolder:
 
     @contextmanager
     def folder(self, name: str) -> Iterator[Path]:
-        """Give the folder itself."""
+        """Yield the folder itself."""
         yield self.root / name
 
     def remove(self, name: str) -> None:
@@ -65,7 +65,7 @@ class LocalFolder:
             hidden.unlink()
 
     def leftovers(self, older_than_s: float) -> list[str]:
-        """Return the hidden folders and files that no writer has touched for so long."""
+        """Return the hidden folders and files that no writer has changed for this long."""
         if not self.root.is_dir():
             return []
         before = time.time() - older_than_s
@@ -82,7 +82,7 @@ class LocalFolder:
             return Content(None, None)
 
     def create(self, name: str, content: bytes) -> bool:
-        """Write a file that must not be there."""
+        """Write a file that must not exist."""
         with self._locked():
             if (self.root / name).exists():
                 return False
@@ -98,20 +98,20 @@ class LocalFolder:
             return True
 
     def _replace(self, name: str, content: bytes) -> None:
-        """Write beside it, flush, and rename over it."""
+        """Write a temporary file, flush it, and rename it over the target."""
         target = self.root / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.root / f".part-{os.getpid()}-{time.monotonic_ns()}"
+        temporary = self.root / f".part-{os.getpid()}-{time.monotonic_ns()}"
         try:
-            _write(beside, content)
-            beside.replace(target)
+            _write(temporary, content)
+            temporary.replace(target)
             _flush_folder(target.parent)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Keep other writers out for the time of the block; waits for them."""
+        """Hold the writers' lock during the block; blocks until it is free."""
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / ".lock").open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

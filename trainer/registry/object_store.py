@@ -1,8 +1,8 @@
-"""A registry in an object store behind fsspec: S3 and what speaks it, and others as far as they go.
+"""A registry in an object store behind fsspec: S3 and compatible servers, and other stores with a weaker `swap`.
 
-Owns the order of uploads and the conditional writes. In S3 `create` is `If-None-Match: *` and `swap` is `If-Match`,
-which Amazon S3 and compatible servers have. Other stores have the first (`mode="create"` of fsspec) but not the
-second: there `swap` looks and then writes, and the registry looks again afterwards.
+Owns the order of uploads and the conditional writes. In S3 `create` is `If-None-Match: *` and `swap` is `If-Match`.
+Other stores have the first (`mode="create"` of fsspec) but not the second: there `swap` compares and then writes, and
+the registry checks again afterwards.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Any
 from schemas.bundle import MANIFEST_FILE
 from trainer.registry.store import HISTORY, WEIGHTS, Content
 
-# What S3 answers when a condition does not hold, and when two conditional writes meet.
-_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+# S3's codes when a condition does not hold, and when two conditional writes collide.
+_FAILED_CONDITIONS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
 class ObjectStore:
-    """A registry in an object store. A folder is whole once its manifest is there, which is uploaded last."""
+    """A registry in an object store. A folder is complete once it has its manifest, which is uploaded last."""
 
     def __init__(self, files: Any, root: str) -> None:
         self._files = files
@@ -50,54 +50,53 @@ class ObjectStore:
         return sorted(path.rsplit("/", 2)[-2] for path in found)
 
     def add_folder(self, name: str, files: Mapping[str, bytes]) -> None:
-        """Upload each file, none over another writer's, the manifest last; take them back when it fails."""
+        """Upload each file, the manifest last, without replacing another writer's; delete them when one fails."""
         added: list[str] = []
-        names = sorted(files, key=lambda each: each == MANIFEST_FILE)
         try:
-            for each in names:
-                self._add(f"{name}/{each}", files[each])
-                added.append(each)
+            for file in sorted(files, key=lambda file: file == MANIFEST_FILE):
+                self._add(f"{name}/{file}", files[file])
+                added.append(file)
         except BaseException:
             with suppress(OSError):
-                for each in reversed(added):
-                    self._delete(f"{name}/{each}")
+                for file in reversed(added):
+                    self._delete(f"{name}/{file}")
             raise
 
     def _add(self, name: str, content: bytes) -> None:
         if not self.create(name, content):
-            raise FileExistsError(0, f"{name} is there with another content; publish again")
+            raise FileExistsError(0, f"{name} exists with other content; publish again")
 
     @contextmanager
     def folder(self, name: str) -> Iterator[Path]:
-        """Download the folder beside, for the time of the block."""
-        with tempfile.TemporaryDirectory(prefix="starstream-") as beside:
+        """Yield a download of the folder, which is deleted after the block."""
+        with tempfile.TemporaryDirectory(prefix="starstream-") as download:
             with _translated():
-                self._files.get(f"{self._root}/{name}/", f"{beside}/", recursive=True)
-            yield Path(beside)
+                self._files.get(f"{self._root}/{name}/", f"{download}/", recursive=True)
+            yield Path(download)
 
     def remove(self, name: str) -> None:
-        """Delete the manifest first: without it the folder is no version."""
+        """Delete the manifest first: a folder without it is not a version."""
         with _translated():
             self._files.invalidate_cache()
-            found = self._files.find(f"{self._root}/{name}")  # the file itself, when it is one
-        for path in sorted(found, key=lambda each: not each.endswith(f"/{MANIFEST_FILE}")):
+            found = self._files.find(f"{self._root}/{name}")  # of a file: the file itself
+        for path in sorted(found, key=lambda path: not path.endswith(f"/{MANIFEST_FILE}")):
             self._delete(path.removeprefix(f"{self._root}/"))
 
     def leftovers(self, older_than_s: float) -> list[str]:
-        """Return the folders without a manifest whose youngest file is so old."""
+        """Return the folders without a manifest whose newest file is older."""
         whole, before = set(self.folders()), time.time() - older_than_s
         with _translated():
             self._files.invalidate_cache()
             found = self._files.find(self._root, maxdepth=2, detail=True)
-        youngest: dict[str, float] = {}
+        newest: dict[str, float] = {}
         for path, info in found.items():
             folder, _, file = path.removeprefix(f"{self._root}/").rpartition("/")
             if file and folder and folder not in whole and folder not in {HISTORY, WEIGHTS}:
-                youngest[folder] = max(youngest.get(folder, 0.0), _modified(info))
-        return sorted(folder for folder, at in youngest.items() if at < before)
+                newest[folder] = max(newest.get(folder, 0.0), _modified(info))
+        return sorted(folder for folder, at in newest.items() if at < before)
 
     def read(self, name: str) -> Content:
-        """Return a file. The tag is read first: a write in between makes the next `swap` fail, never succeed."""
+        """Return a file. The tag is read first, so a write between the two makes the next `swap` fail."""
         path = f"{self._root}/{name}"
         with _translated():
             self._files.invalidate_cache()
@@ -109,12 +108,12 @@ class ObjectStore:
         return Content(content, tag or hashlib.sha256(content).hexdigest())
 
     def create(self, name: str, content: bytes) -> bool:
-        """Write a file that must not be there. A request sent again after a lost answer finds its own file: True."""
+        """Write a file that must not exist. True also when a retry after a lost response finds its own file."""
         with _translated():
             try:
                 self._files.pipe_file(f"{self._root}/{name}", content, mode="create")
             except OSError as error:
-                if not isinstance(error, FileExistsError) and not _lost(error):
+                if not isinstance(error, FileExistsError) and not _condition_failed(error):
                     raise
                 return self.read(name).content == content
         return True
@@ -133,7 +132,7 @@ class ObjectStore:
             try:
                 self._files.pipe_file(path, content, IfMatch=tag)
             except OSError as error:
-                if not _lost(error):
+                if not _condition_failed(error):
                     raise
                 return False
         return True
@@ -145,7 +144,7 @@ class ObjectStore:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Make the client's errors that are no OSError one of those, so that a registry knows a single kind."""
+    """Translate the client's own errors to OSError, the only kind that a registry handles."""
     try:
         yield
     except _client_errors() as error:
@@ -157,9 +156,9 @@ def _client_errors() -> tuple[type[Exception], ...]:
     return () if boto is None else (boto.BotoCoreError, boto.ClientError)
 
 
-def _lost(error: OSError) -> bool:
-    answer = getattr(error.__cause__, "response", None) or {}
-    return answer.get("Error", {}).get("Code") in _LOST
+def _condition_failed(error: OSError) -> bool:
+    response = getattr(error.__cause__, "response", None) or {}
+    return response.get("Error", {}).get("Code") in _FAILED_CONDITIONS
 
 
 def _protocols(files: Any) -> tuple[str, ...]:
@@ -168,6 +167,6 @@ def _protocols(files: Any) -> tuple[str, ...]:
 
 
 def _modified(info: Mapping[str, Any]) -> float:
-    """Return when an object was written, seconds since the epoch; now when the store does not say."""
+    """Return when an object was written, seconds since the epoch; now when the store does not report it."""
     at = info.get("LastModified") or info.get("created") or info.get("updated")
     return at.timestamp() if isinstance(at, datetime) else time.time()

@@ -1,6 +1,6 @@
 """From `--registry` to a registry: a folder, or an fsspec URL.
 
-Owns the schemes and what to install for each. Credentials come from each client's own environment (`AWS_*` for S3).
+Owns the schemes and the package of each. Credentials come from the environment of each client (`AWS_*` for S3).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ PACKAGES = {"s3": "pip install s3fs", "gs": "pip install gcsfs", "abfs": "pip in
 
 
 def open_registry(location: str) -> Registry:
-    """Return the registry that a setting means: a folder, `s3://bucket/path`, or another fsspec URL.
+    """Return the registry of a setting: a folder, `s3://bucket/path`, or another fsspec URL.
 
     Raises:
-        RegistryError: the URL is not understood, or its package is not installed; names the package.
+        RegistryError: the URL is not valid, or its package is not installed; names the package.
     """
     scheme = location.partition("://")[0] if "://" in location else "file"
     try:
         files, root = fsspec.core.url_to_fs(location)
     except ImportError as error:
         how = PACKAGES.get(scheme, "install its fsspec package")
-        raise RegistryError(f"registry {location}: {scheme}:// needs a package that is not here: {how}") from error
+        raise RegistryError(f"registry {location}: {scheme}:// needs a package that is not installed: {how}") from error
     except ValueError as error:
         raise RegistryError(f"registry {location}: {error}; use a folder or s3://bucket/path") from error
     if isinstance(files, LocalFileSystem):

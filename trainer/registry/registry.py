@@ -1,11 +1,11 @@
-"""The registry: versions side by side, channels that point at them, and the history of their moves.
+"""The registry: versions, channels that point at them, and the history of their moves.
 
-Owns what a published version is (a folder that appears whole or not at all) and how a channel moves. Never looks into
-a bundle; `schemas.bundle` reads what is here.
+Owns what a published version is (a folder that is published atomically) and how a channel moves. Never reads the
+content of a bundle: `schemas.bundle` does.
 
-A channel moves by a numbered change that only one writer can create; `channels.json`, which workers read, is what the
-last change says. Whoever finds it one change behind finishes that change first, so a publisher that dies between the
-two writes leaves nothing half done, and of two that move at once the second sees what the first did.
+A channel moves by a numbered change that only one writer can create; `channels.json`, which workers read, follows from
+the last change. A writer that finds it one change behind finishes that change first, so a crash between the two writes
+leaves no move half done, and of two concurrent moves the second sees the first.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from trainer.registry.history import (
 from trainer.registry.store import HISTORY, WEIGHTS, Store
 
 _VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
-ATTEMPTS = 50  # of a change that others come before
-LEFTOVER_S = 86_400.0  # a publish that takes a day is dead
+ATTEMPTS = 50  # of a change while other writers move channels
+LEFTOVER_S = 86_400.0  # a publish that has taken a day was interrupted
 
 
 class _Anything:
-    """Where a channel points does not matter to whoever moves it."""
+    """The caller of `point` does not care where the channel points."""
 
 
 ANYTHING: Final = _Anything()
@@ -58,7 +58,7 @@ class Registry:
 
     def versions(self) -> list[str]:
         """Return the published versions, oldest first (they start with their time)."""
-        with _told("the registry cannot be listed"):
+        with _translated("the registry cannot be listed"):
             return [name for name in self._store.folders() if _VERSION.fullmatch(name)]
 
     def channels(self) -> dict[str, str]:
@@ -67,14 +67,14 @@ class Registry:
         Raises:
             RegistryError: the file is not what `point` writes.
         """
-        with _told(f"{CHANNELS_FILE} cannot be read"):
+        with _translated(f"{CHANNELS_FILE} cannot be read"):
             return _channels(self._store.read(CHANNELS_FILE).content)
 
     def resolve(self, name: str) -> str:
-        """Return the version that a channel or version name means.
+        """Return the version of a channel, or the version of this name.
 
         Raises:
-            RegistryError: there is none; the message lists what there is.
+            RegistryError: there is none; the message lists the known names.
         """
         channels = self.channels()
         version = channels.get(name, name)
@@ -88,23 +88,23 @@ class Registry:
         raise RegistryError(f"{what} is not in the registry; there are: {known}")
 
     def manifest(self, version: str) -> Manifest:
-        """Return what a version says of itself; its other files are not looked at.
+        """Return the manifest of a version, without checking its other files.
 
         Raises:
-            BundleError: there is no manifest, or it is none.
+            BundleError: there is no manifest, or it is not valid.
         """
         name = f"{version}/{MANIFEST_FILE}"
-        with _told(f"{name} cannot be read"):
+        with _translated(f"{name} cannot be read"):
             return parse_manifest(self._store.read(name).content, name)
 
     @contextmanager
     def folder(self, version: str) -> Iterator[Path]:
-        """Give a version's folder on this machine, downloaded where it must be, for the time of the block."""
-        with _told(f"{version} cannot be fetched"), self._store.folder(version) as path:
+        """Yield a version's folder on this machine, downloaded if needed, during the block."""
+        with _translated(f"{version} cannot be fetched"), self._store.folder(version) as path:
             yield path
 
     def bundle(self, version: str) -> Bundle:
-        """Return a version, every file of it checked.
+        """Return a version after checking every file.
 
         Raises:
             BundleError: a file is missing, altered, or of a schema this release does not read.
@@ -113,21 +113,21 @@ class Registry:
             return read_bundle(path)
 
     def weights(self, version: str) -> bytes | None:
-        """Return the training weights that were kept with a version, None when there are none."""
-        with _told(f"the weights of {version} cannot be read"):
+        """Return the training weights of a version, None when there are none."""
+        with _translated(f"the weights of {version} cannot be read"):
             return self._store.read(weights_file(version)).content
 
     def publish(self, version: str, files: Mapping[str, bytes], weights: bytes | None = None) -> None:
-        """Add a version; it appears whole or not at all. The training weights go beside it, where no worker looks.
+        """Add a version atomically, and its training weights in a folder that no worker reads.
 
         Raises:
-            RegistryError: it is there already, or the folder cannot be written.
+            RegistryError: the version exists already, or the folder cannot be written.
         """
         if version in self.versions():
             raise RegistryError(f"{version} is in the registry already")
-        with _told(f"{version}: nothing was published"):
+        with _translated(f"{version}: nothing was published"):
             if weights is not None and not self._store.create(weights_file(version), weights):
-                raise RegistryError(f"{version}: other weights are there; `prune` removes what was left behind")
+                raise RegistryError(f"{version}: it has other weights already; `prune` removes leftovers")
             try:
                 self._store.add_folder(version, files)
             except BaseException:
@@ -137,29 +137,29 @@ class Registry:
                 raise
 
     def point(self, channel: str, version: str, why: Why, expected: str | _Anything | None = ANYTHING) -> Change:
-        """Move a channel to a version that is there, and record who, when and why.
+        """Move a channel to a version of this registry, and record who, when and why.
 
         Args:
-            channel: is made when there is none of the name.
+            channel: created when there is none of this name.
             version: of this registry.
-            why: goes into the history.
-            expected: the version the channel must still point at, None for no channel; what the decision rests on.
+            why: for the history.
+            expected: the version the channel must still point at; None: there must be no such channel.
 
         Raises:
-            ConflictError: the channel points elsewhere than expected, or others keep moving channels.
+            ConflictError: the channel does not point at `expected`, or other writers keep moving channels.
             RegistryError: there is no such version, or a file cannot be written.
         """
         check_channel(channel)
         if version not in self.versions():
             raise RegistryError(f"{version} is not in the registry")
-        with _told(f"{channel} did not move"):
+        with _translated(f"{channel} did not move"):
             for _ in range(ATTEMPTS):
                 state = self._settled()
                 now = state.channels.get(channel)
                 if not isinstance(expected, _Anything) and now != expected:
                     raise ConflictError(
-                        f"{channel} points at {now or 'nothing'}, no longer at {expected or 'nothing'}; "
-                        "look at `history` and decide again"
+                        f"{channel} points at {now or 'no version'}, no longer at {expected or 'no version'}; "
+                        "see `history` and decide again"
                     )
                 change = make_change(state.number + 1, channel, version, state.channels, why)
                 if self._store.create(change.file, change.content):
@@ -168,10 +168,10 @@ class Registry:
         raise ConflictError(f"{channel} did not move: others moved channels {ATTEMPTS} times meanwhile; try again")
 
     def rollback(self, channel: str, why: Why) -> Change:
-        """Move a channel back to where it pointed before.
+        """Move a channel back to the version before.
 
         Raises:
-            RegistryError: the history knows nothing before, or that version is gone.
+            RegistryError: the history has no version before, or that version was removed.
             ConflictError: somebody else moved the channel at the same time.
         """
         now = self.channels().get(channel)
@@ -185,38 +185,38 @@ class Registry:
         return self.point(channel, target, why, expected=now)
 
     def history(self) -> list[Change]:
-        """Return every change of a channel, oldest first."""
-        with _told("the history cannot be read"):
+        """Return the changes of all channels, oldest first."""
+        with _translated("the history cannot be read"):
             return [self._change(number) for number in numbers(self._store.names(HISTORY))]
 
     def referenced(self) -> set[str]:
-        """Return the versions that must stay: those channels point at, and where their rollbacks go."""
+        """Return the versions that must stay: those that channels point at or would roll back to."""
         channels, changes = self.channels(), self.history()
         targets = {rollback_target(changes, channel) for channel in channels}
         return set(channels.values()) | {target for target in targets if target is not None}
 
     def prunable(self, keep: int) -> list[str]:
-        """Return what `remove` may take: versions past the newest `keep` that nothing refers to, and leftovers."""
+        """Return what `remove` may remove: leftovers, and older versions than the newest `keep` without a reference."""
         versions = self.versions()
         stay = {*versions[-keep:], *self.referenced()}
         gone = [version for version in versions if version not in stay]
-        with _told("the registry cannot be listed"):
+        with _translated("the registry cannot be listed"):
             names = [f"{WEIGHTS}/{name}" for name in self._store.names(WEIGHTS)]
             orphans = [name for name in names if _orphan(name, set(versions))]
             return [*gone, *orphans, *self._store.leftovers(LEFTOVER_S)]
 
     def remove(self, name: str) -> bool:
-        """Remove a version with its weights, or a leftover; False when a channel has come to need it."""
+        """Remove a version with its weights, or a leftover; False when a channel needs it now."""
         if name in self.referenced():
             return False
-        with _told(f"{name} cannot be removed"):
+        with _translated(f"{name} cannot be removed"):
             self._store.remove(name)
             if self._store.read(weights_file(name)).content is not None:
                 self._store.remove(weights_file(name))
         return True
 
     def _settled(self) -> _State:
-        """Return the channels after every change there is; finish one that stopped before `channels.json`."""
+        """Return the channels after the last change; write `channels.json` first if it is one change behind."""
         for _ in range(ATTEMPTS):
             number = self._last()
             found = self._store.read(CHANNELS_FILE)
@@ -226,7 +226,7 @@ class Registry:
             if number == 0:
                 return _State(0, channels)
             change = self._change(number)
-            # Neither: somebody edited the file by hand. It is taken as it is; the history shows the gap.
+            # Equal to neither: the file was edited by hand. The edit is kept; the history shows the gap.
             if channels != change.before or channels == change.after:
                 return _State(number, channels)
             self._store.swap(CHANNELS_FILE, found.tag, channels_bytes(change.after))
@@ -241,12 +241,12 @@ class Registry:
 
 
 def weights_file(version: str) -> str:
-    """Return where the training weights of a version are kept."""
+    """Return the name of the file with the training weights of a version."""
     return f"{WEIGHTS}/{version}.npz"
 
 
 def check_channel(channel: str) -> None:
-    """Refuse a name that is no channel.
+    """Refuse a name that is not allowed for a channel.
 
     Raises:
         RegistryError: it is empty, long, or looks like a path or a version.
@@ -263,7 +263,7 @@ def _channels(content: bytes | None) -> dict[str, str]:
 
 
 def _orphan(weights: str, versions: set[str]) -> bool:
-    """Whether weights belong to no version and are no part of a publish under way."""
+    """Whether weights belong to no version and to no publish in progress."""
     version = weights.removeprefix(f"{WEIGHTS}/").removesuffix(".npz")
     if version in versions or not _VERSION.fullmatch(version):
         return False
@@ -272,8 +272,8 @@ def _orphan(weights: str, versions: set[str]) -> bool:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Say what an error of the store came to."""
+def _translated(what: str) -> Iterator[None]:
+    """Translate an error of the store; `what` says what failed."""
     try:
         yield
     except OSError as error:

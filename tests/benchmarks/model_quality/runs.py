@@ -13,7 +13,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,22 +61,32 @@ def run(case: Case, say: Callable[[str], None]) -> None:
         say(f"{case.title}: baselines")
 
 
+def train(registry: Path, flags: Sequence[str]) -> tuple[dict[str, Any], float]:
+    """Run `train` into a registry and return the newest manifest and the CPU seconds.
+
+    Raises:
+        RuntimeError: the trainer failed; with the end of its output.
+    """
+    before = _children_cpu_s()
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", "train", "--registry", str(registry), "--no-texts", "--no-floors", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        # NLTK's corpora for the cases that need them, unless the environment names others.
+        env={"NLTK_DATA": str(DATA.parent / "nltk_data"), **os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(flags)}: exit {done.returncode}: {done.stderr[-800:]}")
+    manifest: dict[str, Any] = json.loads(max(registry.glob("*/manifest.json")).read_bytes())
+    return manifest, _children_cpu_s() - before
+
+
 def _train(case: Case) -> Found:
-    """Run the trainer's command and keep the figures of its manifest."""
-    spent = _children_s()
+    files = [part for flag, name in SETS[case.reviews] for part in (flag, str(DATA / name))]
     with tempfile.TemporaryDirectory(prefix="model-quality-") as registry:
-        done = subprocess.run(
-            [sys.executable, "-m", "trainer", "train", *_arguments(case, registry)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            # NLTK's corpora for the rows that need them, unless the environment names others.
-            env={"NLTK_DATA": str(DATA.parent / "nltk_data"), **os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )
-        if done.returncode:
-            raise RuntimeError(f"{case.title}: exit {done.returncode}: {done.stderr[-800:]}")
-        manifest = json.loads(next(Path(registry).glob("*/manifest.json")).read_bytes())
+        manifest, cpu_s = train(Path(registry), [*files, "--channel", "none", *case.flags])
     training = manifest["training"]
     found = {
         "title": case.title,
@@ -85,7 +95,7 @@ def _train(case: Case) -> Found:
         "variant": manifest["variant"],
         "variants": training["variants"],
         "seconds": training["seconds"],
-        "cpu_seconds": round(_children_s() - spent, 1),
+        "cpu_seconds": round(cpu_s, 1),
         "shares": training["shares"],
         "decision": {"temperature": manifest["decision"]["temperature"]},
         "tested": manifest["data"]["test_rows"],
@@ -106,11 +116,6 @@ def _keep(key: str, found: Found) -> None:
     temporary.replace(KEPT / f"{key}.json")
 
 
-def _arguments(case: Case, registry: str) -> list[str]:
-    files = [part for flag, name in SETS[case.reviews] for part in (flag, str(DATA / name))]
-    return [*files, "--registry", registry, "--channel", "none", "--no-texts", "--no-floors", *case.flags]
-
-
 def _key(case: Case) -> str:
     data = [_digest(DATA / name) for name in case.files]
     code = [_digest(ROOT / name) for name in CODE]
@@ -127,7 +132,7 @@ def _hash(parts: list[Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _children_s() -> float:
+def _children_cpu_s() -> float:
     """Return the CPU time of finished children; unlike wall time it hardly depends on the machine's load."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

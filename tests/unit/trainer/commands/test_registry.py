@@ -1,4 +1,4 @@
-"""The commands that look after a registry, on toy bundles: what they do, say and end with."""
+"""The commands for a registry, on toy bundles: effects, output and exit codes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_promote_rollback_and_their_history(registry: Path, capsys: pytest.Captu
     assert "the history has nothing before" in capsys.readouterr().err
 
 
-def test_promote_refuses_what_cannot_serve(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_promote_refuses_a_version_that_cannot_serve(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (registry / NEW / "model.tflite").write_bytes(b"half")
     assert _run(registry, "promote", "--version", NEW) == Exit.REGISTRY
     assert "sha256 differs" in capsys.readouterr().err
@@ -88,10 +88,10 @@ def test_promote_refuses_other_labels_unless_forced(registry: Path, capsys: pyte
     assert "stars from 0" in said
 
 
-def test_promote_with_data_asks_the_gate(registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_promote_with_data_needs_the_gate(registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add_toy(registry, THIRD, costs=costs_of_one_star())
     data = ["--data", _held_out(tmp_path), "--gate-slower", "20", "--gate-max-ece", "1"]
-    assert _run(registry, "promote", "--version", OLD, *data) == Exit.OK, "there is nothing to be worse than"
+    assert _run(registry, "promote", "--version", OLD, *data) == Exit.OK, "there is no version to be worse than"
     assert _run(registry, "promote", "--version", NEW, *data) == Exit.OK
     assert _run(registry, "promote", "--version", THIRD, *data) == Exit.GATE
     assert _channels(registry) == {"stable": NEW}
@@ -109,11 +109,11 @@ def test_candidate_is_compared_with_stable(registry: Path, tmp_path: Path, capsy
     candidate = ["promote", "--version", THIRD, "--channel", "candidate", *data]
     assert _run(registry, *candidate) == Exit.GATE
     assert "accuracy: 0.333 against 1.000" in capsys.readouterr().err
-    assert _run(registry, *candidate, "--against", "candidate") == Exit.OK, "there is none yet to be worse than"
+    assert _run(registry, *candidate, "--against", "candidate") == Exit.OK, "there is no version to be worse than"
     assert _channels(registry) == {"stable": OLD, "candidate": THIRD}
 
 
-def test_publish_copies_what_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_publish_copies_a_version_and_moves_no_channel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "elsewhere"
     copy = ["publish", "--registry", str(target), "--source", str(TOY_REGISTRY), "--version", "stable"]
     assert main(copy) == Exit.OK
@@ -123,7 +123,7 @@ def test_publish_copies_what_serves(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "in the registry already" in capsys.readouterr().err
 
 
-def test_prune_says_what_it_would_do_and_does_it(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prune_lists_then_removes(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add_toy(registry, THIRD)
     assert _run(registry, "promote", "--version", OLD) == Exit.OK
     capsys.readouterr()
@@ -134,7 +134,7 @@ def test_prune_says_what_it_would_do_and_does_it(registry: Path, capsys: pytest.
     assert _run(registry, "prune", "--keep", "0") == Exit.USAGE
 
 
-def test_verify_names_every_fault(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_reports_every_fault(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(registry, "promote", "--version", OLD) == Exit.OK
     assert _run(registry, "verify") == Exit.OK
     assert "replays 5 golden" in capsys.readouterr().out
@@ -153,7 +153,7 @@ def test_verify_names_every_fault(registry: Path, capsys: pytest.CaptureFixture[
     assert _run(registry, "verify", "--version", "nothing") == Exit.REGISTRY
 
 
-def test_list_shows_channels_and_names_the_damaged(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_channels_and_damaged_versions(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(registry, "promote", "--version", OLD) == Exit.OK
     (registry / NEW / "manifest.json").write_text("{}")
     capsys.readouterr()

@@ -120,10 +120,10 @@ def test_too_many_bad_rows_are_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ([], "0 usable rows; a model needs at least 50"),
-        (synthetic(10), "10 usable rows; a model needs at least 50"),
-        (synthetic(100, labels=(5,)), "every row has the score 5; a model needs at least two classes"),
-        ([*synthetic(100), ("odd one", 11)], "score 11 is on 1 rows only.*is it out of range"),
+        ([], "0 usable rows; training needs at least 50"),
+        (synthetic(10), "10 usable rows; training needs at least 50"),
+        (synthetic(100, labels=(5,)), "every row has the score 5; training needs at least two"),
+        ([*synthetic(100), ("odd one", 11)], "only 1 rows have the score 11.*is it out of range"),
         ([("yes", 1), ("no", 0)] * 50, "no rows for|no rows are left"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import missing
+from tests.conftest import ROOT, missing
 from trainer.data import sample
 from trainer.errors import SampleError
 from trainer.settings import cache_folder
@@ -24,8 +24,8 @@ def test_ratings_map_to_stars_symmetrically(rating: float, expected: int) -> Non
     assert sample.stars(-rating) == 6 - expected
 
 
-def test_damaged_download_in_the_cache_is_not_trusted(tmp_path: Path) -> None:
-    """Without an index pip fetches nothing, so what is in the cache decides: a wrong sha256 is not used."""
+def test_damaged_download_in_the_cache_is_not_used(tmp_path: Path) -> None:
+    """Without an index pip fetches nothing, so a cached file would be the only source."""
     (tmp_path / "starstream").mkdir()
     (tmp_path / "starstream" / sample.SDIST).write_bytes(b"not it")
     done = _run(tmp_path, PIP_NO_INDEX="1", PIP_FIND_LINKS="")
@@ -65,7 +65,7 @@ def _have_sample() -> None:
 def _run(cache: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "trainer", "sample", "--out", str(cache / "sample.csv")],
-        cwd=Path(__file__).resolve().parents[4],
+        cwd=ROOT,
         env={**os.environ, "XDG_CACHE_HOME": str(cache), **environment},
         capture_output=True,
         text=True,
