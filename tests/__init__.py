@@ -5,6 +5,11 @@ so it is imported once, first, past that one warning; `conftest` keeps the filte
 """
 
 import warnings
+from typing import Final
+
+# The longest wait for an event, in seconds. A wait ends at its event, so only a hang takes this long and a busy machine
+# fails no test. `timeout` in pyproject.toml is longer.
+PATIENCE_S: Final = 300.0
 
 KAFKA_WARNING = "(read|open)_text is deprecated"
 

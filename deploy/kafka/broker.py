@@ -26,7 +26,7 @@ _LOGGING = (
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config.AbstractConfig=warn",
     "-Dorg.slf4j.simpleLogger.log.state.change.logger=warn",
 )
-_FORMAT_TIMEOUT_S = 60.0
+_FORMAT_TIMEOUT_S = 300.0
 
 
 class LocalKafka(LocalService):
@@ -38,7 +38,8 @@ class LocalKafka(LocalService):
         extra_properties: settings over our own. `listeners` and `advertised.listeners` are added to the plain ones.
         jvm_flags: replace `JVM_FLAGS`.
         environ: where PATH, JAVA_HOME and XDG_CACHE_HOME are read; the process environment by default.
-        start_timeout_s: how long `start` waits for an answer, a download not included.
+        start_timeout_s: how long `start` waits for an answer, a download not included; a process that ends is
+            noticed at once, so only a hang takes this long.
         tie: what ends the broker when this process is killed.
 
     Attributes:
@@ -55,7 +56,7 @@ class LocalKafka(LocalService):
         extra_properties: Mapping[str, str] | None = None,
         jvm_flags: Sequence[str] = JVM_FLAGS,
         environ: Mapping[str, str] = os.environ,
-        start_timeout_s: float = 60.0,
+        start_timeout_s: float = 300.0,
         tie: Tie = Tie.GUARD,
     ) -> None:
         super().__init__(data_dir=data_dir, start_timeout_s=start_timeout_s, tie=tie)

@@ -47,7 +47,7 @@ def find_java(environ: Mapping[str, str]) -> Path:
             f"no `java` {'in JAVA_HOME' if home else 'on PATH'}: install a JDK or JRE {JAVA_MAJOR} or newer "
             f"(Debian: openjdk-{JAVA_MAJOR}-jre-headless)"
         )
-    answer = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=60, check=False)
+    answer = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=300, check=False)
     version = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
     if version is None:
         raise KafkaUnavailable(f"{found} does not tell its version: install a JDK {JAVA_MAJOR} or newer")

@@ -15,7 +15,7 @@ def create_topics(
     bootstrap: str,
     topics: Mapping[str, int],
     configs: Mapping[str, str] | None = None,
-    timeout_s: float = 30.0,
+    timeout_s: float = 300.0,
 ) -> None:
     """Create `topics` (name to number of partitions) with one copy each, and block until all have leaders.
 

@@ -54,7 +54,7 @@ class LocalRedis(LocalService):
         appendonly: log every write, so that data survives a stop and a crash; without it both lose everything.
         extra_args: more redis-server arguments, for example `("--requirepass", "x")`; they win over ours.
         executable: this binary instead of the one found.
-        start_timeout_s: how long `start` waits for an answer.
+        start_timeout_s: how long `start` waits for an answer; a process that ends is noticed at once.
         tie: what ends the server when this process is killed.
     """
 
@@ -68,7 +68,7 @@ class LocalRedis(LocalService):
         appendonly: bool = False,
         extra_args: Sequence[str] = (),
         executable: Path | None = None,
-        start_timeout_s: float = 20.0,
+        start_timeout_s: float = 300.0,
         tie: Tie = Tie.GUARD,
     ) -> None:
         super().__init__(data_dir=data_dir, start_timeout_s=start_timeout_s, tie=tie)

@@ -16,6 +16,7 @@ import pytest
 from deploy.process import wait_until
 from schemas.dead_letter import CONNECT, OWN, SPRING
 from schemas.rating import Rating
+from tests import PATIENCE_S
 from tests.contract.worlds import KafkaStreamWorld, StreamWorld
 from tests.doubles import commit, make_rated, make_record
 from worker.errors import TransientError
@@ -41,7 +42,7 @@ def ids(records: Sequence[Record]) -> list[str]:
 
 def await_committed(world: StreamWorld, offsets: list[int]) -> None:
     """Wait until the group's offsets are these: the markers that make them so follow a commit's answer."""
-    wait_until(lambda: [world.committed(number) for number in range(3)] == offsets, 10, f"offsets {offsets}")
+    wait_until(lambda: [world.committed(number) for number in range(3)] == offsets, PATIENCE_S, f"offsets {offsets}")
 
 
 def test_ratings_are_published_and_their_offsets_committed(delivery_world: StreamWorld) -> None:

@@ -17,6 +17,7 @@ import pytest
 from deploy.process import ServiceUnavailable
 from schemas.bundle import BundleError
 from schemas.channels import channels_bytes
+from tests import PATIENCE_S
 from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION, missing
 from tests.fixtures.s3 import BUCKET, LocalS3
 from trainer.__main__ import main
@@ -178,7 +179,7 @@ def _together(code: str, *arguments: tuple[str, ...]) -> list[tuple[int, str]]:
         assert child.stdin is not None
         child.stdin.write("go\n")
         child.stdin.flush()
-    found = [(child.communicate(timeout=120)[0], child) for child in children]
+    found = [(child.communicate(timeout=PATIENCE_S)[0], child) for child in children]
     return [(child.returncode, output) for output, child in found]
 
 

@@ -15,8 +15,9 @@ from prometheus_client import CollectorRegistry
 
 from deploy.kafka import LocalKafka
 from deploy.process import wait_until
+from tests import PATIENCE_S
 from tests.contract.test_source import produce
-from tests.contract.worlds import PATIENCE_S, KafkaStreamWorld, as_set
+from tests.contract.worlds import KafkaStreamWorld, as_set
 from tests.doubles import ManualClock, commit, make_rated, make_record
 from worker.clock import Clock, SystemClock
 from worker.errors import ExitCode, FencedError, TransientError

@@ -16,8 +16,9 @@ from kafka.admin import KafkaAdminClient
 
 from deploy.kafka import LocalKafka
 from deploy.process import wait_until
+from tests import PATIENCE_S
 from tests.contract.test_source import produce
-from tests.contract.worlds import PATIENCE_S, KafkaStreamWorld, as_set
+from tests.contract.worlds import KafkaStreamWorld, as_set
 from tests.doubles import make_record
 from worker.kafka.python.source import KafkaSource
 from worker.records import Record

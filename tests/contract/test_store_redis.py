@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from deploy.process import ServiceUnavailable, wait_until
 from deploy.redis import LocalRedis
 from schemas.rating import rating_from_hash, rating_key, summary_key
+from tests import PATIENCE_S
 from tests.conftest import missing
 from tests.contract.worlds import RedisStoreWorld
 from tests.doubles import make_rated, make_record, write
@@ -175,7 +176,7 @@ def test_what_is_sent_is_written_while_the_caller_does_something_else(redis_worl
     store, batch = redis_world.store(), ratings(600)
     store.send(batch[:300])
     store.send(batch[300:])
-    wait_until(lambda: redis_world.rating("r599") is not None, 10, "the last that was sent")
+    wait_until(lambda: redis_world.rating("r599") is not None, PATIENCE_S, "the last that was sent")
     assert store.flush()["written"] == 600
     assert store.flush() == {}, "nothing is left to store"
     assert redis_world.summary("app")["count"] == 600
@@ -236,7 +237,7 @@ def test_a_send_to_a_redis_that_hangs_is_transient_within_its_time_out(
                 write(store, batch[:count])
     finally:
         own_server.resume()
-    wait_until(lambda: bool(own_world.client.ping()), 5, "Redis after its pause")
+    wait_until(lambda: bool(own_world.client.ping()), PATIENCE_S, "Redis after its pause")
     write(store, batch[:2])
     store.close()
 
@@ -252,7 +253,7 @@ def test_a_redis_that_hangs_is_transient_within_its_time_out(
             write(store, ratings(2))
     finally:
         own_server.resume()
-    wait_until(lambda: bool(own_world.client.ping()), 5, "Redis after its pause")
+    wait_until(lambda: bool(own_world.client.ping()), PATIENCE_S, "Redis after its pause")
     write(store, ratings(2))
     store.close()
 
@@ -315,7 +316,7 @@ def cluster() -> Iterator[LocalRedis]:
         missing(str(unavailable))
     with server, redis.Redis.from_url(server.url, decode_responses=True) as client:
         client.execute_command("CLUSTER ADDSLOTS", *range(16384))
-        wait_until(lambda: bool(client.cluster("INFO")["cluster_state"] == "ok"), 10, "the cluster")
+        wait_until(lambda: bool(client.cluster("INFO")["cluster_state"] == "ok"), PATIENCE_S, "the cluster")
         yield server
 
 

@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 from deploy.kafka import LocalKafka
 from deploy.redis import LocalRedis
 from schemas.rating import Rating, rating_from_hash, rating_key, summary_key
+from tests import PATIENCE_S
 from tests.doubles import (
     ManualClock,
     MemoryCluster,
@@ -44,8 +45,6 @@ from worker.redis.poison_ledger import RedisPoisonLedger
 from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
 from worker.stream.ports import Delivery, PoisonLedger, Source, Store
-
-PATIENCE_S: Final = 20.0
 
 
 class StoreWorld(ABC):

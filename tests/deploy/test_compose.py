@@ -12,6 +12,7 @@ import pytest
 
 from deploy.kafka.jars import kafka_version
 from schemas import __version__
+from tests import PATIENCE_S
 from tests.conftest import missing
 from tests.deploy.assets import COMPOSE, ROOT, compose, seconds
 from worker.settings import PREFIX, WorkerSettings, read_settings
@@ -36,7 +37,7 @@ def test_compose_is_valid_by_the_compose_specification() -> None:
     if importlib.util.find_spec("check_jsonschema") is None:
         missing("check-jsonschema is not installed: pip install check-jsonschema")
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -25,6 +25,7 @@ from deploy.kafka.probe import broker_answers
 from deploy.kafka.topics import create_topics
 from deploy.process import LOOPBACK, LocalService, ServiceUnavailable, StartFailed, free_port
 from deploy.redis import LocalRedis
+from tests import PATIENCE_S
 from tests.conftest import missing
 from tests.deploy.assets import compose
 
@@ -39,7 +40,7 @@ class ComposeKafka(LocalService):
     name = "compose-kafka"
 
     def __init__(self) -> None:
-        super().__init__(data_dir=None, start_timeout_s=90.0)
+        super().__init__(data_dir=None, start_timeout_s=PATIENCE_S)
         self.internal_port, self.host_port, self._controller_port = free_port(), free_port(), free_port()
 
     @property
@@ -60,7 +61,7 @@ class ComposeKafka(LocalService):
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=PATIENCE_S,
         )
         if done.returncode != 0:
             raise StartFailed(f"{WRAPPER} refused the variables:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
@@ -94,7 +95,7 @@ def topics_asked_for(folder: Path) -> dict[str, int]:
     stub, notes = folder / "kafka-topics.sh", folder / "calls"
     stub.write_text(f'#!/bin/sh\necho "$*" >> "{notes}"\n', encoding="utf-8")
     stub.chmod(0o755)
-    subprocess.run([*service["entrypoint"], script.replace(TOPIC_TOOL, str(stub))], check=True, timeout=30)
+    subprocess.run([*service["entrypoint"], script.replace(TOPIC_TOOL, str(stub))], check=True, timeout=PATIENCE_S)
     found = {}
     for call in notes.read_text(encoding="utf-8").splitlines():
         assert call.startswith("--bootstrap-server kafka:9092 --create --if-not-exists ")

@@ -16,6 +16,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from deploy.process import free_port
+from tests import PATIENCE_S
 from tests.deploy.assets import DOCKERFILE, ROOT, compose
 from worker.ops.http_server import serve_http
 
@@ -131,7 +132,7 @@ class _Health:
 def _check(port: int) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "WORKER_HTTP_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}
     command = [sys.executable, str(HEALTHCHECK)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
 def test_health_check_passes_on_a_ready_worker() -> None:
@@ -180,7 +181,7 @@ def _train(folder: Path, *arguments: str, fails: str = "") -> tuple[int, list[st
     stub.write_text(f'#!/bin/sh\necho "$*" >> "{folder}/calls"\ncase "$*" in *"{fails or "never"}"*) exit 3;; esac\n')
     stub.chmod(0o755)
     environment = {"PATH": f"{folder}:{os.environ['PATH']}", "XDG_CACHE_HOME": "/cache"}
-    done = subprocess.run(["sh", str(TRAINER), *arguments], env=environment, check=False, timeout=30)
+    done = subprocess.run(["sh", str(TRAINER), *arguments], env=environment, check=False, timeout=PATIENCE_S)
     return done.returncode, (folder / "calls").read_text(encoding="utf-8").splitlines()
 
 

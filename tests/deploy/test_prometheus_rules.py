@@ -13,6 +13,7 @@ import pytest
 import yaml
 from prometheus_client import PROCESS_COLLECTOR, CollectorRegistry
 
+from tests import PATIENCE_S
 from tests.conftest import missing
 from tests.deploy.assets import (
     PROMETHEUS,
@@ -45,7 +46,7 @@ def promtool(*arguments: str | Path) -> None:
     if found is None:
         missing("promtool is not installed (Debian: prometheus)")
     command: Sequence[str] = [found, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

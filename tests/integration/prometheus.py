@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import yaml
 
 from deploy.process import LOOPBACK, LocalService, LocalServiceError, ServiceUnavailable, free_port, wait_until
+from tests import PATIENCE_S
 from tests.deploy.assets import PROMETHEUS, RULES, WORKER_JOB
 
 _PACE = "1s"
@@ -60,7 +61,7 @@ class LocalPrometheus(LocalService):
         *,
         port: int | None = None,
         data_dir: Path | None = None,
-        start_timeout_s: float = 60.0,
+        start_timeout_s: float = PATIENCE_S,
     ) -> None:
         super().__init__(data_dir=data_dir, start_timeout_s=start_timeout_s)
         self.port = port if port is not None else free_port()
@@ -110,7 +111,7 @@ class LocalPrometheus(LocalService):
             return [Sample({}, float(data["result"][1]))]
         return [Sample(each["metric"], float(each["value"][1])) for each in data["result"]]
 
-    def wait_scraped(self, times: int = 2, timeout_s: float = 30.0) -> None:
+    def wait_scraped(self, times: int = 2, timeout_s: float = PATIENCE_S) -> None:
         """Block until the page was scraped `times` more times from now; a rate needs two.
 
         Raises:
@@ -142,7 +143,7 @@ class LocalPrometheus(LocalService):
             connection.close()
 
 
-def wait_for_data(prometheus: LocalPrometheus, expr: str, timeout_s: float = 30.0) -> list[Sample]:
+def wait_for_data(prometheus: LocalPrometheus, expr: str, timeout_s: float = PATIENCE_S) -> list[Sample]:
     """Return an expression's series once at least one has a number (NaN is none).
 
     Raises:

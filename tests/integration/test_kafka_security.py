@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from deploy.kafka import LocalKafka
 from deploy.process import LOOPBACK, ServiceUnavailable, free_port
+from tests import PATIENCE_S
 from tests.conftest import missing
 from tests.doubles import MemoryLog
 from worker.clock import SystemClock
@@ -42,7 +43,7 @@ def certificates(folder: Path) -> None:
         missing("openssl is not installed")
 
     def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=60)
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=PATIENCE_S)
 
     new = ("-newkey", "rsa:2048", "-nodes", "-days", "2")
     openssl("req", "-x509", *new, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -23,6 +24,7 @@ from deploy.kafka.embedded import EmbeddedKafka
 from deploy.kafka.jars import cache_dir, ensure_jars, find_java, find_maven
 from deploy.kafka.probe import broker_answers
 from deploy.process import LOOPBACK, ServiceUnavailable, StartFailed, alive, free_port, wait_until
+from tests import PATIENCE_S
 from tests.conftest import missing
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +50,7 @@ def send(bootstrap: str, topic: str, *values: bytes) -> None:
     producer = KafkaProducer(bootstrap_servers=bootstrap)
     try:
         for value in values:
-            producer.send(topic, value).get(timeout=20)
+            producer.send(topic, value).get(timeout=PATIENCE_S)
     finally:
         producer.close(5)
 
@@ -79,7 +81,7 @@ def kcat(bootstrap: str, *arguments: str, code: int = 0) -> list[str]:
     if program is None:
         missing("kcat is not installed (Debian: kcat)")
     done = subprocess.run(
-        [program, "-b", bootstrap, *arguments], capture_output=True, text=True, timeout=60, check=False
+        [program, "-b", bootstrap, *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == code, done.stderr
     return done.stdout.splitlines()
@@ -129,7 +131,7 @@ def test_transaction_commits_records_and_offsets_together(broker: LocalKafka) ->
     )  # fmt: skip
     try:
         producer.init_transactions()
-        wait_until(lambda: bool(consumer.poll(200) or consumer.assignment()), 20, "the assignment")
+        wait_until(lambda: bool(consumer.poll(200) or consumer.assignment()), PATIENCE_S, "the assignment")
         partition = TopicPartition("in", 0)
         for value, end in ((b"aborted", producer.abort_transaction), (b"kept", producer.commit_transaction)):
             producer.begin_transaction()
@@ -170,7 +172,7 @@ def test_paused_broker_does_not_answer_until_resumed(broker: LocalKafka) -> None
     broker.suspend()
     assert not broker_answers(broker.port, timeout_s=0.3)
     broker.resume()
-    wait_until(lambda: broker_answers(broker.port), 20, "the resumed broker's answer")
+    wait_until(lambda: broker_answers(broker.port), PATIENCE_S, "the resumed broker's answer")
 
 
 def test_second_broker_on_a_taken_port_is_refused(broker: LocalKafka) -> None:
@@ -199,7 +201,7 @@ def test_added_listener_checks_passwords_and_paths_may_hold_anything(tmp_path: P
             bootstrap_servers=f"{LOOPBACK}:{port}", security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN",
             sasl_plain_username="ann", sasl_plain_password="sésame",
         )  # fmt: skip
-        producer.send("reviews", b"great").get(timeout=20)
+        producer.send("reviews", b"great").get(timeout=PATIENCE_S)
         producer.close(5)
         # A refused login is tried with kcat: a kafka-python constructor that fails leaves its sockets open.
         for password, code in (("sésame", 0), ("wrong", 1)):
@@ -277,7 +279,7 @@ def test_command_stops_its_broker_on_sigterm(tmp_path: Path) -> None:
         started = re.search(r"\(pid (\d+)\) answers at", foreground.stdout.readline())
         assert started is not None
         foreground.send_signal(signal.SIGTERM)
-        assert foreground.wait(30) == 0
+        assert foreground.wait(PATIENCE_S) == 0
     assert not alive(int(started[1]))
 
 
@@ -307,14 +309,22 @@ def embedded() -> Iterator[EmbeddedKafka]:
         yield service
 
 
+def subscribed(service: EmbeddedKafka, topic: str, **options: Any) -> KafkaConsumer:
+    """Return a consumer that knows its partitions before it subscribes, as the worker's does."""
+    consumer = KafkaConsumer(bootstrap_servers=service.bootstrap, api_version=service.api_version, **options)
+    assert consumer.partitions_for_topic(topic) == set(range(service.partitions))
+    consumer.subscribe([topic])
+    return consumer
+
+
 def test_stand_in_delivers_to_one_group_member_that_commits(embedded: EmbeddedKafka) -> None:
     client = {"bootstrap_servers": embedded.bootstrap, "api_version": embedded.api_version}
     producer = KafkaProducer(**client)
     for value in (b"one", b"two"):
-        producer.send("reviews", value, partition=0).get(timeout=20)
+        producer.send("reviews", value, partition=0).get(timeout=PATIENCE_S)
     producer.close(5)
     group = {"group_id": "g", "auto_offset_reset": "earliest", "enable_auto_commit": False}
-    consumer = KafkaConsumer("reviews", **client, **group, **embedded.group_options)
+    consumer = subscribed(embedded, "reviews", **group, **embedded.group_options)
     values: list[bytes] = []
 
     def enough() -> bool:
@@ -322,7 +332,7 @@ def test_stand_in_delivers_to_one_group_member_that_commits(embedded: EmbeddedKa
             values.extend(record.value for record in records)
         return len(values) == 2
 
-    wait_until(enough, 90, "both records")
+    wait_until(enough, PATIENCE_S, "both records")
     consumer.commit()
     assert values == [b"one", b"two"]
     assert len(consumer.assignment()) == embedded.partitions
@@ -353,12 +363,10 @@ def test_stand_in_proves_nothing_about_transactions(embedded: EmbeddedKafka) -> 
     producer = KafkaProducer(**client, transactional_id="t1")
     producer.init_transactions()
     producer.begin_transaction()
-    producer.send("ratings", b"aborted", partition=0).get(timeout=20)
+    producer.send("ratings", b"aborted", partition=0).get(timeout=PATIENCE_S)
     producer.abort_transaction()
     producer.close(5)
-    consumer = KafkaConsumer(
-        "ratings", **client, group_id=None, auto_offset_reset="earliest", isolation_level="read_committed"
-    )
+    consumer = subscribed(embedded, "ratings", auto_offset_reset="earliest", isolation_level="read_committed")
     values: list[bytes] = []
 
     def seen() -> bool:
@@ -366,6 +374,6 @@ def test_stand_in_proves_nothing_about_transactions(embedded: EmbeddedKafka) -> 
             values.extend(record.value for record in records)
         return bool(values)
 
-    wait_until(seen, 20, "the aborted record")
+    wait_until(seen, PATIENCE_S, "the aborted record")
     consumer.close()
     assert values == [b"aborted"]

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from prometheus_client import PROCESS_COLLECTOR, CollectorRegistry
 
-from deploy.process import ServiceUnavailable, free_port
+from deploy.process import ServiceUnavailable, free_port, wait_until
 from schemas.dead_letter import REJECT_REASONS
+from tests import PATIENCE_S
 from tests.conftest import missing
 from tests.deploy.assets import Query, alerts, dashboard_queries, drawn_events, recorded, selectors
 from tests.integration.prometheus import LocalPrometheus, QueryError, wait_for_data
@@ -212,5 +213,7 @@ def test_a_page_that_is_not_there_is_named() -> None:
         server.start()
     except ServiceUnavailable as unavailable:
         missing(str(unavailable))
-    with server, pytest.raises(TimeoutError, match=rf"127\.0\.0\.1:{port}.*connection refused"):
-        server.wait_scraped(timeout_s=8)  # targets are looked up after 5 s
+    with server:
+        wait_until(lambda: bool(server.last_scrape_error()), PATIENCE_S, "a scrape that fails")
+        with pytest.raises(TimeoutError, match=rf"127\.0\.0\.1:{port}.*connection refused"):
+            server.wait_scraped(timeout_s=0.1)

@@ -18,6 +18,7 @@ from kafka import KafkaProducer
 
 from deploy.kafka import LocalKafka
 from deploy.process import LOOPBACK, free_port
+from tests import PATIENCE_S
 from tests.conftest import ROOT
 from tests.model.reviews import synthetic
 from trainer.__main__ import main
@@ -138,7 +139,8 @@ def test_aborted_transactions_are_no_reviews(topics: Topics, tmp_path: Path) -> 
         for text, end in (("kept", producer.commit_transaction), ("aborted", producer.abort_transaction)):
             producer.begin_transaction()
             review = json.dumps({"text": text, "score": 4}).encode()
-            producer.send(topics.reviews, review, partition=0).get(timeout=20)  # it is in the log before the abort
+            # It is in the log before the abort.
+            producer.send(topics.reviews, review, partition=0).get(timeout=PATIENCE_S)
             end()
     finally:
         producer.close(5)
@@ -171,7 +173,7 @@ def test_missing_topic_and_broker_are_errors_of_ours(kafka: LocalKafka, tmp_path
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == Exit.STREAM, done.stderr
         assert said in done.stderr

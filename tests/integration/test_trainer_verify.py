@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import PATIENCE_S
 from tests.benchmarks.processes import RowError
 from tests.benchmarks.venvs import python_of
 from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION, missing
@@ -28,7 +29,7 @@ def _verify(python: str, registry: Path) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
 

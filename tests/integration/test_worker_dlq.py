@@ -22,6 +22,7 @@ from deploy.kafka import LocalKafka
 from deploy.process import ChildProcess, wait_until
 from deploy.redis import LocalRedis
 from schemas.dead_letter import RejectReason
+from tests import PATIENCE_S
 from tests.conftest import ROOT, TOY_REGISTRY
 from tests.doubles import TIMESTAMP_MS, ManualClock, make_record
 from worker.__main__ import main
@@ -380,14 +381,14 @@ def test_poison_is_tried_three_times_and_then_refused(stream: Stream, redis_serv
     )
     try:
         for attempts in (1, 2, 3):
-            wait_until(lambda n=attempts: len(stream.listed()) == n, 30, f"letter {attempts}")  # type: ignore[misc]
+            wait_until(lambda n=attempts: len(stream.listed()) == n, PATIENCE_S, f"letter {attempts}")  # type: ignore[misc]
             assert [each["attempts"] for each in stream.listed()][-1] == attempts
             last = ["--partition", str(stream.listed()[-1]["partition"]), "--from", str(stream.listed()[-1]["offset"])]
             code, _, err = stream.dlq("redrive", "--yes", *last)
             assert code == (ExitCode.OK if attempts < 3 else ExitCode.INPUT)
             assert f"{int(attempts < 3)} letters sent" in err
     finally:
-        assert worker.terminate(20) == ExitCode.OK, worker.log_tail()
+        assert worker.terminate(PATIENCE_S) == ExitCode.OK, worker.log_tail()
     assert len(read_topic(stream.bootstrap, stream.reviews)) == 3
     assert len(stream.listed()) == 3
     assert [each["original_offset"] is not None for each in stream.listed()] == [True] * 3

@@ -15,6 +15,7 @@ import pytest
 from deploy.kafka import LocalKafka
 from deploy.process import LOOPBACK, ServiceUnavailable, free_port
 from deploy.redis import LocalRedis
+from tests import PATIENCE_S
 from tests.conftest import ROOT, TOY_REGISTRY, missing
 from tests.fixtures.running import Deployment, Message
 from worker.errors import ExitCode
@@ -31,7 +32,7 @@ def run(command: str, *flags: str, **variables: str) -> subprocess.CompletedProc
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -144,7 +145,7 @@ def test_a_second_signal_ends_the_process_at_once(deployment: Deployment, locked
         os.kill(worker.child.pid, signal.SIGTERM)
         worker.until(lambda: worker.said("stopping"), "the first signal is logged")
         os.kill(worker.child.pid, signal.SIGTERM)
-        assert worker.ends(10) == ExitCode.INTERRUPTED
+        assert worker.ends() == ExitCode.INTERRUPTED
     finally:
         locked_redis.resume()
 
@@ -159,7 +160,7 @@ def test_a_drain_that_takes_too_long_ends_at_its_deadline(deployment: Deployment
         deployment.produce(Message(b"love"))
         worker.until(lambda: worker.total("starstream_reviews_consumed_total") == 1, "the review read")
         os.kill(worker.child.pid, signal.SIGTERM)
-        assert worker.ends(15) == ExitCode.DEADLINE
+        assert worker.ends() == ExitCode.DEADLINE
         assert worker.said("drain_deadline_passed")
     finally:
         locked_redis.resume()

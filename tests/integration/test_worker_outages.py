@@ -14,6 +14,7 @@ import pytest
 from deploy.kafka import LocalKafka
 from deploy.process import LOOPBACK, ServiceUnavailable, free_port
 from deploy.redis import LocalRedis
+from tests import PATIENCE_S
 from tests.conftest import missing
 from tests.fixtures.markers import log_length, markers_thrown_away
 from tests.fixtures.running import Deployment, Message, RunningWorker
@@ -171,6 +172,6 @@ def test_at_least_once_delivers_everything(deployment: Deployment) -> None:
 def test_a_text_from_the_shell_is_rated(deployment: Deployment) -> None:
     worker = deployment.worker().ready()
     command = ["kcat", "-P", "-b", deployment.kafka.bootstrap, "-t", deployment.input, "-k", "my-id"]
-    subprocess.run(command, input=b"love it, best app ever\n", check=True, timeout=30)
+    subprocess.run(command, input=b"love it, best app ever\n", check=True, timeout=PATIENCE_S)
     worker.until(lambda: worker.total("starstream_reviews_settled_total", outcome="rated") == 1, "the rating")
     assert deployment.stored("my-id")["rating"] == "5"

@@ -113,10 +113,10 @@ def test_a_version_is_shadowed_promoted_and_rolled_back_while_the_stream_runs(
         worker.until(lambda: worker.total("starstream_shadow_reviews_total", **cell) > 50, "the candidate is compared")
         assert served(worker, SECOND) == 0
         registry.point(STABLE, SECOND)
-        worker.until(lambda: served(worker, SECOND) > 200, "the new version serves", timeout_s=15)
+        worker.until(lambda: served(worker, SECOND) > 200, "the new version serves")
         registry.point(STABLE, TOY_VERSION)
         before = served(worker, TOY_VERSION)
-        worker.until(lambda: served(worker, TOY_VERSION) > before + 200, "the old version is back", timeout_s=15)
+        worker.until(lambda: served(worker, TOY_VERSION) > before + 200, "the old version is back")
     worker.until(lambda: deployment.lag() == 0, "all committed")
     samples = worker.samples()
     assert worker.stop() == 0
@@ -170,7 +170,7 @@ def test_a_bad_bundle_is_refused_with_its_reason_while_the_stream_goes_on(
         status, page = worker.get("/readyz")
         registry.publish(THIRD)
         registry.point(STABLE, THIRD)
-        worker.until(lambda: served(worker, THIRD) > 20, "the next good version serves", timeout_s=15)
+        worker.until(lambda: served(worker, THIRD) > 20, "the next good version serves")
     worker.until(lambda: deployment.lag() == 0, "all committed")
     assert worker.total("starstream_model_reloads_total", outcome="refused") == 1
     assert worker.total("starstream_model_refused") == 0
@@ -199,7 +199,7 @@ def test_an_unreachable_registry_does_not_stop_the_stream(
         worker.until(lambda: worker.said("registry_reachable"), "it is back")
         registry.publish(SECOND, ALWAYS_ONE)
         registry.point(STABLE, SECOND)
-        worker.until(lambda: served(worker, SECOND) > 20, "the channel is followed again", timeout_s=15)
+        worker.until(lambda: served(worker, SECOND) > 20, "the channel is followed again")
     worker.until(lambda: deployment.lag() == 0, "all committed")
     assert status == 200
     assert "channels.json is missing" in json.loads(page)["notes"]["registry"]
@@ -214,7 +214,7 @@ def test_an_idle_worker_takes_the_new_version_too(
     worker = start()
     registry.publish(SECOND, ALWAYS_ONE)
     registry.point(STABLE, SECOND)
-    worker.until(lambda: len(worker.said("model_serving")) == 2, "it serves", timeout_s=15)
+    worker.until(lambda: len(worker.said("model_serving")) == 2, "it serves")
     deployment.produce(review("review-0"))
     worker.until(lambda: deployment.lag() == 0, "rated")
     assert [rating.model_version for rating in ratings(deployment)] == [SECOND]

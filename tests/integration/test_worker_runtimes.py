@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import PATIENCE_S
 from tests.benchmarks.processes import RowError
 from tests.benchmarks.venvs import python_of
 from tests.conftest import ROOT, TOY_REGISTRY, missing
@@ -59,7 +60,7 @@ def predict(python: str, runtime: str, registry: str, folder: Path, texts: list[
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode in {ExitCode.OK, ExitCode.INPUT}, done.stderr
@@ -91,7 +92,7 @@ def test_a_runtime_that_is_not_installed_ends_the_command_with_one_line(tflite_p
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == ExitCode.MODEL

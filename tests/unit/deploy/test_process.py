@@ -27,6 +27,7 @@ from deploy.process import (
     port_taken,
     wait_until,
 )
+from tests import PATIENCE_S
 
 SLEEP = ["/bin/sh", "-c", "echo ready; exec sleep 600"]
 # A handler, as Java has one: unlike the default action, it runs only after a paused process resumes.
@@ -79,7 +80,7 @@ def log(tmp_path: Path) -> Path:
 def started(command: list[str], log: Path) -> ChildProcess:
     """Start `command` and wait for its `ready`, after which its traps are set."""
     child = ChildProcess(command, log_path=log)
-    child.wait_ready(lambda: "ready" in child.log_output, timeout_s=10)
+    child.wait_ready(lambda: "ready" in child.log_output, timeout_s=PATIENCE_S)
     return child
 
 
@@ -97,9 +98,9 @@ def test_child_that_ignores_sigterm_is_killed_after_the_grace_period(log: Path) 
 def test_suspended_child_stops_until_resumed(log: Path) -> None:
     child = started(SLEEP, log)
     child.suspend()
-    wait_until(lambda: state(child.pid) == "T", 5, "the pause")
+    wait_until(lambda: state(child.pid) == "T", PATIENCE_S, "the pause")
     child.resume()
-    wait_until(lambda: state(child.pid) == "S", 5, "the resumption")
+    wait_until(lambda: state(child.pid) == "S", PATIENCE_S, "the resumption")
     child.kill()
 
 
@@ -162,7 +163,7 @@ def test_child_dies_with_a_parent_that_is_killed(log: Path, tie: Tie) -> None:
     with parent:
         assert alive(pid)
         parent.kill()
-    wait_until(lambda: not alive(pid), 10, "the child's end")
+    wait_until(lambda: not alive(pid), PATIENCE_S, "the child's end")
 
 
 def test_child_outlives_the_thread_that_started_it(log: Path) -> None:
@@ -178,7 +179,7 @@ def test_child_outlives_the_thread_that_started_it(log: Path) -> None:
 
 def test_zombie_is_not_alive() -> None:
     with subprocess.Popen(["/bin/sh", "-c", "exit 0"]) as child:
-        wait_until(lambda: state(child.pid) == "Z", 5, "the child's end")
+        wait_until(lambda: state(child.pid) == "Z", PATIENCE_S, "the child's end")
         assert not alive(child.pid)
 
 
@@ -217,7 +218,7 @@ class Sleeper(LocalService):
 
 
 def test_service_starts_again_after_stop_kill_and_restart() -> None:
-    with Sleeper(data_dir=None, start_timeout_s=10) as service:
+    with Sleeper(data_dir=None, start_timeout_s=PATIENCE_S) as service:
         pids = [service.pid]
         for end in (service.stop, service.kill):
             end()
@@ -231,7 +232,7 @@ def test_service_starts_again_after_stop_kill_and_restart() -> None:
 
 
 def test_start_of_a_running_service_does_nothing() -> None:
-    with Sleeper(data_dir=None, start_timeout_s=10) as service:
+    with Sleeper(data_dir=None, start_timeout_s=PATIENCE_S) as service:
         pid = service.pid
         service.start()
         assert service.pid == pid
@@ -248,15 +249,15 @@ def test_service_that_does_not_answer_is_killed() -> None:
 
 
 def test_service_removes_only_its_temporary_directory(tmp_path: Path) -> None:
-    with Sleeper(data_dir=None, start_timeout_s=10) as service:
+    with Sleeper(data_dir=None, start_timeout_s=PATIENCE_S) as service:
         own = service.data_dir
         assert own.is_dir()
     assert not own.exists()
-    with Sleeper(data_dir=tmp_path / "kept", start_timeout_s=10) as service:
+    with Sleeper(data_dir=tmp_path / "kept", start_timeout_s=PATIENCE_S) as service:
         pass
     assert service.log_path.read_text() == "ready\n"
 
 
 def test_pid_of_a_service_that_was_never_started_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LocalServiceError, match="call start"):
-        _ = Sleeper(data_dir=tmp_path, start_timeout_s=10).pid
+        _ = Sleeper(data_dir=tmp_path, start_timeout_s=PATIENCE_S).pid

@@ -9,6 +9,7 @@ from http.client import HTTPConnection
 import pytest
 
 from deploy.process import LOOPBACK
+from tests import PATIENCE_S
 from tests.doubles import ManualClock
 from worker.errors import SettingsError
 from worker.ops.health import Health
@@ -17,7 +18,7 @@ from worker.ops.metrics import Metrics
 
 
 def get(port: int, path: str, method: str = "GET") -> tuple[int, str, bytes]:
-    connection = HTTPConnection(LOOPBACK, port, timeout=5)
+    connection = HTTPConnection(LOOPBACK, port, timeout=PATIENCE_S)
     try:
         connection.request(method, path)
         answer = connection.getresponse()
