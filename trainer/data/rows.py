@@ -1,25 +1,19 @@
 """Labelled reviews from files, one row at a time.
 
-Owns the file formats (CSV, TSV, JSON Lines, each also .gz), how columns are found, and what makes a row bad. Streams:
-never holds more than one row. `dataset` is next: it collects the rows and splits them.
+Owns which rows can be trained on, and the reason for each that cannot. Memory: one row; `schemas.files` reads it.
+`dataset` is next: it collects the rows and splits them.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.review import DEFAULT_MAX_TEXT_CHARS
+from schemas import files
+from schemas.review import InvalidReviewError, check_text
 from trainer.errors import DataError
-
-TEXT_COLUMNS = ("content", "text", "review")
-SCORE_COLUMNS = ("score", "rating", "stars", "label")
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be used. `where` is `file: row N (line L)`, rows counted from 1 behind the header."""
+    """A row that cannot be used. `where` is `file: row N (line L)`; the header and blank lines are not counted."""
 
     where: str
     reason: str
@@ -59,31 +53,31 @@ class BadRow:
 
 
 def read_rows(path: Path, rules: RowRules = RowRules()) -> Iterator[Row | BadRow]:
-    """Yield each row of a file in order, good or bad; blank lines are no rows.
-
-    Memory: one row.
+    """Yield each row of a file in order, good or bad.
 
     Raises:
-        DataError: the file cannot be read, is no CSV or JSONL, or lacks a column; the message says which exist.
+        DataError: the file cannot be read, is not CSV or JSONL, or lacks a column; the message names those it has.
     """
-    plain = path.with_suffix("") if path.suffix == ".gz" else path
+    columns: tuple[str, str | None] | None = None
     try:
-        if plain.suffix in {".jsonl", ".ndjson"}:
-            yield from _read_jsonl(path, rules)
-        elif plain.suffix in {".csv", ".tsv"}:
-            yield from _read_csv(path, rules, "\t" if plain.suffix == ".tsv" else ",")
-        else:
-            raise DataError(f"{path}: unknown format {plain.suffix!r}; use .csv, .tsv or .jsonl, each also as .gz")
-    except gzip.BadGzipFile as error:
-        raise DataError(f"{path}: not a gzip file ({error}); rename it or compress it") from error
-    except EOFError as error:
-        raise DataError(f"{path}: the gzip file ends too early; copy it again") from error
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from error
+        for row in files.read_rows(path):
+            if row.misquoted:
+                raise DataError(f"{path}: {row.where}: {row.fault}; is a quotation mark left open?")
+            where = f"{path.name}: {row.where}"
+            if row.fault:
+                yield BadRow(where, row.fault)
+                continue
+            columns = columns or _columns(path, row.columns, rules)
+            try:
+                yield Row(*_text_and_label(row, *columns, rules.labels))
+            except InvalidReviewError as error:
+                yield BadRow(where, str(error))
+    except files.FileError as error:
+        raise DataError(str(error)) from error
 
 
 def require_files(paths: Iterable[Path]) -> None:
-    """Refuse paths that are no files, before anything slow begins.
+    """Refuse paths that are not files, before anything slow begins.
 
     Raises:
         DataError: naming the first.
@@ -93,114 +87,30 @@ def require_files(paths: Iterable[Path]) -> None:
             raise DataError(f"{path}: {'not a file' if path.exists() else 'No such file'}")
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """Yield lines; bytes that are not UTF-8 become lone surrogates, so the row that holds them can be named."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        for number, line in enumerate(file):
-            if number == 0:
-                if line.startswith(_UTF16_MARKS):
-                    raise DataError(f"{path}: UTF-16; convert it: iconv -f utf-16 -t utf-8")
-                line = line.removeprefix(b"\xef\xbb\xbf")  # noqa: PLW2901 - the mark belongs to the file, not the line
-            yield line.decode("utf-8", "surrogateescape")
-
-
-def _read_csv(path: Path, rules: RowRules, delimiter: str) -> Iterator[Row | BadRow]:
-    reader = csv.reader(_lines(path), delimiter=delimiter)
-    number = 0
+def _columns(path: Path, columns: Sequence[str], rules: RowRules) -> tuple[str, str | None]:
     try:
-        header = next((cells for cells in reader if cells), None)
-        if header is None:
-            raise DataError(f"{path}: empty; expected a header row and reviews below it")
-        text_at, score_at = (header.index(name) for name in _find(path, header, rules))
-        for cells in reader:
-            if not cells:
-                continue
-            number += 1
-            where = f"{path.name}: row {number} (line {reader.line_num})"
-            if len(cells) <= max(text_at, score_at):
-                yield BadRow(where, f"has {len(cells)} columns, the header has {len(header)}")
-            else:
-                yield _row(where, cells[text_at], cells[score_at], rules)
-    except csv.Error as error:
-        raise DataError(f"{path}: row {number + 1}: {error}; is a quotation mark left open?") from error
+        text = files.find_column(columns, files.TEXT_COLUMNS, rules.text_column, "--text-column")
+        if not rules.labelled:
+            return text, None
+        return text, files.find_column(columns, files.SCORE_COLUMNS, rules.score_column, "--score-column")
+    except files.FileError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
-def _read_jsonl(path: Path, rules: RowRules) -> Iterator[Row | BadRow]:
-    names: tuple[str, str] | None = None
-    number = 0
-    for line_number, line in enumerate(_lines(path), start=1):
-        if not line.strip():
-            continue
-        number += 1
-        where = f"{path.name}: row {number} (line {line_number})"
-        try:
-            found = json.loads(line)
-        except ValueError as error:
-            yield BadRow(where, f"not JSON: {error}")
-            continue
-        if not isinstance(found, dict):
-            yield BadRow(where, f"a JSON {type(found).__name__}, expected an object")
-            continue
-        names = names or _find(path, list(found), rules)
-        missing = next((name for name in names if name not in found), None)
-        if missing is not None:
-            yield BadRow(where, f"no {missing!r}")
-        else:
-            yield _row(where, found[names[0]], found[names[1]], rules)
-    if number == 0:
-        raise DataError(f"{path}: empty; expected one JSON object a line")
-
-
-def _find(path: Path, header: Sequence[str], rules: RowRules) -> tuple[str, str]:
-    text = _find_one(path, header, rules.text_column, TEXT_COLUMNS, "--text-column")
-    if not rules.labelled:
-        return text, text
-    return text, _find_one(path, header, rules.score_column, SCORE_COLUMNS, "--score-column")
-
-
-def _find_one(path: Path, header: Sequence[str], wanted: str | None, usual: Sequence[str], flag: str) -> str:
-    exist = ", ".join(header)
-    if wanted is not None:
-        if wanted in header:
-            return wanted
-        raise DataError(f"{path}: no column {wanted!r} ({flag}); there are: {exist}")
-    folded = {name.strip().casefold(): name for name in reversed(header)}
-    found = next((folded[name] for name in usual if name in folded), None)
-    if found is None:
-        raise DataError(f"{path}: none of the columns {', '.join(usual)}; there are: {exist}; name one with {flag}")
-    return found
-
-
-def _row(where: str, text: Any, score: Any, rules: RowRules) -> Row | BadRow:
-    if not isinstance(text, str):
-        return BadRow(where, f"text is {type(text).__name__}, expected a string")
-    wrong = _text_fault(text)
-    if wrong is not None:
-        return BadRow(where, wrong)
-    if not rules.labelled:
-        return Row(text, 0)
-    label, labels = _label(score), rules.labels
+def _text_and_label(row: files.FileRow, text: str, score: str | None, labels: frozenset[int]) -> tuple[str, int]:
+    found = row.text(text)
+    check_text(found)
+    if score is None:
+        return found, 0
+    if score not in row.cells:
+        raise InvalidReviewError("wrong_type", f"no {score!r}")
+    label = _label(row.cells[score])
     if label is None:
-        return BadRow(where, f"score {score!r} is not a whole number")
+        raise InvalidReviewError("wrong_type", f"score {row.cells[score]!r} is not a whole number")
     if labels and label not in labels:
-        return BadRow(where, f"score {label} is none of the labels {', '.join(map(str, sorted(labels)))}")
-    return Row(text, label)
-
-
-def _text_fault(text: str) -> str | None:
-    """Say why a text is unusable: the worker's own rules for its input, and UTF-8."""
-    if not text.strip():
-        return "the text is empty"
-    if "\0" in text:
-        return "the text contains a null byte"
-    if len(text) > DEFAULT_MAX_TEXT_CHARS:
-        return f"the text has {len(text)} characters, the worker takes {DEFAULT_MAX_TEXT_CHARS}"
-    if not text.isascii():
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            return f"not UTF-8 at character {error.start}; if the file is Latin-1: iconv -f latin1 -t utf-8"
-    return None
+        allowed = ", ".join(map(str, sorted(labels)))
+        raise InvalidReviewError("wrong_type", f"score {label} is none of the labels {allowed}")
+    return found, label
 
 
 def _label(score: Any) -> int | None:

@@ -99,14 +99,14 @@ def test_bad_rows_are_skipped_and_reported(tmp_path: Path) -> None:
     dataset = load(_settings(path), seed=0)
     assert dataset.bad_count == 2
     assert [str(row) for row in dataset.bad] == [
-        "a.csv: row 301 (line 302): the text is empty",
+        "a.csv: row 301 (line 302): text: empty or blank; a review needs words",
         "a.csv: row 302 (line 303): score 'nine' is not a whole number",
     ]
 
 
 def test_bad_row_can_be_an_error(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [*synthetic(60), ("", 5)])
-    with pytest.raises(DataError, match=r"row 61 .*the text is empty; correct it"):
+    with pytest.raises(DataError, match=r"row 61 .*text: empty or blank; a review needs words; correct it"):
         read(_settings(path, on_bad_row="error"))
 
 

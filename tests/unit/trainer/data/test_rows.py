@@ -69,15 +69,15 @@ def test_missing_column_says_which_exist(tmp_path: Path, rules: RowRules, expect
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [
-        ("  ,5", "the text is empty"),
+        ("  ,5", "text: empty or blank"),
         ("good,", "score '' is not a whole number"),
         ("good,five", "score 'five' is not a whole number"),
         ("good,4.5", "score '4.5' is not a whole number"),
         ("good,nan", "score 'nan' is not a whole number"),
         ("good,inf", "score 'inf' is not a whole number"),
-        ("good", "has 1 columns, the header has 2"),
-        ("a\0b,5", "the text contains a null byte"),
-        ("x" * 20_001 + ",5", "the text has 20001 characters"),
+        ("good", "no 'score'"),
+        ("a\0b,5", "text: contains a null byte"),
+        ("x" * 20_001 + ",5", "text: 20001 characters, over the limit"),
     ],
 )
 def test_bad_csv_row_is_named_by_number_and_line(tmp_path: Path, cells: str, reason: str) -> None:
@@ -95,10 +95,10 @@ def test_bad_csv_row_is_named_by_number_and_line(tmp_path: Path, cells: str, rea
         ("{", "not JSON"),
         ("[1]", "a JSON list, expected an object"),
         ('{"score": 1}', "no 'content'"),
-        ('{"content": 3, "score": 1}', "text is int, expected a string"),
+        ('{"content": 3, "score": 1}', "content: int, expected a string"),
         ('{"content": "a", "score": true}', "score True is not a whole number"),
         ('{"content": "a", "score": null}', "score None is not a whole number"),
-        ('{"content": "\\ud800", "score": 1}', "not UTF-8 at character 0"),
+        ('{"content": "\\ud800", "score": 1}', "content: not UTF-8 at character 0"),
     ],
 )
 def test_bad_json_row_is_named(tmp_path: Path, line: str, reason: str) -> None:
@@ -111,7 +111,7 @@ def test_bad_json_row_is_named(tmp_path: Path, line: str, reason: str) -> None:
 def test_wrong_encoding_names_file_row_and_remedy(tmp_path: Path) -> None:
     path = _write(tmp_path, "a.csv", "content,score\nfine,3\ncafé,4\n".encode("latin-1"))
     assert _reasons(path) == [
-        "a.csv: row 2 (line 3): not UTF-8 at character 3; if the file is Latin-1: iconv -f latin1 -t utf-8"
+        "a.csv: row 2 (line 3): content: not UTF-8 at character 3; if the file is Latin-1: iconv -f latin1 -t utf-8"
     ]
 
 
@@ -136,7 +136,7 @@ def test_empty_file_is_an_error(tmp_path: Path, name: str) -> None:
 
 def test_open_quotation_mark_is_an_error_not_one_giant_row(tmp_path: Path) -> None:
     path = _write(tmp_path, "a.csv", 'content,score\n"fine,3\n' + "more text,4\n" * 20_000)
-    with pytest.raises(DataError, match=r"row 1: .*quotation mark"):
+    with pytest.raises(DataError, match=r"row 1 \(.*quotation mark"):
         list(read_rows(path))
 
 

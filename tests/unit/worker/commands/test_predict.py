@@ -68,7 +68,7 @@ def test_broken_rows_are_reported_by_number_and_the_others_rated(
     assert run.stars == {1: 5, 5: 1, 7: 5}
     said = capfd.readouterr().err
     for number, why in ((2, "content: not UTF-8"), (3, "empty or blank"), (4, "more cells"), (6, "201 characters")):
-        assert any(f"row {number}: " in line and why in line for line in said.splitlines()), said
+        assert any(f"row {number} (line {number + 1}): " in line and why in line for line in said.splitlines()), said
     assert "3 rows rated, 4 not" in said
 
 
@@ -88,15 +88,18 @@ def test_many_broken_rows_are_counted_not_listed(
 
 
 def test_a_missing_text_column_says_which_there_are(settings: WorkerSettings, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"--text-column: none of .* columns are \['id', 'words'\]"):
+    with pytest.raises(
+        SettingsError,
+        match=r"--input .*in.csv: none of the columns content, text, review; there are: id, words; name one with",
+    ):
         Run(settings, tmp_path, "id,words\n1,love\n")
-    with pytest.raises(SettingsError, match="--text-column body is in"):
+    with pytest.raises(SettingsError, match=r"no column 'body' \(--text-column\); there are: id, words"):
         Run(settings, tmp_path, "id,words\n1,love\n", column="body")
     assert Run(settings, tmp_path, "id,words\n1,love\n", column="words").stars == {1: 5}
 
 
-def test_an_empty_file_has_no_text_column(settings: WorkerSettings, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="--text-column"):
+def test_an_empty_csv_is_refused(settings: WorkerSettings, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="empty; expected a header row"):
         Run(settings, tmp_path, "")
 
 
