@@ -24,7 +24,7 @@ def stage() -> Iterator[Stage]:
 
 
 @pytest.mark.parametrize("name", list(CASES))
-def test_chaos_leaves_every_review_settled_exactly_once(stage: Stage, name: str) -> None:
+def test_every_review_is_settled_exactly_once(stage: Stage, name: str) -> None:
     row = CASES[name].play(stage)
     print(table.line(row))
     assert row.good, table.line(row)

@@ -30,7 +30,7 @@ def test_poison_is_rejected_again_if_its_rejection_could_not_be_delivered() -> N
         last.undo([record])
 
 
-def test_poison_of_a_revoked_partition_is_not_remembered() -> None:
+def test_poison_notes_of_a_revoked_partition_are_dropped() -> None:
     ledger, record = MemoryPoisonLedger(), make_record()
     for run in range(LIMIT):
         crash_on(record, ledger, run)
@@ -41,7 +41,7 @@ def test_poison_of_a_revoked_partition_is_not_remembered() -> None:
     assert not last.start([make_record(offset=1)])
 
 
-def test_breaker_counts_a_batch_once_however_often_it_is_tried() -> None:
+def test_breaker_counts_a_retried_batch_once() -> None:
     """Otherwise ten dead letters that wait for their topic would open it by being tried fifty times."""
     breaker = Breaker(share=1.0, window_records=1000, consecutive=30)
     batch = [rejected(make_record(offset=number), "no_text", "x", model_version="v") for number in range(10)]
@@ -53,7 +53,7 @@ def test_breaker_counts_a_batch_once_however_often_it_is_tried() -> None:
     assert breaker.opens(batch) is not None
 
 
-def test_breaker_undoes_one_batch_and_no_more() -> None:
+def test_breaker_undoes_only_the_last_batch() -> None:
     breaker = Breaker(share=0.5, window_records=100, consecutive=0)
     assert breaker.opens([make_rated(f"r{number}") for number in range(60)]) is None
     bad = [rejected(make_record(), "no_text", "x", model_version="v")] * 45

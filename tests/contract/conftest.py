@@ -1,4 +1,4 @@
-"""Worlds by kind; a real one asks for its service only when its turn comes."""
+"""The worlds that the contract suites run on; a service is started only when a test needs it."""
 
 from __future__ import annotations
 

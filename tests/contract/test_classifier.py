@@ -1,4 +1,4 @@
-"""The Classifier port: one outcome each, in order; a review that cannot be rated spoils no neighbour."""
+"""The Classifier port: one outcome per review, in order; an unratable review does not affect the others."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def pending(*texts: str, app_id: str | None = None) -> list[Pending]:
 
 
 def stars(outcomes: list[Rated | Rejected]) -> list[int | None]:
-    return [each.rating.rating if isinstance(each, Rated) else None for each in outcomes]
+    return [outcome.rating.rating if isinstance(outcome, Rated) else None for outcome in outcomes]
 
 
-def test_nothing_is_nothing(classifier: Classifier) -> None:
+def test_an_empty_batch_has_no_outcomes(classifier: Classifier) -> None:
     assert classifier.rate([], RATED_AT) == []
 
 
-def test_each_review_has_its_stars_in_order(classifier: Classifier) -> None:
+def test_outcomes_are_in_the_order_of_the_reviews(classifier: Classifier) -> None:
     assert stars(classifier.rate(pending("love", "bad", "something else", "love"), RATED_AT)) == [5, 1, 3, 5]
 
 
-def test_a_rating_says_whose_it_is_and_who_gave_it(classifier: Classifier) -> None:
+def test_a_rating_names_its_review_app_model_and_source(classifier: Classifier) -> None:
     reviews = pending("love", "bad", app_id="com.example")
     for review, outcome in zip(reviews, classifier.rate(reviews, RATED_AT), strict=True):
         assert isinstance(outcome, Rated)
@@ -70,17 +70,17 @@ def test_a_rating_says_whose_it_is_and_who_gave_it(classifier: Classifier) -> No
         assert 1 <= rating.expected_rating <= 5
 
 
-def test_the_authors_stars_go_along_and_never_into_the_rating(classifier: Classifier) -> None:
+def test_the_authors_stars_are_kept_and_do_not_change_the_rating(classifier: Classifier) -> None:
     (review,) = pending("love")
     scores = (None, 1, 2.0, 4.5, 9, float("nan"))
-    told = [Pending(review.record, "r0", review.review.model_copy(update={"score": score})) for score in scores]
-    outcomes = [each for each in classifier.rate(told, RATED_AT) if isinstance(each, Rated)]
-    assert [each.score for each in outcomes] == [None, 1, 2, None, None, None]
-    assert all(each.rating == outcomes[0].rating for each in outcomes)
+    reviews = [Pending(review.record, "r0", review.review.model_copy(update={"score": score})) for score in scores]
+    outcomes = [outcome for outcome in classifier.rate(reviews, RATED_AT) if isinstance(outcome, Rated)]
+    assert [outcome.score for outcome in outcomes] == [None, 1, 2, None, None, None]
+    assert all(outcome.rating == outcomes[0].rating for outcome in outcomes)
 
 
 @pytest.mark.parametrize("at", [0, 1, 127, 128, 255])
-def test_one_that_cannot_be_rated_is_rejected_and_255_neighbours_are_rated(at: int, classifier: Classifier) -> None:
+def test_an_unratable_review_is_rejected_and_the_255_others_are_rated(at: int, classifier: Classifier) -> None:
     texts = ["love"] * 256
     texts[at] = f"love {REFUSED} love"
     outcomes = classifier.rate(pending(*texts), RATED_AT)
@@ -97,12 +97,12 @@ def test_one_that_cannot_be_rated_is_rejected_and_255_neighbours_are_rated(at: i
     assert REFUSED not in letter.message
 
 
-def test_a_batch_of_such_alone_is_rejected_whole_and_the_next_is_rated(classifier: Classifier) -> None:
+def test_a_batch_of_unratable_reviews_is_rejected_and_the_next_is_rated(classifier: Classifier) -> None:
     assert stars(classifier.rate(pending(*[REFUSED] * 9), RATED_AT)) == [None] * 9
     assert stars(classifier.rate(pending("love"), RATED_AT)) == [5]
 
 
-def test_one_whose_probabilities_are_no_numbers_is_rejected_and_its_neighbours_are_rated(
+def test_a_review_with_nan_probabilities_is_rejected_and_the_others_are_rated(
     metrics: Metrics, clock: ManualClock
 ) -> None:
     classifier = make_tflite(metrics, clock)
@@ -120,17 +120,19 @@ texts = st.lists(
 
 @given(texts=texts)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_review_is_rated_the_same_in_any_company(texts: list[str], metrics: Metrics, clock: ManualClock) -> None:
+def test_a_rating_does_not_depend_on_the_other_reviews_of_the_batch(
+    texts: list[str], metrics: Metrics, clock: ManualClock
+) -> None:
     classifier = make_tflite(metrics, clock)
-    together = classifier.rate(pending(*texts), RATED_AT)
-    for review, outcome in zip(pending(*texts), together, strict=True):
+    batch = classifier.rate(pending(*texts), RATED_AT)
+    for review, outcome in zip(pending(*texts), batch, strict=True):
         (alone,) = classifier.rate([review], RATED_AT)
         assert type(alone) is type(outcome)
         if isinstance(alone, Rated) and isinstance(outcome, Rated):
             assert np.allclose(alone.rating.probabilities, outcome.rating.probabilities, atol=1e-5)
 
 
-def test_a_rating_less_sure_than_asked_is_marked(metrics: Metrics, clock: ManualClock) -> None:
+def test_a_rating_below_min_confidence_is_marked_uncertain(metrics: Metrics, clock: ManualClock) -> None:
     classifier = make_tflite(metrics, clock, min_confidence=0.5)
     marks = [
         outcome.rating.uncertain

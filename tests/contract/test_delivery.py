@@ -1,7 +1,7 @@
-"""The Delivery port: what is published, when offsets move, and that a failure leaves both or neither behind.
+"""The Delivery port: what is published, when offsets are committed, and that a failure leaves both or neither.
 
-One suite for memory, at-least-once and exactly-once. At-least-once may publish what it then fails to commit; the
-other two must not.
+One suite for memory, at-least-once and exactly-once. At-least-once may publish outcomes that it then fails to commit;
+the other two must not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from worker.stream.rejection import rejected
 
 
 def joined(world: StreamWorld, count: int = 6, **settings: Any) -> tuple[Source, Delivery, list[Record]]:
-    """Return a member that has read so many reviews, its delivery, and the reviews."""
+    """Return a member that has read `count` reviews, its delivery, and the reviews."""
     world.produce(*(make_record(f"text {number}", topic=world.topic, partition=number % 3) for number in range(count)))
     member = world.member(**settings)
     return member, world.delivery(member, **settings), world.read(member, count)
@@ -41,7 +41,7 @@ def ids(records: Sequence[Record]) -> list[str]:
 
 
 def await_committed(world: StreamWorld, offsets: list[int]) -> None:
-    """Wait until the group's offsets are these: the markers that make them so follow a commit's answer."""
+    """Wait until the group has these offsets: the markers that make them visible follow a commit's answer."""
     wait_until(lambda: [world.committed(number) for number in range(3)] == offsets, PATIENCE_S, f"offsets {offsets}")
 
 
@@ -57,7 +57,7 @@ def test_ratings_are_published_and_their_offsets_committed(delivery_world: Strea
         assert ("content-type", b"application/json") in [tuple(header) for header in record.headers]
 
 
-def test_one_review_keeps_its_order(delivery_world: StreamWorld) -> None:
+def test_outcomes_of_one_review_are_published_in_order(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world, 3)
     outcomes: list[Outcome] = [make_rated("same", 1 + number % 5, record=records[0]) for number in range(200)]
     commit(delivery, [*outcomes, Deleted(records[1], "same")], next_offsets(records))
@@ -67,7 +67,7 @@ def test_one_review_keeps_its_order(delivery_world: StreamWorld) -> None:
     assert published[-1].value is None
 
 
-def test_a_deletion_is_a_tombstone(delivery_world: StreamWorld) -> None:
+def test_a_deletion_is_published_as_a_tombstone(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world, 1)
     traced = make_record(None, key=b"r1", topic=delivery_world.topic, headers=[("traceparent", b"t"), ("x", b"y")])
     commit(delivery, [Deleted(traced, "r1")], next_offsets(records))
@@ -76,7 +76,7 @@ def test_a_deletion_is_a_tombstone(delivery_world: StreamWorld) -> None:
     assert [tuple(header) for header in tombstone.headers] == [("traceparent", b"t")]
 
 
-def test_a_dead_letter_is_the_original_with_both_families_of_headers(delivery_world: StreamWorld) -> None:
+def test_a_dead_letter_keeps_the_original_record_and_adds_both_families_of_headers(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world, 1)
     original = make_record(
         b"\xff\x00not text",
@@ -101,7 +101,7 @@ def test_a_dead_letter_is_the_original_with_both_families_of_headers(delivery_wo
     assert delivery_world.published(delivery_world.output_topic) == []
 
 
-def test_a_null_header_of_the_original_is_no_reason_to_fail(delivery_world: StreamWorld) -> None:
+def test_a_record_with_a_null_header_is_published(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world, 1)
     odd = make_record(b"\xff", topic=delivery_world.topic, headers=[("null", None), ("traceparent", None)])  # type: ignore[list-item]
     commit(delivery, [rejected(odd, "not_utf8", "x", model_version="v"), make_rated(record=odd)], next_offsets(records))
@@ -109,7 +109,7 @@ def test_a_null_header_of_the_original_is_no_reason_to_fail(delivery_world: Stre
     assert len(delivery_world.published(delivery_world.output_topic)) == 1
 
 
-def test_nothing_that_is_prepared_can_be_read_before_the_commit(delivery_world: StreamWorld) -> None:
+def test_prepared_outcomes_are_not_readable_before_commit(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world)
     delivery.prepare(rated(records), next_offsets(records))
     time.sleep(0.5)  # longer than a commit's markers take
@@ -119,8 +119,10 @@ def test_nothing_that_is_prepared_can_be_read_before_the_commit(delivery_world: 
     assert len(delivery_world.published(delivery_world.output_topic)) == 6
 
 
-def test_what_is_aborted_is_never_published_and_can_be_committed_later(delivery_world: StreamWorld) -> None:
-    _, delivery, records = joined(delivery_world, transaction_timeout_s=60.0)  # the brokers would abort it too late
+def test_aborted_outcomes_are_not_published_and_can_be_committed_later(delivery_world: StreamWorld) -> None:
+    _, delivery, records = joined(
+        delivery_world, transaction_timeout_s=60.0
+    )  # longer than the test, so that the brokers do not abort it themselves
     for _ in range(2):
         delivery.prepare(rated(records), next_offsets(records))
         delivery.abort()
@@ -148,11 +150,11 @@ def test_offsets_without_outcomes_are_committed(delivery_world: StreamWorld) -> 
     await_committed(delivery_world, [2, 2, 2])
 
 
-def test_commit_after_commit_goes_on(delivery_world: StreamWorld) -> None:
+def test_a_delivery_commits_many_batches_in_a_row(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world, 30)
     for number in range(10):
-        part = [record for record in records if record.offset == number]
-        commit(delivery, rated(part), next_offsets(part))
+        batch = [record for record in records if record.offset == number]
+        commit(delivery, rated(batch), next_offsets(batch))
     assert len(delivery_world.published(delivery_world.output_topic)) == 30
     await_committed(delivery_world, [10, 10, 10])
 
@@ -172,7 +174,7 @@ def test_a_ping_says_which_topic_is_missing(delivery_world: StreamWorld) -> None
         absent.ping()
 
 
-def test_a_missing_output_topic_commits_nothing_and_heals(delivery_world: StreamWorld) -> None:
+def test_without_the_output_topic_nothing_is_committed_until_it_exists(delivery_world: StreamWorld) -> None:
     late = f"{delivery_world.output_topic}-late"
     member, _, records = joined(delivery_world)
     delivery = delivery_world.delivery(member, output_topic=late, request_timeout_s=1.0)
@@ -188,8 +190,8 @@ def test_a_missing_output_topic_commits_nothing_and_heals(delivery_world: Stream
     await_committed(delivery_world, [2, 2, 2])
 
 
-def test_who_lost_its_partitions_cannot_commit_them(delivery_world: StreamWorld) -> None:
-    """A process that was frozen for longer than its session must not move the offsets of its heirs."""
+def test_a_member_cannot_commit_partitions_that_it_has_lost(delivery_world: StreamWorld) -> None:
+    """A process that was frozen for longer than its session must not move the new owners' offsets."""
     first, delivery, records = joined(delivery_world, 6)
     delivery_world.evict(first)
     second = delivery_world.member()
@@ -210,8 +212,8 @@ def is_at_least_once(world: StreamWorld) -> bool:
 
 
 @pytest.mark.parametrize("size", [999_000, 1_000_001, 1_048_000])
-def test_the_largest_review_the_brokers_take_becomes_a_dead_letter(size: int, delivery_world: StreamWorld) -> None:
-    """Headers make a letter larger than its record; were it refused, the worker would try it for ever."""
+def test_the_dead_letter_of_the_largest_record_fits_the_brokers_limit(size: int, delivery_world: StreamWorld) -> None:
+    """Headers make a letter larger than its record; if it were refused, the worker would retry indefinitely."""
     member, delivery, records = joined(delivery_world, 1)
     large = make_record(b"x" * size, topic=delivery_world.topic, headers=[("trace", b"t" * 200)])
     delivery_world.produce(large)
@@ -226,7 +228,7 @@ def test_the_largest_review_the_brokers_take_becomes_a_dead_letter(size: int, de
         assert dict(dead.headers)[f"{OWN}truncated-from-bytes"] == str(size).encode()
 
 
-def test_large_headers_become_a_dead_letter_too(delivery_world: StreamWorld) -> None:
+def test_the_dead_letter_of_a_record_with_large_headers_fits_the_brokers_limit(delivery_world: StreamWorld) -> None:
     member, delivery, records = joined(delivery_world, 1)
     headers = [("big", b"h" * 148_200)]
     delivery_world.produce(make_record(b"\xff" * 900_000, topic=delivery_world.topic, headers=headers))
@@ -235,20 +237,20 @@ def test_large_headers_become_a_dead_letter_too(delivery_world: StreamWorld) -> 
     assert len(delivery_world.published(delivery_world.dead_letter_topic)) == 1
 
 
-def test_what_the_brokers_refuse_is_not_committed(delivery_world: StreamWorld) -> None:
+def test_a_batch_that_the_brokers_refuse_is_not_committed(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world)
-    endless = make_record("x", topic=delivery_world.topic, headers=[("traceparent", b"t" * 1_200_000)])
-    outcomes = [*rated(records), make_rated("refused", record=endless)]
+    too_large = make_record("x", topic=delivery_world.topic, headers=[("traceparent", b"t" * 1_200_000)])
+    outcomes = [*rated(records), make_rated("refused", record=too_large)]
     with pytest.raises(TransientError):
         commit(delivery, outcomes, next_offsets(records))
     delivery.ping()
-    delivery_world.published(delivery_world.output_topic)  # once nothing is under way any more
+    delivery_world.published(delivery_world.output_topic)  # waits until no transaction is open
     assert [delivery_world.committed(number) for number in range(3)] == [0, 0, 0]
     commit(delivery, rated(records), next_offsets(records))
     await_committed(delivery_world, [2, 2, 2])
 
 
-def test_closed_twice_is_closed(delivery_world: StreamWorld) -> None:
+def test_close_can_be_called_twice(delivery_world: StreamWorld) -> None:
     _, delivery, _ = joined(delivery_world, 1)
     delivery.close(2.0)
     delivery.close(2.0)

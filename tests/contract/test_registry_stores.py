@@ -1,4 +1,4 @@
-"""What a registry asks of its store, on a folder, on fsspec's store in memory, and on a real S3 server."""
+"""What a registry needs from its store: on a folder, on fsspec's in-memory store, and on a real S3 server."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def registry(location: str) -> Registry:
     return found
 
 
-def test_published_version_is_there_whole_and_channels_point(registry: Registry, location: str) -> None:
+def test_published_versions_are_complete_and_channels_point_at_them(registry: Registry, location: str) -> None:
     registry.publish(OLD, FILES, b"weights")
     registry.point("stable", OLD, WHY)
     registry.publish(NEW, FILES)
@@ -92,7 +92,7 @@ def test_published_version_is_there_whole_and_channels_point(registry: Registry,
 
 
 class _Failing(dict[str, bytes]):
-    """Files of which the one named `report.html` cannot be had."""
+    """Files of which `report.html` cannot be read."""
 
     def __getitem__(self, name: str) -> bytes:
         if name == "report.html":
@@ -103,7 +103,7 @@ class _Failing(dict[str, bytes]):
         return ((name, self[name]) for name in self)
 
 
-def test_interrupted_publish_leaves_nothing(registry: Registry, location: str) -> None:
+def test_interrupted_publish_leaves_no_version(registry: Registry, location: str) -> None:
     registry.publish(OLD, FILES)
     with pytest.raises(KeyboardInterrupt):
         registry.publish(NEW, _Failing(FILES), b"weights")
@@ -130,7 +130,7 @@ open_registry(sys.argv[1]).publish(NEW, Dying(FILES), b"weights")
 """
 
 
-def test_killed_publish_is_no_version_and_is_pruned_once_it_is_old(
+def test_killed_publish_leaves_no_version_and_its_files_are_pruned_later(
     shared_location: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = open_registry(shared_location)
@@ -140,12 +140,12 @@ def test_killed_publish_is_no_version_and_is_pruned_once_it_is_old(
     assert registry.versions() == [OLD]
     with pytest.raises(RegistryError, match="is not in the registry"):
         registry.point("stable", NEW, WHY)
-    assert [name for name in registry.prunable(5) if "weights" not in name] == [], "it may still be under way"
+    assert [name for name in registry.prunable(5) if "weights" not in name] == [], "the publish may still be running"
     monkeypatch.setattr("trainer.registry.registry.LEFTOVER_S", -60.0)
-    left = registry.prunable(5)
-    assert len(left) == 2
-    assert weights_file(NEW) in left
-    for name in left:
+    leftovers = registry.prunable(5)
+    assert len(leftovers) == 2
+    assert weights_file(NEW) in leftovers
+    for name in leftovers:
         assert registry.remove(name)
     assert registry.prunable(5) == []
     registry.publish(NEW, FILES)
@@ -164,13 +164,13 @@ for number in range(int(sys.argv[4])):
 """
 
 
-def _together(code: str, *arguments: tuple[str, ...]) -> list[tuple[int, str]]:
-    """Run a program once for each set of arguments, all let go at the same time; return exit codes and output."""
+def _run_concurrently(code: str, *arguments: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Run a program once per set of arguments, all started at the same time; return exit codes and outputs."""
     children = [
         subprocess.Popen(
-            [sys.executable, "-c", code, *each], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", code, *argv], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        for each in arguments
+        for argv in arguments
     ]
     for child in children:
         assert child.stdout is not None
@@ -183,20 +183,20 @@ def _together(code: str, *arguments: tuple[str, ...]) -> list[tuple[int, str]]:
     return [(child.returncode, output) for output, child in found]
 
 
-def test_publishers_that_move_channels_at_once_lose_no_move(shared_location: str) -> None:
+def test_concurrent_publishers_lose_no_channel_move(shared_location: str) -> None:
     registry = open_registry(shared_location)
     registry.publish(OLD, FILES)
     registry.publish(NEW, FILES)
     moves = 12
     movers = (("a", OLD), ("b", NEW), ("c", OLD))
-    done = _together(MOVE, *((shared_location, name, version, str(moves)) for name, version in movers))
+    done = _run_concurrently(MOVE, *((shared_location, name, version, str(moves)) for name, version in movers))
     assert [code for code, _ in done] == [0, 0, 0]
     changes = registry.history()
     assert [change.number for change in changes] == list(range(1, 3 * moves + 1))
     assert len(registry.channels()) == 3 * moves
     assert registry.channels() == changes[-1].after
     for before, after in pairwise(changes):
-        assert after.before == before.after, "each saw what the one before did"
+        assert after.before == before.after, "each change starts from the result of the one before"
 
 
 DECIDE = """
@@ -215,20 +215,22 @@ except ConflictError as error:
 """
 
 
-def test_of_publishers_that_decided_on_the_same_version_one_moves_the_channel(shared_location: str) -> None:
+def test_only_one_of_several_publishers_moves_the_channel_they_all_expected(shared_location: str) -> None:
     registry = open_registry(shared_location)
     versions = [f"2026010{day}T000000Z-0000000{day}" for day in range(2, 6)]
     for version in (OLD, *versions):
         registry.publish(version, FILES)
     registry.point("stable", OLD, WHY)
-    said = [output.strip() for _, output in _together(DECIDE, *((shared_location, version) for version in versions))]
-    assert said.count("moved") == 1
+    outputs = [
+        output.strip() for _, output in _run_concurrently(DECIDE, *((shared_location, version) for version in versions))
+    ]
+    assert outputs.count("moved") == 1
     winner = registry.channels()["stable"]
-    assert winner == versions[said.index("moved")]
-    assert all(f"stable points at {winner}, no longer at {OLD}" in line for line in said if line != "moved")
+    assert winner == versions[outputs.index("moved")]
+    assert all(f"stable points at {winner}, no longer at {OLD}" in line for line in outputs if line != "moved")
 
 
-def test_threads_of_one_process_lose_no_move(registry: Registry) -> None:
+def test_concurrent_threads_lose_no_channel_move(registry: Registry) -> None:
     registry.publish(OLD, FILES)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: registry.point(f"c{number}", OLD, WHY), range(12)))
@@ -236,7 +238,7 @@ def test_threads_of_one_process_lose_no_move(registry: Registry) -> None:
     assert registry.channels() == registry.history()[-1].after
 
 
-def test_change_that_stopped_half_way_is_finished_by_the_next(registry: Registry) -> None:
+def test_interrupted_change_is_completed_by_the_next_change(registry: Registry) -> None:
     for version in (OLD, NEW):
         registry.publish(version, FILES)
     registry.point("stable", OLD, WHY)
@@ -248,7 +250,7 @@ def test_change_that_stopped_half_way_is_finished_by_the_next(registry: Registry
     assert [change.number for change in registry.history()] == [1, 2, 3]
 
 
-def test_late_writer_of_the_channels_file_does_not_undo_a_newer_change(registry: Registry) -> None:
+def test_late_write_of_channels_json_does_not_undo_a_newer_change(registry: Registry) -> None:
     registry.publish(OLD, FILES)
     registry.publish(NEW, FILES)
     registry.point("stable", OLD, WHY)
@@ -259,7 +261,7 @@ def test_late_writer_of_the_channels_file_does_not_undo_a_newer_change(registry:
     assert not registry._store.create(change_file(2), b"another")
 
 
-def test_file_edited_by_hand_is_taken_as_it_is(registry: Registry) -> None:
+def test_channels_json_edited_by_hand_is_respected(registry: Registry) -> None:
     for version in (OLD, NEW):
         registry.publish(version, FILES)
     registry.point("stable", OLD, WHY)
@@ -269,7 +271,7 @@ def test_file_edited_by_hand_is_taken_as_it_is(registry: Registry) -> None:
     assert registry.channels() == {"stable": OLD, "mine": NEW, "candidate": NEW}
 
 
-def test_rollback_goes_back_and_back_again(registry: Registry) -> None:
+def test_rollback_can_be_repeated_back_to_the_first_version(registry: Registry) -> None:
     third = "20260103T000000Z-22222222"
     for version in (OLD, NEW, third):
         registry.publish(version, FILES)
@@ -288,7 +290,7 @@ def test_rollback_goes_back_and_back_again(registry: Registry) -> None:
     assert registry.rollback("stable", back).version == OLD
 
 
-def test_prune_never_takes_what_a_channel_or_its_rollback_needs(registry: Registry) -> None:
+def test_prune_keeps_versions_that_a_channel_or_its_rollback_needs(registry: Registry) -> None:
     versions = [f"2026010{day}T000000Z-0000000{day}" for day in range(1, 8)]
     for version in versions:
         registry.publish(version, FILES, b"weights")
@@ -298,7 +300,7 @@ def test_prune_never_takes_what_a_channel_or_its_rollback_needs(registry: Regist
     found = registry.prunable(2)
     assert found == [versions[1], versions[4]]
     registry.point("candidate", versions[4], WHY)
-    assert not registry.remove(versions[4]), "a channel came to need it"
+    assert not registry.remove(versions[4]), "a channel points at it now"
     assert registry.remove(versions[1])
     assert registry.versions() == [versions[0], *versions[2:]]
     assert registry.weights(versions[1]) is None
@@ -333,14 +335,14 @@ def test_commands_work_on_s3(s3_location: str, capsys: pytest.CaptureFixture[str
     assert "nothing to remove" in run("prune", "--keep", "1")
 
 
-def test_what_the_store_refuses_is_an_error_of_ours(s3: LocalS3, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusal_by_the_store_is_a_registry_error(s3: LocalS3, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(RegistryError, match="nothing was published"):
         open_registry("s3://no-such-bucket/models").publish(NEW, FILES)
 
 
-def test_server_that_does_not_answer_is_an_error_of_ours() -> None:
+def test_unreachable_server_ends_the_command_with_a_clear_error() -> None:
     code = "import sys; from trainer.__main__ import main; sys.exit(main(['list', '--registry', 's3://b/models']))"
     away = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
     environment = {**os.environ, **away, "AWS_MAX_ATTEMPTS": "1"}
@@ -353,11 +355,11 @@ def test_server_that_does_not_answer_is_an_error_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [("gs://bucket/models", "pip install gcsfs"), ("nonsense://x", "use a folder or s3://")],
 )
-def test_url_that_cannot_be_opened_says_what_to_do(url: str, said: str) -> None:
-    with pytest.raises(RegistryError, match=said):
+def test_unsupported_url_says_how_to_fix_it(url: str, message: str) -> None:
+    with pytest.raises(RegistryError, match=message):
         open_registry(url)
 
 

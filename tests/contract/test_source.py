@@ -1,4 +1,4 @@
-"""The Source port: what a member of the group reads, holds, gives up and reads again."""
+"""The Source port: how a member of the group reads, holds, loses partitions and reads again."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def produce(world: StreamWorld, per_partition: int, start: int = 0) -> set[tuple
 
 def test_everything_produced_is_read_once_and_in_order(stream_world: StreamWorld) -> None:
     positions = produce(stream_world, 100)
-    records = stream_world.read(stream_world.member(), 300, most=37)
+    records = stream_world.read(stream_world.member(), 300, max_records=37)
     assert as_set(records) == positions
     assert len(records) == 300
     assert all(offsets == list(range(100)) for offsets in by_partition(records).values())
 
 
-def test_a_poll_returns_no_more_than_asked(stream_world: StreamWorld) -> None:
+def test_a_poll_returns_no_more_than_max_records(stream_world: StreamWorld) -> None:
     produce(stream_world, 50)
     member = stream_world.member()
     sizes: list[int] = []
@@ -38,7 +38,7 @@ def test_a_poll_returns_no_more_than_asked(stream_world: StreamWorld) -> None:
     assert max(sizes) == 7
 
 
-def test_a_record_is_what_was_produced(stream_world: StreamWorld) -> None:
+def test_a_record_has_the_fields_that_were_produced(stream_world: StreamWorld) -> None:
     sent = make_record(
         b"\x00\xff bytes",
         key=b"\xfekey",
@@ -55,7 +55,7 @@ def test_a_record_is_what_was_produced(stream_world: StreamWorld) -> None:
     assert (second.key, second.value) == (b"gone", None)
 
 
-def test_an_empty_poll_blocks_no_longer_than_asked(stream_world: StreamWorld) -> None:
+def test_an_empty_poll_blocks_no_longer_than_its_timeout(stream_world: StreamWorld) -> None:
     member = stream_world.member()
     stream_world.settle_membership(member)
     started = time.monotonic()
@@ -63,20 +63,20 @@ def test_an_empty_poll_blocks_no_longer_than_asked(stream_world: StreamWorld) ->
     assert time.monotonic() - started < 2.0
 
 
-def test_trouble_says_that_a_topic_is_missing_and_then_nothing(stream_world: StreamWorld) -> None:
+def test_not_ready_reason_names_a_missing_topic(stream_world: StreamWorld) -> None:
     member = stream_world.member(input_topics=["nowhere-at-all"])
     member.poll(1, 0.2)
     assert "WORKER_INPUT_TOPICS: nowhere-at-all: no such topic" in str(member.not_ready_reason())
 
 
-def test_trouble_is_none_once_records_can_come(stream_world: StreamWorld) -> None:
+def test_not_ready_reason_is_none_once_the_member_has_joined(stream_world: StreamWorld) -> None:
     member = stream_world.member()
     assert "joining the consumer group" in str(member.not_ready_reason())
     stream_world.settle_membership(member)
     assert member.not_ready_reason() is None
 
 
-def test_rewound_partitions_are_read_again_from_there(stream_world: StreamWorld) -> None:
+def test_rewound_partitions_are_read_again_from_the_given_offset(stream_world: StreamWorld) -> None:
     produce(stream_world, 10)
     member = stream_world.member()
     stream_world.read(member, 30)
@@ -103,7 +103,7 @@ def test_hold_takes_no_record_and_loses_none(stream_world: StreamWorld) -> None:
 
 
 def test_hold_while_joining_loses_no_record(stream_world: StreamWorld) -> None:
-    """A partition assigned during a hold was not paused: what comes of it must be read again."""
+    """A partition that is assigned during a hold was not paused: its records must be read again."""
     positions = produce(stream_world, 5)
     member = stream_world.member()
     for _ in range(8):
@@ -113,8 +113,8 @@ def test_hold_while_joining_loses_no_record(stream_world: StreamWorld) -> None:
     assert all(offsets == list(range(5)) for offsets in by_partition(records).values())
 
 
-def test_rewind_then_hold_reads_again_in_order(stream_world: StreamWorld) -> None:
-    """The loop's way through an outage."""
+def test_records_are_read_again_in_order_after_rewind_and_hold(stream_world: StreamWorld) -> None:
+    """What the loop does in an outage."""
     produce(stream_world, 10)
     member = stream_world.member()
     stream_world.read(member, 30)
@@ -123,7 +123,7 @@ def test_rewind_then_hold_reads_again_in_order(stream_world: StreamWorld) -> Non
     assert by_partition(stream_world.read(member, 10)) == {stream_world.at(1): list(range(10))}
 
 
-def test_a_new_member_goes_on_where_the_group_committed(stream_world: StreamWorld) -> None:
+def test_a_new_member_continues_at_the_committed_offsets(stream_world: StreamWorld) -> None:
     produce(stream_world, 10)
     first = stream_world.member()
     stream_world.read(first, 30)
@@ -155,15 +155,15 @@ def test_partitions_move_to_a_second_member_and_back_when_it_leaves(stream_world
     mine, theirs = stream_world.poll_all([first, second], all_read)
     assert as_set(mine) | as_set(theirs) == positions
     assert {Partition(record.topic, record.partition) for record in theirs} == revoked
-    assert first.take_revoked() == frozenset(), "told once"
-    first.rewind(dict.fromkeys(revoked, 0))  # another's now: no error, and nothing read
+    assert first.take_revoked() == frozenset(), "reported once"
+    first.rewind(dict.fromkeys(revoked, 0))  # owned by the other member now: no error, and nothing is read
     second.close(5.0)
-    again = stream_world.read(first, len(theirs))  # at once, from where the group stands
+    again = stream_world.read(first, len(theirs))  # at once, from the committed offsets
     assert as_set(again) == as_set(theirs)
 
 
 @pytest.mark.parametrize("reset", ["earliest", "latest"])
-def test_a_new_group_starts_where_set(reset: str, stream_world: StreamWorld) -> None:
+def test_a_new_group_starts_at_auto_offset_reset(reset: str, stream_world: StreamWorld) -> None:
     produce(stream_world, 3)
     member = stream_world.member(auto_offset_reset=reset)
     if reset == "earliest":

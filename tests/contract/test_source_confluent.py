@@ -1,5 +1,5 @@
-"""What only a real broker can show of the adapter on librdkafka: where it differs from the other client, and where the
-two must not.
+"""What only a real broker can show of the adapter on librdkafka: where it differs from kafka-python, and where it must
+not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from worker.settings import WorkerSettings
 
 
 class World(KafkaStreamWorld):
-    """Members of a group on librdkafka, unless told otherwise."""
+    """Members of a group on librdkafka by default."""
 
     def __init__(self, broker: LocalKafka) -> None:
         super().__init__(broker, "exactly_once", "confluent")
@@ -51,7 +51,7 @@ class World(KafkaStreamWorld):
         self._closers.insert(0, lambda: source.close(2.0))
         return source
 
-    def of_the_other_client(self, **settings: Any) -> GroupSource:
+    def kafka_python_member(self, **settings: Any) -> GroupSource:
         return self.member(kafka_client="kafka-python", **settings)
 
     def close(self) -> None:
@@ -66,14 +66,16 @@ def world(kafka: LocalKafka) -> Iterator[World]:
     made.close()
 
 
-def test_the_membership_of_the_group_can_be_read(world: World) -> None:
-    """Its form is private to librdkafka; without it a worker that was evicted could not be told from a member."""
+def test_group_metadata_has_the_format_that_require_member_parses(world: World) -> None:
+    """The format is private to librdkafka; it is the only way to recognise an evicted worker."""
     member = world.joining()
     with pytest.raises(TransientError, match="member of group"):
         member.membership()
     world.settle_membership(member)
-    told = member.membership()
-    assert told.startswith(b"CGMDv2:" + struct.pack("=i", 1) + f"{world.group}\0{member._consumer.memberid()}".encode())
+    membership = member.membership()
+    assert membership.startswith(
+        b"CGMDv2:" + struct.pack("=i", 1) + f"{world.group}\0{member._consumer.memberid()}".encode()
+    )
 
 
 def test_an_evicted_member_cannot_commit_before_it_has_joined_again(world: World) -> None:
@@ -90,7 +92,7 @@ def test_an_evicted_member_cannot_commit_before_it_has_joined_again(world: World
         return False
 
     wait_until(evicted, PATIENCE_S, "the eviction")
-    assert member.membership() == before, "the membership of the last poll stays: it is the one the broker fences"
+    assert member.membership() == before, "it stays that of the last poll, which the broker fences"
     with pytest.raises(TransientError, match="UNKNOWN_MEMBER_ID"):
         commit(world.delivery(member), [make_rated()], {world.at(0): 3})
     with pytest.raises(TransientError, match="member of group"):
@@ -101,8 +103,8 @@ def test_an_evicted_member_cannot_commit_before_it_has_joined_again(world: World
     assert member.membership() != before
 
 
-def test_what_went_while_it_was_held_is_read_when_it_comes_back(world: World) -> None:
-    """librdkafka remembers that a partition is paused, also over a time without it."""
+def test_partitions_lost_during_a_hold_are_read_after_they_return(world: World) -> None:
+    """librdkafka keeps a partition paused while it is not assigned."""
     member = world.joining()
     world.settle_membership(member)
     member.hold(0.1)
@@ -117,16 +119,16 @@ def test_what_went_while_it_was_held_is_read_when_it_comes_back(world: World) ->
     assert as_set(world.read(member, 15)) == positions
 
 
-def test_a_member_without_a_partition_is_no_trouble(world: World) -> None:
+def test_a_member_without_partitions_is_ready(world: World) -> None:
     members = [world.joining() for _ in range(4)]
     world.settle_membership(*members)
-    assert sorted(len(each._ownership.owned) for each in members) == [0, 1, 1, 1]
+    assert sorted(len(member._ownership.owned) for member in members) == [0, 1, 1, 1]
 
 
 def test_both_clients_share_one_group(world: World) -> None:
-    """So that a deployment can change its client one process after the other."""
+    """So that a deployment can switch its client one process at a time."""
     produce(world, 6)
-    first = world.of_the_other_client()
+    first = world.kafka_python_member()
     world.read(first, 18)
     world.commit(first, {world.at(number): 6 for number in range(3)})
     second = world.joining()
@@ -145,31 +147,31 @@ def test_both_clients_share_one_group(world: World) -> None:
     assert len(mine) + len(theirs) == 12
 
 
-def test_both_clients_name_a_topic_alike(world: World) -> None:
-    """The fence in Redis compares these names, also over a change of the client."""
-    one, other = world.joining(), world.of_the_other_client()
+def test_both_clients_return_the_same_topic_id(world: World) -> None:
+    """The fence in Redis compares these ids, also after a switch of the client."""
+    one, other = world.joining(), world.kafka_python_member()
     assert one.topic_id(world.topic) == other.topic_id(world.topic)
     assert len(one.topic_id(world.topic)) == 36
     assert one.topic_id("nowhere-at-all") == ""
 
 
-def test_both_clients_put_a_review_into_the_same_partition(world: World) -> None:
+def test_both_clients_publish_a_key_to_the_same_partition(world: World) -> None:
     keys = [f"review-{number} é" for number in range(200)]
     for client in ("kafka-python", "confluent"):
         member = world.member(kafka_client=client, group_id=f"{world.group}-{client}")
         world.settle_membership(member)
         delivery = world.delivery(member, kafka_client=client, delivery="at_least_once")
         commit(delivery, [make_rated(key) for key in keys], {})
-    places: dict[bytes | None, set[int]] = {}
+    partitions: dict[bytes | None, set[int]] = {}
     published = world.published(world.output_topic)
     for record in published:
-        places.setdefault(record.key, set()).add(record.partition)
+        partitions.setdefault(record.key, set()).add(record.partition)
     assert len(published) == 400
-    assert {len(found) for found in places.values()} == {1}
-    assert {partition for found in places.values() for partition in found} == {0, 1, 2}
+    assert {len(found) for found in partitions.values()} == {1}
+    assert {partition for found in partitions.values() for partition in found} == {0, 1, 2}
 
 
-def test_a_replaced_static_member_ends_with_7(world: World) -> None:
+def test_a_replaced_static_member_is_fenced_with_exit_code_7(world: World) -> None:
     first = world.joining(instance_id="same")
     world.settle_membership(first)
     second = world.joining(instance_id="same")
@@ -192,7 +194,7 @@ def test_a_topic_that_is_created_later_is_read(world: World) -> None:
 
 
 def test_a_topic_created_again_is_read_from_its_beginning(world: World) -> None:
-    """librdkafka reads on at its old position where there are records enough, and says nothing."""
+    """If there are enough records, librdkafka continues at its old position without an error."""
     produce(world, 5)
     member = world.joining()
     world.read(member, 15)
@@ -208,32 +210,32 @@ def test_a_topic_created_again_is_read_from_its_beginning(world: World) -> None:
         try:
             member.topic_id(world.topic)
         except TransientError:
-            continue  # as the loop does: these are not settled, and read again
+            continue  # as the loop does: these records are not committed, and read again
         found |= as_set(records)
     assert found == positions
 
 
-def test_nothing_of_another_topic_is_committed_and_it_is_read_from_its_beginning(world: World) -> None:
-    """The same, the moment at which the brokers name another topic being chosen."""
+def test_records_of_the_deleted_topic_are_not_committed(world: World) -> None:
+    """As above, with a new topic id at a chosen moment."""
     positions = produce(world, 5)
     member = world.joining()
     world.read(member, 15)
     assert member.topic_id(world.topic)
     member.commit({world.at(number): 3 for number in range(3)})
     positions |= produce(world, 1, start=5)
-    member._topic_ids._ids[world.topic] = "the one before"
+    member._topic_ids._ids[world.topic] = "the id before"
     newer = world.read(member, 3)
     for settle in (member.membership, lambda: member.commit({world.at(0): 6})):
-        member._topic_ids._ids[world.topic] = "the one before"
+        member._topic_ids._ids[world.topic] = "the id before"
         with pytest.raises(TransientError, match="deleted and created again"):
             settle()
     member.rewind({world.at(record.partition): record.offset for record in newer})
-    assert as_set(world.read(member, 18)) == positions, "not from the offsets of the topic before"
+    assert as_set(world.read(member, 18)) == positions, "not from the offsets of the deleted topic"
     assert member.membership()
 
 
-@pytest.mark.usefixtures("kafka")  # which skips without Java; this broker is the test's own, to be stopped
-def test_a_broker_that_is_away_is_told_and_its_return_too() -> None:
+@pytest.mark.usefixtures("kafka")  # skips without Java; the test starts a broker of its own, to stop it
+def test_not_ready_reason_reports_a_broker_outage_and_its_end() -> None:
     with LocalKafka() as broker:
         broker.create_topics({"reviews": 1})
         settings = WorkerSettings(
@@ -241,19 +243,19 @@ def test_a_broker_that_is_away_is_told_and_its_return_too() -> None:
         )
         member = ConfluentSource(settings, instance_id=None, metrics=Metrics(CollectorRegistry()), clock=SystemClock())
 
-        def trouble() -> str | None:
+        def reason() -> str | None:
             member.poll(1, 0.2)
             return member.not_ready_reason()
 
-        wait_until(lambda: trouble() is None, PATIENCE_S, "it has joined")
+        wait_until(lambda: reason() is None, PATIENCE_S, "the member to join")
         broker.stop()
-        wait_until(lambda: "answers; trying again" in str(trouble()), PATIENCE_S, "the outage is told")
+        wait_until(lambda: "answers; trying again" in str(reason()), PATIENCE_S, "the outage to be reported")
         broker.start()
-        wait_until(lambda: trouble() is None, PATIENCE_S, "the return is told")
+        wait_until(lambda: reason() is None, PATIENCE_S, "the recovery to be reported")
         member.close(2.0)
 
 
-def test_a_transaction_that_holds_records_back_is_told(world: World) -> None:
+def test_not_ready_reason_names_a_partition_blocked_by_an_open_transaction(world: World) -> None:
     from confluent_kafka import Producer
 
     clock = ManualClock()
@@ -264,23 +266,23 @@ def test_a_transaction_that_holds_records_back_is_told(world: World) -> None:
     producer.flush(PATIENCE_S)
     member = world.joining(clock=clock)
 
-    def told() -> bool:
+    def stall_reported() -> bool:
         clock.advance(20)
         member.poll(10, 0.2)
         return f"{world.topic}-0: records are waiting" in str(member.not_ready_reason())
 
-    wait_until(told, PATIENCE_S, "the stall is told")
+    wait_until(stall_reported, PATIENCE_S, "the stall to be reported")
     producer.abort_transaction(PATIENCE_S)
 
-    def untold() -> bool:
+    def ready() -> bool:
         clock.advance(2)
         member.poll(10, 0.2)
         return member.not_ready_reason() is None
 
-    wait_until(untold, PATIENCE_S, "and taken back")
-    assert member.offsets_past_markers() == {world.at(0): 2}, "behind the aborted record and its marker"
+    wait_until(ready, PATIENCE_S, "the member to be ready again")
+    assert member.offsets_past_markers() == {world.at(0): 2}, "past the aborted record and its marker"
 
 
-def test_a_brokerless_start_says_where_it_looked(world: World) -> None:
+def test_a_start_without_a_broker_names_the_addresses(world: World) -> None:
     with pytest.raises(TransientError, match=r"WORKER_KAFKA_BOOTSTRAP_SERVERS=127\.0\.0\.1:1: is a broker up there"):
         world.joining(kafka_bootstrap_servers=["127.0.0.1:1"], request_timeout_s=1.0)

@@ -1,7 +1,7 @@
-"""What only a real broker can show of the Source: how kafka-python 3.0.12 loses a join, and a topic that is missing.
+"""What only a real broker can show of the source on kafka-python 3.0.12: lost joins and missing topics.
 
-Each test reproduces a defect of the client that the adapter works around; when a new release heals one, the
-work-around may go, the test stays.
+Each test reproduces a defect of the client that the adapter works around. When a release fixes one, remove the
+work-around and keep the test.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def joining(world: KafkaStreamWorld, **settings: Any) -> KafkaSource:
 
 
 def work(seconds: float) -> None:
-    """Do something else than poll, as a loop does that rates a batch."""
+    """Take some time between polls, as the loop does when it rates a batch."""
     threading.Event().wait(seconds)
 
 
 def read_busily(member: KafkaSource, count: int) -> list[Record]:
-    """Poll for a moment, work for longer, until so many records have come."""
+    """Poll briefly and work for longer, until `count` records have arrived."""
     found: list[Record] = []
     deadline = time.monotonic() + PATIENCE_S / 2
     while len(found) < count and time.monotonic() < deadline:
@@ -54,15 +54,15 @@ def read_busily(member: KafkaSource, count: int) -> list[Record]:
 
 
 def test_short_polls_with_work_in_between_join_the_group(world: KafkaStreamWorld) -> None:
-    """The client throws away a join that was answered between two polls, and asks again, for ever."""
+    """The client throws away a join that was answered between two polls, and repeats it indefinitely."""
     positions = produce(world, 5)
     member = joining(world)
     assert as_set(read_busily(member, 15)) == positions
     assert member.membership().generation_id < 10
 
 
-def test_a_rejoin_that_was_answered_between_two_polls_is_not_lost(kafka: LocalKafka, world: KafkaStreamWorld) -> None:
-    """The client forgets that it was rejoining, with its heartbeat off: it reads nothing more, and says nothing."""
+def test_a_rejoin_answered_between_two_polls_is_not_lost(kafka: LocalKafka, world: KafkaStreamWorld) -> None:
+    """The client forgets that it was rejoining, with its heartbeat off: it reads nothing more, without an error."""
     member = joining(world)
     world.settle_membership(member)
     admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
@@ -75,7 +75,7 @@ def test_a_rejoin_that_was_answered_between_two_polls_is_not_lost(kafka: LocalKa
         return bool(coordinator.need_rejoin())
 
     wait_until(noticed, PATIENCE_S, "the new partition")
-    client.poll(timeout_ms=1)  # asks to join, and gives up before the answer
+    client.poll(timeout_ms=1)  # sends JoinGroup, and returns before the answer
     task = coordinator._join_task
     wait_until(lambda: task is None or task.is_done, PATIENCE_S, "the answer")
     world.produce(make_record("to the new partition", topic=world.topic, partition=3))
@@ -84,7 +84,9 @@ def test_a_rejoin_that_was_answered_between_two_polls_is_not_lost(kafka: LocalKa
 
 
 @pytest.mark.parametrize("call", [lambda member: member.not_ready_reason(), lambda member: member.poll(1, 0.2)])
-def test_a_missing_topic_is_trouble_not_a_crash(call: Callable[[KafkaSource], object], world: KafkaStreamWorld) -> None:
+def test_a_missing_topic_is_reported_and_not_raised(
+    call: Callable[[KafkaSource], object], world: KafkaStreamWorld
+) -> None:
     member = joining(world, input_topics=["nowhere-at-all"])
     for _ in range(10):
         call(member)
@@ -103,7 +105,7 @@ def test_a_topic_that_is_created_later_is_read(world: KafkaStreamWorld) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not found and time.monotonic() < deadline:
         found.extend(member.poll(10, 0.2))
-        member.not_ready_reason()  # as the loop asks after each poll
+        member.not_ready_reason()  # as the loop does after each poll
     assert [record.value for record in found] == [b"at last"]
 
 

@@ -1,4 +1,4 @@
-"""The Store port: what a write leaves behind, whatever came before it, in memory and in Redis."""
+"""The Store port: the effect of a write after every kind of earlier write, in memory and in Redis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker.stream.rejection import rejected
 
 @dataclass(frozen=True)
 class Write:
-    """One outcome of the review `r1`: a rating with so many stars, or a deletion (None), read at a position."""
+    """One outcome of the review `r1`, read at a position: a rating with `star` stars, or a deletion if None."""
 
     star: int | None
     offset: int
@@ -35,8 +35,8 @@ class Write:
         return make_rated(self.review_id, self.star, app_id=self.app, record=record)
 
 
-# What was written before, what comes now, what that is, and the stars that stay (None: no rating).
-TRUTH: dict[str, tuple[list[Write], Write, str, int | None]] = {
+# Earlier writes, the next write, its result, and the stars stored afterwards (None: no rating).
+FENCE_CASES: dict[str, tuple[list[Write], Write, str, int | None]] = {
     "nothing before": ([], Write(5, 10), "written", 5),
     "later offset": ([Write(5, 10)], Write(1, 11), "written", 1),
     "same position again": ([Write(5, 10)], Write(5, 10), "replayed", 5),
@@ -65,9 +65,9 @@ TRUTH: dict[str, tuple[list[Write], Write, str, int | None]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", TRUTH)
+@pytest.mark.parametrize("case", FENCE_CASES)
 def test_fence(case: str, store_world: StoreWorld) -> None:
-    before, now, result, star = TRUTH[case]
+    before, now, result, star = FENCE_CASES[case]
     store = store_world.store()
     for first in before:
         write(store, [first.outcome()])
@@ -80,15 +80,15 @@ def test_fence(case: str, store_world: StoreWorld) -> None:
     assert store_world.summary("app") == ({} if star is None else {"count": 1, "sum": star, f"count:{star}": 1})
 
 
-@pytest.mark.parametrize("case", TRUTH)
-def test_fence_holds_within_one_batch_too(case: str, store_world: StoreWorld) -> None:
-    before, now, _, star = TRUTH[case]
-    write(store_world.store(), [one.outcome() for one in (*before, now)])
+@pytest.mark.parametrize("case", FENCE_CASES)
+def test_fence_holds_within_one_batch(case: str, store_world: StoreWorld) -> None:
+    before, now, _, star = FENCE_CASES[case]
+    write(store_world.store(), [earlier.outcome() for earlier in before] + [now.outcome()])
     rating = store_world.rating("r1")
     assert (rating.rating if rating else None) == star
 
 
-def test_a_recreated_topic_is_not_locked_out_by_its_old_offsets(store_world: StoreWorld) -> None:
+def test_records_of_a_recreated_topic_are_not_stale(store_world: StoreWorld) -> None:
     store = store_world.store()
     store_world.topic_ids["reviews"] = "old"
     write(store, [Write(5, 1000, at=1000).outcome()])
@@ -114,7 +114,7 @@ def test_an_uncertain_rating_without_an_app_reads_back(store_world: StoreWorld) 
     assert store_world.rating("r1") == uncertain.rating
 
 
-def test_a_batch_sent_in_parts_is_written_once(store_world: StoreWorld) -> None:
+def test_a_batch_sent_in_chunks_is_written_once(store_world: StoreWorld) -> None:
     store = store_world.store()
     batch = [Write(star, offset, review_id=f"r{offset}").outcome() for offset, star in enumerate([5, 5, 1, 4, 2])]
     store.send(batch[:2])
@@ -141,7 +141,7 @@ def test_an_abandoned_batch_can_be_sent_again(store_world: StoreWorld) -> None:
     assert store_world.summary("app") == {"count": 1, "sum": 5, "count:5": 1}
 
 
-def test_a_time_in_microseconds_is_kept_to_its_last_digit(store_world: StoreWorld) -> None:
+def test_a_timestamp_in_microseconds_keeps_its_precision(store_world: StoreWorld) -> None:
     store = store_world.store()
     write(store, [Write(5, 1, at=1767225600000123, partition=0).outcome()])
     write(store, [Write(1, 1, at=1767225600000122, partition=1).outcome()])
@@ -152,7 +152,7 @@ def test_a_time_in_microseconds_is_kept_to_its_last_digit(store_world: StoreWorl
     assert store_world.results()["written"] == 2
 
 
-def test_a_dead_letter_leaves_nothing(store_world: StoreWorld) -> None:
+def test_a_dead_letter_is_not_stored(store_world: StoreWorld) -> None:
     store = store_world.store()
     write(store, [rejected(make_record(b"\xff", key=b"r1"), "not_utf8", "x", model_version="v")])
     write(store, [])
@@ -160,14 +160,14 @@ def test_a_dead_letter_leaves_nothing(store_world: StoreWorld) -> None:
     assert sum(store_world.results().values()) == 0
 
 
-def test_a_rating_lives_as_long_as_set(store_world: StoreWorld) -> None:
+def test_a_rating_expires_after_the_ttl(store_world: StoreWorld) -> None:
     write(store_world.store(ttl_s=100), [Write(5, 1).outcome()])
     assert 95 < store_world.expires_in_s("r1") <= 100
     write(store_world.store(ttl_s=0), [Write(5, 2).outcome()])
     assert store_world.expires_in_s("r1") == float("inf")
 
 
-def test_summary_counts_each_review_once_whatever_is_replayed(store_world: StoreWorld) -> None:
+def test_summary_counts_each_review_once_when_a_batch_is_replayed(store_world: StoreWorld) -> None:
     store = store_world.store()
     batch = [Write(star, offset, review_id=f"r{offset}").outcome() for offset, star in enumerate([5, 5, 1, 4])]
     for _ in range(3):
@@ -203,7 +203,7 @@ def test_a_large_batch_is_stored_whole(store_world: StoreWorld) -> None:
     assert rating.source.offset == 1999
 
 
-def test_a_store_that_answers_pings(store_world: StoreWorld) -> None:
+def test_ping_returns_when_the_store_answers(store_world: StoreWorld) -> None:
     store_world.store().ping()
 
 

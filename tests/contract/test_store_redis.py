@@ -1,4 +1,4 @@
-"""What only a real Redis can show: forgotten scripts, wrong keys, refusals, outages, one round trip, a cluster."""
+"""What only a real Redis can show: flushed scripts, keys of wrong types, refusals, outages, round trips, a cluster."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def own_world(own_server: LocalRedis) -> Iterator[RedisStoreWorld]:
     world.close()
 
 
-def test_a_forgotten_script_is_loaded_again(redis_world: RedisStoreWorld) -> None:
+def test_a_flushed_script_is_loaded_again(redis_world: RedisStoreWorld) -> None:
     store = redis_world.store()
     write(store, ratings(3))
     redis_world.client.script_flush()
@@ -57,7 +57,7 @@ def test_a_forgotten_script_is_loaded_again(redis_world: RedisStoreWorld) -> Non
     assert redis_world.results() == {"written": 1000, "replayed": 3, "stale": 0, "deleted": 0}
 
 
-def test_a_key_of_another_type_is_a_permanent_error_that_says_so(redis_world: RedisStoreWorld) -> None:
+def test_a_key_of_the_wrong_type_is_a_permanent_error(redis_world: RedisStoreWorld) -> None:
     redis_world.client.set(rating_key("r1", prefix=redis_world.prefix), "mine")
     with pytest.raises(PermanentError, match="WRONGTYPE"):
         write(redis_world.store(), ratings(3))
@@ -65,7 +65,7 @@ def test_a_key_of_another_type_is_a_permanent_error_that_says_so(redis_world: Re
     assert redis_world.registry.get_sample_value("starstream_sink_errors_total", errors) == 1
 
 
-def test_a_batch_is_one_call_for_each_256_reviews(redis_world: RedisStoreWorld) -> None:
+def test_a_batch_takes_one_call_per_256_reviews(redis_world: RedisStoreWorld) -> None:
     def calls() -> int:
         stats: Any = redis_world.client.info("commandstats")
         return int(stats.get("cmdstat_evalsha", {}).get("calls", 0))
@@ -79,18 +79,18 @@ def test_a_batch_is_one_call_for_each_256_reviews(redis_world: RedisStoreWorld) 
 
 def test_a_deletion_is_remembered_for_a_day(redis_world: RedisStoreWorld) -> None:
     write(redis_world.store(), [Deleted(make_record(None, offset=5), "r1")])
-    life_s: Any = redis_world.client.ttl(f"{redis_world.prefix}deleted:{{r1}}")
-    assert 24 * 3600 - 5 <= life_s <= 24 * 3600
+    ttl_s: Any = redis_world.client.ttl(f"{redis_world.prefix}deleted:{{r1}}")
+    assert 24 * 3600 - 5 <= ttl_s <= 24 * 3600
 
 
-def test_prefixes_keep_deployments_apart(redis_world: RedisStoreWorld) -> None:
+def test_keys_start_with_the_prefix(redis_world: RedisStoreWorld) -> None:
     write(redis_world.store(), ratings(2))
     keys: Any = redis_world.client.keys("*{r0}*")
     assert {key for key in keys if key.startswith(redis_world.prefix)} == {f"{redis_world.prefix}rating:{{r0}}"}
 
 
-def test_hash_holds_its_fields_flat(redis_world: RedisStoreWorld) -> None:
-    """What an operator sees with HGETALL."""
+def test_the_hash_has_one_field_per_value(redis_world: RedisStoreWorld) -> None:
+    """So that an operator can read it with HGETALL."""
     redis_world.topic_ids["reviews"] = "id-1"
     write(redis_world.store(), ratings(1))
     fields: Any = redis_world.client.hgetall(rating_key("r0", prefix=redis_world.prefix))
@@ -107,7 +107,7 @@ def test_without_summaries_nothing_is_counted(redis_world: RedisStoreWorld) -> N
     assert redis_world.rating("r1") is not None
 
 
-def test_what_was_written_before_a_key_that_cannot_be_is_counted_once(redis_world: RedisStoreWorld) -> None:
+def test_ratings_written_before_a_failed_key_are_counted_once(redis_world: RedisStoreWorld) -> None:
     store, batch = redis_world.store(), ratings(3)
     redis_world.client.set(rating_key("r2", prefix=redis_world.prefix), "mine")
     with pytest.raises(PermanentError, match="WRONGTYPE"):
@@ -119,7 +119,7 @@ def test_what_was_written_before_a_key_that_cannot_be_is_counted_once(redis_worl
     assert redis_world.summary("app")["count"] == 3
 
 
-def test_one_summary_that_cannot_be_written_does_not_take_the_others_with_it(redis_world: RedisStoreWorld) -> None:
+def test_a_summary_that_cannot_be_written_does_not_stop_the_others(redis_world: RedisStoreWorld) -> None:
     redis_world.client.set(summary_key("broken", prefix=redis_world.prefix), "mine")
     apps = ["a", "broken", "z"]
     batch = [make_rated(f"r-{app}", 4, app_id=app, record=make_record(offset=at)) for at, app in enumerate(apps)]
@@ -128,8 +128,8 @@ def test_one_summary_that_cannot_be_written_does_not_take_the_others_with_it(red
     assert redis_world.summary("a") == redis_world.summary("z") == {"count": 1, "sum": 4, "count:4": 1}
 
 
-def test_label_nought_is_counted_and_taken_back(redis_world: RedisStoreWorld) -> None:
-    """Two labels, 0 and 1: the sum of nothing is a number too."""
+def test_label_zero_is_added_to_the_summary_and_subtracted_again(redis_world: RedisStoreWorld) -> None:
+    """With the labels 0 and 1: a sum of zero is a number, too."""
     store = redis_world.store()
     write(store, [make_rated("r1", 0, app_id="app", record=make_record(offset=1))])
     assert redis_world.summary("app") == {"count": 1, "count:0": 1}
@@ -137,7 +137,7 @@ def test_label_nought_is_counted_and_taken_back(redis_world: RedisStoreWorld) ->
     assert redis_world.summary("app") == {"count": 1, "sum": 1, "count:1": 1}
 
 
-def test_an_outage_is_transient_and_ends_by_itself(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
+def test_an_outage_is_transient_and_the_store_recovers(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
     store, ledger = own_world.store(), own_world.ledger()
     write(store, ratings(2))
     own_server.stop()
@@ -158,7 +158,7 @@ def test_an_outage_is_transient_and_ends_by_itself(own_server: LocalRedis, own_w
     assert own_world.results()["written"] == 4
 
 
-def test_a_send_that_fails_fails_the_batch_and_not_the_next(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
+def test_a_failed_send_fails_its_batch_but_not_the_next(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
     store = own_world.store()
     write(store, ratings(2))
     own_server.stop()
@@ -172,17 +172,17 @@ def test_a_send_that_fails_fails_the_batch_and_not_the_next(own_server: LocalRed
     assert own_world.results() == {"written": 600, "replayed": 2, "stale": 0, "deleted": 0}
 
 
-def test_what_is_sent_is_written_while_the_caller_does_something_else(redis_world: RedisStoreWorld) -> None:
+def test_sent_ratings_are_stored_before_flush(redis_world: RedisStoreWorld) -> None:
     store, batch = redis_world.store(), ratings(600)
     store.send(batch[:300])
     store.send(batch[300:])
-    wait_until(lambda: redis_world.rating("r599") is not None, PATIENCE_S, "the last that was sent")
+    wait_until(lambda: redis_world.rating("r599") is not None, PATIENCE_S, "the last rating sent")
     assert store.flush()["written"] == 600
-    assert store.flush() == {}, "nothing is left to store"
+    assert store.flush() == {}, "everything was flushed"
     assert redis_world.summary("app")["count"] == 600
 
 
-def test_an_abandoned_batch_may_be_stored_and_does_not_count_as_the_next(redis_world: RedisStoreWorld) -> None:
+def test_replies_to_an_abandoned_batch_are_not_taken_for_the_next_batch(redis_world: RedisStoreWorld) -> None:
     store, batch = redis_world.store(), ratings(40)
     store.send(batch[:20])
     store.abandon()
@@ -193,19 +193,19 @@ def test_an_abandoned_batch_may_be_stored_and_does_not_count_as_the_next(redis_w
     assert redis_world.summary("app")["count"] == 40
 
 
-def test_what_is_sent_to_a_redis_without_the_script_is_written_again(own_world: RedisStoreWorld) -> None:
+def test_a_batch_sent_to_a_redis_without_the_script_is_sent_again(own_world: RedisStoreWorld) -> None:
     store = own_world.store()
-    for parts in (2, 3):
+    for sends in (2, 3):
         own_world.client.script_flush()
         batch = ratings(600)
-        for part in range(parts):
-            store.send(batch[part * 200 : (part + 1) * 200])
-        store.send(batch[parts * 200 :])
+        for number in range(sends):
+            store.send(batch[number * 200 : (number + 1) * 200])
+        store.send(batch[sends * 200 :])
         store.flush()
     assert own_world.results() == {"written": 600, "replayed": 600, "stale": 0, "deleted": 0}
 
 
-def test_a_redis_that_restarts_between_two_sends_is_no_outage(
+def test_a_restart_of_redis_between_two_sends_is_not_an_error(
     own_server: LocalRedis, own_world: RedisStoreWorld
 ) -> None:
     store, batch = own_world.store(), ratings(600)
@@ -217,18 +217,16 @@ def test_a_redis_that_restarts_between_two_sends_is_no_outage(
     assert own_world.rating("r599") is not None
 
 
-def impatient(world: RedisStoreWorld) -> RedisStore:
-    """Return a store that waits 0.2 s for an answer."""
+def store_with_short_timeout(world: RedisStoreWorld) -> RedisStore:
+    """Return a store with a time-out of 0.2 s."""
     settings = world.settings().model_copy(update={"redis_timeout_s": 0.2})
     return RedisStore(settings, metrics=Metrics(CollectorRegistry()), clock=SystemClock(), topic_id=lambda _topic: "")
 
 
-def test_a_send_to_a_redis_that_hangs_is_transient_within_its_time_out(
-    own_server: LocalRedis, own_world: RedisStoreWorld
-) -> None:
-    store = impatient(own_world)
+def test_a_send_to_a_hanging_redis_fails_within_the_timeout(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
+    store = store_with_short_timeout(own_world)
     write(store, ratings(1))
-    batch = ratings(20_000)  # more than sockets hold
+    batch = ratings(20_000)  # more than the socket buffers hold
     own_server.suspend()
 
     try:
@@ -242,10 +240,10 @@ def test_a_send_to_a_redis_that_hangs_is_transient_within_its_time_out(
     store.close()
 
 
-def test_a_redis_that_hangs_is_transient_within_its_time_out(
+def test_a_write_to_a_hanging_redis_fails_within_the_timeout(
     own_server: LocalRedis, own_world: RedisStoreWorld
 ) -> None:
-    store = impatient(own_world)
+    store = store_with_short_timeout(own_world)
     store.ping()
     own_server.suspend()
     try:
@@ -258,7 +256,7 @@ def test_a_redis_that_hangs_is_transient_within_its_time_out(
     store.close()
 
 
-def test_a_redis_that_restarted_between_two_writes_is_no_outage(
+def test_a_restart_of_redis_between_two_writes_is_not_an_error(
     own_server: LocalRedis, own_world: RedisStoreWorld
 ) -> None:
     store = own_world.store()
@@ -268,7 +266,7 @@ def test_a_redis_that_restarted_between_two_writes_is_no_outage(
     assert own_world.results() == {"written": 2, "replayed": 1, "stale": 0, "deleted": 0}
 
 
-def test_a_redis_that_is_full_is_transient(own_world: RedisStoreWorld) -> None:
+def test_a_full_redis_is_a_transient_error(own_world: RedisStoreWorld) -> None:
     store = own_world.store()
     write(store, ratings(1))
     own_world.client.config_set("maxmemory", "1mb")
@@ -279,7 +277,9 @@ def test_a_redis_that_is_full_is_transient(own_world: RedisStoreWorld) -> None:
     assert sum(own_world.results().values()) == 601
 
 
-def test_a_wrong_password_is_permanent_and_never_shown(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
+def test_a_wrong_password_is_a_permanent_error_that_does_not_show_it(
+    own_server: LocalRedis, own_world: RedisStoreWorld
+) -> None:
     own_world.client.config_set("requirepass", "right")
     for password in ("wrong", ""):
         url = f"redis://:{password}@127.0.0.1:{own_server.port}/0"
@@ -294,7 +294,7 @@ def test_a_wrong_password_is_permanent_and_never_shown(own_server: LocalRedis, o
     own_world.client.config_set("requirepass", "")
 
 
-def test_a_command_the_user_may_not_run_is_permanent(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
+def test_a_forbidden_command_is_a_permanent_error(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
     own_world.client.acl_setuser(
         "reader", enabled=True, passwords=["+x"], keys="*", commands=["+ping", "+client|setname"]
     )
@@ -344,7 +344,7 @@ def test_a_cluster_stores_each_review_in_its_slot(cluster: LocalRedis) -> None:
 
 
 def test_a_cluster_stores_an_id_that_begins_with_a_closing_brace(cluster: LocalRedis) -> None:
-    """`rating:{}x}` has an empty hash tag, so the marker of its deletion lies under the same key."""
+    """`rating:{}x}` has an empty hash tag, so its deletion marker has the same key."""
     store = cluster_store(cluster)
     rated = make_rated("}x", record=make_record(offset=1))
     with redis.Redis.from_url(cluster.url, decode_responses=True) as client:
@@ -362,7 +362,7 @@ def test_a_cluster_stores_an_id_that_begins_with_a_closing_brace(cluster: LocalR
     store.close()
 
 
-def test_a_cluster_that_is_away_is_transient() -> None:
+def test_an_unreachable_cluster_is_a_transient_error() -> None:
     with clustered_redis() as server:
         server.stop()
         with pytest.raises(TransientError, match="redis: WORKER_REDIS_URL: "):

@@ -1,6 +1,6 @@
-"""Each port's world twice: in memory, and on the real service. The contract suites ask only what is here.
+"""The world of each port, in memory and on the real service. The contract suites use nothing else.
 
-Owns how a test looks behind a port: what Redis holds, what the topics hold, what is committed.
+Owns how a test looks behind a port: at the contents of Redis and the topics, and at the committed offsets.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from worker.stream.ports import Delivery, PoisonLedger, Source, Store
 
 
 class StoreWorld(ABC):
-    """A store, and what is in it."""
+    """A store and its contents."""
 
     def __init__(self) -> None:
         self.topic_ids: dict[str, str] = {}
@@ -134,8 +134,8 @@ class RedisStoreWorld(StoreWorld):
         return {name: int(count) for name, count in fields.items() if int(count)}
 
     def expires_in_s(self, review_id: str) -> float:
-        life_ms: Any = self.client.pttl(rating_key(review_id, prefix=self.prefix))
-        return float("inf") if life_ms == -1 else life_ms / 1000
+        ttl_ms: Any = self.client.pttl(rating_key(review_id, prefix=self.prefix))
+        return float("inf") if ttl_ms == -1 else ttl_ms / 1000
 
     def results(self) -> dict[str, int]:
         return {
@@ -150,7 +150,7 @@ class RedisStoreWorld(StoreWorld):
 
 
 class StreamWorld(ABC):
-    """A topic of three partitions, an output topic, a dead-letter topic and a group; members and deliveries on them."""
+    """Topics for input (three partitions), output and dead letters, and a group with its members and deliveries."""
 
     partitions: Final = 3
 
@@ -182,7 +182,7 @@ class StreamWorld(ABC):
     def committed(self, partition: int) -> int: ...
     @abstractmethod
     def published(self, topic: str, *, settled: bool = True) -> list[Record]:
-        """Return what a reader of committed records sees: after transactions under way have ended, or as they stand."""
+        """Return what a `read_committed` reader sees; `settled` waits until open transactions have ended."""
         ...
 
     @abstractmethod
@@ -195,12 +195,12 @@ class StreamWorld(ABC):
     def at(self, partition: int) -> Partition:
         return Partition(self.topic, partition)
 
-    def read(self, member: Source, count: int, *, most: int = 100) -> list[Record]:
-        """Poll until so many records have come."""
+    def read(self, member: Source, count: int, *, max_records: int = 100) -> list[Record]:
+        """Poll until `count` records have arrived."""
         found: list[Record] = []
         deadline = time.monotonic() + PATIENCE_S
         while len(found) < count and time.monotonic() < deadline:
-            found.extend(member.poll(most, 0.2))
+            found.extend(member.poll(max_records, 0.2))
         assert len(found) == count
         return found
 
@@ -217,7 +217,7 @@ class StreamWorld(ABC):
         self.poll_all(members, settled)
 
     def poll_all(self, members: Sequence[Source], enough: Callable[[int, list[Record]], bool]) -> list[list[Record]]:
-        """Poll each member until it is enough, asked after each poll with its number; return what each read."""
+        """Poll each member until `enough(number, its records)` is true after a poll; return the records of each."""
         read: list[list[Record]] = [[] for _ in members]
         deadline = time.monotonic() + PATIENCE_S
         while True:
@@ -243,17 +243,17 @@ class MemoryStreamWorld(StreamWorld):
             self.cluster.produce(record)
 
     def member(self, **settings: Any) -> Source:
-        asked = self.settings(**settings)
-        return MemorySource(self.cluster, asked.input_topics, self.group, reset=asked.auto_offset_reset)
+        chosen = self.settings(**settings)
+        return MemorySource(self.cluster, chosen.input_topics, self.group, reset=chosen.auto_offset_reset)
 
     def commit(self, member: Source, offsets: Mapping[Partition, int]) -> None:
         del member
-        self.cluster.committed |= {(self.group, each): offset for each, offset in offsets.items()}
+        self.cluster.committed |= {(self.group, at): offset for at, offset in offsets.items()}
 
     def committed(self, partition: int) -> int:
         return self.cluster.committed.get((self.group, self.at(partition)), 0)
 
-    def published(self, topic: str, *, settled: bool = True) -> list[Record]:  # noqa: ARG002 - none is under way
+    def published(self, topic: str, *, settled: bool = True) -> list[Record]:  # noqa: ARG002 - there are no transactions
         return list(self.cluster.all_records(topic))
 
     def evict(self, member: Source) -> None:
@@ -292,14 +292,14 @@ class KafkaStreamWorld(StreamWorld):
     def produce(self, *records: MemoryRecord) -> None:
         sent = [
             self._producer.send(
-                each.topic,
-                each.value,
-                each.key,
-                list(each.headers),
-                partition=each.partition,
-                timestamp_ms=each.timestamp,
+                record.topic,
+                record.value,
+                record.key,
+                list(record.headers),
+                partition=record.partition,
+                timestamp_ms=record.timestamp,
             )
-            for each in records
+            for record in records
         ]
         self._producer.flush(PATIENCE_S)
         for future in sent:
@@ -313,7 +313,7 @@ class KafkaStreamWorld(StreamWorld):
         return source
 
     def poll_all(self, members: Sequence[Source], enough: Callable[[int, list[Record]], bool]) -> list[list[Record]]:
-        """Poll each from a thread of its own: a member that joins waits inside its poll for the others to join."""
+        """Poll each from a thread of its own: a joining member waits inside its poll for the others to join."""
         read: list[list[Record]] = [[] for _ in members]
         stop = threading.Event()
         deadline = time.monotonic() + PATIENCE_S
@@ -330,8 +330,8 @@ class KafkaStreamWorld(StreamWorld):
 
         with ThreadPoolExecutor(len(members)) as pool:
             polls = [pool.submit(poll, number) for number in range(len(members))]
-        for each in polls:
-            each.result()
+        for poll_result in polls:
+            poll_result.result()
         return read
 
     def commit(self, member: Source, offsets: Mapping[Partition, int]) -> None:
@@ -345,8 +345,8 @@ class KafkaStreamWorld(StreamWorld):
         return 0 if offset is None or offset.offset < 0 else int(offset.offset)
 
     def _ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        with closing(KafkaConsumer(bootstrap_servers=self._broker.bootstrap)) as uncommitted:
-            ends: dict[TopicPartition, int] = uncommitted.end_offsets(partitions)
+        with closing(KafkaConsumer(bootstrap_servers=self._broker.bootstrap)) as read_uncommitted:
+            ends: dict[TopicPartition, int] = read_uncommitted.end_offsets(partitions)
             return ends
 
     def published(self, topic: str, *, settled: bool = True) -> list[Record]:
@@ -355,12 +355,11 @@ class KafkaStreamWorld(StreamWorld):
             partitions = [TopicPartition(topic, number) for number in range(self.partitions)]
             consumer.assign(partitions)
             consumer.seek_to_beginning()
-            # As far as anything is written: markers follow a commit's answer, so the end of what can be read now may be
-            # short of it for a moment.
+            # Read to the end of the log: markers follow a commit's answer, so the last readable offset may lag behind.
             ends = self._ends(partitions) if settled else consumer.end_offsets(partitions)
             found: list[Record] = []
             deadline = time.monotonic() + PATIENCE_S
-            while any(consumer.position(each) < ends[each] for each in partitions):
+            while any(consumer.position(at) < ends[at] for at in partitions):
                 assert time.monotonic() < deadline
                 for records in consumer.poll(timeout_ms=200).values():
                     found.extend(records)

@@ -22,7 +22,7 @@ def test_ownership_follows_the_group(ownership: Ownership) -> None:
     assert (ownership.joined, ownership.owned) == (True, {ONE, TWO})
     ownership.remove([ONE], "revoked")
     ownership.add([ONE])
-    assert ownership.take_removed() == {ONE}, "also when it came back"
+    assert ownership.take_removed() == {ONE}, "also after it was assigned again"
     assert ownership.take_removed() == set()
     assert ownership.take_revoked() == {ONE}
     ownership.remove([ONE, TWO], "lost")
@@ -31,6 +31,6 @@ def test_ownership_follows_the_group(ownership: Ownership) -> None:
     assert ownership.take_revoked() == {ONE, TWO}
 
 
-def test_an_empty_assignment_is_a_membership(ownership: Ownership) -> None:
+def test_a_member_with_an_empty_assignment_has_joined(ownership: Ownership) -> None:
     ownership.add([])
     assert ownership.joined

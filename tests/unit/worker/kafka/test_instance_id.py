@@ -1,4 +1,4 @@
-"""The name of a process: free ones are claimed, given ones are kept."""
+"""The name of a process: a free one is claimed, a configured one is used."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Claim = Callable[..., InstanceId]
 
 @pytest.fixture
 def claim() -> Iterator[Claim]:
-    """Claims names as processes would, and gives them back as the kernel does."""
+    """Claims names as processes would, and releases them as the kernel does."""
     claimed: list[InstanceId] = []
 
     def claims(*flags: str) -> InstanceId:
@@ -37,24 +37,24 @@ def claim() -> Iterator[Claim]:
         return claimed[-1]
 
     yield claims
-    for each in claimed:
-        end(each)
+    for instance_id in claimed:
+        end(instance_id)
 
 
-def end(identity: InstanceId) -> None:
-    if identity._lock is not None:
-        identity._lock.close()
+def end(instance_id: InstanceId) -> None:
+    if instance_id._lock is not None:
+        instance_id._lock.close()
 
 
-def number(identity: InstanceId) -> int:
-    return int(identity.name.rpartition("-")[2])
+def number(instance_id: InstanceId) -> int:
+    return int(instance_id.name.rpartition("-")[2])
 
 
-def test_no_two_processes_have_one_name(claim: Claim) -> None:
+def test_two_processes_never_have_the_same_name(claim: Claim) -> None:
     assert [number(claim()) for _ in range(3)] == [0, 1, 2]
 
 
-def test_a_name_is_free_again_when_its_process_is_gone(claim: Claim) -> None:
+def test_a_name_is_free_once_its_process_has_ended(claim: Claim) -> None:
     first, second = claim(), claim()
     end(first)
     assert claim().name == first.name
@@ -65,7 +65,7 @@ def test_groups_do_not_share_names(claim: Claim) -> None:
     assert (number(claim()), number(claim("--group-id", "another"))) == (0, 0)
 
 
-def test_a_given_name_is_kept_with_its_slot() -> None:
+def test_a_configured_name_is_used_with_its_slot() -> None:
     given = settings("--instance-id", "pod-7", "--slot", "2")
     assert InstanceId(given).name == "pod-7-2"
 

@@ -1,4 +1,4 @@
-"""Points in a topic: how they are written, and the offsets they stand for."""
+"""Points in a topic: their syntax, and the offsets they resolve to."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_invalid_point_names_its_flag(text: str) -> None:
         parse_point("--to", text)
 
 
-def test_points_stand_for_offsets_within_the_log() -> None:
+def test_points_resolve_to_offsets_within_the_log() -> None:
     log = Span(100, 200)
     for point, first_since, offset in (
         (EARLIEST, None, 100),
@@ -51,6 +51,8 @@ def test_points_stand_for_offsets_within_the_log() -> None:
 
 
 @given(OFFSETS, OFFSETS, OFFSETS, st.none() | OFFSETS, st.sampled_from(["earliest", "offset", "time", "latest"]))
-def test_no_point_is_outside_the_log(start: int, size: int, value: int, first_since: int | None, kind: str) -> None:
+def test_a_point_never_resolves_outside_the_log(
+    start: int, size: int, value: int, first_since: int | None, kind: str
+) -> None:
     log = Span(start, start + size)
     assert log.start <= Point(kind, value).offset_in(log, first_since) <= log.end  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What a batch costs: both parts are found, pauses are none of them, and it says what is worth waiting for."""
+"""What a batch costs: both costs are estimated, pauses hardly count, and the batch size worth waiting for."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def learned(fixed_s: float, token_s: float, sizes: list[int], noise: float = 0.0
 
 
 @pytest.mark.parametrize(("fixed_s", "token_s"), [(0.005, 2e-6), (0.030, 3e-6), (0.012, 8e-6)])
-def test_the_line_is_found_among_batches_of_many_sizes(fixed_s: float, token_s: float) -> None:
+def test_both_costs_are_estimated_from_batches_of_many_sizes(fixed_s: float, token_s: float) -> None:
     sizes = np.random.default_rng(1).integers(10, 40_000, 400).tolist()
     cost = learned(fixed_s, token_s, sizes, noise=0.1)
     assert cost.fixed_s == pytest.approx(fixed_s, rel=0.05)
     assert cost.each_token_s == pytest.approx(token_s, rel=0.05)
 
 
-def test_the_line_is_found_where_services_are_slow_when_batches_are_small() -> None:
-    """Half load of `make bench`: 150 reviews a batch, give or take, and services that take what they take."""
+def test_both_costs_are_estimated_when_services_are_slower_for_small_batches() -> None:
+    """Half load of `make bench`: about 150 reviews a batch, and services whose time varies."""
     cost, random = Cost(), np.random.default_rng(0)
     for _ in range(400):
         tokens = int(random.normal(3000, 300))
@@ -37,7 +37,7 @@ def test_the_line_is_found_where_services_are_slow_when_batches_are_small() -> N
     assert cost.fixed_s == pytest.approx(0.020, rel=0.1)
 
 
-def test_an_old_cost_is_forgotten() -> None:
+def test_the_estimate_follows_a_change_of_cost() -> None:
     sizes = [100, 10_000] * 300
     cost = learned(0.050, 10e-6, sizes)
     for tokens in sizes:
@@ -45,7 +45,7 @@ def test_an_old_cost_is_forgotten() -> None:
     assert cost.of(10_000) == pytest.approx(0.015, rel=0.05)
 
 
-def test_a_pause_of_the_machine_is_no_property_of_batches() -> None:
+def test_a_pause_of_the_machine_hardly_changes_the_estimate() -> None:
     cost = learned(0.020, 3e-6, [100, 10_000] * 200)
     before = cost.of(100)
     for of_tokens_s in (0.0, 30.0):
@@ -53,7 +53,7 @@ def test_a_pause_of_the_machine_is_no_property_of_batches() -> None:
     assert cost.of(100) < before * 1.2
 
 
-def test_batches_without_tokens_are_learned_even_where_batches_were_thought_to_cost_nothing() -> None:
+def test_the_fixed_cost_is_learned_from_batches_without_tokens() -> None:
     cost = Cost()
     for _ in range(500):
         cost.observe(0, 0.0, 0.0)
@@ -64,7 +64,7 @@ def test_batches_without_tokens_are_learned_even_where_batches_were_thought_to_c
     assert cost.fixed_s == pytest.approx(0.010, rel=0.1)
 
 
-def test_a_fresh_one_knows_its_prior() -> None:
+def test_a_new_estimate_is_the_prior() -> None:
     assert Cost().of(1000) == pytest.approx(PRIOR_FIXED_S + 1000 * PRIOR_TOKEN_S)
 
 
@@ -72,7 +72,7 @@ _seconds = st.floats(0, 1000)
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), _seconds, _seconds), max_size=60), st.floats(0, 1e7))
-def test_whatever_was_seen_no_part_is_below_nothing(seen: list[tuple[int, float, float]], rate: float) -> None:
+def test_estimates_are_never_negative(seen: list[tuple[int, float, float]], rate: float) -> None:
     cost = Cost()
     for tokens, seconds, of_tokens_s in seen:
         cost.observe(tokens, seconds, of_tokens_s)
@@ -82,18 +82,18 @@ def test_whatever_was_seen_no_part_is_below_nothing(seen: list[tuple[int, float,
 
 
 @given(st.floats(1e-4, 0.1), st.floats(0, 1e-4), st.floats(1, 1e5), st.floats(1, 1e4))
-def test_a_little_wait_pays_below_what_it_says_and_not_above(
+def test_waiting_lowers_mean_latency_below_the_threshold_and_not_above(
     fixed: float, token: float, rate: float, waiting: float
 ) -> None:
-    """By the sum of the times until done: of those that wait, and of those that come in a moment and could join."""
+    """By the total time until rated: of the queued reviews, and of those that arrive soon and could join them."""
     cost = Cost()
     cost.fixed_s, cost.each_token_s = fixed, token
-    turns_at = cost.worth_waiting(rate)
+    threshold = cost.worth_waiting(rate)
     moment = fixed / 1000
     come = rate * moment
-    apart = waiting * cost.of(waiting) + come * (cost.of(waiting) - moment / 2 + cost.of(come))
-    together = waiting * (moment + cost.of(waiting + come)) + come * (moment / 2 + cost.of(waiting + come))
-    if waiting < 0.99 * turns_at:
-        assert together < apart
-    elif waiting > 1.01 * turns_at:
-        assert together > apart
+    separate_s = waiting * cost.of(waiting) + come * (cost.of(waiting) - moment / 2 + cost.of(come))
+    joint_s = waiting * (moment + cost.of(waiting + come)) + come * (moment / 2 + cost.of(waiting + come))
+    if waiting < 0.99 * threshold:
+        assert joint_s < separate_s
+    elif waiting > 1.01 * threshold:
+        assert joint_s > separate_s

@@ -1,4 +1,4 @@
-"""The batcher's promises: nothing lost, nothing doubled, order kept, linger kept, and no busy loop."""
+"""The batcher's promises: no record is lost or duplicated, order and linger are kept, and the loop does not spin."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Stream:
         return taken
 
 
-class Some(NamedTuple):
-    """What a batcher is made with; times in tenths of milliseconds, so that rounding is met and shrinks well."""
+class Case(NamedTuple):
+    """A batcher's limits; times in tenths of milliseconds, so that rounding occurs and examples shrink well."""
 
     max_records: int
     max_bytes: int
@@ -68,14 +68,14 @@ Steps = list[tuple[Arrivals, int]]  # what arrives, and how long it takes, in te
 
 arrivals = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 600)), max_size=6)
 steps = st.lists(st.tuples(arrivals, st.integers(0, 200)), max_size=12)
-limits = st.builds(Some, st.integers(1, 9), st.integers(1, 3000), st.integers(0, 200))
+limits = st.builds(Case, st.integers(1, 9), st.integers(1, 3000), st.integers(0, 200))
 costs = st.lists(
     st.tuples(st.integers(0, 50_000), st.floats(0, 3)), max_size=5
 )  # tokens and seconds of earlier batches
 
 
 @given(limits, steps)
-def test_batcher_releases_every_record_once_and_in_order(limit: Some, steps: Steps) -> None:
+def test_every_record_is_released_once_and_in_order(limit: Case, steps: Steps) -> None:
     batcher, clock, stream = limit.batcher(), ManualClock(), Stream()
     added: list[Record] = []
     batches: list[Batch] = []
@@ -95,7 +95,7 @@ def test_batcher_releases_every_record_once_and_in_order(limit: Some, steps: Ste
 
 
 @given(limits, steps)
-def test_batch_keeps_both_limits_and_is_never_empty(limit: Some, steps: Steps) -> None:
+def test_a_batch_keeps_both_limits_and_is_never_empty(limit: Case, steps: Steps) -> None:
     batcher, clock, stream = limit.batcher(), ManualClock(), Stream()
     for sizes, wait in steps:
         batcher.add(stream.take(sizes), clock.monotonic())
@@ -107,7 +107,7 @@ def test_batch_keeps_both_limits_and_is_never_empty(limit: Some, steps: Steps) -
 
 
 @given(limits, steps)
-def test_no_record_waits_past_linger_once_asked(limit: Some, steps: Steps) -> None:
+def test_no_record_waits_longer_than_linger_once_release_is_called(limit: Case, steps: Steps) -> None:
     batcher, clock, stream = limit.batcher(), ManualClock(), Stream()
     waiting: dict[tuple[Partition, int], float] = {}
     for sizes, wait in steps:
@@ -127,17 +127,17 @@ def teach(batcher: Batcher, seen: Sequence[tuple[int, float]]) -> None:
 
 
 @given(limits, steps, costs)
-def test_loop_that_waits_as_told_neither_spins_nor_holds_a_record_too_long(
-    limit: Some, steps: Steps, seen: list[tuple[int, float]]
+def test_a_loop_that_blocks_for_wait_s_neither_spins_nor_exceeds_linger(
+    limit: Case, steps: Steps, seen: list[tuple[int, float]]
 ) -> None:
-    """The pipeline's own way round: block as told, or less when records come, then ask; whatever batches cost."""
+    """As the pipeline does: block for `wait_s`, or less when records arrive, then release; for any batch cost."""
     batcher, clock, stream = limit.batcher(), ManualClock(), Stream()
     teach(batcher, seen)
     since: dict[tuple[Partition, int], float] = {}
     for sizes, arrives_in in steps:
-        told = batcher.wait_s(clock.monotonic())
-        assert told >= 0.001 - 1e-9, "nothing is due, so the loop must block, and clients wait in milliseconds"
-        clock.advance(min(told, arrives_in / 10_000) if sizes else told)
+        wait_s = batcher.wait_s(clock.monotonic())
+        assert wait_s >= 0.001 - 1e-9, "nothing is due, so the loop must block, and clients wait in milliseconds"
+        clock.advance(min(wait_s, arrives_in / 10_000) if sizes else wait_s)
         taken = stream.take(sizes)
         batcher.add(taken, clock.monotonic())
         since |= {(partition_of(record), record.offset): clock.monotonic() for record in taken}
@@ -148,7 +148,7 @@ def test_loop_that_waits_as_told_neither_spins_nor_holds_a_record_too_long(
 
 
 @given(limits, arrivals, st.sets(st.integers(0, 2)))
-def test_drop_forgets_only_the_partitions_given(limit: Some, sizes: Arrivals, gone: set[int]) -> None:
+def test_drop_removes_only_the_given_partitions(limit: Case, sizes: Arrivals, gone: set[int]) -> None:
     batcher, taken = limit.batcher(), Stream().take(sizes)
     batcher.add(taken, 0.0)
     batcher.drop({Partition("reviews", number) for number in gone} | {Partition("other", 0)})
@@ -159,7 +159,7 @@ def test_drop_forgets_only_the_partitions_given(limit: Some, sizes: Arrivals, go
 
 
 @given(limits, arrivals, st.sets(st.integers(0, 2)))
-def test_bytes_are_forgotten_with_the_records(limit: Some, sizes: Arrivals, gone: set[int]) -> None:
+def test_dropped_records_no_longer_count_towards_the_batch_size(limit: Case, sizes: Arrivals, gone: set[int]) -> None:
     assume(limit.max_bytes > 200)
     batcher = limit.batcher()
     batcher.add(Stream().take(sizes), 0.0)
@@ -184,7 +184,7 @@ def test_a_full_batch_is_released_at_once() -> None:
     assert batcher.room == 3
 
 
-def test_a_batch_is_full_by_bytes_too() -> None:
+def test_a_batch_is_full_at_its_limit_of_bytes() -> None:
     batcher = make_batcher(max_records=100, max_bytes=1000)
     batcher.add([make_record("x" * 400, offset=offset) for offset in range(3)], 0.0)
     batch = batcher.release(0.0)
@@ -200,7 +200,7 @@ def test_a_record_larger_than_a_batch_is_a_batch_by_itself() -> None:
     assert [record.offset for record in batch.records] == [0]
 
 
-def test_a_batch_is_full_by_tokens_too_as_batches_have_shown_them() -> None:
+def test_a_batch_is_full_at_its_limit_of_estimated_tokens() -> None:
     batcher = make_batcher(max_records=100, max_tokens=1000)
     teach(batcher, [(333 * 2, 0.01)] * 300)  # two tokens a byte
     batcher.add([make_record("x" * 100, offset=offset) for offset in range(6)], 0.0)  # 400 each
@@ -220,7 +220,7 @@ def test_a_single_review_on_a_quiet_stream_does_not_wait() -> None:
 
 
 def flowing(batcher: Batcher, per_ms: int, *, until_s: float) -> float:
-    """Let so many records a millisecond come and go; return the time."""
+    """Add and clear `per_ms` records a millisecond; return the time."""
     at = 0.0
     while at < until_s:
         at += 0.001
@@ -229,8 +229,8 @@ def flowing(batcher: Batcher, per_ms: int, *, until_s: float) -> float:
     return at
 
 
-def test_few_of_a_quick_stream_wait_for_more_and_enough_do_not() -> None:
-    """Ten records a millisecond, 12 ms and 24 us each: up to 0.012 * 10,000 / (1 + 0.24) = 97 records wait."""
+def test_on_a_fast_stream_a_small_batch_waits_and_a_large_enough_one_does_not() -> None:
+    """Ten records a millisecond, 12 ms and 24 us each: it pays to wait for 0.012 * 10,000 / (1 + 0.24) = 97."""
     batcher = make_batcher(max_records=2000)
     size = len("x") + OVERHEAD_BYTES
     for count in (200, 400) * 300:  # 6 tokens each
@@ -239,14 +239,14 @@ def test_few_of_a_quick_stream_wait_for_more_and_enough_do_not() -> None:
     at = flowing(batcher, 10, until_s=5.0)
     batcher.add(records(70), at)
     assert batcher.release(at) is None
-    assert batcher.wait_s(at) == pytest.approx(0.0028, abs=0.0005), "the time the stream takes to bring the rest"
+    assert batcher.wait_s(at) == pytest.approx(0.0028, abs=0.0005), "the time until the rest has arrived"
     batcher.add(records(50), at)
     released = batcher.release(at)
     assert released is not None
     assert (released.reason, len(released.records)) == ("enough", 120)
 
 
-def test_where_batches_are_dear_the_budget_ends_the_wait() -> None:
+def test_linger_ends_the_wait_when_batches_are_expensive() -> None:
     batcher = make_batcher(max_records=2000)
     batcher.cost.fixed_s = 1.0
     at = flowing(batcher, 100, until_s=3.0)
@@ -258,7 +258,7 @@ def test_where_batches_are_dear_the_budget_ends_the_wait() -> None:
     assert batch.oldest_s == pytest.approx(LINGER_S)
 
 
-def test_what_waits_at_the_end_is_drained() -> None:
+def test_drain_releases_the_queued_records() -> None:
     batcher = make_batcher()
     batcher.add(records(6), 0.0)
     reasons = []
@@ -267,14 +267,14 @@ def test_what_waits_at_the_end_is_drained() -> None:
     assert reasons == [("drain", 4), ("drain", 2)]
 
 
-def test_an_empty_batcher_lets_the_loop_block_for_its_patience() -> None:
+def test_an_empty_batcher_lets_the_loop_block_for_idle_wait_s() -> None:
     batcher = make_batcher(idle_wait_s=0.5)
     assert batcher.wait_s(7.0) == 0.5
     assert batcher.release(7.0) is None
     assert batcher.drain(9.0) is None
 
 
-def test_clear_returns_what_waited_in_order() -> None:
+def test_clear_returns_the_queued_records_in_order() -> None:
     batcher = make_batcher(max_records=100)
     taken = [*records(3, partition=1), *records(2, partition=0)]
     batcher.add(taken, 0.0)
@@ -283,7 +283,7 @@ def test_clear_returns_what_waited_in_order() -> None:
     assert batcher.room == 100
 
 
-def test_room_shrinks_with_what_waits_and_is_never_negative() -> None:
+def test_room_shrinks_with_queued_records_and_is_never_negative() -> None:
     batcher = make_batcher(max_records=4)
     batcher.add(records(3), 0.0)
     assert batcher.room == 1

@@ -1,4 +1,4 @@
-"""The dead-letter breaker: opens at too large a share, or too long a row; never for a few."""
+"""The dead-letter breaker: opens at too large a share or too many consecutive rejections, never for a few records."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ GOOD: Outcome = make_rated()
 BAD: Outcome = rejected(make_record(b"\xff"), "not_utf8", "x", model_version="v1")
 
 
-def test_half_of_the_window_is_not_more_than_half() -> None:
+def test_breaker_opens_above_its_share_and_not_at_it() -> None:
     breaker = Breaker(share=0.5, window_records=1000, consecutive=0)
     assert breaker.opens([GOOD, BAD] * 100) is None
     assert "101 of the last 201 records" in str(breaker.opens([BAD]))
 
 
-def test_a_few_records_say_nothing_about_the_share() -> None:
+def test_breaker_ignores_the_share_of_fewer_than_100_records() -> None:
     breaker = Breaker(share=0.5, window_records=1000, consecutive=0)
     assert breaker.opens([BAD] * 99) is None
     assert breaker.opens([BAD]) is not None
@@ -33,23 +33,23 @@ def test_old_records_leave_the_window() -> None:
     assert breaker.opens([BAD] * 50) is None
 
 
-def test_a_long_row_opens_it_whatever_the_share() -> None:
+def test_breaker_opens_after_consecutive_rejections_whatever_the_share() -> None:
     breaker = Breaker(share=1.0, window_records=100_000, consecutive=5)
     assert breaker.opens([GOOD] * 1000 + [BAD] * 4) is None
     assert "5 records in a row" in str(breaker.opens([BAD]))
 
 
-def test_a_good_record_ends_the_row() -> None:
+def test_a_rated_record_resets_the_consecutive_count() -> None:
     breaker = Breaker(share=1.0, window_records=10, consecutive=5)
     assert breaker.opens(([BAD] * 4 + [GOOD]) * 10) is None
 
 
-def test_a_row_in_the_middle_of_a_batch_counts() -> None:
+def test_consecutive_rejections_in_the_middle_of_a_batch_count() -> None:
     breaker = Breaker(share=1.0, window_records=10, consecutive=5)
     assert breaker.opens([GOOD, *[BAD] * 5, GOOD]) is not None
 
 
 @given(st.lists(st.lists(st.booleans(), max_size=50), max_size=20))
-def test_turned_off_it_never_opens(batches: list[list[bool]]) -> None:
+def test_a_breaker_that_is_turned_off_never_opens(batches: list[list[bool]]) -> None:
     breaker = Breaker(share=1.0, window_records=100, consecutive=0)
     assert all(breaker.opens([GOOD if good else BAD for good in batch]) is None for batch in batches)

@@ -1,4 +1,4 @@
-"""The loop when a service is away, or gone for good, and when it is told to stop meanwhile."""
+"""The loop during an outage, after a permanent error, and when it is stopped meanwhile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.records import Record
 
 
 @pytest.mark.parametrize("part", ["store", "delivery", "source"])
-def test_an_outage_loses_nothing_and_doubles_nothing(part: str) -> None:
+def test_an_outage_neither_loses_nor_duplicates_a_record(part: str) -> None:
     world = World()
     error = GONE if part == "store" else KAFKA_GONE
     world.faults[part].then(None, error)
@@ -27,11 +27,11 @@ def test_an_outage_loses_nothing_and_doubles_nothing(part: str) -> None:
     world.assert_settled_once()
     assert world.source.held_s > 0
     assert world.health.reasons == {}
-    assert world.log.names.count("outage") == 1, "said once, not once a try"
+    assert world.log.names.count("outage") == 1, "logged once, not at every retry"
     assert world.log.names[-1] == "recovered"
 
 
-def test_an_outage_says_why_it_is_not_ready_and_holds_the_partitions() -> None:
+def test_during_an_outage_the_worker_gives_a_reason_and_holds_its_partitions() -> None:
     world = World()
     world.produce("love it")
     world.store.faults.then(GONE)
@@ -51,7 +51,7 @@ def test_an_outage_says_why_it_is_not_ready_and_holds_the_partitions() -> None:
     assert world.sample("starstream_ready") == 1
 
 
-def test_a_long_outage_backs_off_and_keeps_beating() -> None:
+def test_a_long_outage_backs_off_and_keeps_the_heartbeat() -> None:
     world = World()
     world.produce("love it")
     world.store.faults.then(GONE)
@@ -64,7 +64,7 @@ def test_a_long_outage_backs_off_and_keeps_beating() -> None:
     world.assert_settled_once()
 
 
-def test_a_recovered_loop_starts_its_backoff_over() -> None:
+def test_recovery_resets_the_backoff() -> None:
     world = World()
     for _ in range(3):
         world.produce("love it")
@@ -73,7 +73,7 @@ def test_a_recovered_loop_starts_its_backoff_over() -> None:
         assert world.pipeline.backoff.attempts == 0
 
 
-def test_hold_that_fails_too_does_not_spin() -> None:
+def test_a_failing_hold_does_not_spin() -> None:
     world = World()
     world.produce("love it")
     world.store.faults.then(GONE)
@@ -92,10 +92,10 @@ def test_hold_that_fails_too_does_not_spin() -> None:
     assert 0 < source.holds < 20
 
 
-def test_stop_drains_what_was_gathered() -> None:
+def test_stop_drains_the_queued_records() -> None:
     world = World(batch=1000)
     world.produce(*["love"] * 200)
-    world.pipeline.batcher.cost.fixed_s = 1.0  # so dear that 200 reviews wait for more
+    world.pipeline.batcher.cost.fixed_s = 1.0  # so expensive that 200 reviews wait for more
 
     class Last(MemorySource):
         def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
@@ -135,10 +135,10 @@ def test_outage_while_draining_leaves_the_rest_to_the_next_owner() -> None:
     world.pipeline.stop()
     world.pipeline.run()
     assert world.cluster.committed == {}
-    heir = world.another()
+    next_owner = world.another()
     world.source.close(0)
-    heir.steps()
-    assert [each.record.offset for each in heir.delivery.outcomes] == list(range(10))
+    next_owner.steps()
+    assert [outcome.record.offset for outcome in next_owner.delivery.outcomes] == list(range(10))
 
 
 @pytest.mark.parametrize("error", [PermanentError("redis", "WRONGTYPE"), FencedError("kafka", "fenced")])
@@ -152,7 +152,7 @@ def test_permanent_errors_end_the_loop_with_nothing_committed(part: str, error: 
     assert world.cluster.committed == {}
 
 
-def test_missing_input_topic_is_said_and_heals() -> None:
+def test_a_missing_input_topic_is_reported_until_it_exists() -> None:
     world = World()
     world.cluster.delete(TOPIC)
     world.pipeline.step()
@@ -166,7 +166,7 @@ def test_missing_input_topic_is_said_and_heals() -> None:
     assert world.log.names.count("outage") == 1
 
 
-def test_a_failed_checkpoint_is_counted_as_such_and_settles_nothing() -> None:
+def test_a_failed_checkpoint_is_counted_and_settles_nothing() -> None:
     world = World()
     world.produce("love it")
     world.delivery.faults.then(KAFKA_GONE)
@@ -183,7 +183,7 @@ produced = st.lists(st.tuples(st.integers(0, 2), texts, st.integers(0, 30)), max
 
 
 @given(produced, failures, kafka_failures, kafka_failures, st.integers(1, 7))
-def test_whatever_fails_every_record_is_settled_once(
+def test_every_record_is_settled_once_whatever_fails(
     produced: list[tuple[int, str | None, int]],
     store_fails: list[ServiceError | None],
     delivery_fails: list[ServiceError | None],

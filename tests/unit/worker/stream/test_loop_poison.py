@@ -1,4 +1,4 @@
-"""The loop on records that cannot be rated: alone, in numbers, and one that kills the process."""
+"""The loop on records that cannot be rated: single ones, many, and one that kills the process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.records import Pending, Rated, Rejected
 from worker.stream.breaker import Breaker
 
 
-def test_poison_spoils_no_neighbour() -> None:
+def test_unratable_records_do_not_affect_the_records_between_them() -> None:
     world = World()
     poison: list[str | bytes] = [
         b"\xff",
@@ -26,54 +26,56 @@ def test_poison_spoils_no_neighbour() -> None:
         REFUSED,
         '{"review_id": "r"}',
     ]
-    for each in poison:
-        world.produce("love it", each)
+    for value in poison:
+        world.produce("love it", value)
     world.steps()
-    outcomes = [type(each) for each in world.delivery.outcomes]
+    outcomes = [type(outcome) for outcome in world.delivery.outcomes]
     assert outcomes == [Rated, Rejected] * len(poison)
-    letters = [each.letter for each in world.delivery.outcomes if isinstance(each, Rejected)]
+    letters = [outcome.letter for outcome in world.delivery.outcomes if isinstance(outcome, Rejected)]
     assert [letter.reason for letter in letters] == [
         "not_utf8", "not_json", "wrong_type", "no_text", "text_too_long", "null_byte", "unratable", "no_text",
     ]  # fmt: skip
     dead = world.cluster.all_records(SETTINGS.dead_letter_topic)
-    assert [each.value for each in dead] == [each if isinstance(each, bytes) else each.encode() for each in poison]
+    assert [record.value for record in dead] == [
+        value if isinstance(value, bytes) else value.encode() for value in poison
+    ]
     world.assert_settled_once()
 
 
 class Died(BaseException):
-    """What a segmentation fault looks like from here: nothing after it runs."""
+    """Stands for a segmentation fault: nothing after it runs."""
 
 
 class Deadly(StubClassifier):
-    """Takes the process with it when it meets the word."""
+    """Kills the process when a review has the word "deadly"."""
 
     def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
-        if any("deadly" in each.review.text for each in pending):
+        if any("deadly" in review.review.text for review in pending):
             raise Died
         return super().rate(pending, rated_at)
 
 
-def test_a_record_that_kills_the_process_is_found_and_its_neighbours_are_rated() -> None:
+def test_a_record_that_kills_the_process_is_rejected_and_the_others_are_rated() -> None:
     world = World(batch=16)
     world.produce("love", "bad", "deadly", "love", "bad", partition=0)
     world.produce("love", "bad", partition=1)
-    lives = 1
+    runs = 1
     while world.lag:
-        assert lives < 12, "found within a few lives"
+        assert runs < 12, "found within a few process runs"
         try:
             world.pipeline.classifier = Deadly()
             world.steps()
         except Died:
-            lives += 1
+            runs += 1
             world.restart()
-    assert lives == 7  # three deaths in company, three alone, and the life that rejects it
-    letters = [each.letter for each in world.outcomes if isinstance(each, Rejected)]
+    assert runs == 7  # three crashes in a batch, three alone, and the run that rejects it
+    letters = [outcome.letter for outcome in world.outcomes if isinstance(outcome, Rejected)]
     assert [(letter.partition, letter.offset, letter.reason) for letter in letters] == [(0, 2, "unratable")]
     assert len(world.store.ratings) == 6
     assert "record_condemned" in world.log.names
 
 
-def test_an_outage_is_not_held_against_the_records() -> None:
+def test_outages_do_not_count_as_crashes_of_a_record() -> None:
     world = World(batch=4)
     world.produce(*["love"] * 4)
     for _ in range(10):
@@ -87,7 +89,7 @@ def test_an_outage_is_not_held_against_the_records() -> None:
     assert "record_condemned" not in world.log.names
 
 
-def test_too_many_dead_letters_hold_the_stream_until_stopped() -> None:
+def test_too_many_dead_letters_halt_the_stream_until_it_is_stopped() -> None:
     world = World(batch=50)
     world.pipeline.breaker = Breaker(share=0.5, window_records=100, consecutive=0)
     world.produce(*["love", "{"] * 50)
@@ -109,7 +111,7 @@ def test_too_many_dead_letters_hold_the_stream_until_stopped() -> None:
     assert world.source.held_s > 60
 
 
-def test_the_log_never_holds_a_review() -> None:
+def test_the_log_never_contains_review_text() -> None:
     world = World()
     secret = "unspeakable"
     world.produce(f"love {secret}", f'{{"text": 5, "content": "{secret}"}}', f"{{{secret}", f"{secret} {REFUSED}")

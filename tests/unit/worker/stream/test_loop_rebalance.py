@@ -16,38 +16,38 @@ def test_records_of_revoked_partitions_are_dropped_and_rated_by_their_new_owner(
     world = World(batch=100)
     world.produce(*["love"] * 5, partition=0)
     world.produce(*["bad"] * 5, partition=1)
-    world.pipeline.batcher.add(world.source.poll(100, 0.0), world.clock.monotonic())  # gathered, not settled
+    world.pipeline.batcher.add(world.source.poll(100, 0.0), world.clock.monotonic())  # queued, not settled
     other = world.another()
     world.pipeline.step()
     world.clock.advance(1.0)
     world.pipeline.step()
-    assert {each.record.partition for each in world.outcomes} == {0}
+    assert {outcome.record.partition for outcome in world.outcomes} == {0}
     other.steps()
-    assert [each.record.partition for each in other.outcomes] == [1] * 5
+    assert [outcome.record.partition for outcome in other.outcomes] == [1] * 5
     assert len(world.outcomes) == 5
 
 
-def test_a_partition_that_left_and_came_back_is_not_rewound_past_what_its_other_owner_settled() -> None:
+def test_a_partition_that_returns_is_not_rewound_before_the_other_owners_commits() -> None:
     world = World(batch=100)
     world.produce(*["love"] * 5, partition=0)
     world.produce(*["bad"] * 5, partition=1)
-    world.pipeline.batcher.add(world.source.poll(100, 0.0), world.clock.monotonic())  # gathered, not settled
+    world.pipeline.batcher.add(world.source.poll(100, 0.0), world.clock.monotonic())  # queued, not settled
     other = world.another()
-    world.source.hold(0.0)  # the partition goes ...
+    world.source.hold(0.0)  # the partition is revoked ...
     for _ in range(20):
         other.pipeline.step()
     other.source.close(1.0)
-    world.source.hold(0.0)  # ... and comes back, before the loop looks
+    world.source.hold(0.0)  # ... and assigned again before the loop takes notice
     world.source.faults.then(KAFKA_GONE)
     world.pipeline.step()
     world.steps()
     assert len(other.outcomes) == 5
-    assert {each.record.partition for each in world.outcomes} == {0}
+    assert {outcome.record.partition for outcome in world.outcomes} == {0}
     assert len(world.outcomes) == 5
 
 
-class Crew:
-    """Workers of one group that come, go and fail."""
+class Group:
+    """Workers of one group that join, leave and fail."""
 
     def __init__(self) -> None:
         self.first = World(batch=5, partitions=4)
@@ -89,17 +89,19 @@ class Crew:
         return self.workers[number % len(self.workers)]
 
 
-MOVES = (Crew.step, Crew.join, Crew.leave, Crew.fail, Crew.produce)
+MOVES = (Group.step, Group.join, Group.leave, Group.fail, Group.produce)
 
 
 @given(st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 3)), max_size=60))
-def test_members_that_come_and_go_settle_every_record_once(moves: list[tuple[Callable[..., None], int]]) -> None:
+def test_every_record_is_settled_once_as_members_come_and_go(
+    moves: list[tuple[Callable[..., None], int]],
+) -> None:
     """Cooperative rebalances between any two steps, with outages in between."""
-    crew = Crew()
+    group = Group()
     for move, number in moves:
-        move(crew, number)
-    crew.finish()
-    settled = [each.record for worker in crew.workers + crew.gone for each in worker.outcomes]
-    assert Counter((each.partition, each.offset) for each in settled) == Counter(
-        (each.partition, each.offset) for each in crew.first.cluster.all_records(TOPIC)
+        move(group, number)
+    group.finish()
+    settled = [outcome.record for worker in group.workers + group.gone for outcome in worker.outcomes]
+    assert Counter((record.partition, record.offset) for record in settled) == Counter(
+        (record.partition, record.offset) for record in group.first.cluster.all_records(TOPIC)
     )

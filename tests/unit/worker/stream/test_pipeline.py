@@ -69,7 +69,7 @@ def test_every_review_is_rated_and_its_offset_committed() -> None:
     }
     assert world.cluster.committed == {("starstream", Partition(TOPIC, 0)): 3, ("starstream", Partition(TOPIC, 1)): 1}
     published = world.cluster.all_records(SETTINGS.output_topic)
-    assert {Rating.from_json(each.value or b"").review_id for each in published} == set(world.store.ratings)
+    assert {Rating.from_json(record.value or b"").review_id for record in published} == set(world.store.ratings)
     world.assert_settled_once()
 
 
@@ -80,18 +80,18 @@ def test_a_large_batch_is_rated_and_sent_in_chunks_of_equal_size_and_published_w
     world.pipeline.batcher.cost.fixed_s = 100.0
     world.steps()
     assert ordered.calls == ["send"] * 4 + ["prepare", "flush", "commit"]
-    assert ordered.sent == [1, 433, 433, 433], "what needs no model first"
+    assert ordered.sent == [1, 433, 433, 433], "first the outcomes that need no model"
     assert world.sample("starstream_reviews_settled_total", outcome="rejected") == 1
     world.assert_settled_once()
 
 
-def test_texts_of_like_length_are_rated_together_and_published_in_the_order_of_arrival() -> None:
+def test_chunks_are_cut_by_text_length_and_published_in_order_of_arrival() -> None:
     world = World(batch=2000)
     lengths: list[tuple[int, int]] = []
     rate = world.pipeline.classifier.rate
 
     def noted(pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
-        words = [len(each.review.text.split()) for each in pending]
+        words = [len(review.review.text.split()) for review in pending]
         lengths.append((min(words), max(words)))
         return rate(pending, rated_at)
 
@@ -100,16 +100,16 @@ def test_texts_of_like_length_are_rated_together_and_published_in_the_order_of_a
     world.pipeline.batcher.cost.fixed_s = 100.0
     world.steps()
     assert len(lengths) == 3
-    assert all(high <= low for (_, high), (low, _) in pairwise(lengths)), "no part reaches into another"
+    assert all(high <= low for (_, high), (low, _) in pairwise(lengths)), "chunks do not overlap in length"
     by_partition: dict[int, list[int]] = {}
-    for each in world.cluster.all_records(SETTINGS.output_topic):
-        by_partition.setdefault(each.partition, []).append(int((each.key or b"").split(b"-")[1]))
+    for record in world.cluster.all_records(SETTINGS.output_topic):
+        by_partition.setdefault(record.partition, []).append(int((record.key or b"").split(b"-")[1]))
     assert all(offsets == sorted(offsets) for offsets in by_partition.values())
     assert sum(map(len, by_partition.values())) == 1500
     world.assert_settled_once()
 
 
-def test_of_one_review_sent_twice_in_a_batch_the_later_one_stands_whichever_is_rated_first() -> None:
+def test_the_later_of_two_records_of_a_review_wins_whichever_is_rated_first() -> None:
     world = World(batch=2000)
     for number in range(1200):
         filler = "so " * (1 + number % 30)
@@ -124,7 +124,7 @@ def test_of_one_review_sent_twice_in_a_batch_the_later_one_stands_whichever_is_r
     assert "gone" not in world.store.ratings
 
 
-def test_the_store_has_a_batch_before_the_topic_has_it() -> None:
+def test_the_store_is_flushed_before_the_topic_is_committed() -> None:
     world = World()
     ordered = Ordered(world)
     world.produce(*["love"] * 20)
@@ -132,7 +132,7 @@ def test_the_store_has_a_batch_before_the_topic_has_it() -> None:
     assert ordered.calls == ["send", "prepare", "flush", "commit"] * 3
 
 
-def test_a_batch_that_the_store_does_not_take_is_aborted_before_anything_else() -> None:
+def test_the_delivery_is_aborted_when_the_flush_fails() -> None:
     world = World()
     ordered = Ordered(world)
     world.store.faults.then(GONE)
@@ -156,7 +156,7 @@ def test_tombstone_removes_the_rating_and_is_published() -> None:
     assert (last.key, last.value) == (b"0-0", None)
 
 
-def test_traceparent_passes_to_the_rating() -> None:
+def test_trace_headers_are_copied_to_the_rating() -> None:
     world = World()
     headers = [("traceparent", b"00-aa-bb-01"), ("tracestate", b"x=1"), ("other", b"no")]
     world.cluster.produce(make_record("love", headers=headers))
@@ -169,7 +169,7 @@ def test_traceparent_passes_to_the_rating() -> None:
     }
 
 
-def test_a_review_alone_does_not_wait_for_company() -> None:
+def test_a_single_review_is_rated_without_waiting() -> None:
     world = World(batch=100)
     world.produce("love", in_s=3.0)
     asked = world.clock.monotonic()
@@ -192,7 +192,7 @@ class Slow(StubClassifier):
 
 
 def test_the_loop_learns_what_batches_cost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """4,000 a second of 20 tokens each, 8 ms a batch: with 32 / (1 - 0.4) = 53 reviews a batch the loop keeps pace."""
+    """4,000 a second of 20 tokens each, 8 ms a batch: with 32 / (1 - 0.4) = 53 reviews a batch the loop keeps up."""
     world = World(batch=1000)
     world.pipeline.classifier = Slow(world.clock)
     commit = world.pipeline.delivery.commit
@@ -210,10 +210,10 @@ def test_the_loop_learns_what_batches_cost(monkeypatch: pytest.MonkeyPatch) -> N
     assert world.sample("starstream_batch_cost_token_seconds") == pytest.approx(5e-6, rel=0.05)
     assert 8000 / world.sample("starstream_batch_reviews_count") == pytest.approx(53, rel=0.3)
     waits = world.sample("starstream_batch_wait_seconds_bucket", le="0.01")
-    assert waits == world.sample("starstream_batch_wait_seconds_count"), "nobody waited longer than linger"
+    assert waits == world.sample("starstream_batch_wait_seconds_count"), "no review waited longer than linger"
 
 
-def test_backlog_is_taken_in_full_batches_without_waiting() -> None:
+def test_a_backlog_is_processed_in_full_batches_without_waiting() -> None:
     world = World(batch=8)
     world.produce(*["love"] * 64)
     before = world.clock.monotonic()
@@ -263,7 +263,7 @@ class Changing(StubClassifier):
         return replace(outcome, rating=replace(outcome.rating, model_version=self.version))
 
 
-def test_a_model_may_change_between_batches_and_never_inside_one() -> None:
+def test_the_model_changes_only_between_batches() -> None:
     world = World(batch=8)
     world.pipeline.classifier = Changing()
     for _ in range(6):
@@ -271,9 +271,9 @@ def test_a_model_may_change_between_batches_and_never_inside_one() -> None:
         world.steps()
     assert len(world.delivery.commits) == 6
     versions = [
-        each.rating.model_version if isinstance(each, Rated) else each.letter.model_version
-        for each in world.outcomes
-        if isinstance(each, Rated | Rejected)
+        outcome.rating.model_version if isinstance(outcome, Rated) else outcome.letter.model_version
+        for outcome in world.outcomes
+        if isinstance(outcome, Rated | Rejected)
     ]
     batches = [set(versions[start : start + 8]) for start in range(0, len(versions), 8)]
     assert all(len(batch) == 1 for batch in batches), batches

@@ -1,4 +1,4 @@
-"""Which record kills the process: notes that outlive it, records tried alone, and rejection in the end."""
+"""Finding the record that kills the process: notes that outlive it, records tried alone, and the rejection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def records(*offsets: int, partition: int = 0) -> list[MemoryRecord]:
 
 
 class Runs:
-    """One process run after the other, on one ledger."""
+    """Consecutive process runs on one ledger."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.ledger = MemoryPoisonLedger()
@@ -54,7 +54,7 @@ def test_after_the_limit_of_crashes_records_are_tried_one_by_one_and_the_killer_
     batch = records(5, 6, 7)
     for _ in range(LIMIT):
         assert runs.crash_on(batch, killer=6) == [[5, 6, 7]]
-    assert runs.crash_on(batch, killer=6) == [[5], [6]]  # the first is settled now, and never comes again
+    assert runs.crash_on(batch, killer=6) == [[5], [6]]  # the first is committed, so it is not read again
     for _ in range(LIMIT - 1):
         assert runs.crash_on(batch[1:], killer=6) == [[6]]
     last = runs.next()
@@ -75,7 +75,7 @@ def test_other_partitions_stay_one_checkpoint() -> None:
     assert parts == [batch[:1], batch[1:2], batch[2:]]
 
 
-def test_an_attempt_that_failed_because_a_service_was_away_does_not_count() -> None:
+def test_an_attempt_that_failed_because_of_an_outage_does_not_count() -> None:
     runs = Runs()
     batch = records(0, 1)
     for _ in range(10):
@@ -93,7 +93,7 @@ def test_the_note_of_another_run_is_not_undone() -> None:
     assert runs.ledger.load_attempts([P0])[P0].runs == 1
 
 
-def test_progress_makes_earlier_crashes_irrelevant() -> None:
+def test_crashes_do_not_count_after_the_partition_has_advanced() -> None:
     runs = Runs()
     for _ in range(LIMIT):
         runs.crash_on(records(0, 1, 2), killer=2)
@@ -101,7 +101,7 @@ def test_progress_makes_earlier_crashes_irrelevant() -> None:
     assert runs.next().split(further) == [further]
 
 
-def test_notes_of_a_partition_that_went_to_another_worker_are_read_again() -> None:
+def test_notes_of_a_revoked_partition_are_loaded_again() -> None:
     runs = Runs()
     mine = runs.next()
     mine.split(records(0, 1))

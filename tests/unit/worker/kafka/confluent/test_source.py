@@ -1,4 +1,4 @@
-"""The adapters on confluent-kafka, as far as no broker is needed: options, errors, what is watched, what is chosen."""
+"""The adapters on confluent-kafka without a broker: options, errors, positions, topic ids, choice of the client."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ AT = Partition("reviews", 0)
 
 
 class Ends:
-    """A consumer, as far as the lag asks it."""
+    """A consumer, as far as the lag tracker uses it."""
 
     def __init__(self, end: int) -> None:
         self.end = end
 
     def get_watermark_offsets(self, _at: object, *, cached: bool) -> tuple[int, int]:
-        assert cached, "no request a second"
+        assert cached, "not a request every second"
         return (0, self.end)
 
 
@@ -58,7 +58,7 @@ def test_librdkafka_errors_are_all_translated() -> None:
         assert str(error).startswith("kafka: doing: ")
         found.setdefault(type(error).__name__, set()).add(name)
     assert found.pop("FencedError") == {"FENCED_INSTANCE_ID"}
-    # On purpose: waiting does not heal these. What a new release adds is transient until somebody decides.
+    # On purpose: retrying does not help with these. A code that a new release adds is transient until it is listed.
     assert found.pop("PermanentError") == {
         "ILLEGAL_SASL_STATE",
         "INCONSISTENT_GROUP_PROTOCOL",
@@ -76,7 +76,7 @@ def test_librdkafka_errors_are_all_translated() -> None:
     assert not FENCED & PERMANENT
 
 
-def test_what_librdkafka_raises_is_translated_and_the_cause_kept() -> None:
+def test_librdkafka_exceptions_are_translated_and_keep_their_cause() -> None:
     cause = KafkaException(KafkaError(KafkaError._TIMED_OUT, "late"))
     with pytest.raises(TransientError, match="kafka: poll: _TIMED_OUT: late") as caught, translated("poll"):
         raise cause
@@ -87,7 +87,7 @@ def test_what_librdkafka_raises_is_translated_and_the_cause_kept() -> None:
         raise ZeroDivisionError
 
 
-def test_what_is_said_beside_the_calls_is_raised_when_it_is_final() -> None:
+def test_a_callback_error_is_raised_when_it_is_permanent() -> None:
     errors = CallbackErrors()
     errors.note(KafkaError(KafkaError._ALL_BROKERS_DOWN, "2/2 brokers are down"))
     errors.raise_fatal("poll")
@@ -98,28 +98,28 @@ def test_what_is_said_beside_the_calls_is_raised_when_it_is_final() -> None:
 
 
 def test_a_replaced_static_member_is_fenced() -> None:
-    """librdkafka tells it as a fatal error, and its cause in words only."""
+    """librdkafka reports a fatal error, with the cause in its text only."""
     errors = CallbackErrors()
     errors.note(KafkaError(KafkaError._FATAL, f"Fatal error: {KafkaError(KafkaError.FENCED_INSTANCE_ID).str()}"))
     with pytest.raises(FencedError):
         errors.raise_fatal("poll")
 
 
-def test_any_other_end_of_the_client_is_permanent() -> None:
+def test_any_other_fatal_error_is_permanent() -> None:
     errors = CallbackErrors()
-    errors.note(KafkaError(KafkaError._FATAL, "done for"))
-    with pytest.raises(PermanentError, match="done for"):
+    errors.note(KafkaError(KafkaError._FATAL, "broken"))
+    with pytest.raises(PermanentError, match="broken"):
         errors.raise_fatal("poll")
 
 
-def test_a_call_that_never_returns_is_given_up() -> None:
+def test_a_call_that_never_returns_times_out() -> None:
     never = threading.Event()
     with pytest.raises(TransientError, match=r"commit: no answer in 0\.05 s"):
         call_with_timeout(lambda: setattr(never, "waited", never.wait(20)), 0.05, "commit")
     never.set()
 
 
-def test_a_bounded_call_raises_what_it_raises() -> None:
+def test_an_error_of_a_call_with_timeout_is_raised() -> None:
     def refused() -> None:
         raise KafkaException(KafkaError(KafkaError.ILLEGAL_GENERATION))
 
@@ -129,7 +129,7 @@ def test_a_bounded_call_raises_what_it_raises() -> None:
 
 
 def test_every_setting_of_the_connection_reaches_librdkafka(tmp_path: Path) -> None:
-    """Each setting that changes the other client's options changes this one's; librdkafka takes them all."""
+    """Each setting that changes kafka-python's options changes librdkafka's, too."""
     pem = tmp_path / "some.pem"
     pem.touch()
     plain = settings()
@@ -166,7 +166,7 @@ def changed_names(
     } | (second.keys() - first.keys())
 
 
-def test_the_security_settings_have_librdkafkas_names(tmp_path: Path) -> None:
+def test_security_settings_are_translated_to_librdkafkas_option_names(tmp_path: Path) -> None:
     pem = tmp_path / "some.pem"
     pem.touch()
     config = client_config(
@@ -195,7 +195,7 @@ def test_the_security_settings_have_librdkafkas_names(tmp_path: Path) -> None:
     }
 
 
-def test_the_token_of_a_login_is_the_one_set() -> None:
+def test_the_oauth_callback_returns_the_configured_token() -> None:
     config = client_config(
         settings(
             kafka_security_protocol="SASL_PLAINTEXT", kafka_sasl_mechanism="OAUTHBEARER", kafka_oauth_token="a.b.c"
@@ -208,18 +208,18 @@ def test_the_token_of_a_login_is_the_one_set() -> None:
 
 
 @pytest.mark.parametrize("more", [{}, {"transaction_timeout_s": 1, "redis_timeout_s": 0.4}, {"request_timeout_s": 100}])
-def test_librdkafka_takes_every_option(more: dict[str, Any], metrics: Metrics, clock: ManualClock) -> None:
-    """It refuses names it does not know, and values that contradict one another, when a client is made."""
+def test_librdkafka_accepts_every_option(more: dict[str, Any], metrics: Metrics, clock: ManualClock) -> None:
+    """When a client is made it refuses unknown names, and values that contradict each other."""
     chosen = settings(kafka_bootstrap_servers=["127.0.0.1:1"], **more)
     Consumer(consumer_config(chosen, "static", CallbackErrors(), LagTracker(metrics, clock).on_statistics)).close()
     for transactional_id in (None, "a-name"):
         assert isinstance(Producer(producer_config(chosen, transactional_id, CallbackErrors())), Producer)
 
 
-def test_a_session_longer_than_the_poll_interval_is_refused_by_name() -> None:
+def test_a_session_timeout_over_the_poll_interval_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"WORKER_SESSION_TIMEOUT_S: 200 is over WORKER_MAX_POLL_INTERVAL_S=120"):
         settings(session_timeout_s=200)
-    WorkerSettings(_env_file=None, session_timeout_s=200)  # the other client allows it
+    WorkerSettings(_env_file=None, session_timeout_s=200)  # kafka-python allows it
 
 
 def test_a_client_that_is_not_installed_is_refused_with_its_package(
@@ -229,7 +229,7 @@ def test_a_client_that_is_not_installed_is_refused_with_its_package(
     with pytest.raises(SettingsError, match=r"WORKER_KAFKA_CLIENT=confluent: .*pip install confluent-kafka"):
         make_source(settings(), instance_id=None, metrics=metrics, clock=clock)
     with pytest.raises(SettingsError, match="WORKER_KAFKA_CLIENT"):
-        clients.make_delivery(settings(), None, "id", MemoryLog())  # type: ignore[arg-type]  # never looked at
+        clients.make_delivery(settings(), None, "id", MemoryLog())  # type: ignore[arg-type]  # not used
 
 
 # The membership
@@ -239,17 +239,17 @@ def membership(generation: int, member: bytes) -> bytes:
     return b"CGMDv2:" + struct.pack("=i", generation) + b"a group\0" + member + b"\0\1"
 
 
-def test_a_members_metadata_is_handed_on_as_it_is() -> None:
+def test_metadata_of_a_member_is_returned_unchanged() -> None:
     assert require_member(membership(7, b"rdkafka-1"), "a group") == membership(7, b"rdkafka-1")
 
 
-@pytest.mark.parametrize("told", [None, b"", b"CGMDv3:....", membership(-1, b"rdkafka-1"), membership(7, b"")])
-def test_no_members_metadata_is_refused(told: bytes | None) -> None:
+@pytest.mark.parametrize("metadata", [None, b"", b"CGMDv3:....", membership(-1, b"rdkafka-1"), membership(7, b"")])
+def test_metadata_of_a_consumer_without_membership_is_refused(metadata: bytes | None) -> None:
     with pytest.raises(TransientError, match="member of group a group"):
-        require_member(told, "a group")
+        require_member(metadata, "a group")
 
 
-# Positions behind markers
+# Positions past markers
 
 
 @pytest.fixture
@@ -258,30 +258,30 @@ def lag(metrics: Metrics, clock: ManualClock) -> LagTracker:
     return LagTracker(metrics, clock)
 
 
-def asked(lag: LagTracker, clock: ManualClock) -> dict[Partition, int]:
+def reported(lag: LagTracker, clock: ManualClock) -> dict[Partition, int]:
     clock.advance(1)
     return dict(lag.offsets_past_markers())
 
 
-def test_an_end_behind_the_last_record_is_passed_once(lag: LagTracker, clock: ManualClock) -> None:
+def test_an_end_past_the_last_record_is_reported_once(lag: LagTracker, clock: ManualClock) -> None:
     lag.returned({AT: 9})
     lag.reached_end(AT, 11)
-    assert asked(lag, clock) == {AT: 11}
-    assert asked(lag, clock) == {}
+    assert reported(lag, clock) == {AT: 11}
+    assert reported(lag, clock) == {}
 
 
-def test_an_end_right_after_the_last_record_needs_no_word(lag: LagTracker, clock: ManualClock) -> None:
+def test_an_end_right_after_the_last_record_is_not_reported(lag: LagTracker, clock: ManualClock) -> None:
     lag.returned({AT: 9})
     lag.reached_end(AT, 10)
-    assert asked(lag, clock) == {}
+    assert reported(lag, clock) == {}
 
 
-def test_what_was_passed_is_told_again_after_a_failed_commit(lag: LagTracker, clock: ManualClock) -> None:
+def test_offsets_past_markers_are_reported_again_after_a_failed_commit(lag: LagTracker, clock: ManualClock) -> None:
     lag.returned({AT: 9})
     lag.reached_end(AT, 11)
-    asked(lag, clock)
+    reported(lag, clock)
     lag.clear()
-    assert asked(lag, clock) == {AT: 11}
+    assert reported(lag, clock) == {AT: 11}
 
 
 @pytest.mark.parametrize(
@@ -291,20 +291,20 @@ def test_what_was_passed_is_told_again_after_a_failed_commit(lag: LagTracker, cl
         lambda lag: lag.sought(AT, 3),
         lambda lag: lag.drop_ends([AT]),
     ],
-    ids=["went and came back", "read again", "more came"],
+    ids=["dropped", "sought", "more records"],
 )
-def test_an_end_that_is_before_what_is_read_next_is_no_longer_told(
+def test_an_end_is_not_reported_once_the_position_has_moved(
     change: Callable[[LagTracker], None], lag: LagTracker, clock: ManualClock
 ) -> None:
-    """Committing it would skip what lies between: records of a topic created again, or read again after a failure."""
+    """Committing it would skip records: of a topic created again, or read again after a failure."""
     lag.returned({AT: 99})
     lag.reached_end(AT, 101)
     change(lag)
     lag.returned({AT: 24})
-    assert asked(lag, clock) == {}
+    assert reported(lag, clock) == {}
 
 
-def test_lag_is_from_the_end_of_what_was_given(lag: LagTracker, metrics: Metrics, clock: ManualClock) -> None:
+def test_lag_counts_from_the_last_returned_record(lag: LagTracker, metrics: Metrics, clock: ManualClock) -> None:
     def lag_records() -> float | None:
         clock.advance(1)
         lag.observe_all(Ends(110), {AT})
@@ -318,17 +318,17 @@ def test_lag_is_from_the_end_of_what_was_given(lag: LagTracker, metrics: Metrics
     assert lag_records() == 0
 
 
-def test_a_partition_that_stands_still_is_told(lag: LagTracker, clock: ManualClock) -> None:
+def test_a_stalled_partition_is_reported(lag: LagTracker, clock: ManualClock) -> None:
     lag.returned({AT: 99})
     for _ in range(70):
         clock.advance(1)
         lag.observe_all(Ends(110), {AT})
     assert "reviews-0: records are waiting" in str(lag.stalled_reason({AT}))
-    lag.clear()  # it was held on purpose
+    lag.clear()  # it was paused on purpose
     assert lag.stalled_reason({AT}) is None
 
 
-def test_a_partition_of_which_nothing_ever_came_is_told(lag: LagTracker, clock: ManualClock) -> None:
+def test_a_partition_without_any_record_is_reported_as_stalled(lag: LagTracker, clock: ManualClock) -> None:
     for _ in range(70):
         clock.advance(1)
         lag.observe_all(Ends(110), {AT})
@@ -336,7 +336,7 @@ def test_a_partition_of_which_nothing_ever_came_is_told(lag: LagTracker, clock: 
 
 
 @pytest.mark.parametrize(("states", "connected"), [(["DOWN", "UP"], True), (["DOWN", "TRY_CONNECT"], False)])
-def test_one_connection_is_enough(states: Sequence[str], connected: bool, lag: LagTracker) -> None:
+def test_one_connected_broker_is_enough(states: Sequence[str], connected: bool, lag: LagTracker) -> None:
     brokers = ",".join(f'"{number}": {{"state": "{state}"}}' for number, state in enumerate(states))
     lag.on_statistics(f'{{"brokers": {{{brokers}}}}}')
     assert lag.connected is connected
@@ -346,41 +346,41 @@ def test_one_connection_is_enough(states: Sequence[str], connected: bool, lag: L
 
 
 class Ids(TopicIds):
-    """Knows what the brokers say without asking them."""
+    """Returns canned answers in place of the brokers'."""
 
     def __init__(self) -> None:
         self.now = {"reviews": "one"}
-        self.asked = 0
-        self.another: list[str] = []
-        super().__init__(settings(), self.another.append)
+        self.fetches = 0
+        self.recreated: list[str] = []
+        super().__init__(settings(), self.recreated.append)
 
     def _fetch(self, topics: Sequence[str]) -> dict[str, str]:
-        self.asked += 1
+        self.fetches += 1
         return {topic: self.now.get(topic, "") for topic in topics}
 
 
-def test_an_id_is_asked_for_once_a_batch() -> None:
+def test_topic_ids_are_fetched_once_per_batch() -> None:
     ids = Ids()
     for _ in range(3):
         ids.mark_unverified()
         assert [ids.id_of("reviews") for _ in range(100)] == ["one"] * 100
         ids.verify()
-    assert ids.asked == 3
+    assert ids.fetches == 3
 
 
-def test_a_topic_created_again_stops_the_batch_and_is_told_once() -> None:
+def test_a_recreated_topic_fails_the_batch_once() -> None:
     ids = Ids()
     ids.verify()
     ids.now = {"reviews": "two"}
     ids.mark_unverified()
     with pytest.raises(TransientError, match="reviews: deleted and created again"):
         ids.id_of("reviews")
-    assert ids.another == ["reviews"]
+    assert ids.recreated == ["reviews"]
     assert ids.id_of("reviews") == "two"
-    assert ids.another == ["reviews"]
+    assert ids.recreated == ["reviews"]
 
 
-def test_a_topic_that_is_gone_stops_the_batch_until_it_is_back() -> None:
+def test_a_deleted_topic_fails_batches_until_it_exists_again() -> None:
     ids = Ids()
     ids.verify()
     ids.now = {}
@@ -393,5 +393,5 @@ def test_a_topic_that_is_gone_stops_the_batch_until_it_is_back() -> None:
         ids.verify()
 
 
-def test_another_topic_has_an_id_of_its_own() -> None:
+def test_an_unknown_topic_has_an_empty_id() -> None:
     assert Ids().id_of("nowhere-at-all") == ""

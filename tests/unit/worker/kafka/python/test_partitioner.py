@@ -19,7 +19,7 @@ def test_every_key_has_the_partition_of_the_default_partitioner(keys: list[bytes
     assert partitions_of(keys, count) == [(reference(key) & 0x7FFFFFFF) % count for key in keys]
 
 
-def test_values_that_apache_kafka_tests_itself_with() -> None:
+def test_hashes_equal_the_reference_values_of_apache_kafka() -> None:
     """UtilsTest.testMurmur2 of Apache Kafka."""
     cases = {
         b"21": -973932308,
@@ -32,5 +32,5 @@ def test_values_that_apache_kafka_tests_itself_with() -> None:
     assert murmur2(list(cases)).view("i4").tolist() == list(cases.values())
 
 
-def test_no_keys_have_no_partitions() -> None:
+def test_an_empty_batch_has_no_partitions() -> None:
     assert partitions_of([], 3) == []
