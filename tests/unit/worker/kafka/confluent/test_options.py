@@ -1,0 +1,116 @@
+"""Our settings become options of librdkafka."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer
+
+from tests.doubles import ManualClock
+from worker.kafka.confluent.client import CallbackErrors
+from worker.kafka.confluent.lag import LagTracker
+from worker.kafka.confluent.options import client_config, consumer_config, producer_config
+from worker.kafka.python.client import client_config as other_config
+from worker.ops.metrics import Metrics
+from worker.settings import WorkerSettings
+
+
+def settings(**more: Any) -> WorkerSettings:
+    return WorkerSettings(_env_file=None, kafka_client="confluent", **more)
+
+
+def test_every_setting_of_the_connection_reaches_librdkafka(tmp_path: Path) -> None:
+    """Each setting that changes kafka-python's options changes librdkafka's, too."""
+    pem = tmp_path / "some.pem"
+    pem.touch()
+    plain = settings()
+    for change in (
+        {"kafka_bootstrap_servers": ["elsewhere:1"]},
+        {"kafka_security_protocol": "SSL"},
+        {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "PLAIN"},
+        {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "SCRAM-SHA-256"},
+        {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "SCRAM-SHA-512"},
+        {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "OAUTHBEARER", "kafka_oauth_token": "t"},
+        {"kafka_ssl_cafile": pem},
+        {"kafka_ssl_certfile": pem, "kafka_ssl_keyfile": pem},
+        {"kafka_ssl_password": "word"},
+        {"kafka_ssl_check_hostname": False},
+        {"kafka_client_id": "another"},
+        {"request_timeout_s": 7},
+    ):
+        login = {"kafka_sasl_username": "ann", "kafka_sasl_password": "sésame"}
+        changed = settings(**login, **change)
+        assert changed_names(other_config, plain, changed), change
+        names = changed_names(lambda which: client_config(which, CallbackErrors()), plain, changed)
+        assert names, f"{change} does not reach librdkafka"
+
+
+def changed_names(
+    make: Callable[[WorkerSettings], dict[str, Any]], one: WorkerSettings, two: WorkerSettings
+) -> set[str]:
+    first, second = make(one), make(two)
+    simple = (str, int, bool, list, tuple, type(None))
+    return {
+        name
+        for name in first.keys() | second.keys()
+        if first.get(name) != second.get(name) and isinstance(second.get(name), simple)
+    } | (second.keys() - first.keys())
+
+
+def test_security_settings_are_translated_to_librdkafkas_option_names(tmp_path: Path) -> None:
+    pem = tmp_path / "some.pem"
+    pem.touch()
+    config = client_config(
+        settings(
+            kafka_security_protocol="SASL_SSL",
+            kafka_sasl_mechanism="SCRAM-SHA-512",
+            kafka_sasl_username="ann",
+            kafka_sasl_password="sésame",
+            kafka_ssl_cafile=pem,
+            kafka_ssl_certfile=pem,
+            kafka_ssl_keyfile=pem,
+            kafka_ssl_password="word",
+        ),
+        CallbackErrors(),
+    )
+    assert {name: value for name, value in config.items() if name.startswith(("sasl.", "ssl.", "security."))} == {
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "ann",
+        "sasl.password": "sésame",
+        "ssl.ca.location": str(pem),
+        "ssl.certificate.location": str(pem),
+        "ssl.key.location": str(pem),
+        "ssl.key.password": "word",
+        "ssl.endpoint.identification.algorithm": "https",
+    }
+
+
+def test_the_oauth_callback_returns_the_configured_token() -> None:
+    config = client_config(
+        settings(
+            kafka_security_protocol="SASL_PLAINTEXT", kafka_sasl_mechanism="OAUTHBEARER", kafka_oauth_token="a.b.c"
+        ),
+        CallbackErrors(),
+    )
+    token, until_wall_s = config["oauth_cb"]("")
+    assert token == "a.b.c"
+    assert until_wall_s > 1_700_000_000
+
+
+@pytest.mark.parametrize("more", [{}, {"transaction_timeout_s": 1, "redis_timeout_s": 0.4}, {"request_timeout_s": 100}])
+def test_librdkafka_accepts_every_option(more: dict[str, Any], metrics: Metrics, clock: ManualClock) -> None:
+    """When a client is made it refuses unknown names, and values that contradict each other."""
+    chosen = settings(kafka_bootstrap_servers=["127.0.0.1:1"], **more)
+    Consumer(consumer_config(chosen, "static", CallbackErrors(), LagTracker(metrics, clock).on_statistics)).close()
+    for transactional_id in (None, "a-name"):
+        assert isinstance(Producer(producer_config(chosen, transactional_id, CallbackErrors())), Producer)
+
+
+def test_a_session_timeout_over_the_poll_interval_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"WORKER_SESSION_TIMEOUT_S: 200 is over WORKER_MAX_POLL_INTERVAL_S=120"):
+        settings(session_timeout_s=200)
+    WorkerSettings(_env_file=None, session_timeout_s=200)  # kafka-python allows it
