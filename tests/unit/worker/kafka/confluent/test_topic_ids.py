@@ -8,6 +8,7 @@ import pytest
 
 from worker.errors import TransientError
 from worker.kafka.confluent.topic_ids import TopicIds
+from worker.settings import WorkerSettings
 
 
 class Ids(TopicIds):
@@ -17,7 +18,7 @@ class Ids(TopicIds):
         self.now = {"reviews": "one"}
         self.fetches = 0
         self.recreated: list[str] = []
-        super().__init__(settings(), self.recreated.append)
+        super().__init__(WorkerSettings(_env_file=None), self.recreated.append)
 
     def _fetch(self, topics: Sequence[str]) -> dict[str, str]:
         self.fetches += 1
