@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 WORKER = sorted((ROOT / "worker").rglob("*.py"))
 UNIT = sorted((ROOT / "tests" / "unit").rglob("test_*.py"))
 CORE = [*sorted((ROOT / "worker" / "stream").rglob("*.py")), ROOT / "worker" / "records.py"]
+PRODUCT = [path for room in ("schemas", "worker", "trainer") for path in sorted((ROOT / room).rglob("*.py"))]
 HEAVY = ("tensorflow", "keras", "nltk", "sklearn", "matplotlib", "jinja2", "trainer", "pandas")
 
 
@@ -35,6 +37,20 @@ def imports(path: Path) -> Iterator[str]:
 
 def names(paths: list[Path]) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in paths]
+
+
+@pytest.mark.parametrize("paths", [WORKER, UNIT, CORE, PRODUCT])
+def test_a_rule_looks_at_files(paths: list[Path]) -> None:
+    """A rule over an empty list would hold whatever the code does."""
+    assert len(paths) > 5
+    assert all(path.is_file() for path in paths)
+
+
+def test_files_and_folders_stay_small() -> None:
+    lines = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in PRODUCT}
+    assert {name: count for name, count in lines.items() if count > 300} == {}
+    folders = Counter(path.parent for path in PRODUCT if path.name != "__init__.py")
+    assert {folder.name: count for folder, count in folders.items() if count > 15} == {}
 
 
 def test_environment_is_read_in_settings_only() -> None:

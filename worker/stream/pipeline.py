@@ -5,8 +5,7 @@ and no port calls it back.
 
 Nothing with an effect stays open across a poll. A batch is committed whole between two polls: its ratings are in the
 store before anybody can read them on the topic, and published before its offsets are committed. If any of that fails,
-the batch and everything still queued is dropped and its partitions are read again from where they stood (`rewind`), so
-an outage holds no memory and has no second code path.
+the batch and the queue are dropped and read again (`rewind`): an outage holds no memory and has no second code path.
 """
 
 from __future__ import annotations
@@ -67,10 +66,8 @@ class Pipeline:
     backoff: Backoff
     stopping: bool = field(default=False, init=False)
     _down: set[str] = field(default_factory=set, init=False)  # services reported as away
-    _batch_s: defaultdict[str, float] = field(init=False)  # seconds of the current batch, by phase
-
-    def __post_init__(self) -> None:
-        self._batch_s = defaultdict(float)
+    # Seconds of the current batch, by phase.
+    _batch_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float), init=False)
 
     def run(self) -> None:
         """Step until `stop`, then commit what is queued.
@@ -115,7 +112,10 @@ class Pipeline:
             if not self._process(batch):
                 return
         if self.batcher.empty and (positions := self.source.offsets_past_markers()):
-            self._commit_positions(positions)
+            try:
+                self._commit([], positions)  # so that the lag can read 0
+            except TransientError as error:
+                self._start_over([], error)
 
     def _process(self, batch: Batch) -> bool:
         """Commit a batch whole; False when a service is away and everything uncommitted has been rewound."""
@@ -134,9 +134,8 @@ class Pipeline:
         except StreamRejectedError as error:
             self._halt(uncommitted, error)
             raise
-        seconds = self.clock.monotonic() - started
         token_s = self._batch_s["parse"] + self._batch_s["classify"]  # what grows with the tokens
-        self.batcher.learn(batch, self.classifier.tokens - tokens, seconds, token_s)
+        self.batcher.learn(batch, self.classifier.tokens - tokens, self.clock.monotonic() - started, token_s)
         self.metrics.set_batch_cost(self.batcher.cost.fixed_s, self.batcher.cost.each_token_s)
         return True
 
@@ -201,19 +200,12 @@ class Pipeline:
         self.metrics.sink_seconds.labels("topic").observe(self._batch_s.pop("topic"))
 
     def _deliver(self, call: Callable[[], None]) -> None:
-        try:
-            with self._timed("topic"):
+        with self._timed("topic"):
+            try:
                 call()
-        except ServiceError as error:
-            self.metrics.sink_errors.labels("topic", error.kind).inc()
-            raise
-
-    def _commit_positions(self, positions: Mapping[Partition, int]) -> None:
-        """Commit positions past transaction markers, so that whoever reads the lag sees none."""
-        try:
-            self._commit([], positions)
-        except TransientError as error:
-            self._start_over([], error)
+            except ServiceError as error:
+                self.metrics.sink_errors.labels("topic", error.kind).inc()
+                raise
 
     def _drop_revoked(self) -> frozenset[Partition]:
         """Drop the queued records and the notes of revoked partitions; return the partitions."""
@@ -224,13 +216,11 @@ class Pipeline:
 
     def _reject_poison(self, record: Record, version: str) -> Rejected:
         crashes = self.poison.runs(partition_of(record)) - 1
-        self.log(
-            logging.ERROR, "record_condemned", topic=record.topic, partition=record.partition, offset=record.offset
-        )
+        topic, partition, offset = record.topic, record.partition, record.offset
+        self.log(logging.ERROR, "record_condemned", topic=topic, partition=partition, offset=offset)
         message = f"the process died {crashes} times while it rated this record alone (WORKER_MAX_ATTEMPTS)"
-        return rejected(
-            record, "unratable", message, model_version=version, exception="worker.stream.poison.PoisonTracker"
-        )
+        exception = "worker.stream.poison.PoisonTracker"
+        return rejected(record, "unratable", message, model_version=version, exception=exception)
 
     def _halt(self, uncommitted: Sequence[Record], error: StreamRejectedError) -> None:
         """Hold the stream until stopped: to go on, or to restart again and again, would drain the topic."""
@@ -259,14 +249,13 @@ class Pipeline:
                 break
         else:
             return  # stopped meanwhile: nothing has recovered
-        while self._down:
-            self._report_up(self._down.pop())
+        self._report_up(*self._down)
 
     def _report(self, reason: str | None) -> None:
-        if reason is not None:
-            self._report_down(TransientError("kafka", reason))
-        else:
+        if reason is None:
             self._report_up("kafka")
+        else:
+            self._report_down(TransientError("kafka", reason))
         self.metrics.ready.set(0.0 if self.health.reasons else 1.0)
 
     def _rewind(self, uncommitted: Sequence[Record]) -> None:
@@ -279,15 +268,15 @@ class Pipeline:
         gone = self._drop_revoked()
         self.source.rewind({at: offset for at, offset in positions.items() if at not in gone})
 
+    def _report_up(self, *services: str) -> None:
+        for service in filter(self.health.up, services):
+            self.log(logging.INFO, "recovered", part=service)
+
     def _report_down(self, error: ServiceError) -> None:
         self.metrics.ready.set(0.0)
         self._down.add(error.service)
         if self.health.down(error.service, str(error)):
             self.log(logging.WARNING, "outage", part=error.service, reason=str(error))
-
-    def _report_up(self, service: str) -> None:
-        if self.health.up(service):
-            self.log(logging.INFO, "recovered", part=service)
 
     def _hold(self, seconds: float) -> None:
         """Keep the membership and take no records for this long, or until stopped."""
