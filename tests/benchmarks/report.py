@@ -20,7 +20,7 @@ README: Final = Path(__file__).with_name("README.md")
 JSON: Final = Path(__file__).with_name("results.json")
 
 _LOADS: Final = ("idle", "load10", "load50", "load80")
-_PHASES: Final = ("wait", "poll", "parse", "classify", "redis", "topic")
+_PHASES: Final = ("wait", "poll", "parse", "classify", "store", "topic")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The whole refresh with trained models, by the commands a person types: train, gate, shadow, promote, roll back.
+"""The whole refresh with trained models, by its commands: train, gate, shadow, promote, roll back.
 
 Small networks on synthetic reviews; everything else is real. `test_worker_refresh` has the cases that need no training.
 """
@@ -20,7 +20,7 @@ from tests.fixtures.running import Deployment, Message, RunningWorker
 from tests.model.reviews import synthetic, write_csv
 
 SMALL = ["--units", "8", "--embedding", "8", "--batch-rows", "32", "--learning-rate", "0.02", "--wide-pairs", "1024"]
-SMALL += ["--no-floors", "--gate-slower", "20"]  # of a network so small the speed says nothing
+SMALL += ["--no-floors", "--gate-slower", "20"]  # the speed of so small a network says nothing
 PROMOTED_S = 15.0  # "within seconds", on a busy machine
 
 
@@ -36,7 +36,7 @@ def served(worker: RunningWorker, version: str) -> float:
     return worker.total("starstream_ratings_total", model_version=version)
 
 
-def test_a_model_of_more_data_is_gated_shadowed_promoted_and_taken_back(deployment: Deployment, tmp_path: Path) -> None:
+def test_refresh_gates_shadows_promotes_and_rolls_back(deployment: Deployment, tmp_path: Path) -> None:
     registry, held_out = tmp_path / "models", write_csv(tmp_path / "held_out.csv", synthetic(400, seed=5))
     learn = ["--test-data", str(held_out), "--registry", str(registry), *SMALL]
 
@@ -72,14 +72,14 @@ def test_a_model_of_more_data_is_gated_shadowed_promoted_and_taken_back(deployme
         assert "passes" in said
         assert "FAILS" not in said
         worker.until(
-            lambda: worker.total("starstream_shadow_reviews_total", model_version=second) > 100, "it rates beside"
+            lambda: worker.total("starstream_shadow_reviews_total", model_version=second) > 100, "the shadow rates"
         )
         assert served(worker, second) == 0
         trainer("promote", "--registry", str(registry), "--message", "better")
         worker.until(lambda: served(worker, second) > 100, "promoted", timeout_s=PROMOTED_S)
         trainer("rollback", "--registry", str(registry), "--message", "to see it")
         before = served(worker, first)
-        worker.until(lambda: served(worker, first) > before + 100, "taken back", timeout_s=PROMOTED_S)
+        worker.until(lambda: served(worker, first) > before + 100, "rolled back", timeout_s=PROMOTED_S)
     finally:
         ended.set()
         thread.join(30)
@@ -88,9 +88,9 @@ def test_a_model_of_more_data_is_gated_shadowed_promoted_and_taken_back(deployme
         version: worker.total("starstream_feedback_correct_total", model_version=version) / served(worker, version)
         for version in (first, second)
     }
-    assert right[second] > right[first], "what learned from more is better on the stream, and the page says so"
+    assert right[second] > right[first], "the model of more data is better on the stream, and the metrics show it"
     assert worker.stop() == 0
-    found = [Rating.from_json(each.value) for each in deployment.read(deployment.output) if each.value]
-    assert Counter(each.review_id for each in found) == Counter(sent)
-    assert {each.model_version for each in found} == {first, second}
+    found = [Rating.from_json(message.value) for message in deployment.read(deployment.output) if message.value]
+    assert Counter(rating.review_id for rating in found) == Counter(sent)
+    assert {rating.model_version for rating in found} == {first, second}
     assert deployment.stored_ids() == set(sent)

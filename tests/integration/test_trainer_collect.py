@@ -96,7 +96,7 @@ def test_stream_becomes_a_training_file(topics: Topics, tmp_path: Path, capsys: 
     assert "long ago" in {row["content"] for row in _rows(out)}
 
 
-def test_training_takes_the_file(topics: Topics, tmp_path: Path) -> None:
+def test_training_reads_the_file(topics: Topics, tmp_path: Path) -> None:
     for text, label in synthetic(200):
         topics.send(topics.reviews, {"text": text, "score": label})
     topics.producer.flush(20)
@@ -107,7 +107,7 @@ def test_training_takes_the_file(topics: Topics, tmp_path: Path) -> None:
     assert main(train) == Exit.OK
 
 
-def test_reading_ends_though_the_stream_goes_on(topics: Topics, tmp_path: Path) -> None:
+def test_reading_ends_while_the_stream_continues(topics: Topics, tmp_path: Path) -> None:
     for number in range(500):
         topics.send(topics.reviews, {"text": f"before {number}", "score": 5})
     topics.producer.flush(20)
@@ -132,7 +132,7 @@ def test_reading_ends_though_the_stream_goes_on(topics: Topics, tmp_path: Path) 
     assert {f"before {number}" for number in range(500)} <= texts
 
 
-def test_aborted_transactions_are_no_reviews(topics: Topics, tmp_path: Path) -> None:
+def test_aborted_transactions_are_left_out(topics: Topics, tmp_path: Path) -> None:
     producer = KafkaProducer(bootstrap_servers=topics.bootstrap, transactional_id=uuid.uuid4().hex)
     try:
         producer.init_transactions()
@@ -149,7 +149,7 @@ def test_aborted_transactions_are_no_reviews(topics: Topics, tmp_path: Path) -> 
     assert [row["content"] for row in _rows(out)] == ["kept"]
 
 
-def test_nothing_labelled_leaves_the_file_as_it_was(
+def test_without_labels_the_file_is_unchanged(
     topics: Topics, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     topics.send(topics.reviews, {"text": "no stars"})
@@ -161,7 +161,7 @@ def test_nothing_labelled_leaves_the_file_as_it_was(
     assert out.read_text() == "before"
 
 
-def test_missing_topic_and_broker_are_errors_of_ours(kafka: LocalKafka, tmp_path: Path) -> None:
+def test_missing_topic_or_broker_is_a_stream_error(kafka: LocalKafka, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "labelled.csv"), "--patience-s", "3"]
     for where, said in (
         (["--bootstrap-servers", kafka.bootstrap, "--topic", "misspelt"], "--topic misspelt: no such topic"),
