@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from schemas.prediction import Prediction
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
 from worker.commands.predict import PredictFiles, predict
 from worker.errors import ExitCode, ModelError, SettingsError
@@ -49,12 +52,13 @@ def test_csv_is_rated_row_by_row(settings: WorkerSettings, tmp_path: Path) -> No
     assert run.code == ExitCode.OK
     assert run.stars == {1: 5, 2: 1, 3: 3}
     first = run.rows[1]
+    assert list(first) == ["row", "review_id", *(field.name for field in fields(Prediction))]
     assert (first["review_id"], first["model_version"], len(first["probabilities"])) == ("a", TOY_VERSION, 5)
     assert first["confidence"] == max(first["probabilities"])
     assert run.rows[2]["review_id"] is None
 
 
-def test_numbers_are_written_as_short_as_they_are_meant(settings: WorkerSettings, tmp_path: Path) -> None:
+def test_probabilities_are_written_with_six_digits(settings: WorkerSettings, tmp_path: Path) -> None:
     run = Run(settings, tmp_path, "content\nlove it\n")
     assert all(len(repr(share)) <= 8 for share in run.rows[1]["probabilities"])
 
@@ -103,12 +107,15 @@ def test_an_empty_csv_is_refused(settings: WorkerSettings, tmp_path: Path) -> No
         Run(settings, tmp_path, "")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_column(settings: WorkerSettings, tmp_path: Path) -> None:
-    assert Run(settings, tmp_path, "\ufeffcontent\nlove\n").stars == {1: 5}
+def test_a_misquoted_row_is_reported_and_the_next_is_rated(settings: WorkerSettings, tmp_path: Path) -> None:
+    run = Run(settings, tmp_path, 'content\n"love" it\nlove\n')
+    assert (run.code, run.stars) == (ExitCode.INPUT, {2: 5})
 
 
-def test_tabs_separate_a_tsv(settings: WorkerSettings, tmp_path: Path) -> None:
-    assert Run(settings, tmp_path, "review_id\tcontent\na\tlove it, great\n", "in.tsv").stars == {1: 5}
+def test_a_file_that_train_reads_is_read_here_too(settings: WorkerSettings, tmp_path: Path) -> None:
+    lines = b'{"Review": "love it", "reviewId": "a"}\n\n{"Review": "bad", "reviewId": 7}\n{"Review": 3}\n'
+    run = Run(settings, tmp_path, gzip.compress(lines), "in.jsonl.gz")
+    assert (run.code, run.stars, run.rows[1]["review_id"]) == (ExitCode.INPUT, {1: 5}, "a")
 
 
 def test_json_lines_and_plain_texts(settings: WorkerSettings, tmp_path: Path) -> None:
