@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.assets import ROOT
+from trainer.collect.settings import CollectSettings
+from trainer.settings import TrainSettings
+from worker.settings import WorkerSettings
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "deploy").rglob("*.md")])
 BENCHMARKS = ROOT / "tests/benchmarks/README.md"
@@ -44,3 +47,34 @@ def test_readme_quotes_the_table_of_the_benchmarks() -> None:
     for row, rate, cpu in quoted:
         # name, what it is, reviews/s, the worker is so many times faster, CPU us/review
         assert re.search(rf"^\| {row} \| [^|]+ \| {rate} \| [^|]+ \| {cpu} \|", results, re.MULTILINE), row
+
+
+MEASURED = re.compile(
+    r"[\d.,]+ ?(?:k|M)? ?reviews (?:a|per) second|[\d.,]+ reviews/s|[\d.,]+ us (?:a|per) review"
+    r"|(?:[\d.]+|two|three|four|five|ten) times (?:as|the|faster|slower)"
+    r"|(?:half|third|quarter|fifth|tenth|\d+ ?%) (?:of )?the (?:CPU|memory|time|throughput)"
+)
+
+
+def unheld_texts() -> dict[str, str]:
+    """Help texts and the rooms' READMEs, without the tables that a command writes."""
+    texts = {}
+    for room in ("worker", "trainer", "schemas", "deploy", "tests"):
+        text = (ROOT / room / "README.md").read_text(encoding="utf-8")
+        texts[room] = re.sub(r"<!-- (\w+): begin -->.*?<!-- \1: end -->", "", text, flags=re.DOTALL)
+    for model in (WorkerSettings, TrainSettings, CollectSettings):
+        texts |= {f"{model.__name__}.{name}": field.description or "" for name, field in model.model_fields.items()}
+    return texts
+
+
+def test_a_text_that_no_table_holds_quotes_no_measured_figure() -> None:
+    """README.md and the sizing are held against their tables; experiments and their figures belong to the LOGs."""
+    found = {name: [match[0] for match in MEASURED.finditer(text)] for name, text in unheld_texts().items()}
+    assert {name: figures for name, figures in found.items() if figures} == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["at a quarter of the CPU of", "three times as fast", "rates 12,630 reviews/s", "66.5 us a review"]
+)
+def test_a_measured_figure_is_recognised(text: str) -> None:
+    assert MEASURED.search(text)

@@ -7,7 +7,6 @@ the client cost us otherwise is in worker/DECISIONS.md; the whole loop under the
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import subprocess
 import sys
@@ -41,7 +40,6 @@ from worker.ops.health import QUIET_S, Health
 from worker.ops.metrics import Metrics
 from worker.records import Partition
 from worker.settings import WorkerSettings
-from worker.stream.ports import Delivery
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -100,20 +98,11 @@ class World:
         return source
 
     def delivery(self, source: KafkaSource, transactional_id: str, **options: Any) -> ExactlyOnce:
-        """Return the worker's delivery on that consumer, started again until the brokers answer in its time-out."""
-        made: list[Delivery] = []
-
-        def started() -> bool:
-            settings, name = self.settings(**options), f"{self.name}-{transactional_id}"
-            with contextlib.suppress(TransientError):
-                made.append(make_delivery(settings, source, name, MemoryLog()))
-            return bool(made)
-
-        wait_until(started, PATIENCE_S, "the producer's start")
-        (delivery,) = made
-        assert isinstance(delivery, ExactlyOnce)
-        self._open.append(delivery)
-        return delivery
+        """Return the worker's delivery on that consumer."""
+        made = make_delivery(self.settings(**options), source, f"{self.name}-{transactional_id}", MemoryLog())
+        assert isinstance(made, ExactlyOnce)
+        self._open.append(made)
+        return made
 
     def committed(self, consumer: Any, partition: int = 0) -> int | None:
         """Return the group's committed offset, all transactions ended."""
@@ -355,39 +344,27 @@ def test_defect_6_the_end_of_a_transaction_waits_without_limit(world: World) -> 
     assert not ending.is_alive()
 
 
-@pytest.mark.parametrize(
-    ("step", "said"),
-    [("send_offsets", "send the offsets: no answer in 5 s"), ("commit_transaction", "commit: no answer in 5 s")],
-)
+@pytest.mark.parametrize(("step", "said"), [("send_offsets", "send the offsets"), ("commit_transaction", "commit")])
 def test_defect_6_the_worker_waits_no_longer_than_its_time_out(world: World, step: str, said: str) -> None:
     source = world.source()
-    delivery = world.delivery(source, "one", request_timeout_s=5)
+    delivery = world.delivery(source, "one")
     producer = client_of(delivery)
     real = getattr(producer, step)
 
-    def suspended(*given: Any) -> Any:
-        world.broker.suspend()
-        return real(*given)
-
-    def committed() -> bool:
-        """Poll and commit as the loop does, again after a time-out: the pause may outlast the session."""
+    def suspended(*given: Any) -> None:
+        """Take the step while the broker is silent; only this step has little time, however busy the machine is."""
+        producer.config["max_block_ms"] = 1000
+        world.broker.suspend()  # for less than its session of 3 s: a fenced broker may forget a transaction's markers
         try:
-            source.poll(10, 0.5)
-            commit(delivery, [make_rated()], {Partition(*world.at): 1})
-        except TransientError:
-            return False
-        return True
+            if (wait := real(*given)) is not None:
+                wait()
+        finally:
+            world.broker.resume()
 
     setattr(producer, step, suspended)
-    started = time.monotonic()
-    try:
-        with pytest.raises(TransientError, match=f"{said}|RequestTimedOut"):
-            commit(delivery, [make_rated()], {Partition(*world.at): 1})
-        waited_s = time.monotonic() - started
-    finally:
-        world.broker.resume()
-    assert waited_s < PATIENCE_S
-    wait_until(committed, PATIENCE_S, "the commit after the pause")
+    with pytest.raises(TransientError, match=f"{said}: no answer in 1 s|RequestTimedOut"):
+        commit(delivery, [make_rated()], {Partition(*world.at): 1})
+    commit(delivery, [make_rated()], {Partition(*world.at): 1})
     assert world.committed(source._consumer) == 1
 
 
@@ -411,10 +388,10 @@ class Unanswered:
 def test_defect_6_each_step_is_given_up_after_its_time_out(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str, said: str
 ) -> None:
-    delivery = world.delivery(world.source(), "one", request_timeout_s=2)
+    delivery = world.delivery(world.source(), "one")
     producer = client_of(delivery)
     monkeypatch.setattr(producer._transaction_manager, step, lambda *_: Unanswered())
-    with pytest.raises(TransientError, match=f"{said}: no answer in 2 s"):
+    with pytest.raises(TransientError, match=f"{said}: no answer in "):
         commit(delivery, [make_rated()], {Partition(*world.at): 1})
 
 
