@@ -16,7 +16,6 @@ It waits for real processes, so it uses the real monotonic clock.
 """
 
 import contextlib
-import enum
 import os
 import secrets
 import signal
@@ -25,16 +24,18 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 LOOPBACK = "127.0.0.1"
 POLL_S = 0.05
-_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_LOWEST_PORT = 15_000
+# Below 32,768, where Linux begins to give ports to outgoing connections.
+_PORTS = range(15_000, 32_768)
 _TAIL_BYTES = 32_768
+_TAIL_LINES = 20
+_TOOL_TIMEOUT_S = 900.0  # a download, on a slow line
 # The guard: a line means "the child has been reaped", end of file means "the parent is gone".
 _GUARD = 'read -r _ || kill -KILL "$0" 2>/dev/null'
 
@@ -53,15 +54,6 @@ class StartFailed(LocalServiceError):  # noqa: N818 - as above
     """The service ended, or did not answer, before its deadline."""
 
 
-class Tie(enum.Enum):
-    """What ends a child whose parent is gone, also after `kill -9`."""
-
-    GUARD = "guard"
-    """A shell holds a pipe to the parent and kills the child when the pipe closes."""
-    STDIN = "stdin"
-    """The child itself exits when its standard input closes."""
-
-
 def wait_until(probe: Callable[[], bool], timeout_s: float, what: str) -> None:
     """Call `probe` every 50 ms until it is true; blocks at most `timeout_s`.
 
@@ -75,6 +67,24 @@ def wait_until(probe: Callable[[], bool], timeout_s: float, what: str) -> None:
         time.sleep(POLL_S)
 
 
+def run_tool(command: Sequence[str], what: str, failed: type[LocalServiceError], env: Mapping[str, str]) -> None:
+    """Run a program to its end; blocks at most 15 minutes.
+
+    Raises:
+        LocalServiceError: of the type `failed`: it took longer, or its exit code is not 0; has the end of its output.
+    """
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", timeout=_TOOL_TIMEOUT_S, env=dict(env), check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as late:
+        raise failed(f"{what}: not within {_TOOL_TIMEOUT_S:g} s; try again") from late
+    if done.returncode != 0:
+        tail = "\n".join(done.stdout.splitlines()[-_TAIL_LINES:])
+        raise failed(f"{what}: exit code {done.returncode}. The end of the output:\n{tail}")
+
+
 def free_port() -> int:
     """Return a loopback port that is free, below the range the kernel assigns to outgoing connections.
 
@@ -85,13 +95,12 @@ def free_port() -> int:
     Raises:
         LocalServiceError: a thousand tries found none.
     """
-    ports = range(_LOWEST_PORT, max(_ephemeral_floor(), _LOWEST_PORT + 1_000))
     for _ in range(1_000):
-        port = secrets.choice(ports)
+        port = secrets.choice(_PORTS)
         if port not in _returned and not port_taken(port):
             _returned.add(port)
             return port
-    raise LocalServiceError(f"found no free port between {ports.start} and {ports.stop}; pass one with port=")
+    raise LocalServiceError(f"found no free port between {_PORTS.start} and {_PORTS.stop}; pass one with port=")
 
 
 def port_taken(port: int) -> bool:
@@ -105,21 +114,6 @@ def port_taken(port: int) -> bool:
     return False
 
 
-def alive(pid: int) -> bool:
-    """Whether process `pid` runs; a zombie, which exited but was not reaped, does not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return not Path("/proc/self").exists()  # without /proc (macOS) the result of the signal is all there is
-    return stat.rpartition(")")[2].split()[0] != "Z"
-
-
 class ChildProcess:
     """A started child: its pid, its log, and its signals.
 
@@ -129,31 +123,26 @@ class ChildProcess:
         command: program and arguments; no shell.
         log_path: standard output and error are appended here.
         cwd: working directory, by default the parent's.
-        tie: what ends the child when the parent is killed.
     """
 
-    def __init__(
-        self, command: Sequence[str], *, log_path: Path, cwd: Path | None = None, tie: Tie = Tie.GUARD
-    ) -> None:
+    def __init__(self, command: Sequence[str], *, log_path: Path, cwd: Path | None = None) -> None:
         self.log_path = log_path
         self._name = Path(command[0]).name
         with log_path.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
                 list(command),
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
                 start_new_session=True,
-                stdin=subprocess.PIPE if tie is Tie.STDIN else subprocess.DEVNULL,
             )
         # Not prctl(PR_SET_PDEATHSIG): it fires when the starting *thread* ends, and preexec_fn may deadlock
         # (and warns since Python 3.12) in a process with threads, which every Kafka client has.
-        self._guard: subprocess.Popen[bytes] | None = None
-        if tie is Tie.GUARD:
-            self._guard = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARD, str(self.pid)], stdin=subprocess.PIPE, start_new_session=True
-            )
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, str(self.pid)], stdin=subprocess.PIPE, start_new_session=True
+        )
 
     @property
     def pid(self) -> int:
@@ -163,9 +152,7 @@ class ChildProcess:
     @property
     def returncode(self) -> int | None:
         """None while it runs, otherwise its exit code; negative for the signal that ended it."""
-        if self._process.poll() is not None:
-            self._close_pipes()
-        return self._process.returncode
+        return None if self._process.poll() is None else self.wait()
 
     @property
     def log_output(self) -> str:
@@ -175,7 +162,7 @@ class ChildProcess:
             log.seek(max(self._log_start, size - _TAIL_BYTES))
             return log.read().decode("utf-8", errors="replace")
 
-    def log_tail(self, lines: int = 20) -> str:
+    def log_tail(self, lines: int = _TAIL_LINES) -> str:
         """Return the last `lines` lines this child wrote to its log."""
         return "\n".join(self.log_output.splitlines()[-lines:])
 
@@ -185,24 +172,19 @@ class ChildProcess:
         Raises:
             StartFailed: the child exited first, or the deadline passed; the child is not stopped.
         """
-        deadline_s = time.monotonic() + timeout_s
-        while not (probe() and self.returncode is None):
-            if self.returncode is not None:
-                raise StartFailed(
-                    f"{self._name} ended with exit code {self.returncode} before it answered. "
-                    f"The end of {self.log_path}:\n{self.log_tail()}"
-                )
-            if time.monotonic() >= deadline_s:
-                raise StartFailed(
-                    f"{self._name} (pid {self.pid}) did not answer within {timeout_s:g} s. "
-                    f"The end of {self.log_path}:\n{self.log_tail()}"
-                )
-            time.sleep(POLL_S)
+        outcome = f"did not answer within {timeout_s:g} s"
+        with contextlib.suppress(TimeoutError):
+            wait_until(lambda: self.returncode is not None or probe(), timeout_s, outcome)
+            if self.returncode is None:
+                return
+            outcome = f"ended with exit code {self.returncode} before it answered"
+        raise StartFailed(f"{self._name} (pid {self.pid}) {outcome}. The end of {self.log_path}:\n{self.log_tail()}")
 
     def wait(self) -> int:
         """Block until the child exits; return its exit code."""
         self._process.wait()
-        self._close_pipes()
+        if self._guard.stdin is not None and not self._guard.stdin.closed:
+            self._guard.communicate(b"\n")
         return self._process.returncode
 
     def terminate(self, grace_s: float = 10.0) -> int:
@@ -212,7 +194,7 @@ class ChildProcess:
         try:
             self._process.wait(grace_s)
         except subprocess.TimeoutExpired:
-            return self.kill()
+            self._process.kill()
         return self.wait()
 
     def kill(self) -> int:
@@ -228,13 +210,6 @@ class ChildProcess:
         """Resume a suspended child (SIGCONT)."""
         self._process.send_signal(signal.SIGCONT)
 
-    def _close_pipes(self) -> None:
-        if self._guard is not None:
-            guard, self._guard = self._guard, None
-            guard.communicate(b"\n")
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-
 
 class LocalService(ABC):
     """A local server on loopback that can be stopped, crashed, suspended and started again on the same port and data.
@@ -245,20 +220,18 @@ class LocalService(ABC):
     Args:
         data_dir: kept when given; otherwise a temporary one, removed by `close`.
         start_timeout_s: how long `start` waits for an answer.
-        tie: what ends the server when this process is killed.
     """
 
     name = "service"
     _cwd: Path | None = None
 
-    def __init__(self, *, data_dir: Path | None, start_timeout_s: float, tie: Tie = Tie.GUARD) -> None:
+    def __init__(self, *, data_dir: Path | None, start_timeout_s: float) -> None:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if data_dir is None:
             self._temporary = tempfile.TemporaryDirectory(prefix=f"starstream-{self.name}-", ignore_cleanup_errors=True)
             data_dir = Path(self._temporary.name)
         self.data_dir = data_dir.absolute()
         self._start_timeout_s = start_timeout_s
-        self._tie = tie
         self._child: ChildProcess | None = None
 
     @abstractmethod
@@ -314,7 +287,7 @@ class LocalService(ABC):
             return
         self.data_dir.mkdir(parents=True, exist_ok=True)
         command = self._prepare()
-        self._child = ChildProcess(command, log_path=self.log_path, cwd=self._cwd, tie=self._tie)
+        self._child = ChildProcess(command, log_path=self.log_path, cwd=self._cwd)
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(self._child.kill)
             self._child.wait_ready(self._answers, self._start_timeout_s)
@@ -360,10 +333,3 @@ class LocalService(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _ephemeral_floor() -> int:
-    try:
-        return int(_EPHEMERAL.read_text(encoding="ascii").split()[0])
-    except OSError:
-        return 32_768  # Linux's default; other systems start higher

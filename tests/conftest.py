@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from prometheus_client import CollectorRegistry
 
 from deploy.kafka import LocalKafka
-from deploy.process import ServiceUnavailable
+from deploy.process import LocalService, ServiceUnavailable
 from deploy.redis import LocalRedis
 from tests import KAFKA_WARNING
 from tests.doubles import ManualClock, MemoryLog
@@ -24,6 +25,7 @@ from worker.ops.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
 TOY_REGISTRY = Path(__file__).parent / "fixtures" / "toy_bundle"
+Service = TypeVar("Service", bound=LocalService)
 TOY_VERSION = "20260101T000000Z-70700000"
 
 # Examples are not timed: the machine is shared, and a slow moment is no counterexample.
@@ -45,6 +47,17 @@ def missing(reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@contextmanager
+def serving(service: Service) -> Iterator[Service]:
+    """Start a service and stop it at the end; without its programs the test is skipped, or fails in CI."""
+    try:
+        service.start()
+    except ServiceUnavailable as unavailable:
+        missing(str(unavailable))
+    with service:
+        yield service
 
 
 @pytest.fixture
@@ -82,21 +95,12 @@ def kafka() -> Iterator[LocalKafka]:
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": "20000",
         }
     )
-    try:
-        broker.start()
-    except ServiceUnavailable as unavailable:
-        missing(str(unavailable))
-    with broker:
+    with serving(broker):
         yield broker
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[LocalRedis]:
     """One Redis for the session; tests keep apart by their prefix."""
-    server = LocalRedis(appendonly=True)
-    try:
-        server.start()
-    except ServiceUnavailable as unavailable:
-        missing(str(unavailable))
-    with server:
+    with serving(LocalRedis(appendonly=True)) as server:
         yield server

@@ -6,16 +6,17 @@ start. Reads on from `deploy.process.LocalService` (the life cycle), `jars` (wha
 
 import base64
 import os
-import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
 from deploy.kafka.jars import cache_dir, ensure_jars, find_java
-from deploy.kafka.probe import broker_answers
 from deploy.kafka.properties import render, server_properties
 from deploy.kafka.topics import create_topics
-from deploy.process import LOOPBACK, LocalService, StartFailed, Tie, free_port
+from deploy.process import LOOPBACK, LocalService, StartFailed, free_port, run_tool
 
 # Measured in ../LOG.md: the serial collector and the first compiler only cost the least memory and start-up CPU.
 JVM_FLAGS = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError")
@@ -26,7 +27,6 @@ _LOGGING = (
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config.AbstractConfig=warn",
     "-Dorg.slf4j.simpleLogger.log.state.change.logger=warn",
 )
-_FORMAT_TIMEOUT_S = 300.0
 
 
 class LocalKafka(LocalService):
@@ -40,7 +40,6 @@ class LocalKafka(LocalService):
         environ: where PATH, JAVA_HOME and XDG_CACHE_HOME are read; the process environment by default.
         start_timeout_s: how long `start` waits for an answer, a download not included; a process that ends is
             noticed at once, so only a hang takes this long.
-        tie: what ends the broker when this process is killed.
 
     Attributes:
         cluster_id: what an empty data directory is formatted for, 22 characters of URL-safe base64, as Kafka writes it.
@@ -57,9 +56,8 @@ class LocalKafka(LocalService):
         jvm_flags: Sequence[str] = JVM_FLAGS,
         environ: Mapping[str, str] = os.environ,
         start_timeout_s: float = 300.0,
-        tie: Tie = Tie.GUARD,
     ) -> None:
-        super().__init__(data_dir=data_dir, start_timeout_s=start_timeout_s, tie=tie)
+        super().__init__(data_dir=data_dir, start_timeout_s=start_timeout_s)
         self.port = port if port is not None else free_port()
         self._controller_port = free_port()
         self._extra_properties = dict(extra_properties or {})
@@ -100,24 +98,18 @@ class LocalKafka(LocalService):
         """Give the empty data directory its cluster id."""
         command = [str(java), "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         command += ["-cp", f"{jars}/*", "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        command += [
-            f"--cluster-id={self.cluster_id}",
-            "-c",
-            str(self.properties_path),
-        ]  # "=": an id may begin with "-"
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=_FORMAT_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as late:
-            raise StartFailed(f"formatting {self.data_dir} took over {_FORMAT_TIMEOUT_S:g} s") from late
-        if done.returncode != 0:
-            tail = "\n".join(done.stdout.splitlines()[-20:])
-            raise StartFailed(f"Kafka could not format {self.data_dir} for its data:\n{tail}")
+        command += [f"--cluster-id={self.cluster_id}", "-c", str(self.properties_path)]  # "=": an id may begin with "-"
+        run_tool(command, f"Kafka could not format {self.data_dir} for its data", StartFailed, os.environ)
+
+
+def broker_answers(port: int, timeout_s: float = 1.0) -> bool:
+    """Whether the broker on loopback `port` answers with the metadata of a broker in service, within `timeout_s`.
+
+    A connection alone says little: the kernel accepts it for a suspended broker. Asked with librdkafka, because
+    kafka-python's constructor leaves a thread behind when the broker does not answer.
+    """
+    client = AdminClient({"bootstrap.servers": f"{LOOPBACK}:{port}", "log_level": 0})
+    try:
+        return bool(client.list_topics(timeout=timeout_s).brokers)
+    except KafkaException:
+        return False

@@ -9,10 +9,9 @@ consumer that subscribes in that moment never asks for its topic's partitions un
 topic in the constructor: call `bootstrap()`, or look the partitions up, and then `subscribe`.
 
 `python -m deploy.kafka.embedded` prints `{"bootstrap": ..., "api_version": ...}` as its first line of output and serves
-until its standard input closes or SIGTERM comes. It needs the extra `embedded` (confluent-kafka).
+until SIGTERM.
 """
 
-import importlib.util
 import json
 import signal
 import sys
@@ -20,14 +19,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from deploy.kafka.errors import KafkaUnavailable
-from deploy.process import LocalService, Tie
+from confluent_kafka import Producer
+
+from deploy.process import LocalService
 
 _API_VERSION = (2, 3)
-_MISSING = (
-    "confluent-kafka is not installed: pip install '.[embedded]' from the checkout, "
-    "or install Java 17 and Maven for the real broker"
-)
 
 
 class EmbeddedKafka(LocalService):
@@ -48,7 +44,7 @@ class EmbeddedKafka(LocalService):
     _cwd = Path(__file__).parents[2]  # where `-m deploy...` resolves
 
     def __init__(self, *, data_dir: Path | None = None, start_timeout_s: float = 300.0) -> None:
-        super().__init__(data_dir=data_dir, start_timeout_s=start_timeout_s, tie=Tie.STDIN)
+        super().__init__(data_dir=data_dir, start_timeout_s=start_timeout_s)
         self._bootstrap = ""
 
     @property
@@ -57,8 +53,6 @@ class EmbeddedKafka(LocalService):
         return self._bootstrap
 
     def _prepare(self) -> list[str]:
-        if importlib.util.find_spec("confluent_kafka") is None:
-            raise KafkaUnavailable(_MISSING)
         return [sys.executable, "-m", "deploy.kafka.embedded"]
 
     def _answers(self) -> bool:
@@ -70,24 +64,15 @@ class EmbeddedKafka(LocalService):
         return False
 
 
-def main() -> int:
-    """Serve the mock cluster; return the exit code."""
-    try:
-        from confluent_kafka import Producer
-    except ImportError:
-        print(_MISSING, file=sys.stderr)
-        return 69  # EX_UNAVAILABLE of sysexits.h
+def main() -> None:
+    """Serve the mock cluster until SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # The cluster lives as long as the client it was configured on.
     host = Producer({"test.mock.num.brokers": 1})
     (broker,) = host.list_topics(timeout=300).brokers.values()
     print(json.dumps({"bootstrap": f"{broker.host}:{broker.port}", "api_version": _API_VERSION}), flush=True)
-    try:
-        sys.stdin.read()
-    except KeyboardInterrupt:
-        return 0
-    return 0
+    signal.pause()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

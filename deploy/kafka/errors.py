@@ -1,4 +1,4 @@
-"""What can go wrong with the local Kafka, beside what can go wrong with any local service.
+"""What can go wrong with the local Kafka, in addition to what can go wrong with any local service.
 
 The tree is drawn in `deploy.process`.
 """
@@ -7,11 +7,11 @@ from deploy.process import LocalServiceError, ServiceUnavailable
 
 
 class KafkaUnavailable(ServiceUnavailable):
-    """Java, Maven or confluent-kafka is missing or too old; the message says what to install."""
+    """Java or Maven is missing, or Java is too old; the message says what to install."""
 
 
 class DownloadFailed(LocalServiceError):  # noqa: N818 - as its siblings in deploy.process
-    """Maven could not bring the broker's jars; the message holds the end of its output."""
+    """Maven could not download the broker's jars; the message has the end of its output."""
 
 
 class TopicsFailed(LocalServiceError):  # noqa: N818 - as its siblings in deploy.process

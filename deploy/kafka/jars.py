@@ -13,24 +13,21 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 from deploy.kafka.errors import DownloadFailed, KafkaUnavailable
+from deploy.process import run_tool
 
 POM = Path(__file__).with_name("pom.xml")
 JAVA_MAJOR = 17  # Kafka 4 brokers need it
-_DOWNLOAD_TIMEOUT_S = 900.0
-_MAVEN_TAIL_LINES = 15
 _log = logging.getLogger(__name__)
 
 
 def kafka_version() -> str:
     """Return the broker's version, as pom.xml pins it."""
-    namespace = {"m": "http://maven.apache.org/POM/4.0.0"}
-    version = ET.parse(POM).findtext("m:properties/m:kafka.version", namespaces=namespace)  # noqa: S314 - our own file
+    version = re.search(r"<kafka\.version>([\d.]+)<", POM.read_text(encoding="utf-8"))
     if version is None:
         raise DownloadFailed(f"{POM} has no kafka.version property")
-    return version
+    return version[1]
 
 
 def find_java(environ: Mapping[str, str]) -> Path:
@@ -50,7 +47,7 @@ def find_java(environ: Mapping[str, str]) -> Path:
     answer = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=300, check=False)
     version = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
     if version is None:
-        raise KafkaUnavailable(f"{found} does not tell its version: install a JDK {JAVA_MAJOR} or newer")
+        raise KafkaUnavailable(f"{found} does not print its version: install a JDK {JAVA_MAJOR} or newer")
     if int(version[1]) < JAVA_MAJOR:
         raise KafkaUnavailable(
             f"{found} is Java {version[1]}, Kafka {kafka_version()} needs {JAVA_MAJOR} or newer: "
@@ -109,26 +106,8 @@ def _copy_jars(maven: Path, target: Path, environ: Mapping[str, str]) -> None:
     # -C: a jar whose checksum does not match is an error, not a warning.
     command = [str(maven), "-B", "-q", "-C", "-Dstyle.color=never", "-f", str(POM)]
     command += ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={target}"]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=_DOWNLOAD_TIMEOUT_S,
-            env=dict(environ),
-            check=False,
-        )
-    except subprocess.TimeoutExpired as late:
-        raise DownloadFailed(f"Maven did not finish within {_DOWNLOAD_TIMEOUT_S:g} s; try again") from late
-    if done.returncode != 0 or not target.is_dir():
-        tail = "\n".join(done.stdout.splitlines()[-_MAVEN_TAIL_LINES:])
-        raise DownloadFailed(
-            f"Maven could not bring the jars of Kafka {kafka_version()} (exit code {done.returncode}). "
-            f"Check the network and ~/.m2/settings.xml. The end of its output:\n{tail}"
-        )
+    what = f"Maven could not download the jars of Kafka {kafka_version()}; check the network and ~/.m2/settings.xml"
+    run_tool(command, what, DownloadFailed, environ)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Owns every setting that differs from Kafka's own default, with its reason. Never
 Next on the path: `deploy.kafka.broker`.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -58,14 +59,5 @@ def server_properties(port: int, controller_port: int, log_dir: Path, extra: Map
 
 
 def render(settings: Mapping[str, str]) -> str:
-    r"""Return `settings` in Java's properties format: Latin-1 with \uXXXX for the rest (java.util.Properties)."""
-    return "".join(f"{_escape(key)}={_escape(value)}\n" for key, value in settings.items())
-
-
-def _escape(text: str) -> str:
-    text = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
-    if text.startswith(" "):
-        text = "\\" + text
-    units = text.encode("utf-16-be")  # Java's escapes are UTF-16 units
-    codes = [int.from_bytes(units[i : i + 2]) for i in range(0, len(units), 2)]
-    return "".join(chr(code) if code < 0x7F else f"\\u{code:04x}" for code in codes)
+    r"""Return `settings` in Java's properties format, whose escapes JSON has too: backslashes and UTF-16 as \uXXXX."""
+    return "".join(f"{key}={json.dumps(value)[1:-1]}\n" for key, value in settings.items())

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.process import LOOPBACK, LocalService, ServiceUnavailable, Tie, free_port
+from deploy.process import LOOPBACK, LocalService, ServiceUnavailable, free_port
 
 _PROBE_TIMEOUT_S = 1.0
 
@@ -55,7 +55,6 @@ class LocalRedis(LocalService):
         extra_args: more redis-server arguments, for example `("--requirepass", "x")`; they win over ours.
         executable: this binary instead of the one found.
         start_timeout_s: how long `start` waits for an answer; a process that ends is noticed at once.
-        tie: what ends the server when this process is killed.
     """
 
     name = "redis"
@@ -69,9 +68,8 @@ class LocalRedis(LocalService):
         extra_args: Sequence[str] = (),
         executable: Path | None = None,
         start_timeout_s: float = 300.0,
-        tie: Tie = Tie.GUARD,
     ) -> None:
-        super().__init__(data_dir=data_dir, start_timeout_s=start_timeout_s, tie=tie)
+        super().__init__(data_dir=data_dir, start_timeout_s=start_timeout_s)
         self.port = port if port is not None else free_port()
         self._appendonly = appendonly
         self._extra_args = tuple(extra_args)

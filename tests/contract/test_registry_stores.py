@@ -14,11 +14,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from deploy.process import ServiceUnavailable
 from schemas.bundle import BundleError
 from schemas.channels import channels_bytes
 from tests import PATIENCE_S
-from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION, missing
+from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION, serving
 from tests.fixtures.s3 import BUCKET, LocalS3
 from trainer.__main__ import main
 from trainer.errors import RegistryError
@@ -37,12 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pyte
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[LocalS3]:
-    server = LocalS3()
-    try:
-        server.start()
-    except ServiceUnavailable as unavailable:
-        missing(str(unavailable))
-    with server:
+    with serving(LocalS3()) as server:
         server.make_bucket()
         yield server
 

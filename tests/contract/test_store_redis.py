@@ -9,11 +9,11 @@ import pytest
 import redis
 from prometheus_client import CollectorRegistry
 
-from deploy.process import ServiceUnavailable, wait_until
+from deploy.process import wait_until
 from deploy.redis import LocalRedis
 from schemas.rating import rating_from_hash, rating_key, summary_key
 from tests import PATIENCE_S
-from tests.conftest import missing
+from tests.conftest import serving
 from tests.contract.worlds import RedisStoreWorld
 from tests.doubles import make_rated, make_record, write
 from tests.fixtures.clustered import clustered_redis
@@ -33,12 +33,7 @@ def ratings(count: int) -> list[Outcome]:
 @pytest.fixture
 def own_server() -> Iterator[LocalRedis]:
     """A Redis that a test may stop, fill or lock."""
-    server = LocalRedis(appendonly=True)
-    try:
-        server.start()
-    except ServiceUnavailable as unavailable:
-        missing(str(unavailable))
-    with server:
+    with serving(LocalRedis(appendonly=True)) as server:
         yield server
 
 
@@ -309,12 +304,7 @@ def test_a_forbidden_command_is_a_permanent_error(own_server: LocalRedis, own_wo
 @pytest.fixture
 def cluster() -> Iterator[LocalRedis]:
     """A cluster of one node that serves every slot."""
-    server = clustered_redis()
-    try:
-        server.start()
-    except ServiceUnavailable as unavailable:
-        missing(str(unavailable))
-    with server, redis.Redis.from_url(server.url, decode_responses=True) as client:
+    with serving(clustered_redis()) as server, redis.Redis.from_url(server.url, decode_responses=True) as client:
         client.execute_command("CLUSTER ADDSLOTS", *range(16384))
         wait_until(lambda: bool(client.cluster("INFO")["cluster_state"] == "ok"), PATIENCE_S, "the cluster")
         yield server

@@ -41,25 +41,21 @@ def test_compose_is_valid_by_the_compose_specification() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_compose_worker_variables_exist_in_the_settings() -> None:
-    assert set(worker_variables(SERVICES["worker"])) <= known_variables()
-
-
-def test_compose_worker_variables_are_valid(clean_environment: pytest.MonkeyPatch) -> None:
-    variables = worker_variables(SERVICES["worker"])
+def test_compose_worker_variables_exist_and_are_valid(clean_environment: pytest.MonkeyPatch) -> None:
+    worker = SERVICES["worker"]
+    variables = worker_variables(worker)
+    assert set(variables) <= known_variables()
     for name, value in variables.items():
         clean_environment.setenv(name, value)
     settings = read_settings(None)
     assert settings.kafka_bootstrap_servers == ["kafka:9092"]
     assert settings.redis_url.get_secret_value().startswith("redis://redis:6379/")
     assert settings.registry == "/models"
-
-
-def test_compose_stop_grace_is_longer_than_a_worker_takes_to_drain(clean_environment: pytest.MonkeyPatch) -> None:
-    for name, value in worker_variables(SERVICES["worker"]).items():
-        clean_environment.setenv(name, value)
     supervisor_s = 5.0  # what worker.run.supervisor adds for its children
-    assert seconds(SERVICES["worker"]["stop_grace_period"]) > read_settings(None).drain_deadline_s + supervisor_s
+    assert seconds(worker["stop_grace_period"]) > settings.drain_deadline_s + supervisor_s
+    port = WorkerSettings.model_fields["http_port"].default
+    assert settings.http_port == port, "the port that is scraped"
+    assert worker["ports"] == [f"127.0.0.1::{port}"], "a free host port for each container"
 
 
 def test_compose_creates_the_topics_the_worker_uses(clean_environment: pytest.MonkeyPatch) -> None:
@@ -78,14 +74,6 @@ def test_compose_worker_waits_for_topics_and_redis_and_can_be_scaled() -> None:
     assert worker["depends_on"]["redis"] == {"condition": "service_healthy"}
     assert "container_name" not in worker
     assert "hostname" not in worker
-    assert worker["ports"] == ["127.0.0.1::9464"]  # a free host port for each container
-
-
-def test_compose_worker_port_is_the_one_scraped_and_published() -> None:
-    port = WorkerSettings.model_fields["http_port"].default
-    variables = worker_variables(SERVICES["worker"])
-    assert variables["WORKER_HTTP_PORT"] == str(port)
-    assert SERVICES["worker"]["ports"][0].endswith(f":{port}")
 
 
 def test_compose_models_are_written_by_the_trainer_and_only_read_by_the_worker() -> None:
@@ -94,12 +82,6 @@ def test_compose_models_are_written_by_the_trainer_and_only_read_by_the_worker()
     assert SERVICES["trainer"]["profiles"] == ["trainer"]
     assert SERVICES["trainer"]["restart"] == "no"
     assert SERVICES["worker"]["restart"] == "unless-stopped"
-
-
-def test_compose_redis_persists_and_never_evicts() -> None:
-    command = SERVICES["redis"]["command"]
-    assert command[command.index("--appendonly") + 1] == "yes"
-    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
 
 
 @each_service

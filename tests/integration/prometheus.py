@@ -9,8 +9,9 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
-import time
+from contextlib import closing
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -21,7 +22,6 @@ from deploy.process import LOOPBACK, LocalService, LocalServiceError, ServiceUna
 from tests import PATIENCE_S
 from tests.deploy.assets import PROMETHEUS, RULES, WORKER_JOB
 
-_PACE = "1s"
 _TIMEOUT_S = 10.0
 
 
@@ -42,59 +42,41 @@ class Sample:
 
 
 class LocalPrometheus(LocalService):
-    """A Prometheus that scrapes `target` and evaluates `rules`, both every second.
+    """A Prometheus that scrapes `target` and evaluates the deployment's rules, both every second.
 
     Args:
         target: host:port of a worker's page, scraped as the deployment's job `starstream-worker`.
-        rules: rule file; the deployment's by default.
-        port: a free one by default.
-        data_dir: see `LocalService`.
-        start_timeout_s: how long `start` waits until it is ready.
     """
 
     name = "prometheus"
 
-    def __init__(
-        self,
-        target: str,
-        rules: Path = RULES,
-        *,
-        port: int | None = None,
-        data_dir: Path | None = None,
-        start_timeout_s: float = PATIENCE_S,
-    ) -> None:
-        super().__init__(data_dir=data_dir, start_timeout_s=start_timeout_s)
-        self.port = port if port is not None else free_port()
+    def __init__(self, target: str) -> None:
+        super().__init__(data_dir=None, start_timeout_s=PATIENCE_S)
+        self._port = free_port()
         self._target = target
-        self._rules = rules
 
     def _prepare(self) -> list[str]:
         found = shutil.which("prometheus")
         if found is None:
             raise PrometheusUnavailable("no `prometheus` on PATH: install it (Debian: prometheus)")
-        self._require_free(self.port)
+        self._require_free(self._port)
         rules = self.data_dir / "rules.yml"
-        rules.write_text(yaml.safe_dump(_hurried(self._rules)), encoding="utf-8")
+        rules.write_text(yaml.safe_dump(_rules_every_second()), encoding="utf-8")
         config = self.data_dir / "prometheus.yml"
-        config.write_text(yaml.safe_dump(_aimed(self._target, rules)), encoding="utf-8")
+        config.write_text(yaml.safe_dump(_config(self._target, rules)), encoding="utf-8")
         return [
             found,
             f"--config.file={config}",
             f"--storage.tsdb.path={self.data_dir / 'tsdb'}",
-            f"--web.listen-address={LOOPBACK}:{self.port}",
+            f"--web.listen-address={LOOPBACK}:{self._port}",
             "--log.level=warn",
         ]
 
     def _answers(self) -> bool:
         try:
-            return self._ask("GET", "/-/ready")[0] == http.HTTPStatus.OK
+            return self._get("/-/ready")[0] == http.HTTPStatus.OK
         except OSError:
             return False
-
-    @property
-    def url(self) -> str:
-        """Address of its page and its API."""
-        return f"http://{LOOPBACK}:{self.port}"
 
     def query(self, expr: str) -> list[Sample]:
         """Return the series an expression gives now; empty when there are none. A scalar is one series.
@@ -102,14 +84,14 @@ class LocalPrometheus(LocalService):
         Raises:
             QueryError: Prometheus does not understand it, or cannot answer it.
         """
-        status, body = self._ask("POST", "/api/v1/query", {"query": expr})
+        status, body = self._get(f"/api/v1/query?{urlencode({'query': expr})}")
         answer = json.loads(body)
-        if status != http.HTTPStatus.OK or answer["status"] != "success":
+        if status != http.HTTPStatus.OK:
             raise QueryError(f"{expr}: {answer.get('error', status)}")
         data = answer["data"]
         if data["resultType"] == "scalar":
             return [Sample({}, float(data["result"][1]))]
-        return [Sample(each["metric"], float(each["value"][1])) for each in data["result"]]
+        return [Sample(series["metric"], float(series["value"][1])) for series in data["result"]]
 
     def wait_scraped(self, times: int = 2, timeout_s: float = PATIENCE_S) -> None:
         """Block until the page was scraped `times` more times from now; a rate needs two.
@@ -125,22 +107,18 @@ class LocalPrometheus(LocalService):
 
     def last_scrape_error(self) -> str:
         """Return why the last scrape failed; empty when it did not."""
-        targets = json.loads(self._ask("GET", "/api/v1/targets")[1])["data"]["activeTargets"]
+        targets = json.loads(self._get("/api/v1/targets")[1])["data"]["activeTargets"]
         return "; ".join(target["lastError"] for target in targets if target["lastError"])
 
     def _scrapes(self) -> int:
         found = self.query(f'sum(sum_over_time(up{{job="{WORKER_JOB}"}}[1h]))')
         return int(found[0].value) if found else 0
 
-    def _ask(self, method: str, path: str, form: dict[str, str] | None = None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=_TIMEOUT_S)
-        try:
-            headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
-            connection.request(method, path, body=urlencode(form) if form else None, headers=headers)
+    def _get(self, path: str) -> tuple[int, bytes]:
+        with closing(http.client.HTTPConnection(LOOPBACK, self._port, timeout=_TIMEOUT_S)) as connection:
+            connection.request("GET", path)
             answer = connection.getresponse()
             return answer.status, answer.read()
-        finally:
-            connection.close()
 
 
 def wait_for_data(prometheus: LocalPrometheus, expr: str, timeout_s: float = PATIENCE_S) -> list[Sample]:
@@ -149,29 +127,31 @@ def wait_for_data(prometheus: LocalPrometheus, expr: str, timeout_s: float = PAT
     Raises:
         TimeoutError: none had, naming the expression.
     """
-    deadline_s = time.monotonic() + timeout_s
-    while not (found := [each for each in prometheus.query(expr) if each.value == each.value]):
-        if time.monotonic() >= deadline_s:
-            raise TimeoutError(f"no data within {timeout_s:g} s: {expr}")
-        time.sleep(0.2)
+    found: list[Sample] = []
+
+    def numbers() -> bool:
+        found[:] = [sample for sample in prometheus.query(expr) if not isnan(sample.value)]
+        return bool(found)
+
+    wait_until(numbers, timeout_s, f"data of {expr}")
     return found
 
 
-def _aimed(target: str, rules: Path) -> dict[str, Any]:
+def _config(target: str, rules: Path) -> dict[str, Any]:
     """The deployment's configuration with one fixed target, scraped every second."""
     config: dict[str, Any] = yaml.safe_load(PROMETHEUS.read_text(encoding="utf-8"))
-    config["global"] = {"scrape_interval": _PACE, "scrape_timeout": _PACE, "evaluation_interval": _PACE}
+    config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(rules)]
-    (job,) = (each for each in config["scrape_configs"] if each["job_name"] == WORKER_JOB)
+    (job,) = (job for job in config["scrape_configs"] if job["job_name"] == WORKER_JOB)
     del job["dns_sd_configs"]
     job["static_configs"] = [{"targets": [target]}]
     config["scrape_configs"] = [job]
     return config
 
 
-def _hurried(rules: Path) -> dict[str, Any]:
-    """The rules as they are, evaluated every second."""
-    loaded: dict[str, Any] = yaml.safe_load(rules.read_text(encoding="utf-8"))
+def _rules_every_second() -> dict[str, Any]:
+    """The deployment's rules without intervals of their own."""
+    loaded: dict[str, Any] = yaml.safe_load(RULES.read_text(encoding="utf-8"))
     for group in loaded["groups"]:
         group.pop("interval", None)
     return loaded

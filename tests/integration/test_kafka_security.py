@@ -17,9 +17,9 @@ from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, Us
 from prometheus_client import CollectorRegistry
 
 from deploy.kafka import LocalKafka
-from deploy.process import LOOPBACK, ServiceUnavailable, free_port
+from deploy.process import LOOPBACK, free_port
 from tests import PATIENCE_S
-from tests.conftest import missing
+from tests.conftest import missing, serving
 from tests.doubles import MemoryLog
 from worker.clock import SystemClock
 from worker.errors import PermanentError, TransientError
@@ -80,11 +80,7 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Options
             "ssl.client.auth": "required",
         }
     )
-    try:
-        broker.start()
-    except ServiceUnavailable as unavailable:
-        missing(str(unavailable))
-    with broker:
+    with serving(broker):
         broker.create_topics({"reviews": 1, "ratings": 1, "reviews.dlq": 1})
         admin = AdminClient({"bootstrap.servers": broker.bootstrap})
         for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from deploy.kafka import LocalKafka
-from deploy.process import LOOPBACK, ServiceUnavailable, free_port
+from deploy.process import LOOPBACK, free_port
 from deploy.redis import LocalRedis
 from tests import PATIENCE_S
-from tests.conftest import ROOT, TOY_REGISTRY, missing
+from tests.conftest import ROOT, TOY_REGISTRY, serving
 from tests.fixtures.running import Deployment, Message
 from worker.errors import ExitCode
 
@@ -50,12 +50,7 @@ def variables(deployment: Deployment) -> dict[str, str]:
 @pytest.fixture
 def locked_redis() -> Iterator[LocalRedis]:
     """A Redis with a password, and one a test may stop or freeze."""
-    server = LocalRedis(extra_args=("--requirepass", "right"))
-    try:
-        server.start()
-    except ServiceUnavailable as unavailable:
-        missing(str(unavailable))
-    with server:
+    with serving(LocalRedis(extra_args=("--requirepass", "right"))) as server:
         yield server
 
 

@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from deploy.kafka import LocalKafka
-from deploy.process import LOOPBACK, ServiceUnavailable, free_port
+from deploy.process import LOOPBACK, free_port
 from deploy.redis import LocalRedis
 from tests import PATIENCE_S
-from tests.conftest import missing
+from tests.conftest import serving
 from tests.fixtures.markers import log_length, markers_thrown_away
 from tests.fixtures.running import Deployment, Message, RunningWorker
 from worker.errors import ExitCode
@@ -32,12 +32,7 @@ def messages(start: int, count: int) -> list[Message]:
 @pytest.fixture
 def own_redis() -> Iterator[LocalRedis]:
     """A Redis a test may stop; its data survives."""
-    server = LocalRedis(appendonly=True)
-    try:
-        server.start()
-    except ServiceUnavailable as unavailable:
-        missing(str(unavailable))
-    with server:
+    with serving(LocalRedis(appendonly=True)) as server:
         yield server
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.process import ServiceUnavailable
-from tests.conftest import TOY_REGISTRY, TOY_VERSION, missing
+from tests.conftest import TOY_REGISTRY, TOY_VERSION, serving
 from tests.fixtures.bundles import SECOND, THIRD, Change, toy
 from tests.fixtures.running import Deployment, Message
 from tests.fixtures.s3 import BUCKET, LocalS3
@@ -22,12 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pyte
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalS3]:
-    server = LocalS3()
-    try:
-        server.start()
-    except ServiceUnavailable as unavailable:
-        missing(str(unavailable))
-    with server:
+    with serving(LocalS3()) as server:
         server.make_bucket()
         server.use(monkeypatch)
         yield server

@@ -1,17 +1,22 @@
-"""A real Prometheus watches a real worker: every query of dashboards and recording rules has data."""
+"""A real Prometheus watches a real worker: every query of dashboards, recording rules and alerts finds what it reads.
+
+A renamed metric or a changed label value makes a query return nothing, which nobody notices on a dashboard until the
+day it matters.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from deploy.process import LOOPBACK
-from tests.deploy.assets import dashboard_queries, recorded
+from tests.conftest import serving
+from tests.deploy.assets import alerts, dashboard_queries, drawn_events, recorded, selectors
 from tests.fixtures.bundles import SECOND, Change, ToyRegistry
 from tests.fixtures.running import Deployment, Message
 from tests.integration.prometheus import LocalPrometheus, wait_for_data
 
 
-def test_every_query_of_the_dashboards_has_data(deployment: Deployment, tmp_path: Path) -> None:
+def test_every_query_finds_the_series_it_reads(deployment: Deployment, tmp_path: Path) -> None:
     registry = ToyRegistry(tmp_path / "models")
     registry.publish(SECOND, Change(always=1))
     registry.point("candidate", SECOND)
@@ -19,7 +24,7 @@ def test_every_query_of_the_dashboards_has_data(deployment: Deployment, tmp_path
     settings |= {"drift_window_reviews": "100", "drift_min_reviews": "50"}
     worker = deployment.worker("--processes", "2", **settings).ready()
     worker.until(lambda: worker.total("starstream_shadow_info") == 1, "a candidate runs in shadow")
-    with LocalPrometheus(f"{LOOPBACK}:{worker.port}") as prometheus:
+    with serving(LocalPrometheus(f"{LOOPBACK}:{worker.port}")) as prometheus:
         prometheus.wait_scraped()  # a rate needs the zero before
         deployment.produce(
             *(
@@ -34,4 +39,10 @@ def test_every_query_of_the_dashboards_has_data(deployment: Deployment, tmp_path
         deployment.produce(*(Message(b"worst app", f"later-{number}".encode()) for number in range(400)))
         for query in [*recorded(), *dashboard_queries(interval="30s")]:
             assert wait_for_data(prometheus, query.expr), query
+        for query in [*alerts(), *drawn_events()]:
+            prometheus.query(query.expr)  # usually empty, but understood
+        unknown = {
+            selector for query in alerts() for selector in selectors(query.expr) if not prometheus.query(selector)
+        }
+        assert unknown == set()
     assert worker.stop() == 0
