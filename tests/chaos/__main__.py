@@ -1,6 +1,6 @@
-"""`python -m tests.chaos`: plays the cases and prints the table; exits with 1 when a row is bad.
+"""`python -m tests.chaos`: runs the cases and prints the table; exits with 1 if a row is wrong.
 
-Owns the command line. `make chaos` runs it; `--plant` shows that the suite can turn red.
+Owns the command line. `make chaos` runs it; `--plant` shows that the suite can fail.
 """
 
 from __future__ import annotations
@@ -17,21 +17,25 @@ from tests.chaos.soak import soak_case
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Play what was asked for."""
+    """Run the chosen cases."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__.partition(":")[2].strip())
-    parser.add_argument("--case", action="append", choices=sorted(CASES), help="only this one; may be repeated")
-    parser.add_argument("--list", action="store_true", help="say what each case does, and end")
-    parser.add_argument("--full", action="store_true", help="the full counts: 50 kills in 50,000 reviews, and so on")
-    parser.add_argument("--plant", action="append", default=[], choices=sorted(planted.FAULTS), help="a fault to find")
+    parser.add_argument("--case", action="append", choices=sorted(CASES), help="run only this case; may be repeated")
+    parser.add_argument("--list", action="store_true", help="print what each case does, and exit")
+    parser.add_argument("--full", action="store_true", help="larger counts: 50 kills in 50,000 reviews, and so on")
+    parser.add_argument(
+        "--plant", action="append", default=[], choices=sorted(planted.FAULTS), help="a fault that the suite must find"
+    )
     clients = ("kafka-python", "confluent")
     parser.add_argument("--client", choices=clients, default=clients[0], help="the workers' WORKER_KAFKA_CLIENT")
-    parser.add_argument("--keep", type=Path, help="an empty folder for logs and data, which stay there")
-    parser.add_argument("--soak", type=int, metavar="N", help="instead: N reviews, kills all along; by hand")
+    parser.add_argument("--keep", type=Path, help="keep logs and data in this empty folder")
+    parser.add_argument(
+        "--soak", type=int, metavar="N", help="run N reviews with a kill every few seconds instead of the cases"
+    )
     parser.add_argument("--data", type=Path, help="with --soak: CSV.gz of real reviews (column content)")
     chosen = parser.parse_args(arguments)
     if chosen.list:
         for case in CASES.values():
-            print(f"{case.name}\n    {case.story}")
+            print(f"{case.name}\n    {case.description}")
         return 0
     cases = [CASES[name] for name in chosen.case or CASES]
     if chosen.soak:
@@ -41,13 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
         with open_stage(plants=chosen.plant, full=chosen.full, client=chosen.client, keep=chosen.keep) as stage:
             print(table.HEAD, flush=True)
             for case in cases:
-                rows.append(case.play(stage))
+                rows.append(case.run(stage))
                 print(table.line(rows[-1]), flush=True)
     except ServiceUnavailable as unavailable:
         print(unavailable, file=sys.stderr)
         return 69  # EX_UNAVAILABLE of sysexits.h, as `python -m deploy.kafka`
     print(table.total(rows))
-    return 0 if all(row.good for row in rows) else 1
+    return 0 if all(row.passed for row in rows) else 1
 
 
 if __name__ == "__main__":

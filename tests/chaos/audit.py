@@ -1,7 +1,7 @@
 """The auditor: an independent client (librdkafka, read_committed) that reads everything and counts.
 
-Owns the definition of lost and duplicated. Never knows what was done to the workers. Every input record must be
-settled exactly once, as its header `expect` says; Redis must say what the output topic says last of each review.
+Owns the definition of lost and duplicated. Does not know what was done to the workers. Every input record must have
+exactly the outcome of its header `expect`; Redis must agree with the last outcome of each review in the topic.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Outcome = tuple[
 
 @dataclass(slots=True)
 class Verdict:
-    """What the auditor found; `wrong` is empty when all is well."""
+    """What the auditor found; `wrong` is empty if everything is correct."""
 
     reviews: int = 0
     lost: int = 0
@@ -38,42 +38,42 @@ class Verdict:
 
 @dataclass(slots=True)
 class Ledger:
-    """What was produced: how often each outcome is due, and where the newest record of each review is."""
+    """What was produced: how often each outcome is expected, and where the newest record of each review is."""
 
-    due: Counter[Outcome] = field(default_factory=Counter)
-    newest: dict[str, tuple[int, int] | None] = field(default_factory=dict)  # None: it was deleted
+    expected: Counter[Outcome] = field(default_factory=Counter)
+    newest: dict[str, tuple[int, int] | None] = field(default_factory=dict)  # None: deleted
 
     def read(self, bootstrap: str, topic: str) -> None:
-        """Add what a topic holds now; call it before a topic is deleted, too."""
+        """Add the records that a topic holds now; call it also before a topic is deleted."""
         for message in read_topic(bootstrap, topic):
             at = (message.partition(), message.offset())
             expect = dict(message.headers())[EXPECT].decode()
             kind, _, detail = expect.partition(":")
             key = message.key().decode()
             if kind == "rated":
-                self.due["rated", *at, key, int(detail or 0)] += 1
+                self.expected["rated", *at, key, int(detail or 0)] += 1
             elif kind == "rejected":
-                self.due["rejected", *at, detail] += 1
+                self.expected["rejected", *at, detail] += 1
             else:
-                self.due["deleted", key] += 1
+                self.expected["deleted", key] += 1
             if kind != "rejected":
                 self.newest[key] = at if kind == "rated" else None
 
 
 def audit(ledger: Ledger, bootstrap: str, topics: tuple[str, str], store: redis.Redis, prefix: str) -> Verdict:
-    """Hold the output topics and Redis against the ledger.
+    """Compare the output topics and Redis with the ledger.
 
     Args:
         ledger: what was produced.
         bootstrap: the brokers.
         topics: of ratings and of dead letters.
-        store: where the ratings are, by id.
-        prefix: of their keys.
+        store: the workers' Redis.
+        prefix: of its keys.
     """
-    verdict = Verdict(reviews=ledger.due.total())
+    verdict = Verdict(reviews=ledger.expected.total())
     found: Counter[Outcome] = Counter()
     last: dict[str, Mapping[str, Any] | None] = {}
-    blind = all(outcome[-1] == 0 for outcome in ledger.due if outcome[0] == "rated")
+    no_stars = all(outcome[-1] == 0 for outcome in ledger.expected if outcome[0] == "rated")
     for message in read_topic(bootstrap, topics[0]):
         key, value = message.key().decode(), message.value()
         rating = None if value is None else json.loads(value)
@@ -82,13 +82,13 @@ def audit(ledger: Ledger, bootstrap: str, topics: tuple[str, str], store: redis.
             found["deleted", key] += 1
         else:
             source = rating["source"]
-            found["rated", source["partition"], source["offset"], key, 0 if blind else rating["rating"]] += 1
+            found["rated", source["partition"], source["offset"], key, 0 if no_stars else rating["rating"]] += 1
     for message in read_topic(bootstrap, topics[1]):
         headers = dict(message.headers())
         at = (int(headers["__connect.errors.partition"]), int(headers["__connect.errors.offset"]))
         found["rejected", *at, headers["starstream-reason"].decode()] += 1
         verdict.dead_lettered += 1
-    lost, extra = ledger.due - found, found - ledger.due
+    lost, extra = ledger.expected - found, found - ledger.expected
     verdict.lost, verdict.duplicated = lost.total(), extra.total()
     verdict.wrong += _examples("lost", lost) + _examples("duplicated or unexpected", extra)
     verdict.wrong += _stale(ledger, last)
@@ -97,9 +97,9 @@ def audit(ledger: Ledger, bootstrap: str, topics: tuple[str, str], store: redis.
 
 
 def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") -> Iterator[Any]:
-    """Yield every record of a topic, each partition in order, up to its end as of now.
+    """Yield every record of a topic, each partition in order, up to its present end.
 
-    An open transaction holds the end back; it is waited for.
+    Waits for open transactions to end.
     """
     consumer = Consumer(
         {
@@ -113,13 +113,14 @@ def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") ->
     try:
         partitions = sorted(consumer.list_topics(topic, timeout=_READ_S).topics[topic].partitions)
         ends = {
-            each: consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=_READ_S)[1] for each in partitions
+            number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_READ_S)[1]
+            for number in partitions
         }
-        waiting = {each for each, end in ends.items() if end > 0}
-        consumer.assign([TopicPartition(topic, each, OFFSET_BEGINNING) for each in waiting])
+        waiting = {number for number, end in ends.items() if end > 0}
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in waiting])
         while waiting:
             message: Any = consumer.poll(_READ_S)
-            assert message is not None, f"{topic}: nothing for {_READ_S} s, partitions {waiting} not read to {ends}"
+            assert message is not None, f"{topic}: no message for {_READ_S} s, partitions {waiting} not read to {ends}"
             error = message.error()
             if error is None:
                 if message.offset() < ends[message.partition()]:
@@ -136,12 +137,12 @@ def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") ->
 
 
 def _stale(ledger: Ledger, last: Mapping[str, Mapping[str, Any] | None]) -> list[str]:
-    """Return reviews whose last word in the topic is not that of their newest record."""
+    """Return reviews whose last outcome in the topic is not that of their newest record."""
     stale: Counter[Outcome] = Counter()
     for key, rating in last.items():
         at = None if rating is None else (rating["source"]["partition"], rating["source"]["offset"])
         stale[key, at, ledger.newest.get(key)] += at != ledger.newest.get(key)
-    return _examples("last word is of an older record", +stale)
+    return _examples("last outcome is of an older record", +stale)
 
 
 def _redis_differs(last: Mapping[str, Mapping[str, Any] | None], store: redis.Redis, prefix: str) -> list[str]:
@@ -153,13 +154,13 @@ def _redis_differs(last: Mapping[str, Mapping[str, Any] | None], store: redis.Re
         if rating is None or fields is None:
             differs[key, "in Redis" if fields else "not in Redis"] += (rating is None) != (fields is None)
             continue
-        said = {
+        expected = {
             "rating": str(rating["rating"]),
             "model_version": rating["model_version"],
             "source_partition": str(rating["source"]["partition"]),
             "source_offset": str(rating["source"]["offset"]),
         }
-        for name, value in said.items():
+        for name, value in expected.items():
             differs[key, name, f"Redis {fields[name]}", f"topic {value}"] += fields[name] != value
         if rating["app_id"]:
             _count(summaries.setdefault(rating["app_id"], Counter()), rating["rating"])

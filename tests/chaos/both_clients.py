@@ -1,6 +1,6 @@
-"""What the launcher must know of both Kafka clients to put the same fault into either.
+"""The differences between the Kafka clients that the launcher must know to put the same fault into either.
 
-Owns a producer of librdkafka whose methods can be replaced (its own are C), and the two words for the same event.
+Owns a librdkafka producer with methods that can be replaced (the client's own are C), and an error of both clients.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from worker.kafka.python.source import KafkaSource
 
 
 class OpenProducer(confluent_kafka.Producer):
-    """The same producer, with methods of Python's."""
+    """The same producer, with methods in Python."""
 
     def send_offsets_to_transaction(self, *args: Any) -> Any:
         """Put offsets into the transaction."""
@@ -33,18 +33,18 @@ worker.kafka.confluent.producer.Producer = OpenProducer  # type: ignore[attr-def
 
 
 class LostAnswer(kafka.errors.KafkaConnectionError, confluent_kafka.KafkaException):  # type: ignore[misc]
-    """Either client's error for a connection that broke before the answer came."""
+    """An error of either client for a connection that broke before the answer arrived."""
 
 
 def lost_answer() -> Exception:
-    """Return the error of an answer that never came; both adapters translate it."""
+    """Return the error for a lost answer; both adapters translate it."""
     error = LostAnswer("the answer was lost")
     error.args = (confluent_kafka.KafkaError(confluent_kafka.KafkaError._TRANSPORT, "the answer was lost"),)
     return error
 
 
 def is_evicted(source: KafkaSource | ConfluentSource) -> bool:
-    """Return whether the client knows that it is no member of the group any more."""
+    """Return whether the client knows that it is no longer a member of the group."""
     if isinstance(source, KafkaSource):
         return bool(source._consumer.group_metadata().generation_id < 0)
     try:

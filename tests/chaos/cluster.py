@@ -1,6 +1,6 @@
-"""Three brokers that are one cluster: where leaders, the group's coordinator and the transactions' can move.
+"""A cluster of three brokers, in which leaders and the coordinators of groups and transactions can move.
 
-Owns the members' settings and their start. Everything else of the suite uses the one broker of the stage.
+Owns the brokers' settings and their start. The rest of the suite uses the stage's single broker.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from deploy.kafka import LocalKafka
 from deploy.process import LOOPBACK, wait_until
 
 _COPIES: Final = 3
-_ASK_S: Final = 10.0
+_REQUEST_S: Final = 10.0
 _START_S: Final = 90.0
 _SETTINGS: Final = {
     "group.min.session.timeout.ms": "1000",
@@ -26,21 +26,21 @@ _SETTINGS: Final = {
     "offsets.topic.replication.factor": str(_COPIES),
     "transaction.state.log.replication.factor": str(_COPIES),
     "transaction.state.log.min.isr": "2",
-    # A broker that has come back is in sync within seconds, not within the default's 30.
+    # A restarted broker is in sync within seconds; the default is 30 s.
     "replica.lag.time.max.ms": "5000",
 }
 
 
 class Member(LocalKafka):
-    """One of the brokers; each is a controller, too."""
+    """One of the brokers, each of which is also a controller."""
 
     def join(self, number: int, voters: str, cluster_id: str) -> None:
-        """Take a place among the voters; before the first start."""
+        """Join the voters; call it before the first start."""
         self.cluster_id = cluster_id
         self._extra_properties |= {"node.id": str(number), "controller.quorum.voters": voters}
 
     def voter(self, number: int) -> str:
-        """Return how the others name this member."""
+        """Return this member's entry in the list of voters."""
         return f"{number}@{LOOPBACK}:{self._controller_port}"
 
 
@@ -62,13 +62,15 @@ class LocalCluster:
 
     def __enter__(self) -> Self:
         try:
-            with ThreadPoolExecutor(_COPIES) as pool:  # one alone waits for a majority
+            with ThreadPoolExecutor(_COPIES) as pool:  # a single one would wait for a majority
                 list(pool.map(lambda member: member.start(), self.members.values()))
         except BaseException:
             self._stop()
             raise
         self._admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-        wait_until(lambda: len(self._admin.list_topics(timeout=_ASK_S).brokers) == _COPIES, _START_S, "three brokers")
+        wait_until(
+            lambda: len(self._admin.list_topics(timeout=_REQUEST_S).brokers) == _COPIES, _START_S, "three brokers"
+        )
         return self
 
     def __exit__(
@@ -85,19 +87,19 @@ class LocalCluster:
         """Create topics (name to partitions) with three copies, and wait until all are in sync."""
         made = [NewTopic(name, count, _COPIES) for name, count in topics.items()]
         for future in self._admin.create_topics(made).values():
-            future.result(_ASK_S)
+            future.result(_REQUEST_S)
         self.wait_in_sync()
 
     def coordinator(self, group: str) -> int:
         """Return the number of the broker that coordinates a group."""
-        found = self._admin.describe_consumer_groups([group], request_timeout=_ASK_S)[group].result(_ASK_S)
+        found = self._admin.describe_consumer_groups([group], request_timeout=_REQUEST_S)[group].result(_REQUEST_S)
         return int(found.coordinator.id)
 
     def wait_in_sync(self) -> None:
         """Wait until every partition of every topic has all its copies in sync."""
 
         def whole() -> bool:
-            topics = self._admin.list_topics(timeout=_ASK_S).topics.values()
+            topics = self._admin.list_topics(timeout=_REQUEST_S).topics.values()
             return all(len(at.isrs) == _COPIES for topic in topics for at in topic.partitions.values())
 
         wait_until(whole, _START_S, "copies in sync")

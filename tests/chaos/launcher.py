@@ -1,25 +1,25 @@
-"""Starts a worker with something wrong in it: `python -m tests.chaos.launcher [--fail ..] [--plant ..] -- run FLAGS`.
+"""Starts a worker with faults in it: `python -m tests.chaos.launcher [--fail ..] [--plant ..] -- run FLAGS`.
 
-Owns the fail points and the planted faults, so that `worker/` itself knows nothing of tests. A fail point is
-`POINT:ACTION:CALL`: at the CALL-th time the loop comes to POINT, do ACTION:
+Owns the fail points, so that `worker/` itself contains nothing for tests. A fail point is `POINT:ACTION:CALL`: when the
+loop reaches POINT for the CALL-th time, do ACTION:
 
     die     SIGKILL itself
-    stop    SIGSTOP itself; once continued, wait until the group has noticed, then go on as if nothing had happened
-    lose    let the call have its effect and raise as if the broker's answer had been lost
-    hold    tell the harness (`POINT.reached`) and wait for its answer (`POINT.release`), both files in --signals
+    stop    SIGSTOP itself; once continued, wait until the group has evicted it, then continue
+    lose    let the call have its effect, then raise as if the broker's answer had been lost
+    hold    create the file `POINT.reached` and wait for the file `POINT.release`, both in --signals
 
-The points are the ones a crash can hit between two polls, in order (README.md has what each leaves behind):
+The points between two polls, in order (README.md lists what a crash leaves behind at each):
 
     noted          the attempt is noted in Redis, nothing is rated yet
-    before_commit  rated and sent to Redis, the transaction has not begun
-    before_redis   the transaction is open, Redis has not been waited for
+    before_commit  rated and sent to Redis, no transaction yet
+    before_redis   the transaction is open, Redis is not flushed
     half_redis     the same, and half of the batch is in Redis
     stored         Redis has the batch, the transaction is open
-    after_send     the outcomes are in the log of the brokers, the offsets are not
-    before_end     the offsets are in the transaction as well, it is still open
+    after_send     the brokers have the outcomes, but not the offsets
+    before_end     the offsets are in the transaction, too; it is still open
     during_end     somewhere inside the transaction's commit
-    answer         committed, and the broker's answer is on its way
-    after_end      committed; nobody knows yet
+    answer         committed, the broker's answer has not been read
+    after_end      committed, nothing else done yet
     before_offsets at-least-once: published and acknowledged, offsets not committed
 """
 
@@ -53,13 +53,13 @@ from worker.model.classifier import TfliteClassifier
 from worker.redis.store import RedisStore
 
 KILLER = "segfault"  # a review with this word kills the process that rates it
-_NOTICE_S: Final = 8.0  # longest wait of a continued process for the group's verdict
+_NOTICE_S: Final = 8.0  # longest wait of a continued process for its eviction
 _LOOK_EVERY_S: Final = 0.02
 
 
 @dataclass(slots=True)
 class FailPoint:
-    """One fault, due once."""
+    """One fault, which happens once."""
 
     action: str
     call: int
@@ -67,8 +67,8 @@ class FailPoint:
     release: Path
     calls: int = 0
 
-    def pass_by(self) -> None:
-        """Count a passage; act when it is the one."""
+    def reach(self) -> None:
+        """Count a call; act at the chosen one."""
         self.calls += 1
         if self.calls != self.call:
             return
@@ -90,12 +90,12 @@ _sources: list[KafkaSource | ConfluentSource] = []
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Put the faults in and run the worker's own command."""
+    """Put the faults in, and run the worker's own command."""
     parser = argparse.ArgumentParser(prog="tests.chaos.launcher")
     parser.add_argument("--fail", action="append", default=[], metavar="POINT:ACTION:CALL")
     parser.add_argument("--plant", action="append", default=[], choices=sorted(planted.FAULTS))
     parser.add_argument("--signals", type=Path, default=Path())
-    parser.add_argument("--killer", action="store_true", help=f"the classifier dies of the word {KILLER!r}")
+    parser.add_argument("--killer", action="store_true", help=f"the word {KILLER!r} kills the classifier's process")
     parser.add_argument("--clock", action="store_true", help="the wall clock jumps back by up to an hour")
     cut = list(arguments).index("--")
     own, rest = list(arguments[:cut]), list(arguments[cut + 1 :])
@@ -104,19 +104,19 @@ def main(arguments: Sequence[str]) -> int:
     for fail in chosen.fail:
         point, action, call = fail.split(":")
         made = FailPoint(action, int(call), chosen.signals / f"{point}.reached", chosen.signals / f"{point}.release")
-        POINTS[point](made.pass_by)
+        POINTS[point](made.reach)
     for name in chosen.plant:
         planted.FAULTS[name]()
     if chosen.killer:
-        _die_of_killers()
+        _die_on_killer_word()
     if chosen.clock:
         _jump_back()
-    _children_start_here(own)
+    _launch_children_with(own)
     return command.main(rest)
 
 
 def _before(name: str, *owners: type) -> Callable[[Callable[[], None]], None]:
-    """Return what puts a fail point before a method."""
+    """Return a function that puts a fail point before a method."""
 
     def put(owner: Any, act: Callable[[], None]) -> None:
         real = getattr(owner, name)
@@ -127,7 +127,7 @@ def _before(name: str, *owners: type) -> Callable[[Callable[[], None]], None]:
 
         setattr(owner, name, wrapped)
 
-    return _each(owners, put)
+    return _for_each(owners, put)
 
 
 def _stored(act: Callable[[], None]) -> None:
@@ -142,7 +142,7 @@ def _stored(act: Callable[[], None]) -> None:
 
 
 def _half_redis(act: Callable[[], None]) -> None:
-    """Half of the batch is sent and stored before the point, all of it after it."""
+    """Store half of the batch before the point, all of it after it."""
     send, flush = RedisStore.send, RedisStore.flush
     batch: list[Any] = []
 
@@ -182,7 +182,7 @@ def _during_end(producer: Any, act: Callable[[], None]) -> None:
     real = producer.commit_transaction
 
     def commit(self: Any, *args: Any) -> Any:
-        timer = threading.Timer(random.uniform(0.0, 0.006), act)  # noqa: S311  (a moment, no secret)
+        timer = threading.Timer(random.uniform(0.0, 0.006), act)  # noqa: S311  (a delay, not a secret)
         timer.start()
         return real(self, *args)
 
@@ -190,7 +190,7 @@ def _during_end(producer: Any, act: Callable[[], None]) -> None:
 
 
 def _after(owner: Any, act: Callable[[], None]) -> None:
-    """Put a fail point behind the commit of a delivery, or of its producer's transaction."""
+    """Put a fail point after the commit of a delivery, or of its producer's transaction."""
     name = "commit_transaction" if hasattr(owner, "commit_transaction") else "commit"
     real = getattr(owner, name)
 
@@ -201,10 +201,10 @@ def _after(owner: Any, act: Callable[[], None]) -> None:
     setattr(owner, name, commit)
 
 
-def _each(
+def _for_each(
     owners: Sequence[Any], put: Callable[[Any, Callable[[], None]], None]
 ) -> Callable[[Callable[[], None]], None]:
-    """Return what puts a fail point into the class of each client."""
+    """Return a function that puts a fail point into the class of each client."""
 
     def put_into_all(act: Callable[[], None]) -> None:
         for owner in owners:
@@ -221,11 +221,11 @@ POINTS: Final[dict[str, Callable[[Callable[[], None]], None]]] = {
     "before_redis": _before("flush", RedisStore),
     "half_redis": _half_redis,
     "stored": _stored,
-    "after_send": _each(_PRODUCERS, _after_send),
+    "after_send": _for_each(_PRODUCERS, _after_send),
     "before_end": _before("commit_transaction", *_PRODUCERS),
-    "during_end": _each(_PRODUCERS, _during_end),
-    "answer": _each(_PRODUCERS, _after),
-    "after_end": _each((ExactlyOnce,), _after),
+    "during_end": _for_each(_PRODUCERS, _during_end),
+    "answer": _for_each(_PRODUCERS, _after),
+    "after_end": _for_each((ExactlyOnce,), _after),
     "before_offsets": _before("commit", KafkaSource, ConfluentSource),
 }
 
@@ -240,11 +240,11 @@ def _remember_sources() -> None:
 
         source.__init__ = remember
 
-    _each((KafkaSource, ConfluentSource), put)(lambda: None)
+    _for_each((KafkaSource, ConfluentSource), put)(lambda: None)
 
 
 def _await_eviction() -> None:
-    """Block until the client knows that it is no member any more: the worst moment to go on."""
+    """Block until the client knows that it is no longer a member: the worst moment to continue."""
     until = time.monotonic() + _NOTICE_S
     while time.monotonic() < until:
         if any(map(is_evicted, _sources)):
@@ -252,11 +252,11 @@ def _await_eviction() -> None:
         time.sleep(_LOOK_EVERY_S)
 
 
-def _die_of_killers() -> None:
+def _die_on_killer_word() -> None:
     real = TfliteClassifier.rate
 
     def rate(self: TfliteClassifier, pending: Sequence[Any], *rest: Any) -> Any:
-        if any(KILLER in each.review.text for each in pending):
+        if any(KILLER in review.review.text for review in pending):
             os.kill(os.getpid(), signal.SIGKILL)
         return real(self, pending, *rest)
 
@@ -264,12 +264,12 @@ def _die_of_killers() -> None:
 
 
 def _jump_back() -> None:
-    """Let `time.time` lose up to an hour at any call, and find it again at the next; `time.monotonic` stays."""
+    """Let any call of `time.time` return up to an hour less; `time.monotonic` is unchanged."""
     real = time.time
     time.time = lambda: real() - random.choice((0.0, 0.05, 3600.0))  # noqa: S311
 
 
-def _children_start_here(own: Sequence[str]) -> None:
+def _launch_children_with(own: Sequence[str]) -> None:
     """Let a supervisor start its children with the same faults."""
     real = subprocess.Popen
     me = ["-m", "tests.chaos.launcher", *own, "--"]

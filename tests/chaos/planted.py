@@ -1,6 +1,6 @@
-"""The classic faults of a stream worker, planted one at a time to see the suite turn red (README.md has the table).
+"""The classic faults of a stream worker, planted one at a time to see the suite fail (README.md has the table).
 
-Owns nothing that runs in a green suite. Each entry of FAULTS patches the worker's classes in the launcher's process.
+Nothing here runs in a normal run. Each entry of FAULTS patches the worker's classes in the launcher's process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from worker.stream.pipeline import Pipeline
 
 
 def commit_before_sink() -> None:
-    """Offsets are committed as soon as records are read: a crash after that loses them."""
+    """Commit offsets as soon as records are read: a crash after that loses the records."""
     real = Pipeline._parse
 
     def parse(self: Pipeline, records: Sequence[Record], poison: Any) -> Any:
@@ -31,7 +31,7 @@ def commit_before_sink() -> None:
 
 
 def last_offset() -> None:
-    """The last offset read is committed, not the highest below which all are settled: what still waits is skipped."""
+    """Commit the last offset read, not the highest below which everything is settled: skips queued records."""
     real = ExactlyOnce.prepare
 
     def prepare(self: ExactlyOnce, outcomes: Sequence[Any], offsets: Mapping[Partition, int]) -> None:
@@ -47,18 +47,18 @@ def last_offset() -> None:
 
 
 def no_group_fence() -> None:
-    """Offsets go with whatever membership there is at the commit, also none: the broker does not fence that."""
+    """Commit offsets with the membership at the time of the commit, even none, which the broker does not fence."""
     KafkaSource.membership = lambda self: self._consumer.group_metadata()  # type: ignore[method-assign]
     ConfluentSource.membership = lambda self: self._consumer.consumer_group_metadata()  # type: ignore[method-assign]
 
 
 def no_redis_fence() -> None:
-    """Redis takes every write, also of an older source position."""
+    """Let Redis accept every write, also of an older source position."""
     _rewrite("local order = ", "local order = true and 1 or ")
 
 
 def first_decision() -> None:
-    """Redis keeps the first rating of a source position, published or not."""
+    """Let Redis keep the first rating of a source position, published or not."""
     _rewrite("local again = ", "local again = false and ")
 
 
@@ -70,7 +70,7 @@ def _rewrite(old: str, new: str) -> None:
 
 
 def blind_rewind() -> None:
-    """After a failed commit the batch is read again, though it may have been committed, its answer lost."""
+    """Always read the batch again after a failed commit, though it may have been committed and its answer lost."""
     KafkaSource._skip_committed = lambda self: self._maybe_committed.clear()  # type: ignore[method-assign]
     ConfluentSource._committed = lambda _self: {}  # type: ignore[method-assign,assignment]
 

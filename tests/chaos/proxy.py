@@ -1,7 +1,7 @@
-"""A TCP proxy on loopback that can be slow, silent, deaf or cut: the network between a worker and its Redis.
+"""A TCP proxy on loopback that can delay, withhold or cut: the network between a worker and its Redis.
 
-Owns the bytes in between and never reads them. Two threads a connection; `slow`, `silence` and `heal` act on
-connections that are open already.
+Forwards bytes without parsing them, with two threads per connection. `slow`, `silence` and `heal` also affect open
+connections.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Proxy:
         self.cut()
 
     def slow(self, delay_s: float) -> None:
-        """Deliver every chunk so much later, in both directions."""
+        """Deliver every chunk this much later, in both directions."""
         self._delay_s = delay_s
 
     def silence(self) -> None:
@@ -52,18 +52,18 @@ class Proxy:
         self._flowing.clear()
 
     def heal(self) -> None:
-        """Deliver at once again; what was held back while silent is delivered first."""
+        """Deliver at once again, first the bytes held back by `silence`."""
         self._delay_s = 0.0
         self._flowing.set()
 
     def cut(self) -> int:
-        """Close every open connection, wherever it is in its conversation; return how many."""
+        """Close every open connection, also in the middle of a request; return their number."""
         with self._lock:
             cut, self._open = self._open, set()
-        for each in cut:
+        for connection in cut:
             with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
         return len(cut) // 2
 
     def _accept(self) -> None:
@@ -75,7 +75,7 @@ class Proxy:
             try:
                 far = socket.create_connection((LOOPBACK, self._target_port), timeout=5)
             except OSError:
-                near.close()  # nobody behind: the client sees a closed connection
+                near.close()  # the server is down: the client sees a closed connection
                 continue
             far.settimeout(None)
             with self._lock:
@@ -86,12 +86,12 @@ class Proxy:
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             while chunk := source.recv(_CHUNK_BYTES):
-                self._closed.wait(self._delay_s)  # the delay itself, ended early by the end of the proxy
+                self._closed.wait(self._delay_s)  # the delay; ends early when the proxy closes
                 self._flowing.wait()
                 sink.sendall(chunk)
-        for each in (source, sink):
+        for connection in (source, sink):
             with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
         with self._lock:
             self._open -= {source, sink}

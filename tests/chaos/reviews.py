@@ -1,7 +1,7 @@
-"""What the suite produces: reviews whose stars are known beforehand, and records that can not be rated.
+"""The records that the suite produces: reviews with known stars, and records that cannot be rated.
 
-Owns the texts and the expectation each record carries in its header `expect`, which the auditor holds the outcome
-against. The stars follow from the toy bundle's words (tests/fixtures/make_toy_bundle.py).
+Owns the texts and each record's expected outcome, which the record carries in its header `expect` for the auditor. The
+stars follow from the toy bundle's words (tests/fixtures/make_toy_bundle.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TEXTS: Final = {1: "worst app, terrible", 3: "it is an app", 5: "love it, great
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A record to produce, and what must become of it: `rated:<stars>`, `rejected:<reason>` or `deleted`."""
+    """A record to produce, and its expected outcome: `rated:<stars>`, `rejected:<reason>` or `deleted`."""
 
     key: bytes
     value: bytes | None
@@ -32,12 +32,12 @@ class Input:
 
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]:
-        """The expectation, as it travels."""
+        """The header with the expected outcome."""
         return [(EXPECT, self.expect.encode())]
 
 
 def review(number: int, *, version: int = 1, word: str = "", prefix: str = "r") -> Input:
-    """Return a review that must be rated; another version of it is another text, often with other stars."""
+    """Return a review that must be rated; another version has another text, often with other stars."""
     star = (1, 3, 5)[(number + version) % 3]
     return _json(f"{prefix}{number}", f"{_TEXTS[star]} {word} #{version}", f"rated:{star}")
 
@@ -58,7 +58,7 @@ def tombstone(number: int) -> Input:
 
 
 def garbage(number: int) -> Input:
-    """Return a record that is no review, one of five kinds."""
+    """Return an invalid record, one of five kinds."""
     kinds = (
         (b'{"text": ', "not_json"),
         (b"\xff\xfe", "not_utf8"),
@@ -71,7 +71,7 @@ def garbage(number: int) -> Input:
 
 
 def mixed(start: int, count: int, source: random.Random) -> Iterator[Input]:
-    """Yield an ordinary stream: mostly new reviews, some edited, some deleted, some that are no reviews."""
+    """Yield an ordinary stream: mostly new reviews, some edited, some deleted, and some invalid records."""
     for number in range(start, start + count):
         kind = source.random()
         older = source.randrange(max(1, number))
@@ -86,7 +86,7 @@ def mixed(start: int, count: int, source: random.Random) -> Iterator[Input]:
 
 
 def unlabelled(path: Path, count: int) -> Iterator[Input]:
-    """Yield real reviews from a CSV with a column `content`, over and over, until there are so many."""
+    """Yield `count` real reviews from a CSV with a column `content`, repeating the file as needed."""
     number = 0
     while number < count:
         with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:

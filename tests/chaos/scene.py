@@ -1,7 +1,7 @@
-"""The stage (one broker, one Redis) and a scene on it: topics, a group, a producer and workers of one case.
+"""The stage (one broker, one Redis) and a scene on it: the topics, group, producer and workers of one case.
 
-Owns starting, hurting and settling. A case (cases/) says what happens; the auditor (audit.py) says how it ended.
-Everything waited for is an event with a deadline.
+Owns starting, faults and waiting. A case (cases/) says what happens; the auditor (audit.py) checks the result. Every
+wait is for an event and has a deadline.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ SETTLE_S: Final = 120.0
 TOY: Final = Path(__file__).parents[1] / "fixtures" / "toy_bundle"
 OTHER_VERSION: Final = "20260102T000000Z-70700001"
 DAMAGED_VERSION: Final = "20260103T000000Z-70700002"
-_GROWTH_BYTES: Final = 150 * 1024 * 1024  # a worker's buffers and caches at their fullest, with room
-_ASK_S: Final = 10.0
-# A broker that comes back must not end dead transactions before it knows its own partitions, which leaves them open for
-# ever (README.md); the workers end theirs within seconds.
+_GROWTH_BYTES: Final = 150 * 1024 * 1024  # more than a worker's full buffers and caches
+_REQUEST_S: Final = 10.0
+# A restarted broker must not abort expired transactions before it knows its own partitions: they would stay open
+# indefinitely (README.md). The workers end theirs within seconds.
 _BROKER: Final = {
     "group.min.session.timeout.ms": "1000",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "20000",
@@ -58,7 +58,7 @@ _FLAGS: Final = {
 
 @dataclass(slots=True)
 class Stage:
-    """What all cases share."""
+    """The services and options that all cases share."""
 
     kafka: LocalKafka
     redis: LocalRedis
@@ -73,7 +73,7 @@ class Stage:
 
 
 class Brokers(Protocol):
-    """What a scene asks of its brokers."""
+    """What a scene needs from its brokers."""
 
     @property
     def bootstrap(self) -> str:
@@ -86,7 +86,7 @@ class Brokers(Protocol):
 
 
 def client(bootstrap: str) -> dict[str, str | int | float | bool]:
-    """Return the options of the suite's own clients; what they say of a broker that was killed is no news."""
+    """Return the options of the suite's own clients; they log nothing when a broker is killed."""
     return {"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 1000}
 
 
@@ -94,7 +94,7 @@ def client(bootstrap: str) -> dict[str, str | int | float | bool]:
 def open_stage(
     *, plants: Sequence[str] = (), full: bool = False, client: str = "kafka-python", keep: Path | None = None
 ) -> Iterator[Stage]:
-    """Start the services, and stop them at the end; logs and data stay in the folder `keep`, when given.
+    """Start the services, and stop them at the end; logs and data stay in the folder `keep` if given.
 
     `client` is the workers' Kafka client.
 
@@ -130,8 +130,8 @@ class Row:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def good(self) -> bool:
-        """Whether the case holds."""
+    def passed(self) -> bool:
+        """Whether the case has passed."""
         return not self.wrong
 
 
@@ -142,7 +142,7 @@ class Scene:
         stage: the services.
         name: of the case; makes all names unique.
         delivery: the workers' mode.
-        brokers: other ones than the stage's.
+        brokers: used in place of the stage's.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Scene:
         self.brokers = brokers or stage.kafka
         self.name = name
         self.delivery = delivery
-        self.random = random.Random(name)  # noqa: S311  (the same stream at each run)
+        self.random = random.Random(name)  # noqa: S311  (the same stream in each run)
         self.folder = stage.folder / name
         self.folder.mkdir()
         self.group = f"chaos-{name}-{free_port()}"
@@ -165,9 +165,9 @@ class Scene:
         self.sent = 0
         self.recovery_s = 0.0
         self.ledger = Ledger()
-        self._healed_at: float | None = None
+        self._recovery_from: float | None = None
         self.admin = AdminClient(client(self.brokers.bootstrap))
-        self._asker = self._make_asker()
+        self._observer = self._make_observer()
         self._producer = Producer({**client(self.brokers.bootstrap), "linger.ms": 5, "acks": "all"})
         self.store = redis.Redis.from_url(stage.redis.url, decode_responses=True)
         self.create_topics(self.topic, self.ratings, self.letters)
@@ -179,25 +179,25 @@ class Scene:
         self.brokers.create_topics({name: 1 if name == self.letters else PARTITIONS for name in names})
 
     def delete_topic(self, name: str) -> None:
-        """Delete a topic and wait until the brokers have forgotten it."""
-        self.admin.delete_topics([name])[name].result(_ASK_S)
-        self.wait(f"{name} is gone", lambda: name not in self.admin.list_topics(timeout=_ASK_S).topics)
+        """Delete a topic and wait until it is gone from the brokers' metadata."""
+        self.admin.delete_topics([name])[name].result(_REQUEST_S)
+        self.wait(f"{name} is gone", lambda: name not in self.admin.list_topics(timeout=_REQUEST_S).topics)
 
     def produce(self, inputs: Iterable[Input], *, wait: bool = True) -> int:
-        """Send records; `wait` until the brokers have them. Return how many."""
+        """Send records, and with `wait` wait until the brokers have them; return their number."""
         count = 0
-        for each in inputs:
-            self._send(each)
+        for record in inputs:
+            self._send(record)
             count += 1
         self.sent += count
         if wait:
             assert self._producer.flush(SETTLE_S) == 0, "the brokers did not take what was produced"
         return count
 
-    def _send(self, each: Input) -> None:
+    def _send(self, record: Input) -> None:
         while True:
             try:
-                self._producer.produce(self.topic, each.value, each.key, headers=list(each.headers))
+                self._producer.produce(self.topic, record.value, record.key, headers=list(record.headers))
             except BufferError:
                 self._producer.poll(0.1)
             else:
@@ -207,7 +207,7 @@ class Scene:
     # Workers
 
     def worker(self, name: str, *faults: str, ready: bool = True, **settings: object) -> Worker:
-        """Start a worker with these settings over the suite's; `faults` are the launcher's arguments."""
+        """Start a worker with these settings in addition to the suite's; `faults` are the launcher's arguments."""
         flags = {
             **_FLAGS,
             "kafka-bootstrap-servers": self.brokers.bootstrap,
@@ -223,9 +223,9 @@ class Scene:
             **{key.replace("_", "-"): value for key, value in settings.items()},
         }
         words = [word for key, value in flags.items() for word in (f"--{key}", str(value))]
-        wrong = [*faults, *(f"--plant={plant}" for plant in self.stage.plants)]
-        number = sum(each.name.startswith(name) for each in self.workers)
-        made = Worker(f"{name}{number or ''}", self.folder, words, port=free_port(), faults=wrong)
+        all_faults = [*faults, *(f"--plant={plant}" for plant in self.stage.plants)]
+        number = sum(worker.name.startswith(name) for worker in self.workers)
+        made = Worker(f"{name}{number or ''}", self.folder, words, port=free_port(), faults=all_faults)
         self.workers.append(made)
         if ready:
             made.wait_ready()
@@ -234,27 +234,27 @@ class Scene:
     @property
     def alive(self) -> list[Worker]:
         """The workers that run."""
-        return [each for each in self.workers if each.returncode is None]
+        return [worker for worker in self.workers if worker.returncode is None]
 
     def kill(self, worker: Worker) -> None:
         """SIGKILL a worker, and count it."""
-        worker.weigh()
+        worker.record_memory()
         worker.kill()
-        self.hurt()
+        self.count_fault()
 
-    def hurt(self) -> None:
-        """Count a fault; recovery is measured from the last one, or from `healed`."""
+    def count_fault(self) -> None:
+        """Count a fault; recovery is measured from the last one, or from `restored`."""
         self.kills += 1
-        self.healed()
+        self.restored()
 
-    def healed(self) -> None:
-        """What was away is back: recovery is measured from here."""
-        self._healed_at = time.monotonic()
+    def restored(self) -> None:
+        """Measure recovery from now: a service is back."""
+        self._recovery_from = time.monotonic()
 
     def publish_bundle(self, version: str, *, candidate: str | None = None) -> None:
         """Point the registry's channels at versions: the toy's own, or a copy of it under another name."""
-        for each in {version, candidate or version}:
-            self._add_bundle(each)
+        for added in {version, candidate or version}:
+            self._add_bundle(added)
         self._point({STABLE: version, **({"candidate": candidate} if candidate else {})})
 
     def damage_bundle(self) -> None:
@@ -266,7 +266,7 @@ class Scene:
 
     @contextmanager
     def registry_away(self) -> Iterator[None]:
-        """Take the registry away for the time of the block."""
+        """Make the registry unreachable during the block."""
         away = self.registry.rename(self.registry.with_name("models-away"))
         try:
             yield
@@ -278,18 +278,18 @@ class Scene:
         if not (self.registry / version).exists():
             shutil.copytree(original, self.registry / version)
             manifest = self.registry / version / MANIFEST_FILE
-            said = json.loads(manifest.read_text(encoding="utf-8")) | {"version": version}
-            manifest.write_text(json.dumps(said), encoding="utf-8")
+            fields = json.loads(manifest.read_text(encoding="utf-8")) | {"version": version}
+            manifest.write_text(json.dumps(fields), encoding="utf-8")
 
     def _point(self, channels: dict[str, str]) -> None:
-        beside = self.registry / f".{CHANNELS_FILE}"
-        beside.write_text(json.dumps(channels), encoding="utf-8")
-        beside.replace(self.registry / CHANNELS_FILE)
+        temporary = self.registry / f".{CHANNELS_FILE}"
+        temporary.write_text(json.dumps(channels), encoding="utf-8")
+        temporary.replace(self.registry / CHANNELS_FILE)
 
     # Waiting
 
     def wait(self, what: str, probe: Callable[[], bool], timeout_s: float = SETTLE_S) -> None:
-        """Wait for an event; a failure names it and shows why the workers are not ready."""
+        """Wait for an event; an error names it and shows why the workers are not ready."""
 
         def look() -> bool:
             if self.workers and not self.alive:
@@ -299,17 +299,19 @@ class Scene:
         try:
             wait_until(look, timeout_s, f"{self.name}: {what}")
         except TimeoutError as error:
-            state = {each.name: each.reasons if each in self.alive else each.returncode for each in self.workers}
+            state = {
+                worker.name: worker.reasons if worker in self.alive else worker.returncode for worker in self.workers
+            }
             shown = self.alive or self.workers[-1:]
-            tails = "\n".join(f"--- {each.name}\n{each.log[-1500:]}" for each in shown)
+            tails = "\n".join(f"--- {worker.name}\n{worker.log[-1500:]}" for worker in shown)
             raise AssertionError(f"{error}; lag {self.lag()}, workers: {state}\n{tails}") from error
 
     def wait_output(self, goal: int, timeout_s: float = SETTLE_S) -> None:
-        """Wait until the output topics hold so many records, or all input is settled."""
+        """Wait until the output topics hold `goal` records, or all input is committed."""
         self.wait(f"{goal} records of output", lambda: self.published() >= goal or self.lag() == 0, timeout_s)
 
     def published(self) -> int:
-        """Return how many records, open transactions included, the output topics hold; -1 when nobody answers."""
+        """Return the number of records in the output topics, open transactions included; -1 without an answer."""
         try:
             return sum(
                 end for _, end in map(self._ends, self._partitions(self.ratings) + self._partitions(self.letters))
@@ -318,75 +320,75 @@ class Scene:
             return -1
 
     def lag(self) -> int | None:
-        """Return the distance of the committed offsets from the ends of the input; None when nobody can tell."""
+        """Return how far the committed offsets are behind the ends of the input; None without an answer."""
         behind = 0
         try:
-            for at in self._asker.committed(self._partitions(self.topic), timeout=_ASK_S):
+            for at in self._observer.committed(self._partitions(self.topic), timeout=_REQUEST_S):
                 if at.error is not None:
                     return None
                 low, end = self._ends(TopicPartition(at.topic, at.partition))
                 behind += end - max(at.offset, low)
         except KafkaException:
-            # No broker, or a transaction that is still open holds the answer back, or librdkafka asks a leader that is
-            # gone: it learns of the next one only for topics it reads, so ask with a new one.
-            self._asker.close()
-            self._asker = self._make_asker()
+            # There is no broker, or an open transaction blocks the answer, or librdkafka asks a former leader. It
+            # learns of a new leader only for topics that it reads, so replace the client.
+            self._observer.close()
+            self._observer = self._make_observer()
             return None
         return behind
 
-    def _make_asker(self) -> Consumer:
+    def _make_observer(self) -> Consumer:
         return Consumer({**client(self.brokers.bootstrap), "group.id": self.group, "enable.auto.commit": False})
 
     def settle(self, timeout_s: float = SETTLE_S) -> None:
-        """Wait until all that was produced is committed, and note how long that took since the last fault."""
-        self.wait("all settled", lambda: self.lag() == 0, timeout_s)
-        if self._healed_at is not None:
-            self.recovery_s = max(self.recovery_s, time.monotonic() - self._healed_at)
-            self._healed_at = None
-        for each in self.alive:
-            each.weigh()
+        """Wait until everything produced is committed, and record the time since the last fault."""
+        self.wait("everything committed", lambda: self.lag() == 0, timeout_s)
+        if self._recovery_from is not None:
+            self.recovery_s = max(self.recovery_s, time.monotonic() - self._recovery_from)
+            self._recovery_from = None
+        for worker in self.alive:
+            worker.record_memory()
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
         count = 1 if topic == self.letters else PARTITIONS
         return [TopicPartition(topic, number) for number in range(count)]
 
     def _ends(self, at: TopicPartition) -> tuple[int, int]:
-        found: tuple[int, int] | None = self._asker.get_watermark_offsets(at, timeout=_ASK_S)
+        found: tuple[int, int] | None = self._observer.get_watermark_offsets(at, timeout=_REQUEST_S)
         assert found is not None
         return found
 
-    # The end
+    # The end of a case
 
     def finish(self) -> Verdict:
-        """Settle, stop every worker in order (each must end with 0), and audit."""
+        """Wait until all is committed, stop every worker (each must exit with 0), and audit."""
         self.settle()
-        self.healthy()
-        for each in self.alive:
-            each.stop()
+        self.assert_healthy()
+        for worker in self.alive:
+            worker.stop()
         self.ledger.read(self.brokers.bootstrap, self.topic)
         topics = (self.ratings, self.letters)
         return audit(self.ledger, self.brokers.bootstrap, topics, self.store, self.prefix)
 
-    def healthy(self) -> None:
-        """Check that every running worker says that it is ready and sees no lag."""
-        for each in self.alive:
-            each.wait("ready in the end", lambda worker: worker.ready)
-            each.wait("sees no lag", lambda worker: worker.metric("starstream_consumer_lag_records{") in {0.0})
+    def assert_healthy(self) -> None:
+        """Check that every running worker reports that it is ready and has no lag."""
+        for worker in self.alive:
+            worker.wait("ready in the end", lambda worker: worker.ready)
+            worker.wait("reports no lag", lambda worker: worker.metric("starstream_consumer_lag_records{") in {0.0})
 
     def close(self) -> list[str]:
-        """End what is left; return what should not have been."""
-        for each in self.workers:
-            each.end()
-        self._asker.close()
+        """End all workers; return what went wrong: leaked processes and memory growth."""
+        for worker in self.workers:
+            worker.end()
+        self._observer.close()
         wrong = [f"leaked process {pid}" for pid in self._leaked()]
-        for each in self.workers:
-            if each.rss_bytes and max(each.rss_bytes) - each.rss_bytes[0] > _GROWTH_BYTES:
-                grown = (each.rss_bytes[0] >> 20, max(each.rss_bytes) >> 20)
-                wrong += [f"{each.name} grew from {grown[0]} to {grown[1]} MiB"]
+        for worker in self.workers:
+            if worker.rss_bytes and max(worker.rss_bytes) - worker.rss_bytes[0] > _GROWTH_BYTES:
+                before, after = worker.rss_bytes[0] >> 20, max(worker.rss_bytes) >> 20
+                wrong += [f"{worker.name} grew from {before} to {after} MiB"]
         return wrong
 
     def _leaked(self) -> list[int]:
-        """Return processes that carry this scene's group on their command line."""
+        """Return processes with this scene's group on their command line."""
         leaked = []
         for process in psutil.process_iter(["cmdline", "status"]):
             line: Any = process.info["cmdline"] or []

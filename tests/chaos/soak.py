@@ -1,4 +1,4 @@
-"""A long run by hand: many reviews, three workers, a kill every few seconds, memory watched all along."""
+"""A long run, started by hand: many reviews, three workers, a kill every few seconds, memory measured throughout."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _SLICE: Final = 20_000
 
 
 def soak_case(reviews: int, data: Path | None) -> Case:
-    """Return a case of so many reviews, real ones where a file is given."""
+    """Return a case with this many reviews, real ones if a file is given."""
 
     def soak(scene: Scene) -> Verdict:
-        """Kill one of three workers at every slice of reviews."""
+        """Kill one of three workers during every slice of reviews."""
         stream = iter(unlabelled(data, reviews) if data else mixed(0, reviews, scene.random))
         workers = [scene.worker(f"w{number}-", instance_id=f"w{number}", batch_reviews=2000) for number in range(3)]
         while scene.produce(islice(stream, _SLICE)):

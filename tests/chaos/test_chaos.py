@@ -25,6 +25,6 @@ def stage() -> Iterator[Stage]:
 
 @pytest.mark.parametrize("name", list(CASES))
 def test_every_review_is_settled_exactly_once(stage: Stage, name: str) -> None:
-    row = CASES[name].play(stage)
+    row = CASES[name].run(stage)
     print(table.line(row))
-    assert row.good, table.line(row)
+    assert row.passed, table.line(row)

@@ -1,4 +1,4 @@
-"""Faults of the loop that the chaos cases found, replayed on the doubles."""
+"""Faults of the loop that the chaos cases found, reproduced on the doubles."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def crash_on(record: Record, ledger: MemoryPoisonLedger, run: int) -> None:
 
 
 def test_poison_is_rejected_again_if_its_rejection_could_not_be_delivered() -> None:
-    """Otherwise the record would kill once more each time its dead letter meets an outage."""
+    """Otherwise the record would kill another process each time that its dead letter cannot be delivered."""
     ledger, record = MemoryPoisonLedger(), make_record()
     for run in range(LIMIT):
         crash_on(record, ledger, run)
     last = PoisonTracker(ledger, run_id="last", limit=LIMIT)
-    for _ in range(3):  # its dead letter is refused, twice
+    for _ in range(3):  # its dead letter is refused twice
         assert last.split([record]) == [[record]]
         assert last.start([record]) == {(Partition(record.topic, 0), 0)}
         last.undo([record])
@@ -42,7 +42,7 @@ def test_poison_notes_of_a_revoked_partition_are_dropped() -> None:
 
 
 def test_breaker_counts_a_retried_batch_once() -> None:
-    """Otherwise ten dead letters that wait for their topic would open it by being tried fifty times."""
+    """Otherwise ten dead letters would open it by being retried fifty times while their topic is missing."""
     breaker = Breaker(share=1.0, window_records=1000, consecutive=30)
     batch = [rejected(make_record(offset=number), "no_text", "x", model_version="v") for number in range(10)]
     for _ in range(50):

@@ -1,6 +1,6 @@
-"""A worker process under test: `python -m worker run`, or the launcher when something is to be wrong in it.
+"""A worker process under test: `python -m worker run`, or the launcher if it has faults.
 
-Owns one process and its log. Every wait has a deadline and fails with the end of the log.
+Owns one process and its log. Every wait has a deadline, and shows the end of the log when it fails.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Worker:
 
     Args:
         name: of its log and folder.
-        folder: where the log and the fail points' signals are.
+        folder: for the log and the fail points' signals.
         flags: settings, as flags.
-        port: of its page.
-        faults: the launcher's own arguments; none runs `python -m worker`.
+        port: of its HTTP server.
+        faults: the launcher's own arguments; without any, `python -m worker` runs.
     """
 
     def __init__(self, name: str, folder: Path, flags: Sequence[str], *, port: int, faults: Sequence[str] = ()) -> None:
@@ -49,7 +49,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._child.pid
 
     @property
@@ -59,11 +59,11 @@ class Worker:
 
     @property
     def log(self) -> str:
-        """The end of what it logged."""
+        """The end of the log."""
         return self._child.log_output
 
     def fetch(self, path: str) -> str:
-        """Return its page, whatever the status; empty when nobody answers."""
+        """Return a page of its HTTP server, whatever the status; empty without an answer."""
         try:
             with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}{path}", timeout=_PAGE_TIMEOUT_S) as answer:
                 return str(answer.read(), "utf-8")
@@ -74,14 +74,14 @@ class Worker:
 
     @property
     def reasons(self) -> dict[str, str] | None:
-        """Why it is not ready; empty when it is, None when its page does not answer."""
+        """Why it is not ready; empty when it is ready, None without an answer."""
         body = self.fetch("/readyz")
         found: dict[str, str] | None = json.loads(body)["reasons"] if body else None
         return found
 
     @property
     def ready(self) -> bool:
-        """Whether it says so."""
+        """Whether it reports that it is ready."""
         return self.reasons == {}
 
     def metric(self, series: str) -> float:
@@ -92,7 +92,7 @@ class Worker:
         return sum(values) if values else float("nan")
 
     def wait(self, what: str, probe: Any, timeout_s: float = START_S) -> None:
-        """Wait until `probe(self)`, which a process that ended never fulfils."""
+        """Wait until `probe(self)` is true; fail if the process ends."""
 
         def look() -> bool:
             if self.returncode is not None:
@@ -107,25 +107,25 @@ class Worker:
             raise AssertionError(f"{error}; ready: {self.reasons}\n{self.log[-4000:]}") from error
 
     def wait_ready(self) -> None:
-        """Wait until it is a member and everything answers."""
+        """Wait until it reports that it is ready."""
         self.wait("ready", lambda worker: worker.ready)
-        self.weigh()
+        self.record_memory()
 
     def wait_reason(self, part: str, text: str, timeout_s: float = START_S) -> None:
-        """Wait until its page names a part as the reason not to be ready."""
-        self.wait(f"{part} is why", lambda worker: text in (worker.reasons or {}).get(part, ""), timeout_s)
+        """Wait until `part` is among the reasons not to be ready, with this text."""
+        self.wait(f"{part} not ready", lambda worker: text in (worker.reasons or {}).get(part, ""), timeout_s)
 
     def wait_reached(self, point: str, timeout_s: float = START_S) -> None:
-        """Wait until it came to a fail point that stops or holds it."""
+        """Wait until it has reached a fail point that stops or holds it."""
         reached = self._signals / f"{point}.reached"
         self.wait(f"at {point}", lambda _: reached.exists(), timeout_s)
 
     def release(self, point: str) -> None:
-        """Let a held process go on."""
+        """Let a held process continue."""
         (self._signals / f"{point}.release").touch()
 
     def wait_dead(self, code: int, timeout_s: float = START_S) -> None:
-        """Wait until it ended, with this code."""
+        """Wait until it has ended with this code."""
         try:
             wait_until(lambda: self.returncode is not None, timeout_s, f"{self.name} ends with {code}")
         except TimeoutError as error:
@@ -133,7 +133,7 @@ class Worker:
         assert self.returncode == code, f"{self.name} ended with {self.returncode}, not {code}:\n{self.log[-4000:]}"
 
     def wait_stopped(self) -> None:
-        """Wait until the kernel has it stopped (SIGSTOP)."""
+        """Wait until the kernel has stopped it (SIGSTOP)."""
         self.wait("stopped", lambda worker: psutil.Process(worker.pid).status() == psutil.STATUS_STOPPED)
 
     def kill(self) -> None:
@@ -152,18 +152,18 @@ class Worker:
     def stop(self, code: int = 0, grace_s: float = 30.0) -> None:
         """SIGTERM, and wait for this exit code."""
         if self.returncode is None:
-            self.weigh()
+            self.record_memory()
             self._child.terminate(grace_s)
         assert self.returncode == code, f"{self.name} ended with {self.returncode}, not {code}:\n{self.log[-4000:]}"
 
     def end(self) -> None:
-        """End it somehow; the case is over."""
+        """End it after the case, whatever its state."""
         if self.returncode is None:
             self._child.resume()
             self._child.terminate(5.0)
 
-    def weigh(self) -> None:
-        """Note how much memory it holds now."""
+    def record_memory(self) -> None:
+        """Record its resident memory, with that of its children."""
         if self.returncode is None:
-            family = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
-            self.rss_bytes.append(sum(each.memory_info().rss for each in family))
+            processes = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
+            self.rss_bytes.append(sum(process.memory_info().rss for process in processes))

@@ -16,7 +16,7 @@ from deploy.process import LOOPBACK, free_port
 from deploy.redis import LocalRedis
 from tests import PATIENCE_S
 from tests.conftest import serving
-from tests.fixtures.markers import log_length, markers_thrown_away
+from tests.fixtures.markers import log_length, markers_lost
 from tests.fixtures.running import Deployment, Message, RunningWorker
 from worker.errors import ExitCode
 
@@ -134,7 +134,7 @@ def crashes_and_loses_nothing(delivery: str, broker: LocalKafka, deployment: Dep
     try:
         worker.until(lambda: deployment.lag() == 0, "all committed")
     except AssertionError:
-        if markers_thrown_away(broker, since):
+        if markers_lost(broker, since):
             return False
         raise
     worker.ready()

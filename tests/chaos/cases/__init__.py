@@ -1,6 +1,6 @@
-"""What is done to the workers: one function a case, its docstring saying what it kills and when.
+"""The cases: one function each, whose docstring says what it kills and when.
 
-Owns the list. `crash` kills processes, `away` takes services away, `poison` feeds what can not be rated, `group`
+Owns the list. `crash` kills processes, `away` stops services, `poison` produces records that cannot be rated, `group`
 moves partitions and topics.
 """
 

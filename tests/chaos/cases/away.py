@@ -1,4 +1,4 @@
-"""Cases that take services away: the broker, Redis, the network to it, the dead-letter topic, the broker's disk."""
+"""Cases that stop services: the broker, Redis, the network to it, the dead-letter topic, the broker's disk."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.chaos.workers import Worker
 
 
 def broker_crash(scene: Scene) -> Verdict:
-    """kill -9 the broker while a worker's transaction is open and again under plain load, and restart it; the worker
-    stays.
+    """kill -9 the broker and restart it, once while a worker's transaction is open and once under load; the workers
+    keep running.
     """
     held = scene.worker("held", "--fail=before_end:hold:2", ready=False)
     scene.worker("other")
@@ -33,8 +33,8 @@ def broker_crash(scene: Scene) -> Verdict:
 
 
 def coordinator_moves(scene: Scene) -> Verdict:
-    """In a cluster of three, kill -9 the broker that coordinates the group, under load, and start it again; then
-    each of the others: leaders and both coordinators, of the group and of transactions, move; the workers stay.
+    """In a cluster of three, kill -9 the broker that coordinates the group under load and restart it, then each of the
+    others. The leaders and the coordinators of the group and of transactions move; the workers keep running.
     """
     with LocalCluster(scene.folder / "kafka") as cluster:
         moved = Scene(replace(scene.stage, folder=scene.folder), "on_three", brokers=cluster)
@@ -43,17 +43,17 @@ def coordinator_moves(scene: Scene) -> Verdict:
             moved.produce(mixed(moved.sent, 500, moved.random))
             moved.settle()
             first = cluster.coordinator(moved.group)
-            for number in sorted(cluster.members, key=lambda each: each != first):
+            for number in sorted(cluster.members, key=lambda broker: broker != first):
                 before = moved.published()
                 moved.produce(mixed(moved.sent, 1_500, moved.random), wait=False)
                 moved.wait_output(before + 1)
                 cluster.members[number].kill()
-                moved.hurt()
+                moved.count_fault()
                 moved.settle()
                 assert number != first or cluster.coordinator(moved.group) != first, "the coordinator did not move"
                 cluster.members[number].start()
                 cluster.wait_in_sync()
-            assert all(each in moved.alive for each in workers), "a worker ended"
+            assert all(worker in moved.alive for worker in workers), "a worker ended"
             verdict = moved.finish()
         finally:
             wrong = moved.close()
@@ -63,8 +63,8 @@ def coordinator_moves(scene: Scene) -> Verdict:
 
 
 def answer_lost(scene: Scene) -> Verdict:
-    """The broker carries out a transaction's commit and its answer is lost (three times): the worker cannot know
-    whether it was, and must rate nothing twice.
+    """The broker commits a transaction and its answer is lost, three times. The worker cannot know whether it was
+    committed, and must not rate a review twice.
     """
     lossy = [f"--fail=answer:lose:{call}" for call in (2, 5, 6)]
     scene.worker("one", *lossy)
@@ -77,139 +77,139 @@ def answer_lost(scene: Scene) -> Verdict:
 
 def _crash_broker(scene: Scene) -> None:
     scene.stage.kafka.kill()
-    scene.hurt()
+    scene.count_fault()
     scene.stage.kafka.start()
-    scene.healed()
+    scene.restored()
 
 
 def redis_restart(scene: Scene) -> Verdict:
-    """kill -9 Redis (append-only file on) three times under load, and start it again at once."""
+    """kill -9 Redis (with its append-only file) three times under load, and restart it at once."""
     scene.worker("one")
     for _ in range(3):
         before = scene.published()
         scene.produce(mixed(scene.sent, 2_000, scene.random))
         scene.wait_output(before + 1)
         scene.stage.redis.kill()
-        scene.hurt()
+        scene.count_fault()
         scene.stage.redis.start()
-        scene.healed()
+        scene.restored()
     return scene.finish()
 
 
 def redis_away(scene: Scene) -> Verdict:
-    """Redis is away for longer than the session's time-out, under load: the worker says why it is not ready, keeps
-    its partitions, and goes on when Redis is back.
+    """Redis is down for longer than the session time-out, under load: the worker reports why it is not ready, keeps its
+    partitions, and continues when Redis is back.
     """
     worker = scene.worker("patient")
     scene.produce(mixed(scene.sent, 1_000, scene.random))
     scene.settle()
     lost = 'starstream_rebalances_total{event="lost"}'
     scene.stage.redis.kill()
-    scene.hurt()
+    scene.count_fault()
     scene.produce(mixed(scene.sent, scene.stage.scaled(8_000, 40_000), scene.random))
     worker.wait_reason("redis", "refused")
     published = scene.published()
     _watch(worker, 2 * SESSION_S)
     assert scene.published() == published, "something was published while Redis was away"
     scene.stage.redis.start()
-    scene.healed()
+    scene.restored()
     scene.settle()
     assert worker.metric(lost) == 0, "the worker lost its partitions while it waited"
     return scene.finish()
 
 
 def _watch(worker: Worker, seconds: float) -> None:
-    """Let time pass: the outage's length is the case. The worker must stay alive, not ready, and say why."""
+    """Let time pass, since the outage must be long; the worker must stay alive and report why it is not ready."""
     import time
 
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         reasons = worker.reasons
-        assert reasons, f"{worker.name} says that it is ready"
-        worker.weigh()
+        assert reasons, f"{worker.name} reports that it is ready"
+        worker.record_memory()
         time.sleep(0.2)
 
 
 def redis_slow(scene: Scene) -> Verdict:
-    """Through a proxy, Redis answers late, later than the time-out, not at all, and its connections are cut in the
-    middle of writes, five times.
+    """Through a proxy Redis answers late, then later than the time-out, then not at all; then its connections are cut
+    in the middle of writes, five times.
     """
     with Proxy(scene.stage.redis.port) as proxy:
         worker = scene.worker("one", redis_url=f"redis://127.0.0.1:{proxy.port}/0", redis_timeout_s=1)
         proxy.slow(0.2)
-        scene.hurt()
+        scene.count_fault()
         scene.produce(mixed(scene.sent, 1_000, scene.random))
         scene.settle()
         proxy.slow(3.0)
-        scene.hurt()
+        scene.count_fault()
         scene.produce(mixed(scene.sent, 1_000, scene.random))
         worker.wait_reason("redis", "Timeout")
         proxy.heal()
-        scene.healed()
+        scene.restored()
         scene.settle()
         proxy.silence()
-        scene.hurt()
+        scene.count_fault()
         scene.produce(mixed(scene.sent, 1_000, scene.random))
         worker.wait_reason("redis", "Timeout")
         proxy.heal()
-        scene.healed()
+        scene.restored()
         scene.settle()
         for _ in range(5):
             before = scene.published()
             scene.produce(mixed(scene.sent, 1_000, scene.random))
             scene.wait_output(before + 1)
             proxy.cut()
-            scene.hurt()
+            scene.count_fault()
         return scene.finish()
 
 
 def dlq_missing(scene: Scene) -> Verdict:
-    """The dead-letter topic does not exist when the first invalid record comes: the worker says so and waits, nothing
-    is skipped, and it goes on once the topic is there.
+    """The dead-letter topic does not exist when the first invalid record arrives: the worker reports it and waits,
+    skips nothing, and continues once the topic exists.
     """
     scene.delete_topic(scene.letters)
     worker = scene.worker("one", ready=False)
     scene.produce(mixed(scene.sent, 1_000, scene.random))
-    scene.hurt()
+    scene.count_fault()
     worker.wait_reason("kafka", scene.letters, 90)
     scene.produce(garbage(number) for number in range(scene.sent, scene.sent + 20))
     scene.create_topics(scene.letters)
-    scene.healed()
+    scene.restored()
     return scene.finish()
 
 
 def topics_late(scene: Scene) -> Verdict:
-    """No topic exists when a static worker starts; they are created one after the other, the input first. It says what
-    it waits for each time, and reads on its own.
+    """No topic exists when a static member starts; they are created one by one, the input first. It reports each time
+    which one is missing, and starts to read without a restart.
     """
     for topic in (scene.topic, scene.ratings, scene.letters):
         scene.delete_topic(topic)
     worker = scene.worker("early", ready=False, instance_id="early")
-    scene.hurt()
+    scene.count_fault()
     for topic in (scene.topic, scene.ratings, scene.letters):
         worker.wait_reason("kafka", topic, 90)
         scene.create_topics(topic)
         if topic == scene.topic:
             scene.produce(mixed(scene.sent, 1_000, scene.random))
-    scene.healed()
+    scene.restored()
     return scene.finish()
 
 
 def disk_full(scene: Scene) -> Verdict:
-    """The broker's disk refuses writes (a limit on the size of its files, set from outside): Kafka gives up its only
-    log folder and ends; the disk gets room again, and it is restarted.
+    """The broker's disk refuses writes (a limit on its file size, set from outside): Kafka gives up its only log folder
+    and exits. It is restarted without the limit.
     """
     worker = scene.worker("one")
     scene.produce(mixed(scene.sent, 1_000, scene.random))
     scene.settle()
     resource.prlimit(scene.stage.kafka.pid, resource.RLIMIT_FSIZE, (1024, 1024))
-    scene.hurt()
+    scene.count_fault()
     scene.produce(mixed(scene.sent, 2_000, scene.random), wait=False)
     scene.wait("the broker gave up", lambda: not scene.stage.kafka.running, 60)
     worker.wait_reason("kafka", "kafka", 90)
     scene.stage.kafka.start()
-    scene.healed()
-    scene.produce([])  # waits for what is on its way
+    scene.restored()
+    scene.produce([])  # waits for the records in flight
     return scene.finish()
 
 

@@ -12,25 +12,27 @@ from tests.chaos.reviews import mixed, review
 from tests.chaos.scene import Scene
 from tests.chaos.workers import Worker
 
-_SMALL_BATCHES: Final = {"batch-bytes": 8_000}  # a poll brings several batches, so some wait while one commits
+_SMALL_BATCHES: Final = {
+    "batch-bytes": 8_000
+}  # a poll returns several batches, so some are queued while one is committed
 
 
 def kill_random(scene: Scene) -> Verdict:
-    """kill -9 one of two workers, at random, again and again while reviews stream in; one is a static member of the
-    group, one is not. (20 kills in 20,000 reviews; --full: 50 in 50,000.)
+    """kill -9 one of two workers at random moments while reviews are produced; one is a static member of the group, one
+    is not. (20 kills in 20,000 reviews; --full: 50 in 50,000.)
     """
     return _killed_at_random(scene, scene.stage.scaled(20, 50), scene.stage.scaled(20_000, 50_000))
 
 
 def kill_at_least_once(scene: Scene) -> Verdict:
-    """The same with WORKER_DELIVERY=at_least_once, and kills between publishing and committing: nothing is lost,
+    """As kill_random, with WORKER_DELIVERY=at_least_once and kills between publishing and committing: nothing is lost;
     duplicates are counted and allowed.
     """
     for _ in range(2):
-        doomed = scene.worker("doomed", "--fail=before_offsets:die:2", instance_id="doomed", ready=False)
+        dying = scene.worker("dying", "--fail=before_offsets:die:2", instance_id="dying", ready=False)
         scene.produce(mixed(scene.sent, 1_000, scene.random))
-        doomed.wait_dead(-9)
-        scene.hurt()
+        dying.wait_dead(-9)
+        scene.count_fault()
     return _killed_at_random(scene, 4, 6_000)
 
 
@@ -40,12 +42,12 @@ def _killed_at_random(scene: Scene, kills: int, reviews: int) -> Verdict:
         before = scene.published()
         scene.produce(mixed(scene.sent, reviews // kills, scene.random))
         goal = before + scene.random.randrange(reviews // kills)
-        _until(scene, goal, scene.random.uniform(0.5, 4.0))
+        _wait_for_output(scene, goal, scene.random.uniform(0.5, 4.0))
         victim = scene.random.randrange(2)
         scene.kill(workers[victim])
         workers[victim] = _start(scene, victim, ready=False)
-    for each in workers:
-        each.wait_ready()
+    for worker in workers:
+        worker.wait_ready()
     return scene.finish()
 
 
@@ -54,8 +56,8 @@ def _start(scene: Scene, number: int, *, ready: bool = True) -> Worker:
     return scene.worker(f"w{number}-", ready=ready, **static, **_SMALL_BATCHES)
 
 
-def _until(scene: Scene, goal: int, at_most_s: float) -> None:
-    """Wait for so much output; a worker that is just starting may be killed without any."""
+def _wait_for_output(scene: Scene, goal: int, at_most_s: float) -> None:
+    """Wait for this much output, but not longer: a worker that is just starting may be killed without any."""
     try:
         scene.wait_output(goal, at_most_s)
     except AssertionError:
@@ -63,31 +65,31 @@ def _until(scene: Scene, goal: int, at_most_s: float) -> None:
 
 
 def kill_redis_commit(scene: Scene) -> Verdict:
-    """kill -9 around the write to Redis: before it, while it is on its way, half way through it, and right after it."""
+    """kill -9 around the write to Redis: before it, while it is in flight, half way through it, and right after it."""
     return _killed_at(scene, "noted", "before_commit", "before_redis", "half_redis", "stored")
 
 
 def kill_produce_commit(scene: Scene) -> Verdict:
-    """kill -9 inside the transaction: outcomes sent but no offsets, offsets sent but not committed, somewhere in the
-    commit, and right after it.
+    """kill -9 inside the transaction: with outcomes but not offsets sent, with offsets sent but not committed, during
+    the commit, and right after it.
     """
     return _killed_at(scene, "after_send", "before_end", "during_end", "during_end", "after_end")
 
 
 def _killed_at(scene: Scene, *points: str) -> Verdict:
-    """Let one worker after the other die at its third batch; the next continues in its name."""
+    """Let one worker after the other die at its third batch; the next one has the same instance id."""
     for point in points:
-        doomed = scene.worker("doomed", f"--fail={point}:die:3", instance_id="one", ready=False, **_SMALL_BATCHES)
+        dying = scene.worker("dying", f"--fail={point}:die:3", instance_id="one", ready=False, **_SMALL_BATCHES)
         scene.produce(mixed(scene.sent, 1_500, scene.random))
-        doomed.wait_dead(-9)
-        scene.hurt()
-    scene.worker("heir", instance_id="one")
+        dying.wait_dead(-9)
+        scene.count_fault()
+    scene.worker("successor", instance_id="one")
     return scene.finish()
 
 
 def clock_back(scene: Scene) -> Verdict:
-    """The wall clock of one worker jumps back by up to an hour at any moment, linger and transactions included, and
-    it is killed and restarted once meanwhile; `time.monotonic` is the only clock that decides.
+    """The wall clock of a worker jumps back by up to an hour at random moments, also during linger and transactions.
+    The worker is killed and restarted twice meanwhile. Only `time.monotonic` may matter.
     """
     for _ in range(2):
         jumpy = scene.worker("jumpy", "--clock", instance_id="jumpy", linger_s=0.2)
@@ -96,32 +98,32 @@ def clock_back(scene: Scene) -> Verdict:
             scene.produce(review(number) for number in range(scene.sent, scene.sent + 100))
             scene.wait_output(before + 1, 30)
         scene.kill(jumpy)
-    scene.worker("heir", instance_id="jumpy")
+    scene.worker("successor", instance_id="jumpy")
     return scene.finish()
 
 
 def new_bundle(scene: Scene) -> Verdict:
-    """Workers are restarted with another bundle under load, each dying when Redis has a batch and the topic has not,
-    so that one bundle's ratings are in Redis when another's are published.
+    """Workers are restarted with another bundle under load. Each dies when Redis has a batch that the topic does not
+    have, so that Redis holds one bundle's ratings when another bundle's are published.
     """
     from tests.chaos.scene import OTHER_VERSION, TOY
 
     own = next(path.name for path in TOY.iterdir() if path.is_dir())
     for version in (own, OTHER_VERSION, own):
         scene.publish_bundle(version)
-        doomed = scene.worker("doomed", "--fail=stored:die:3", instance_id="one", ready=False, **_SMALL_BATCHES)
+        dying = scene.worker("dying", "--fail=stored:die:3", instance_id="one", ready=False, **_SMALL_BATCHES)
         scene.produce(mixed(scene.sent, 1_000, scene.random))
-        doomed.wait_dead(-9)
-        scene.hurt()
+        dying.wait_dead(-9)
+        scene.count_fault()
     scene.publish_bundle(OTHER_VERSION)
-    scene.worker("heir", instance_id="one")
+    scene.worker("successor", instance_id="one")
     return scene.finish()
 
 
 def reload_under_load(scene: Scene) -> Verdict:
-    """Workers that watch the channel all the time, under steady load: it moves to and fro between two bundles, the
-    other one beside with a third of the ratings; then to one that is damaged, and the registry goes away for a moment;
-    and a worker is killed when Redis has a batch and the topic has not.
+    """Workers poll the channel every 0.1 s under steady load. It moves back and forth between two bundles, the other
+    one as a canary with a third of the ratings; then to a damaged bundle; then the registry is away for a moment.
+    A worker is killed when Redis has a batch that the topic does not have.
     """
     from tests.chaos.scene import OTHER_VERSION, TOY
 
@@ -134,7 +136,7 @@ def reload_under_load(scene: Scene) -> Verdict:
     }
     steady = scene.worker("steady", ready=False, **watching)
     for _ in range(scene.stage.scaled(3, 20)):
-        doomed = scene.worker("doomed", "--fail=stored:die:15", instance_id="doomed", **watching)
+        dying = scene.worker("dying", "--fail=stored:die:15", instance_id="dying", **watching)
         scene.settle()
         for version, other in ((OTHER_VERSION, own), (own, OTHER_VERSION)) * 3:
             with _reload(scene, steady, "served"):
@@ -144,15 +146,15 @@ def reload_under_load(scene: Scene) -> Verdict:
         with scene.registry_away(), _reload(scene, steady, "unreachable"):
             pass
         scene.produce(mixed(scene.sent, 1_000, scene.random))
-        doomed.wait_dead(-9)
-        scene.hurt()
+        dying.wait_dead(-9)
+        scene.count_fault()
         scene.publish_bundle(own, candidate=OTHER_VERSION)
     return scene.finish()
 
 
 @contextmanager
 def _reload(scene: Scene, worker: Worker, outcome: str) -> Iterator[None]:
-    """Send reviews while the block does something, until the worker has met it with this outcome."""
+    """Send reviews around the block, until the worker has counted a reload with this outcome."""
     series = f'starstream_model_reloads_total{{outcome="{outcome}",role="stable"}}'
     before = worker.metric(series)
     yield

@@ -1,4 +1,4 @@
-"""Cases that move partitions and topics: zombies, workers that come and go, transactions on the input, a new topic."""
+"""Cases that move partitions and topics: zombies, joins and leaves, transactions on the input, a recreated topic."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ _ZOMBIES: Final = ("noted", "stored", "before_end")
 
 
 def zombie(scene: Scene) -> Verdict:
-    """SIGSTOP three workers past their session, each at another point of its second batch (before Redis, behind it,
-    at the end of the transaction). A fourth takes over and rates newer versions of the same reviews; then the three
-    wake, learn that they are out, and go on with what they held.
+    """SIGSTOP three workers past their session time-out, each at another point of its second batch (before Redis, after
+    it, at the end of the transaction). A fourth takes over and rates newer versions of the same reviews. Then the three
+    are continued, learn that they were evicted, and continue with the batches they held.
     """
-    asleep = [
+    zombies = [
         scene.worker(f"zombie-{point}", f"--fail={point}:stop:2", ready=False, batch_reviews=100) for point in _ZOMBIES
     ]
-    for each in asleep:
-        each.wait_ready()
+    for worker in zombies:
+        worker.wait_ready()
     scene.wait(
-        "two partitions each", lambda: all(each.metric("starstream_partitions_assigned") == 2 for each in asleep)
+        "two partitions each", lambda: all(worker.metric("starstream_partitions_assigned") == 2 for worker in zombies)
     )
     scene.produce(review(number) for number in range(3_000))
-    for each in asleep:
-        each.wait_stopped()
-        scene.hurt()
-    scene.worker("heir", ready=False)
+    for worker in zombies:
+        worker.wait_stopped()
+        scene.count_fault()
+    scene.worker("successor", ready=False)
     scene.produce(review(number, version=2) for number in range(3_000))
     scene.settle()
-    for each in asleep:
-        each.resume()
-    scene.healed()
-    for each in asleep:
-        each.wait_ready()
+    for worker in zombies:
+        worker.resume()
+    scene.restored()
+    for worker in zombies:
+        worker.wait_ready()
     scene.produce(review(number) for number in range(3_000, 4_000))
     return scene.finish()
 
 
 def join_leave(scene: Scene) -> Verdict:
-    """Three workers under steady load; every two seconds or so the oldest leaves (SIGTERM, every third time kill -9)
+    """Three workers under steady load; about every two seconds the oldest leaves (SIGTERM, every third time kill -9)
     and a new one joins.
     """
     for number in range(3):
@@ -59,23 +59,23 @@ def join_leave(scene: Scene) -> Verdict:
             scene.kill(oldest)
         else:
             oldest.stop()
-            scene.hurt()
+            scene.count_fault()
         scene.worker("member", ready=False)
     return scene.finish()
 
 
 def input_transactions(scene: Scene) -> Verdict:
-    """The producer writes its reviews in transactions and aborts every other one, the last included, so that each
-    partition ends in a marker; one worker is killed meanwhile. Aborted reviews are never rated, and lag reads 0.
+    """The producer writes reviews in transactions and aborts every other one, the last included, so that each partition
+    ends with a marker; a worker is killed meanwhile. Aborted reviews are never rated, and the lag becomes 0.
     """
     first = scene.worker("first", instance_id="first")
     producer = Producer({**client(scene.brokers.bootstrap), "transactional.id": scene.group})
     producer.init_transactions(30)
     for turn in range(8):
         producer.begin_transaction()
-        for each in (review(number) for number in range(turn * 300, turn * 300 + 300)):
-            producer.produce(scene.topic, each.value, each.key, headers=list(each.headers))
-        producer.flush(30)  # so that what is aborted lies in the topic
+        for record in (review(number) for number in range(turn * 300, turn * 300 + 300)):
+            producer.produce(scene.topic, record.value, record.key, headers=list(record.headers))
+        producer.flush(30)  # so that aborted records are in the topic
         if turn % 2:
             producer.abort_transaction(30)
         else:
@@ -88,7 +88,7 @@ def input_transactions(scene: Scene) -> Verdict:
 
 def topic_recreated(scene: Scene) -> Verdict:
     """The input topic is deleted and created again under a running worker, with fewer, then with more records than
-    before: offsets start again, the same reviews come in new versions, and those win.
+    before. Offsets start at 0 again; the new versions of the same reviews must win.
     """
     scene.worker("one")
     scene.produce(review(number) for number in range(2_000))
@@ -97,7 +97,7 @@ def topic_recreated(scene: Scene) -> Verdict:
         scene.ledger.read(scene.stage.kafka.bootstrap, scene.topic)
         scene.delete_topic(scene.topic)
         scene.create_topics(scene.topic)
-        scene.hurt()
+        scene.count_fault()
         scene.produce(review(number, version=version) for number in range(count))
     return scene.finish()
 

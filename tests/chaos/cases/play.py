@@ -1,4 +1,4 @@
-"""How a case is played: on a scene of its own, to the end, into a row of the table."""
+"""Runs a case on a scene of its own and returns its row of the table."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Final
 
 from tests.chaos.audit import Verdict
 from tests.chaos.scene import Row, Scene, Stage
-from tests.fixtures.markers import log_length, markers_thrown_away
+from tests.fixtures.markers import log_length, markers_lost
 
 _TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A case: what is done, and what may come of it.
+    """A case: what it does, and the delivery mode, which decides whether duplicates are allowed.
 
     Attributes:
         act: does it and returns the auditor's verdict; its docstring says what it kills and when.
-        delivery: the workers' mode; at-least-once may duplicate.
+        delivery: the workers' mode; at-least-once may publish duplicates.
     """
 
     act: Callable[[Scene], Verdict]
@@ -32,27 +32,27 @@ class Case:
         return self.act.__name__
 
     @property
-    def story(self) -> str:
+    def description(self) -> str:
         """What it does, in a paragraph."""
         return " ".join((self.act.__doc__ or "").split())
 
-    def play(self, stage: Stage) -> Row:
-        """Play it and return its row; what went wrong is in it, nothing is raised but a broken stage.
+    def run(self, stage: Stage) -> Row:
+        """Run it and return its row, with what went wrong; raise only when the stage is broken.
 
-        One that stood still, with nothing lost or doubled, because the broker threw markers away (README.md, "A
-        broker's own fault") is played again, and its row says so.
+        A case that stalled, with nothing lost or duplicated, because the broker lost transaction markers (README.md,
+        "A defect of the broker") is run again, and its row says so.
         """
         notes: list[str] = []
         while True:
-            begins = log_length(stage.kafka)
-            row = self._play(stage, f"{self.name}-{len(notes)}" if notes else self.name)
+            log_start = log_length(stage.kafka)
+            row = self._run(stage, f"{self.name}-{len(notes)}" if notes else self.name)
             row.notes = notes
-            stood_still = not row.good and row.lost == row.duplicated == 0
-            if not stood_still or len(notes) == _TRIES - 1 or not markers_thrown_away(stage.kafka, begins):
+            stalled = not row.passed and row.lost == row.duplicated == 0
+            if not stalled or len(notes) == _TRIES - 1 or not markers_lost(stage.kafka, log_start):
                 return row
-            notes.append("played again: the broker threw a transaction's markers away after its crash")
+            notes.append("run again: the broker lost a transaction's markers after its crash")
 
-    def _play(self, stage: Stage, name: str) -> Row:
+    def _run(self, stage: Stage, name: str) -> Row:
         started = time.monotonic()
         stage.kafka.start()
         stage.redis.start()
