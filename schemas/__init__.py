@@ -1,8 +1,7 @@
 """The contracts between rooms: messages, the bundle's manifest, and text -> ids -> stars.
 
 Owns what a producer, the trainer, the worker and a reader must agree on. Imports pydantic, numpy and the
-standard library, and no other room. Reading order: `review`, `rating`, `dead_letter`, `encoding`, `inference`,
-`decision`, `manifest`, `bundle`, `drift`.
+standard library, and no other room. README.md lists the files in reading order.
 """
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
 """Exports the contracts as JSON Schema: `python -m schemas export` writes `schemas/json/`, `--check` only compares.
 
-Owns the list of what is exported. A producer or reader in another language builds on these files, so a change of one
-is a change of the contract: the diff shows it, and the test of `--check` keeps them true.
+Owns the list of what is exported. Producers and readers in other languages build on these files, so a changed file is a
+changed contract: it shows in the diff, and a test runs `--check`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from pydantic.json_schema import JsonSchemaMode
 
 from schemas.dead_letter import DeadLetter
 from schemas.manifest import Manifest
+from schemas.prediction import PREDICTION
 from schemas.rating import RATING
 from schemas.review import Review
 
 FOLDER: Final = Path(__file__).parent / "json"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-# A reader of what we write sees it as written; what others write is described as we accept it.
+# What we write is described as it is written, and what others write as we accept it.
 EXPORTED: Final[dict[str, tuple[type[BaseModel] | TypeAdapter[Any], JsonSchemaMode]]] = {
     "review": (Review, "validation"),
+    "prediction": (PREDICTION, "serialization"),
     "rating": (RATING, "serialization"),
     "dead_letter": (DeadLetter, "serialization"),
     "manifest": (Manifest, "validation"),
@@ -42,7 +44,7 @@ def schema_text(name: str) -> str:
 
 
 def _add_aliases(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Describe the other names of a field too; pydantic leaves them out, and a producer may use any of them."""
+    """Describe the aliases of a field too: pydantic leaves them out, and a producer may use any of them."""
     properties = schema["properties"]
     for name, field in model.model_fields.items():
         if isinstance(field.validation_alias, AliasChoices):
@@ -54,14 +56,14 @@ def _add_aliases(schema: dict[str, Any], model: type[BaseModel]) -> None:
 
 
 def stale(folder: Path = FOLDER) -> list[str]:
-    """Return the names of files that are missing, out of date, or of no schema."""
+    """Return the names of files that are missing, out of date, or of a schema that no longer exists."""
     texts = {f"{name}.schema.json": schema_text(name) for name in EXPORTED}
     there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.json")}
     return sorted(name for name in texts.keys() | there.keys() if texts.get(name) != there.get(name))
 
 
 def export(folder: Path = FOLDER) -> None:
-    """Write every schema, and remove what is no schema any more."""
+    """Write every schema, and remove the files of schemas that no longer exist."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob("*.json"):
         path.unlink()

@@ -1,7 +1,7 @@
 """A bundle on disk: read it, verify it, and build the served model from it.
 
-Owns the file names inside `<registry>/<version>/` and what makes a bundle trustworthy. Never decides which version
-to load and never writes; the trainer's registry publishes, the worker's loader chooses.
+Owns the file names inside `<registry>/<version>/` and the checks before a bundle may serve. Never writes, and never
+decides which version to load: the trainer's registry publishes, and the worker follows a channel.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ InterpreterFactory = Callable[[bytes], Interpreter]
 
 
 class BundleError(Exception):
-    """A bundle that must not serve; the message says which file or field, and what to do."""
+    """A bundle that must not serve; the message names the file or field, and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,13 @@ class Bundle:
         return self.manifest.version
 
     def load(self, interpreter_factory: InterpreterFactory) -> Model:
-        """Build the served model and replay the golden set through it.
+        """Build the served model, and check that it gives the golden reviews their probabilities.
 
         Args:
             interpreter_factory: model bytes -> an interpreter of either runtime.
 
         Raises:
-            BundleError: the runtime refuses the graph, or a golden review comes out otherwise.
+            BundleError: the runtime refuses the graph, or a golden review gets other ids or probabilities.
         """
         try:
             model = Model(
@@ -62,23 +62,25 @@ class Bundle:
                 Graph(interpreter_factory(self.model)),
                 self.manifest.decision,
             )
-            self._replay_golden(model)
+            self._check_golden(model)
         except (RuntimeError, ValueError, MemoryError) as error:
             raise BundleError(f"{self.version}/{MODEL_FILE}: the runtime refuses it: {error}") from error
         return model
 
-    def _replay_golden(self, model: Model) -> None:
+    def _check_golden(self, model: Model) -> None:
         golden = self.manifest.golden
         for number, review in enumerate(golden):
             if model.encoder.encode(review.text).tolist() != review.ids:
-                raise BundleError(f"{self.version}: golden review {number}: the encoder gives other ids; retrain")
+                raise BundleError(
+                    f"{self.version}: golden review {number}: the encoder gives other ids than at training; retrain"
+                )
         scores = model.score([review.text for review in golden])
         expected = np.array([review.probabilities for review in golden], dtype=np.float32)
         off = np.abs(scores.probabilities - expected).max(axis=1)
         if not off.max() <= GOLDEN_TOLERANCE:  # a NaN must not pass
             raise BundleError(
                 f"{self.version}: golden review {int(off.argmax())}: probabilities are off by {off.max():.4f}, "
-                f"over {GOLDEN_TOLERANCE}; this runtime computes another model"
+                f"over {GOLDEN_TOLERANCE}; this runtime computes other results than the trainer's"
             )
 
 
@@ -86,7 +88,7 @@ def read_bundle(folder: Path) -> Bundle:
     """Read `<registry>/<version>/` and verify every file against the manifest.
 
     Raises:
-        BundleError: a file is missing, altered, or of a schema this release does not read.
+        BundleError: a file is missing, altered, or of a schema version that this release does not read.
     """
     manifest = _read_manifest(folder / MANIFEST_FILE)
     contents: dict[str, bytes] = {}
@@ -113,7 +115,7 @@ def parse_table(content: bytes, name: str = TABLE_FILE) -> dict[str, int]:
     """Read what `table_bytes` wrote.
 
     Raises:
-        BundleError: with the line at fault.
+        BundleError: a line is not of that form; the message has its number.
     """
     table: dict[str, int] = {}
     for number, line in enumerate(content.decode("utf-8").split("\n")[:-1], start=1):
@@ -126,10 +128,10 @@ def parse_table(content: bytes, name: str = TABLE_FILE) -> dict[str, int]:
 
 
 def parse_manifest(content: bytes | None, name: str = MANIFEST_FILE) -> Manifest:
-    """Read a manifest; None stands for a file that is not there.
+    """Read a manifest; None stands for a missing file.
 
     Raises:
-        BundleError: it is missing, none, or of a schema this release does not read.
+        BundleError: it is missing, invalid, or of a schema version that this release does not read.
     """
     if content is None:
         raise BundleError(f"{name}: No such file; is this a published bundle?")

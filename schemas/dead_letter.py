@@ -1,7 +1,7 @@
-"""The dead-letter contract: the original record, plus headers that say where it came from and why it is here.
+"""The dead-letter contract: the original record, with headers that say where it was read and why it was rejected.
 
-Owns both header families of the field: Kafka Connect's (`DeadLetterQueueReporter`, values are UTF-8 strings)
-and Spring Kafka's (`DeadLetterPublishingRecoverer`, numbers are big-endian), and our own `starstream-*`.
+Owns the two header families in common use, Kafka Connect's (`DeadLetterQueueReporter`, values are UTF-8 strings)
+and Spring Kafka's (`DeadLetterPublishingRecoverer`, numbers are big-endian), and our own, `starstream-*`.
 Never holds the review's text in a header.
 """
 
@@ -50,7 +50,7 @@ class DeadLetter(BaseModel):
     attempts: int = 1
 
     def headers(self, original: Headers) -> list[tuple[str, bytes]]:
-        """Return the original headers, then both families, then ours; ours replace those of an earlier pass."""
+        """Return the original headers, both families, and ours, without those of an earlier rejection."""
         kept = [(name, value) for name, value in original if not name.startswith((CONNECT, SPRING, OWN))]
         connect = {
             "topic": self.topic,

@@ -21,8 +21,8 @@ class Decision(BaseModel):
         labels: what the K classes mean, ascending (stars 1..5, or 0/1).
         temperature: logits are divided by it before the softmax (Guo et al. 2017, "On Calibration of Modern
             Neural Networks"), fitted on validation.
-        costs: K x K; `costs[j][k]` is the cost of saying `labels[k]` when `labels[j]` is true. The label with the
-            least expected cost is given (Elkan 2001): 0/1 costs give the most probable label, |j - k| the median.
+        costs: K x K; `costs[j][k]` is the cost of choosing `labels[k]` when `labels[j]` is true. The label with the
+            least expected cost is chosen (Elkan 2001): 0/1 costs give the most probable label, |j - k| the median.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,7 +1,6 @@
-"""Drift: what the trainer writes down of its held-out texts, and the worker counts of its stream, in the same way.
+"""Drift: what the trainer counts of its held-out texts, and the worker of its stream, in the same way.
 
-Owns the bins' edges, the scripts of a text, and the index that compares two histograms. Never keeps a window; the
-worker does.
+Owns the script of a text, the histograms, and the index that compares two of them. Keeps no window: the worker does.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ import numpy.typing as npt
 
 Counts = npt.NDArray[np.int64]
 
-# What most letters of a text are written in: a cheap stand-in for its language. `none` is a text without a letter
-# (emoji, digits), `other` any script not named here.
+# The script of most letters of a text, a cheap substitute for its language. `none` is a text without letters (emoji,
+# digits), `other` any script not named here.
 SCRIPTS: Final = ("latin", "cyrillic", "greek", "arabic", "hebrew", "indic", "thai", "han", "kana", "hangul")
 SCRIPT_BINS: Final = (*SCRIPTS, "other", "none")
 _OTHER: Final = SCRIPT_BINS.index("other")
 _NONE: Final = SCRIPT_BINS.index("none")
-_LOOKED_AT_CHARS: Final = 400
-# First code point of each run of blocks, ascending, and what it holds (Unicode 15, Blocks.txt).
+_READ_CHARS: Final = 400
+# First code point of each run of blocks, ascending, and its script (Unicode 15, Blocks.txt).
 _BLOCKS: Final[tuple[tuple[int, str], ...]] = (
     (0x0000, "none"),
     (0x0041, "latin"),
@@ -90,12 +89,12 @@ _BLOCKS: Final[tuple[tuple[int, str], ...]] = (
 )
 _STARTS: Final = np.array([start for start, _ in _BLOCKS], dtype=np.uint32)
 _BIN_OF: Final = np.array([SCRIPT_BINS.index(name) for _, name in _BLOCKS], dtype=np.int64)
-_LEAST_SHARE: Final = 1e-4  # an empty bin counts as this: the logarithm of 0 is not an alarm, it is nonsense
+_LEAST_SHARE: Final = 1e-4  # an empty bin counts as this, because the logarithm of 0 is infinite
 
 
 def script_bin(text: str) -> int:
-    """Return the index in `SCRIPT_BINS` of what most letters of a text's beginning are written in."""
-    text = text[:_LOOKED_AT_CHARS]
+    """Return the index in `SCRIPT_BINS` of the script of most letters in the first 400 characters of a text."""
+    text = text[:_READ_CHARS]
     if text.isascii():
         return 0 if text.upper() != text.lower() else _NONE
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
@@ -119,7 +118,7 @@ def stability_index(baseline: Sequence[float], counts: Counts) -> float:
     """Return the population stability index of counts against a baseline's shares, bin by bin.
 
     sum((a - b) ln(a / b)) over the shares (Siddiqi, "Credit Risk Scorecards", 2006). By its rule of thumb under 0.1 is
-    stable, over 0.25 has moved. With n values of an unmoved stream it is about (bins - 1) / n, so few say nothing.
+    stable, over 0.25 has moved. For n values of an unchanged stream it is about (bins - 1) / n, so few prove nothing.
     """
     expected = np.maximum(np.asarray(baseline, dtype=np.float64), _LEAST_SHARE)
     actual = np.maximum(counts / max(int(counts.sum()), 1), _LEAST_SHARE)

@@ -1,8 +1,8 @@
 """Text -> ids: the one encoder, the same for the trainer that wrote its table and the worker that reads it.
 
-Owns what a token is and which id it has. All linguistics (lemmas, stems, stop words) happened when the trainer
-compiled the table, so the hot path is one compiled regular expression and dictionary look-ups; NLTK is never
-imported here. `inference` takes the ids from here.
+Owns what a token is and which id it has. The linguistics (lemmas, stems, stop words) are done when the trainer
+compiles the table, so the hot path is one compiled regular expression and dictionary look-ups, without NLTK.
+`inference` is next.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PAD_ID = 0
 UNKNOWN_ID = 1
 FIRST_WORD_ID = 2
 DROPPED = -1  # in a table: the token is a stop word and leaves no id
-_END = -2  # of a text among others
+_END = -2  # the end of a text that was joined with others
 
 Ids = npt.NDArray[np.int32]
 
@@ -30,8 +30,8 @@ Ids = npt.NDArray[np.int32]
 # - a word of letters and digits with inner apostrophes (don't, l'app), but
 # - a script written without spaces (kana, CJK ideographs, Hangul, Thai) gives one token a character;
 # - a run of one mark that carries feeling (!!, ???, ...) is one token, so its length can be folded;
-# - any other visible sign (emoji, currency, punctuation) is a token by itself.
-# Joiners and variation selectors are dropped, so an emoji is the same token in every dress.
+# - any other visible sign (emoji, currency, punctuation) is one token.
+# Joiners and variation selectors are dropped, so every variant of an emoji is the same token.
 _SPACELESS = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 _INVISIBLE = "\u200b-\u200f\u2060\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f"
 # Marks that belong to the letter before them; Python's \w leaves them out. Latin and Cyrillic accents, Hebrew and
@@ -49,9 +49,9 @@ _TOKEN = re.compile(
 )
 # The same rule where no letter has a mark and no sign is invisible: a sixth less work on plain English.
 _ASCII_TOKEN = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*|!+|\?+|\.\.+|[^\w\s]")
-# Texts that need nothing else than this rule are cut together, with this sign between them. No table holds it alone:
-# `Encoder` takes it.
-_BETWEEN = "\0"
+# Texts that need only this rule are joined by this sign and split in one call. `Encoder` keeps the sign's place in the
+# table for that.
+_SEPARATOR = "\0"
 _TAG = re.compile(r"<[a-zA-Z/!][^<>]{0,60}>")
 _RUN_OF_THREE = re.compile(r"(.)\1{2,}")
 _RUN = re.compile(r"(.)\1+")
@@ -77,7 +77,7 @@ class EncoderSettings(BaseModel):
 def tokens(text: str) -> list[str]:
     """Split a text into case-folded tokens, in order; the rule every table is built on.
 
-    HTML tags are dropped, apostrophes of every shape and compatibility forms (NFKC) folded, case folded.
+    HTML tags are dropped; apostrophes of every shape, compatibility forms (NFKC) and case are folded.
     """
     if "`" in text:
         text = text.replace("`", "'")
@@ -85,7 +85,7 @@ def tokens(text: str) -> list[str]:
     rule = _ASCII_TOKEN
     if not text.isascii():
         rule = _TOKEN
-        # The acute accent first: NFKC would make it a space and a combining mark. Case again: NFKC makes new capitals.
+        # The acute accent first: NFKC makes it a space and a combining mark. Case again: NFKC makes new capitals.
         text = unicodedata.normalize("NFKC", text.replace("\u00b4", "'")).casefold().translate(_APOSTROPHES)
     if "<" in text:
         text = _TAG.sub(" ", text)
@@ -93,16 +93,16 @@ def tokens(text: str) -> list[str]:
 
 
 def squeezed(token: str) -> Iterable[str]:
-    """Yield the shorter spellings of an elongated token: runs of three or more to two, then all runs to one."""
+    """Yield the shorter spellings of an elongated token: runs of three or more as two, then all runs as one."""
     if _RUN_OF_THREE.search(token):
         yield _RUN_OF_THREE.sub(r"\1\1", token)
         yield _RUN.sub(r"\1", token)
 
 
 class _Table(dict[str, int]):
-    """Surface form -> id that resolves a miss once and remembers it, within a bound.
+    """Surface form -> id; a missing word is resolved once and kept, up to a bound.
 
-    The bound keeps a stream of ever new words from growing memory; past it a miss is resolved each time.
+    The bound limits the memory that new words take; past it a missing word is resolved each time.
     """
 
     def __init__(self, known: Mapping[str, int], settings: EncoderSettings, first_bucket: int) -> None:
@@ -130,7 +130,7 @@ class _Table(dict[str, int]):
         return self._first_bucket + zlib.crc32(token.encode("utf-8", "surrogatepass")) % buckets
 
 
-_NOTHING = np.array([UNKNOWN_ID], dtype=np.int32)  # of a text without tokens
+_NO_TOKENS = np.array([UNKNOWN_ID], dtype=np.int32)  # of a text without tokens
 
 
 class Encoder:
@@ -141,21 +141,21 @@ class Encoder:
         table: surface form -> id (`FIRST_WORD_ID` and up, or `DROPPED`), case-folded as `tokens` does.
 
     Raises:
-        ValueError: the table holds an id that is neither a word's nor `DROPPED`.
+        ValueError: the table has an id that is neither a word's nor `DROPPED`.
     """
 
     def __init__(self, settings: EncoderSettings, table: Mapping[str, int]) -> None:
         wrong = next((f"{t!r}: {i}" for t, i in table.items() if i < FIRST_WORD_ID and i != DROPPED), None)
         if wrong is not None:
-            raise ValueError(f"encoder table: {wrong} is no word id (>= {FIRST_WORD_ID}, or {DROPPED} to drop)")
+            raise ValueError(f"encoder table: {wrong} is not a word id (>= {FIRST_WORD_ID}, or {DROPPED} to drop)")
         self.settings = settings
         self.first_bucket = max(table.values(), default=FIRST_WORD_ID - 1) + 1
         self.first_bucket = max(self.first_bucket, FIRST_WORD_ID)
         self.size = self.first_bucket + settings.unknown_buckets
         self._drops = DROPPED in table.values()
         known = _Table(table, settings, self.first_bucket)
-        self._null_id = known[_BETWEEN]
-        known[_BETWEEN] = _END
+        self._null_id = known[_SEPARATOR]
+        known[_SEPARATOR] = _END
         self._look_up = known.__getitem__
         self._head = round(settings.max_tokens * settings.head_share)
 
@@ -166,22 +166,22 @@ class Encoder:
         return self._fitted(found)
 
     def encode_all(self, texts: Sequence[str]) -> list[Ids]:
-        """Return the ids of each text, in order, as `encode` does; most are cut in one go, which is cheaper."""
-        plain = [_BETWEEN not in text and "`" not in text and "<" not in text and text.isascii() for text in texts]
-        together = _BETWEEN.join([*compress(texts, plain), ""]).lower()
-        ids = np.array([*map(self._look_up, _ASCII_TOKEN.findall(together))], dtype=np.int32)
+        """Return the ids of each text, in order, as `encode` does; most are split in one call, which is cheaper."""
+        plain = [_SEPARATOR not in text and "`" not in text and "<" not in text and text.isascii() for text in texts]
+        joined = _SEPARATOR.join([*compress(texts, plain), ""]).lower()
+        ids = np.array([*map(self._look_up, _ASCII_TOKEN.findall(joined))], dtype=np.int32)
         ends = np.flatnonzero(ids == _END).tolist()
         cut = (self._fitted(ids[start:end]) for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False))
         return [next(cut) if simple else self.encode(text) for text, simple in zip(texts, plain, strict=True)]
 
     def _fitted(self, ids: Ids) -> Ids:
-        """Return what the model reads of a text's ids, `int32[n]`."""
+        """Return the ids of a text that the model reads, `int32[n]`."""
         if self._drops:
             ids = ids[ids != DROPPED]
         if len(ids) > self.settings.max_tokens:
             tail = self.settings.max_tokens - self._head
             ids = np.concatenate([ids[: self._head], ids[len(ids) - tail :]])
-        return ids if len(ids) else _NOTHING
+        return ids if len(ids) else _NO_TOKENS
 
     def unknown_count(self, ids: Ids) -> int:
         """Count the tokens of `int32[n]` that the table does not hold."""

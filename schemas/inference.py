@@ -1,8 +1,8 @@
-"""Texts -> probabilities through a TFLite interpreter at dynamic shapes: the one served path.
+"""Texts -> probabilities through a TFLite interpreter at dynamic shapes, for the worker and the trainer alike.
 
 Owns the cutting of a batch into groups of like length, the padding, and the calls to the interpreter. Never imports
-a runtime: both ai-edge-litert and tflite-runtime satisfy `Interpreter`, and the caller brings one. The trainer judges
-a model through this very path, and the worker serves it.
+a runtime: both ai-edge-litert and tflite-runtime satisfy `Interpreter`, and the caller brings one. The trainer
+evaluates a model by this code, and the worker serves it.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Interpreter(Protocol):
 class Graph:
     """A TFLite graph from ids `int32[B, T]` (0 pads) to logits `float32[B, K]`, any B and T. Not thread-safe.
 
-    An interpreter must never answer from the run in which its memory grows: with float16 weights ai-edge-litert 2.3.0
-    (XNNPACK, behind the time loop) then reads where the memory was, and the whole group is wrong now and then. So the
-    largest group runs once beforehand, and its answer is thrown away; so does any larger one that comes. That is the
-    graph's warm-up, too: no shape within it is slower the first time.
+    The result of a run in which the interpreter's memory grows is never used: with float16 weights ai-edge-litert 2.3.0
+    (XNNPACK, after the time loop) then sometimes reads freed memory, and the whole group is wrong. So a group of the
+    largest size runs first and its result is dropped, again whenever a larger group arrives. That also warms the graph
+    up: no smaller shape is slower the first time.
 
     Raises:
         RuntimeError: what the runtime raises when it cannot allocate the largest group.
@@ -51,11 +51,11 @@ class Graph:
         self._input = int(interpreter.get_input_details()[0]["index"])
         self._output = int(interpreter.get_output_details()[0]["index"])
         self._shape = (0, 0)
-        self._rows = self._cells = 0  # memory is there for so many
+        self._rows = self._cells = 0  # the largest that memory is allocated for
         self._grow(GROUP_ROWS, GROUP_CELLS)
 
     def logits(self, ids: Ids) -> Floats:
-        """Run one group, `int32[B, T]` -> `float32[B, K]`; blocks, but the interpreter lets the GIL go.
+        """Run one group, `int32[B, T]` -> `float32[B, K]`; blocks, without the GIL.
 
         Raises:
             RuntimeError: what the runtime raises when it refuses the input or cannot allocate.
@@ -70,7 +70,7 @@ class Graph:
 
     def _run(self, ids: Ids) -> Floats:
         if ids.shape != self._shape:
-            self._shape = (0, 0)  # should the resize fail half-way, the next call starts afresh
+            self._shape = (0, 0)  # if the resize fails half-way, the next call resizes again
             self._interpreter.resize_tensor_input(self._input, ids.shape)
             self._interpreter.allocate_tensors()
             self._shape = (ids.shape[0], ids.shape[1])
@@ -81,14 +81,14 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the model says of N texts, in their order.
+    """The model's scores of N texts, in their order.
 
     Attributes:
         probabilities: `float32[N, K]`, calibrated.
-        choices: `intp[N]`, index of the label given.
+        choices: `intp[N]`, index of the label chosen.
         expected: `float32[N]`, probability-weighted mean label.
         tokens: how many tokens were read.
-        unknown: how many of them the table does not hold.
+        unknown: how many of them are not in the table.
         cells: rows x steps the interpreter ran, padding included.
     """
 
@@ -161,7 +161,7 @@ def length_groups(
 
 
 def pad(rows: Sequence[Ids], lengths: npt.NDArray[np.int64]) -> Ids:
-    """Return `int32[B, longest]` with `PAD_ID` behind each row; the mask fill is one NumPy call for the group."""
+    """Return `int32[B, longest]` padded with `PAD_ID`; one NumPy call fills the whole group."""
     padded = np.full((len(rows), int(lengths.max())), PAD_ID, dtype=np.int32)
     padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate(rows)
     return padded

@@ -1,4 +1,4 @@
-"""The manifest: what a bundle says of itself.
+"""The manifest: the description inside a bundle.
 
 Owns the fields of `manifest.json` and their version. Never touches files; `bundle` does.
 """
@@ -27,7 +27,7 @@ class FileDigest(_Part):
 
 
 class GoldenReview(_Part):
-    """A hand-written text with what the model must say of it, replayed before a bundle serves."""
+    """A hand-written text with the ids and probabilities that the model must give it before a bundle serves."""
 
     text: str
     ids: list[int]
@@ -36,10 +36,10 @@ class GoldenReview(_Part):
 
 
 class DriftBaseline(_Part):
-    """How the held-out data looked through this model; the worker's stream is compared with it.
+    """Statistics of the held-out texts under this model; the worker compares its stream with them.
 
     Histograms are shares that sum to 1; `*_edges` are the upper edges of all but the last bin. `script_shares` are by
-    the names of `schemas.drift`; a bundle of before has none, and is not watched for it.
+    the names of `schemas.drift`; an older bundle has none, and the scripts of its reviews are not compared.
     """
 
     rating_shares: list[float]

@@ -46,10 +46,9 @@ local type, tostring, format, concat, call = type, tostring, string.format, tabl
 
 local function whole(number) return format('%.0f', number) end -- Lua's own has 14 digits
 
--- A JSON value as the hash holds it; schemas/rating.py reads it back.
+-- A JSON value that is not a string, as the hash holds it; schemas/rating.py reads it back.
 local function text(value)
   local kind = type(value)
-  if kind == 'string' then return value end
   if kind == 'number' then return value % 1 == 0 and whole(value) or tostring(value) end
   if kind == 'boolean' then return value and '1' or '0' end
   if kind == 'table' then return concat(value, ',') end
@@ -89,7 +88,10 @@ local function write_all()
         results[number] = 'd'
       else
         local star = whole(rating.rating)
-        for at = 1, #names do fields[at * 2] = text(rating[names[at]]) end
+        for at = 1, #names do
+          local value = rating[names[at]]
+          fields[at * 2] = type(value) == 'string' and value or text(value) -- most are, and a call is not free
+        end
         fields[size - 8], fields[size - 6], fields[size - 4] = position[1], position[2], whole(position[3])
         fields[size - 2], fields[size] = whole(position[4]), whole(position[5])
         local last = size

@@ -79,7 +79,7 @@ def test_bundle_is_read_back_as_written(tmp_path: Path) -> None:
     words=st.lists(st.text(st.characters(exclude_categories=["Cs"])).map(tokens), max_size=30),
     ids=st.lists(st.integers(2, 99) | st.just(DROPPED), min_size=1, max_size=5),
 )
-def test_table_survives_its_file(words: list[list[str]], ids: list[int]) -> None:
+def test_table_reads_back_from_its_file(words: list[list[str]], ids: list[int]) -> None:
     surfaces = sorted({token for found in words for token in found})
     table = {surface: ids[at % len(ids)] for at, surface in enumerate(surfaces)}
     assert parse_table(table_bytes(table)) == table
@@ -137,7 +137,7 @@ def test_damaged_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
         read_bundle(tmp_path / "nowhere")
 
 
-def test_load_replays_the_golden_set() -> None:
+def test_load_accepts_a_bundle_whose_golden_reviews_agree() -> None:
     model = Bundle(_manifest(), b"a graph", TABLE).load(lambda _: Adder())
     assert model.score(["good"]).probabilities.shape == (1, 3)
 
@@ -149,7 +149,7 @@ def test_load_replays_the_golden_set() -> None:
         ({"probabilities": [0.9, 0.05, 0.05]}, "golden review 0: probabilities are off by"),
     ],
 )
-def test_load_refuses_what_does_not_replay(golden: dict[str, Any], said: str) -> None:
+def test_load_refuses_a_bundle_whose_golden_reviews_differ(golden: dict[str, Any], said: str) -> None:
     manifest = _manifest(golden=[_golden_from_adder().model_copy(update=golden)])
     with pytest.raises(BundleError, match=said):
         Bundle(manifest, b"a graph", TABLE).load(lambda _: Adder())
@@ -162,16 +162,16 @@ class Broken(Adder):
         return super().get_tensor(tensor_index) * np.nan
 
 
-def test_load_refuses_probabilities_that_are_no_numbers() -> None:
+def test_load_refuses_probabilities_that_are_not_numbers() -> None:
     with pytest.raises(BundleError, match="off by nan"):
         Bundle(_manifest(), b"a graph", TABLE).load(lambda _: Broken())
 
 
-def test_load_translates_what_the_runtime_refuses() -> None:
+def test_load_translates_the_errors_of_the_runtime() -> None:
     def refuse(_: bytes) -> Adder:
         raise ValueError("not a flatbuffer")
 
     with pytest.raises(BundleError, match=r"model\.tflite: the runtime refuses it: not a flatbuffer"):
         Bundle(_manifest(), b"a graph", TABLE).load(refuse)
-    with pytest.raises(BundleError, match="no word id"):
+    with pytest.raises(BundleError, match="not a word id"):
         Bundle(_manifest(), b"a graph", {"good": 0}).load(lambda _: Adder())

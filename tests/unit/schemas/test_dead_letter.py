@@ -54,7 +54,7 @@ def test_spring_family_is_big_endian() -> None:
     assert spring[f"{SPRING}original-topic"] == b"reviews"
 
 
-def test_stage_says_which_half_refused() -> None:
+def test_stage_is_parse_or_rate() -> None:
     stages = {
         stage: dict(LETTER.model_copy(update={"stage": stage}).headers([]))[f"{CONNECT}stage"]
         for stage in ("parse", "rate")
@@ -62,7 +62,7 @@ def test_stage_says_which_half_refused() -> None:
     assert stages == {"parse": b"VALUE_CONVERTER", "rate": b"TRANSFORMATION"}
 
 
-def test_a_letter_that_dies_again_carries_one_set_of_headers() -> None:
+def test_a_letter_rejected_again_has_one_set_of_headers() -> None:
     once = LETTER.headers(ORIGINAL)
     again = LETTER.model_copy(update={"attempts": 2}).headers(once)
     names = [name for name, _ in again]

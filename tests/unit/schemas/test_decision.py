@@ -69,6 +69,6 @@ def test_expected_rating_is_the_mean_label() -> None:
         ({"bias": 1}, "Extra inputs"),
     ],
 )
-def test_nonsense_is_refused(change: dict[str, object], said: str) -> None:
+def test_invalid_labels_and_costs_are_refused(change: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         _decision(**change)

@@ -42,7 +42,7 @@ def test_every_text_has_a_script(text: str) -> None:
     assert 0 <= script_bin(text) < len(SCRIPT_BINS)
 
 
-def test_no_text_no_count() -> None:
+def test_without_texts_all_counts_are_zero() -> None:
     assert script_counts([]).tolist() == [0] * len(SCRIPT_BINS)
 
 
@@ -54,7 +54,7 @@ shares = st.lists(st.integers(0, 1000), min_size=2, max_size=9).filter(sum)
 
 
 @given(shares)
-def test_the_index_of_the_same_shares_is_nothing(counts: list[int]) -> None:
+def test_the_index_of_the_same_shares_is_zero(counts: list[int]) -> None:
     seen = np.array(counts)
     assert stability_index((seen / seen.sum()).tolist(), seen) == pytest.approx(0, abs=1e-9)
 
@@ -68,6 +68,6 @@ def test_the_index_is_never_negative_and_always_a_number(counts: list[int], data
     assert found >= 0
 
 
-def test_the_index_is_as_written_down() -> None:
+def test_the_index_has_the_published_value() -> None:
     expected = (0.5 - 0.25) * math.log(0.5 / 0.25) + (0.5 - 0.75) * math.log(0.5 / 0.75)
     assert stability_index([0.25, 0.75], np.array([50, 50])) == pytest.approx(expected)

@@ -99,24 +99,24 @@ def test_pad_keeps_each_row_and_fills_the_rest(rows: list[list[int]]) -> None:
         st.lists(st.sampled_from([*TABLE, "new"]), min_size=1, max_size=40).map(" ".join), min_size=1, max_size=150
     )
 )
-def test_scores_come_in_order_and_do_not_depend_on_neighbours(texts: list[str]) -> None:
+def test_scores_are_in_order_and_do_not_depend_on_neighbours(texts: list[str]) -> None:
     model = _model(Adder())
-    together = model.score(texts)
-    assert together.probabilities.shape == (len(texts), 3)
-    assert together.tokens == sum(len(text.split()) for text in texts)
-    assert together.unknown == sum(text.split().count("new") for text in texts)
-    assert together.cells >= together.tokens
+    scores = model.score(texts)
+    assert scores.probabilities.shape == (len(texts), 3)
+    assert scores.tokens == sum(len(text.split()) for text in texts)
+    assert scores.unknown == sum(text.split().count("new") for text in texts)
+    assert scores.cells >= scores.tokens
     for row, text in enumerate(texts[:5]):
-        assert model.score([text]).probabilities[0] == pytest.approx(together.probabilities[row], abs=1e-6)
+        assert model.score([text]).probabilities[0] == pytest.approx(scores.probabilities[row], abs=1e-6)
 
 
-def test_nothing_scores_to_nothing() -> None:
+def test_no_texts_have_no_scores() -> None:
     scores = _model(Adder()).score([])
     assert scores.probabilities.shape == (0, 3)
     assert (scores.tokens, scores.unknown, scores.cells) == (0, 0, 0)
 
 
-def test_what_is_larger_than_anything_before_is_run_twice() -> None:
+def test_a_group_larger_than_all_before_is_run_twice() -> None:
     interpreter = Adder()
     graph = Graph(interpreter)
     assert interpreter.ran == [(GROUP_ROWS, GROUP_CELLS // GROUP_ROWS)]

@@ -83,7 +83,7 @@ def test_rating_reads_back_from_its_hash(update: dict[str, Any]) -> None:
     )
 
 
-def test_a_hash_of_something_else_is_refused() -> None:
+def test_a_malformed_hash_is_refused() -> None:
     broken = as_hash(RATING) | {"rating": "many"}
     with pytest.raises(ValidationError):
         rating_from_hash(broken)

@@ -100,12 +100,12 @@ def test_text_is_never_trimmed_or_changed() -> None:
     assert parse_review(json.dumps({"text": text}).encode()).text == text
 
 
-def test_what_the_producer_sent_is_kept_as_sent() -> None:
+def test_fields_are_kept_as_the_producer_sent_them() -> None:
     review = parse_review(b'{"text": "a", "at": 1767225600, "score": 4.5}')
     assert (review.created_at, review.score) == (1767225600, 4.5)
 
 
-def test_the_author_s_own_stars_need_not_be_there() -> None:
+def test_the_authors_own_stars_are_optional() -> None:
     assert parse_review(b'{"text": "a"}') == Review(text="a")
 
 

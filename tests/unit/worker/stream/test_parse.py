@@ -58,7 +58,7 @@ WRONG: dict[str, tuple[Record, RejectReason]] = {
     "long id": (make_record(json.dumps({"text": "a", "review_id": "x" * 257})), "bad_identifier"),
     "long app": (make_record(json.dumps({"text": "a", "app_id": "\u20ac" * 86})), "bad_identifier"),
     "null byte in id": (make_record(r'{"text": "a", "review_id": "r\u0000"}'), "bad_identifier"),
-    "key is no text": (make_record("a", key=b"\xff"), "bad_identifier"),
+    "key is not text": (make_record("a", key=b"\xff"), "bad_identifier"),
     "long key": (make_record("a", key=b"k" * 257), "bad_identifier"),
     "long key of a tombstone": (make_record(None, key=b"k" * 257), "bad_identifier"),
     "tombstone without a key": (make_record(None), "no_identity"),
