@@ -31,7 +31,7 @@ from typing import Self
 
 LOOPBACK = "127.0.0.1"
 POLL_S = 0.05
-# Below 32,768, where Linux begins to give ports to outgoing connections.
+# Below 32,768, where Linux by default begins to assign ports to outgoing connections.
 _PORTS = range(15_000, 32_768)
 _TAIL_BYTES = 32_768
 _TAIL_LINES = 20
@@ -86,7 +86,7 @@ def run_tool(command: Sequence[str], what: str, failed: type[LocalServiceError],
 
 
 def free_port() -> int:
-    """Return a loopback port that is free, below the range the kernel assigns to outgoing connections.
+    """Return a loopback port that is free, below the range that Linux by default assigns to outgoing connections.
 
     A port inside that range can be taken while its server restarts: a client that keeps reconnecting is eventually
     assigned that port as its own and connects to itself (TCP simultaneous open, RFC 9293 section 3.5).
@@ -140,7 +140,7 @@ class ChildProcess:
             )
         # Not prctl(PR_SET_PDEATHSIG): it fires when the starting *thread* ends, and preexec_fn may deadlock
         # (and warns since Python 3.12) in a process with threads, which every Kafka client has.
-        self._guard = subprocess.Popen(
+        self._guard: subprocess.Popen[bytes] | None = subprocess.Popen(
             ["/bin/sh", "-c", _GUARD, str(self.pid)], stdin=subprocess.PIPE, start_new_session=True
         )
 
@@ -183,8 +183,9 @@ class ChildProcess:
     def wait(self) -> int:
         """Block until the child exits; return its exit code."""
         self._process.wait()
-        if self._guard.stdin is not None and not self._guard.stdin.closed:
-            self._guard.communicate(b"\n")
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.communicate(b"\n")
         return self._process.returncode
 
     def terminate(self, grace_s: float = 10.0) -> int:

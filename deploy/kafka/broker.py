@@ -1,7 +1,8 @@
 """One real Apache Kafka broker on loopback, as a child process.
 
 Owns the broker's command line, its data directory and its storage format. It never touches a broker it did not
-start. Reads on from `deploy.process.LocalService` (the life cycle), `jars` (what it runs), `properties` (how).
+start. Read before it: `deploy.process.LocalService` (starting and stopping), `jars` (what it runs), `properties` (its
+settings).
 """
 
 import base64
@@ -18,7 +19,7 @@ from deploy.kafka.properties import render, server_properties
 from deploy.kafka.topics import create_topics
 from deploy.process import LOOPBACK, LocalService, StartFailed, free_port, run_tool
 
-# Measured in ../LOG.md: the serial collector and the first compiler only cost the least memory and start-up CPU.
+# The serial collector and the first compiler only need the least memory and start-up CPU (../DECISIONS.md, 12).
 JVM_FLAGS = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError")
 _LOGGING = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -30,7 +31,7 @@ _LOGGING = (
 
 
 class LocalKafka(LocalService):
-    """A Kafka broker that can be stopped, crashed, paused and started again with the same port and data.
+    """A Kafka broker that can be stopped, crashed, suspended and started again with the same port and data.
 
     Args:
         port: of the plain listener; a free one by default.

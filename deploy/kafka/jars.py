@@ -1,7 +1,7 @@
 """Finds Java and Maven, and keeps the broker's jars in a cache.
 
-Owns the cache `${XDG_CACHE_HOME:-~/.cache}/starstream/kafka-<version>/libs`: complete or absent, never half there,
-whoever downloads at the same time. It never starts a broker. Next on the path: `deploy.kafka.broker`.
+Owns the cache `${XDG_CACHE_HOME:-~/.cache}/starstream/kafka-<version>/libs`: complete or absent, also when
+two processes download at the same time. It never starts a broker. Next on the path: `deploy.kafka.broker`.
 """
 
 import fcntl

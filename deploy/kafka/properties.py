@@ -32,9 +32,9 @@ _SETTINGS = {
     # A test's group forms at once; a misspelt topic is an error.
     "group.initial.rebalance.delay.ms": "0",
     "auto.create.topics.enable": "false",
-    # Nothing is deleted for its age: tests and demos write records of long ago, and this log is thrown away whole.
+    # Nothing is deleted for its age: tests and demos write records with old timestamps, and the data is temporary.
     "log.retention.ms": "-1",
-    # After a crash the node refuses its own new incarnation until the session of the old one runs out. With
+    # After a crash the controller refuses the restarted node until the session of the old process expires. With
     # Kafka's 9 s and 2 s a restart after kill -9 takes 11 s; this makes it 4 s (../DECISIONS.md, 11).
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",

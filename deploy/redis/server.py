@@ -1,7 +1,7 @@
 """One real Redis server on loopback, as a child process.
 
 Owns the choice of the binary and the server's command line. It never touches a Redis it did not start, and never
-reads a redis.conf. Reads on from `deploy.process.LocalService` (the life cycle).
+reads a redis.conf. Read before it: `deploy.process.LocalService` (starting and stopping).
 """
 
 import importlib.util
@@ -46,7 +46,7 @@ def bundled_redis_server() -> Path | None:
 
 
 class LocalRedis(LocalService):
-    """A Redis server that can be stopped, crashed, paused and started again on the same port.
+    """A Redis server that can be stopped, crashed, suspended and started again on the same port.
 
     Args:
         port: a free one by default.

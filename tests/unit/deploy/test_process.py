@@ -133,8 +133,7 @@ def test_free_port_is_free_returned_once_and_no_port_of_outgoing_connections() -
     ports = [free_port() for _ in range(1_000)]  # of about 17,000: without a memory, about 28 pairs would be equal
     assert len(set(ports)) == 1_000
     assert not any(port_taken(port) for port in ports)
-    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    assert not any(low <= port <= high for port in ports)
+    assert max(ports) < 32_768  # where Linux by default begins to assign them
 
 
 def test_port_with_a_listener_is_taken() -> None:
