@@ -280,8 +280,18 @@ def test_defect_4_a_fenced_static_member_polls_on(world: World) -> None:
     for _ in range(5):
         first.poll(200)
     assert first.assignment() == second.assignment(), "the fenced member gave its partitions up: the defect is gone"
-    with pytest.raises(kafka_errors.FencedInstanceIdError):
-        first.commit(offsets(world.at, 1))
+
+    def fenced() -> bool:
+        """Commit again while the group rebalances, as it may for long on a busy machine."""
+        try:
+            first.commit(offsets(world.at, 1))
+        except kafka_errors.FencedInstanceIdError:
+            return True
+        except kafka_errors.RebalanceInProgressError:
+            first.poll(200)
+        return False
+
+    wait_until(fenced, PATIENCE_S, "the commit is fenced")
 
 
 def test_defect_4_the_worker_ends_with_7(world: World) -> None:
@@ -441,7 +451,7 @@ def test_defect_7_a_partition_that_stands_still_is_told(world: World) -> None:
         source.poll(10, 0.2)
         return f"{world.topic}-0: records are waiting" in (source.not_ready_reason() or "")
 
-    wait_until(told, PATIENCE_S, "the stall is told")
+    wait_until(told, PATIENCE_S, "the stall is reported")
     producer.abort_transaction()
 
     def untold() -> bool:

@@ -167,7 +167,7 @@ class Shadow:
         version, failed = trial.candidate.version, sum(trial.failed)
         if failed < self._max_errors:
             return
-        # The error's message may quote a review, so only its type is told.
+        # The error's message may quote a review, so only its type is logged.
         reason = (
             f"{failed} of the last {len(trial.failed)} chunks failed (WORKER_SHADOW_MAX_ERRORS), "
             f"the last with {type(error).__name__}"

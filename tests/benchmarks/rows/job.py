@@ -1,4 +1,4 @@
-"""What every measured program is told, and what all of them share: the same bundle and the same outputs.
+"""What every measured program gets, and what all of them share: the same bundle and the same outputs.
 
 Owns the form of the job. Never measures: the harness does, from outside. Imports only what each environment has.
 """
