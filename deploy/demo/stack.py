@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from rich.console import Console
 from deploy.kafka.broker import LocalKafka
 from deploy.kafka.embedded import EmbeddedKafka
 from deploy.kafka.errors import KafkaUnavailable
+from deploy.page import fetch
 from deploy.process import free_port, wait_until
 from deploy.redis.server import LocalRedis
 
@@ -47,13 +46,7 @@ class Stack:
 
     def fetch(self, path: str) -> str:
         """Return the worker's answer at `path`, whatever its status; empty when it does not answer."""
-        try:
-            with urllib.request.urlopen(f"{self.worker_url}{path}", timeout=5) as answer:  # noqa: S310  (our own server)
-                return str(answer.read(), "utf-8")
-        except urllib.error.HTTPError as error:
-            return str(error.read(), "utf-8")
-        except OSError:
-            return ""
+        return fetch(f"{self.worker_url}{path}")[1]
 
 
 @contextmanager

@@ -36,7 +36,6 @@ class Program:
         flags: of the worker.
         python: makes its environment when needed.
         latency: which loads its latency is measured at, as shares of its capacity; 0 is one review at a time.
-        follows: the worker serves what `stable` says, and reloads when that moves.
         channel: of the registry, whose bundle it is given.
         backlog: reviews it is given whatever the command says; 0: what the command says.
         once: measured in the first run alone, for it takes minutes.
@@ -51,7 +50,6 @@ class Program:
     flags: tuple[str, ...] = ()
     python: Callable[[], str] = _own_python
     latency: tuple[float, ...] = ()
-    follows: bool = False
     channel: str = STABLE
     backlog: int = 0
     once: bool = False
@@ -83,13 +81,6 @@ PROGRAMS: Final = (
         module="quix",
         most_reviews=20_000,
         python=lambda: python_of("quix"),
-    ),
-    Program(
-        "faststream",
-        "FastStream (aiokafka), at-least-once",
-        module="faststream_kafka",
-        most_reviews=5_000,
-        python=lambda: python_of("faststream"),
     ),
     Program(
         "faststream_batch",
@@ -198,8 +189,7 @@ def start_of(program: Program, job: Job, dead_letter_topic: str) -> Start:
         "WORKER_DELIVERY": "exactly_once" if job.exactly_once else "at_least_once",
         "WORKER_HTTP_HOST": LOOPBACK,
         "WORKER_HTTP_PORT": str(port),
+        "WORKER_MODEL_VERSION": version,
     }
-    if not program.follows:
-        variables["WORKER_MODEL_VERSION"] = version
     command = [program.python(), "-m", "worker", "run", *program.flags]
     return Start(command, variables, f"http://{LOOPBACK}:{port}")

@@ -1,6 +1,6 @@
 """`python -m tests.benchmarks.hot_path`: what each step of the worker's own code costs a review, without any service.
 
-For the one who changes a step and wants to know in ten seconds; the table of `make bench` is what counts. Processor
+It shows in ten seconds what a change of a step does; the table of `make bench` is what counts. Processor
 time, the best of several passes over batches as large as the worker's, with the collector as the worker sets it.
 """
 
@@ -12,15 +12,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any, Final
 
-import numpy as np
 from kafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from schemas.channels import STABLE
-from schemas.inference import length_groups
 from tests.benchmarks.corpus import ROOT, CorpusError, read_corpus
 from tests.benchmarks.machine import this_machine
 from tests.doubles import make_record
@@ -34,7 +31,7 @@ from worker.model.classifier import TfliteClassifier
 from worker.model.registry import fetch_bundle, resolve_version
 from worker.model.runtime import load_runtime
 from worker.ops.metrics import Metrics
-from worker.records import Pending, Rated, Record, next_offsets
+from worker.records import Rated, Record, next_offsets
 from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
 from worker.stream.batcher import Batcher, Limits
@@ -43,7 +40,6 @@ from worker.stream.parse import Parser
 
 _PASSES: Final = 5
 _RATED_AT: Final = "2026-01-01T00:00:00.000Z"
-_SHORT_TOKENS: Final = 8  # of a text that people write word for word: "very good app"
 
 
 class Tally:
@@ -80,27 +76,18 @@ def main() -> int:
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)  # as worker/run/app.py
     passes = [steps.once(records) for _ in range(_PASSES)]
-    best = {step: min(each[step] for each in passes) / len(records) * 1e6 for step in passes[0]}
+    best = {step: min(seconds[step] for seconds in passes) / len(records) * 1e6 for step in passes[0]}
     sys.stdout.write(
         f"{this_machine()}\n{corpus.name}, {len(records)} reviews\n\n| step | CPU us/review |\n|---|---|\n"
     )
     for step, microseconds in best.items():
         sys.stdout.write(f"| {step} | {microseconds:.2f} |\n")
     sys.stdout.write(f"| sum of the steps | {sum(best[step] for step in best if not step.startswith('of it')):.2f} |\n")
-    by_length, by_arrival = (steps.padding(records, by_length=way) for way in (True, False))
-    sys.stdout.write(
-        f"\nsteps of the graph for each token: {by_length:.2f}; {by_arrival:.2f} with parts in the order of arrival\n"
-    )
-    reviews, tokens = steps.repeats(records)
-    sys.stdout.write(
-        f"texts of at most {_SHORT_TOKENS} tokens that came before: {reviews:.1%} of the reviews, {tokens:.1%} of "
-        "the tokens, which is what a memo of them could save of the inference\n"
-    )
     return 0
 
 
 class Steps:
-    """The worker's own code, with its default settings and nobody at the other end."""
+    """The worker's own code, with its default settings and no service."""
 
     def __init__(self, registry: str) -> None:
         self.settings = WorkerSettings(_env_file=None, registry=registry)
@@ -123,35 +110,6 @@ class Steps:
             self._batch(records[start : start + size], tally)
         return tally.seconds
 
-    def repeats(self, records: Sequence[Record]) -> tuple[float, float]:
-        """Return the shares of reviews and of tokens that are short texts with the ids of an earlier one."""
-        parsed = [self.parser.parse(record, "v") for record in records]
-        rows = self.model.encoder.encode_all([each.review.text for each in parsed if isinstance(each, Pending)])
-        seen: set[bytes] = set()
-        reviews = tokens = 0
-        for row in rows:
-            if len(row) <= _SHORT_TOKENS:
-                if row.tobytes() in seen:
-                    reviews, tokens = reviews + 1, tokens + len(row)
-                seen.add(row.tobytes())
-        return reviews / len(rows), tokens / sum(map(len, rows))
-
-    def padding(self, records: Sequence[Record], *, by_length: bool) -> float:
-        """Return the steps of the graph for each token, where parts are cut by length or in the order of arrival."""
-        cells = tokens = 0
-        for start in range(0, len(records), self.settings.batch_reviews):
-            batch = [self.parser.parse(record, "v") for record in records[start : start + self.settings.batch_reviews]]
-            cut = [[each for _, each in part] for part in chunks(batch)]
-            if not by_length:
-                pending = iter([each for each in batch if isinstance(each, Pending)])
-                cut = [list(islice(pending, len(part))) for part in cut]
-            for part in cut:
-                rows = self.model.encoder.encode_all([each.review.text for each in part])
-                lengths = np.array([len(row) for row in rows])
-                cells += sum(len(group) * int(lengths[group].max()) for group in length_groups(lengths))
-                tokens += int(lengths.sum())
-        return cells / tokens
-
     def _batch(self, arrived: Sequence[Record], tally: Tally) -> None:
         batcher = Batcher(Limits(len(arrived), bytes=1 << 40, tokens=1 << 40, linger_s=1))
 
@@ -164,18 +122,18 @@ class Steps:
         records = tally.take("gather", gather)
         parsed = tally.take("parse", lambda: [self.parser.parse(record, "v") for record in records])
         rated: list[Rated] = []
-        for part in tally.take("parts", lambda: list(chunks(parsed))):
-            pending = [each for _, each in part]
+        for chunk in tally.take("chunks", lambda: list(chunks(parsed))):
+            pending = [review for _, review in chunk]
             settled = tally.take("rate", partial(self.classifier.rate, pending, _RATED_AT))
-            texts = [each.review.text for each in pending]
+            texts = [review.review.text for review in pending]
             ids = tally.take("of it: encode", partial(self.model.encoder.encode_all, texts))
             tally.take("of it: infer", partial(self.model.score_ids, ids))
-            rated += [each for each in settled if isinstance(each, Rated)]
+            rated += [outcome for outcome in settled if isinstance(outcome, Rated)]
         tally.take("Redis call", lambda: self.store._call(rated))
-        out = tally.take("outgoing records", lambda: [outgoing(each, self.settings) for each in rated])
+        out = tally.take("outgoing records", lambda: [outgoing(outcome, self.settings) for outcome in rated])
         at, most_bytes = TopicPartition(self.settings.output_topic, 0), producer_config(self.settings)["batch_size"]
         tally.take("kafka-python's batches", lambda: list(batches_of(at, out, most_bytes, 0)))
-        keys = [each.rating.review_id.encode() for each in rated]
+        keys = [outcome.rating.review_id.encode() for outcome in rated]
         tally.take("partitions", lambda: partitions_of(keys, 6))
         tally.take("offsets", lambda: next_offsets(records))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-import urllib.request
 from collections.abc import Iterator
+from http import HTTPStatus
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.page import fetch
 from tests.benchmarks.processes import RowError, Watched
 
 _LOOK_EVERY_S = 0.01
@@ -19,7 +20,7 @@ def await_ready(page: str, program: Watched, timeout_s: float = 60.0) -> float:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         program.require_alive()
-        if _answers(page):
+        if fetch(f"{page}/readyz")[0] == HTTPStatus.OK:
             return time.monotonic()
         time.sleep(_LOOK_EVERY_S)
     raise RowError(f"{page}/readyz: not ready in {timeout_s:.0f} s")
@@ -44,16 +45,9 @@ def mean_batch(page: str) -> dict[str, float]:
 
 
 def _samples(page: str) -> Iterator[tuple[str, dict[str, str], float]]:
-    with urllib.request.urlopen(f"{page}/metrics", timeout=10) as answer:  # noqa: S310  (our own page)
-        text = str(answer.read(), "utf-8")
+    status, text = fetch(f"{page}/metrics")
+    if status != HTTPStatus.OK:
+        raise RowError(f"{page}/metrics: no answer")
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             yield sample.name, sample.labels, sample.value
-
-
-def _answers(page: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{page}/readyz", timeout=5) as answer:  # noqa: S310  (our own page)
-            return bool(answer.status == 200)
-    except OSError:  # urllib's errors, the 503 of a worker that starts among them, are OSErrors
-        return False

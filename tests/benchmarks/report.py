@@ -166,7 +166,7 @@ def spliced(page: str, table: str, begin_marker: str = BEGIN, end_marker: str = 
 
 
 def write(results: Results) -> None:
-    """Put the table into the README and the figures beside it."""
+    """Put the table into the README and the figures into results.json."""
     README.write_text(spliced(README.read_text(encoding="utf-8"), markdown(results)), encoding="utf-8")
     JSON.write_text(json.dumps(as_json(results), indent=1) + "\n", encoding="utf-8")
 

@@ -25,7 +25,7 @@ from tests.benchmarks.processes import RowError, Watched, cpu_s
 
 PARTITIONS: Final = 6
 _LOOK_EVERY_S: Final = 0.02
-_QUIET_S: Final = 1.0  # a group that stood still for so long is not about to rebalance
+_QUIET_S: Final = 1.0  # a group that has not changed for so long is not about to rebalance
 _JOIN_S: Final = 240.0
 
 
@@ -45,7 +45,7 @@ class Stack:
         return {"broker": cpu_s(self.kafka.pid), "redis": cpu_s(self.redis.pid)}
 
     def empty_redis(self, *, notify: str = "") -> None:
-        """Forget every key, and publish the events named to whoever asks for them."""
+        """Delete every key, and publish these keyspace events."""
         with redis.Redis.from_url(self.redis.url) as client:
             client.flushall()
             client.config_set("notify-keyspace-events", notify)

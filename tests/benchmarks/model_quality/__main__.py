@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tests.benchmarks.model_quality.cases import DATA, QUESTIONS, SETS, Case, cases
 from tests.benchmarks.model_quality.runs import Found, kept, run
-from tests.benchmarks.model_quality.table import between, page
+from tests.benchmarks.model_quality.table import BEGIN, END, page
+from tests.benchmarks.report import spliced
 
 README = Path(__file__).with_name("README.md")
 
@@ -42,7 +43,8 @@ def main() -> int:
     if found:
         table = page(found)
         sys.stdout.write(table)
-        README.write_text(between(README.read_text(encoding="utf-8"), table), encoding="utf-8")
+        document = README.read_text(encoding="utf-8")
+        README.write_text(spliced(document, f"\n{table}", BEGIN, END), encoding="utf-8")
     return 130 if interrupted else int(failed)
 
 

@@ -39,19 +39,6 @@ def page(found: Mapping[Case, Found]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def between(text: str, table: str) -> str:
-    """Return a document with the table between its two markers.
-
-    Raises:
-        ValueError: the markers are not there, once each and in order.
-    """
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end or BEGIN in tail:
-        raise ValueError(f"the document needs {BEGIN} and {END}, once each")
-    return f"{head}{BEGIN}\n\n{table}\n{END}{tail}"
-
-
 def _rows(mine: Mapping[Case, Found], everything: Mapping[Case, Found]) -> list[str]:
     lines = [
         "| set | model | " + " | ".join(FIGURES.values()) + " | seeds | seconds | CPU s |",

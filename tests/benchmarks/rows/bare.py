@@ -1,6 +1,6 @@
 """The ceiling of the client: kafka-python consumes, Redis stores, kafka-python produces and commits; nothing is read.
 
-No parse and no model: each record gets the same ready-made rating. Redis takes it as the cheapest command with a life,
+No parse and no model: each record gets the same ready-made rating. Redis takes it as the cheapest command with a TTL,
 one pipelined `SET key value EX` of the same bytes. Options of the clients are the worker's.
 """
 

@@ -1,4 +1,4 @@
-"""FastStream on aiokafka with its documented batches: up to a checkpoint's reviews a call, acknowledged together.
+"""FastStream on aiokafka with its documented batches: up to a checkpoint's reviews a call, acknowledged at once.
 
 The whole batch goes through `schemas.inference` at once, grouped as the worker groups it. At-least-once only.
 """
@@ -35,7 +35,7 @@ def main() -> None:
             pipeline.hset(key_of(value), mapping=hash_of(value))  # type: ignore[arg-type, unused-ignore]
             pipeline.expire(key_of(value), TTL_S)
         await pipeline.execute()
-        # Together: its `publish_batch` holds one batch of 16 KiB, about 35 ratings, and refuses the rest.
+        # All in flight: its `publish_batch` holds one batch of 16 KiB, about 35 ratings, and refuses the rest.
         await asyncio.gather(*(publisher.publish(value, key=value["review_id"].encode()) for value in values))
 
     broker.subscriber(
