@@ -12,15 +12,12 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Return seconds that never go back."""
-        ...
 
     def wall(self) -> float:
         """Return seconds since the epoch, for timestamps only: it may jump."""
-        ...
 
     def sleep(self, seconds: float) -> None:
         """Block for `seconds`."""
-        ...
 
 
 class SystemClock:

@@ -78,11 +78,9 @@ class Brokers(Protocol):
     @property
     def bootstrap(self) -> str:
         """Addresses for clients."""
-        ...
 
     def create_topics(self, topics: Mapping[str, int]) -> None:
         """Create topics, name to number of partitions."""
-        ...
 
 
 def client(bootstrap: str) -> dict[str, str | int | float | bool]:

@@ -183,7 +183,6 @@ class StreamWorld(ABC):
     @abstractmethod
     def published(self, topic: str, *, settled: bool = True) -> list[Record]:
         """Return what a `read_committed` reader sees; `settled` waits until open transactions have ended."""
-        ...
 
     @abstractmethod
     def delivery(self, member: Source, **settings: Any) -> Delivery: ...

@@ -26,43 +26,33 @@ class Producer(Protocol):
     @property
     def failed(self) -> bool:
         """Whether it has reported an error since its start, and must not be used again."""
-        ...
 
     def start(self) -> None:
         """Return once the brokers answer; with a transactional id, fence the predecessor and abort its transaction."""
-        ...
 
     def require_topic(self, topic: str, doing: str) -> None:
         """Return if a topic can be written; the error's text begins with `doing`."""
-        ...
 
     def begin(self) -> None:
         """Begin a transaction."""
-        ...
 
     def send(self, records: Sequence[Outgoing]) -> None:
         """Take records, in order, without waiting for the brokers."""
-        ...
 
     def flush(self) -> None:
         """Return once all in-sync replicas have everything that was sent."""
-        ...
 
     def add_offsets(self, offsets: Mapping[Partition, int], membership: Any) -> None:
         """Add consumed offsets to the transaction; may return before the brokers have them."""
-        ...
 
     def commit(self) -> None:
         """Return once the records and offsets of the transaction are committed."""
-        ...
 
     def abort(self) -> None:
         """Abort the transaction, so that it blocks no reader; best effort, within about two seconds, never raises."""
-        ...
 
     def discard(self) -> None:
         """End the producer and drop its records, within about two seconds. Never raises."""
-        ...
 
 
 class _KafkaDelivery:

@@ -23,7 +23,6 @@ class OffsetCommitter(Protocol):
         Raises:
             ServiceError: not committed.
         """
-        ...
 
 
 class GroupMember(Protocol):
@@ -35,7 +34,6 @@ class GroupMember(Protocol):
         Raises:
             ServiceError: this worker was no member then.
         """
-        ...
 
 
 class GroupSource(Source, OffsetCommitter, GroupMember, Protocol):
@@ -43,7 +41,6 @@ class GroupSource(Source, OffsetCommitter, GroupMember, Protocol):
 
     def topic_id(self, topic: str) -> str:
         """Return the brokers' id of a topic (KIP-516), a new one when it is created again; `""` when they have none."""
-        ...
 
 
 class Ownership:

@@ -33,7 +33,6 @@ class FeedbackSource(Protocol):
         Raises:
             ServiceError: the client gave up; it connects again at the next call.
         """
-        ...
 
 
 class Ratings(Protocol):
@@ -45,7 +44,6 @@ class Ratings(Protocol):
         Raises:
             ServiceError: the store does not answer.
         """
-        ...
 
 
 class Feedback:

@@ -31,7 +31,6 @@ class LineupSource(Protocol):
     @property
     def lineup(self) -> Lineup:
         """The lineup to serve; complete whenever it is read."""
-        ...
 
 
 class ServingClassifier:

@@ -24,17 +24,14 @@ class HealthView(Protocol):
     @property
     def alive(self) -> bool:
         """Whether the loop is not stuck."""
-        ...
 
     @property
     def reasons(self) -> Mapping[str, str]:
         """Why the process is not ready, by part; empty when it is."""
-        ...
 
     @property
     def notes(self) -> Mapping[str, str]:
         """What an operator should know even so, by part."""
-        ...
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -18,7 +18,6 @@ class Log(Protocol):
 
     def __call__(self, level: int, event: str, /, **fields: str | float | bool | None) -> None:
         """Log an event with its fields."""
-        ...
 
 
 class StructuredLog:

@@ -23,15 +23,12 @@ class Source(Protocol):
         Raises:
             ServiceError: the client gave up.
         """
-        ...
 
     def take_revoked(self) -> frozenset[Partition]:
         """Return the partitions lost or revoked since the last call: their uncommitted records are another worker's."""
-        ...
 
     def not_ready_reason(self) -> str | None:
         """Return why no record can come now, in a line that says what to do; None when records can come."""
-        ...
 
     def offsets_past_markers(self) -> Mapping[Partition, int]:
         """Return positions past transaction markers and aborted records, which no returned record stands for.
@@ -39,22 +36,18 @@ class Source(Protocol):
         Called only while nothing is uncommitted; committing these positions lets the lag read 0. Returns something
         now and then, not at every call.
         """
-        ...
 
     def rewind(self, positions: Mapping[Partition, int]) -> None:
         """Read each partition that is still owned again from the given offset, so that no record is skipped.
 
         The next poll skips what a commit whose answer was lost has committed after all.
         """
-        ...
 
     def hold(self, timeout_s: float) -> None:
         """Block for this long, keep the membership and take no records."""
-        ...
 
     def close(self, timeout_s: float) -> None:
         """Leave the group."""
-        ...
 
 
 class Classifier(Protocol):
@@ -63,20 +56,16 @@ class Classifier(Protocol):
     @property
     def version(self) -> str:
         """The serving bundle."""
-        ...
 
     @property
     def tokens(self) -> int:
         """Tokens read so far."""
-        ...
 
     def refresh(self) -> None:
         """Between two batches: serve the bundle that has become ready since. `version` changes only here."""
-        ...
 
     def rate(self, pending: Sequence[Pending], rated_at: str) -> list[Rated | Rejected]:
         """Rate valid reviews, one outcome each, in order; a review that cannot be rated spoils no other."""
-        ...
 
 
 class Store(Protocol):
@@ -88,7 +77,6 @@ class Store(Protocol):
         Raises:
             ServiceError: the store hangs; the batch fails.
         """
-        ...
 
     def flush(self) -> Mapping[str, int]:
         """Return once everything sent is stored: how many were written, deleted, replayed (again) and stale (older).
@@ -98,11 +86,9 @@ class Store(Protocol):
         Raises:
             ServiceError: nothing, or only part of it, was stored; what was sent is abandoned.
         """
-        ...
 
     def abandon(self) -> None:
         """Drop what was sent and not flushed; it may have been stored all the same."""
-        ...
 
     def ping(self) -> None:
         """Return if the store answers.
@@ -110,7 +96,6 @@ class Store(Protocol):
         Raises:
             ServiceError: it does not.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +129,6 @@ class PoisonLedger(Protocol):
         Raises:
             ServiceError: the ledger is away.
         """
-        ...
 
     def save_attempts(self, attempts: Mapping[Partition, Attempt]) -> None:
         """Replace the notes of these partitions.
@@ -152,7 +136,6 @@ class PoisonLedger(Protocol):
         Raises:
             ServiceError: the ledger is away.
         """
-        ...
 
 
 class Delivery(Protocol):
@@ -170,7 +153,6 @@ class Delivery(Protocol):
         Raises:
             ServiceError: nothing is prepared; the caller rewinds.
         """
-        ...
 
     def commit(self) -> None:
         """Make what was prepared visible, commit its offsets, and return once both are durable.
@@ -178,11 +160,9 @@ class Delivery(Protocol):
         Raises:
             ServiceError: the offsets are not committed, or the answer was lost; the caller rewinds.
         """
-        ...
 
     def abort(self) -> None:
         """Drop what was prepared; best effort, never raises."""
-        ...
 
     def ping(self) -> None:
         """Return if the brokers answer and the topics can be written.
@@ -190,8 +170,6 @@ class Delivery(Protocol):
         Raises:
             ServiceError: they do not.
         """
-        ...
 
     def close(self, timeout_s: float) -> None:
         """Give the client back."""
-        ...

@@ -25,12 +25,10 @@ class ClientPartition(Protocol):
     @property
     def topic(self) -> str:
         """The topic."""
-        ...
 
     @property
     def partition(self) -> int:
         """The partition's number."""
-        ...
 
 
 def rebalance_callbacks(ownership: Ownership) -> dict[str, Callable[[object, Sequence[ClientPartition]], None]]:

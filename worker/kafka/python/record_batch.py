@@ -33,22 +33,18 @@ class Sendable(Protocol):
     @property
     def key(self) -> bytes | None:
         """Determines the partition; records without a key are spread."""
-        ...
 
     @property
     def value(self) -> bytes | None:
         """None for a tombstone."""
-        ...
 
     @property
     def headers(self) -> list[tuple[str, bytes]]:
         """Written in this order."""
-        ...
 
     @property
     def timestamp_ms(self) -> int | None:
         """Milliseconds since the epoch; None for now."""
-        ...
 
 
 class RecordBatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python has no types
