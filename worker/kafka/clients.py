@@ -10,8 +10,9 @@ from importlib.util import find_spec
 
 from worker.clock import Clock
 from worker.errors import SettingsError
-from worker.kafka.delivery import AtLeastOnce, ExactlyOnce, Producer
+from worker.kafka.delivery import AtLeastOnce, ExactlyOnce
 from worker.kafka.group import GroupSource
+from worker.kafka.outgoing import Producer
 from worker.ops.logs import Log
 from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings

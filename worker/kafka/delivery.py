@@ -10,52 +10,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+
+from typing_extensions import override
 
 from worker.errors import ServiceError
 from worker.kafka.group import GroupMember, OffsetCommitter
-from worker.kafka.outgoing import Outgoing, outgoing
+from worker.kafka.outgoing import Outgoing, Producer, outgoing
 from worker.ops.logs import Log
 from worker.records import Outcome, Partition
 from worker.settings import WorkerSettings
+from worker.stream.ports import Delivery
 
 
-class Producer(Protocol):
-    """One client's producer, discarded after any failure. Its methods raise `ServiceError`s only."""
-
-    @property
-    def failed(self) -> bool:
-        """Whether it has reported an error since its start, and must not be used again."""
-
-    def start(self) -> None:
-        """Return once the brokers answer; with a transactional id, fence the predecessor and abort its transaction."""
-
-    def require_topic(self, topic: str, doing: str) -> None:
-        """Return if a topic can be written; the error's text begins with `doing`."""
-
-    def begin(self) -> None:
-        """Begin a transaction."""
-
-    def send(self, records: Sequence[Outgoing]) -> None:
-        """Take records, in order, without waiting for the brokers."""
-
-    def flush(self) -> None:
-        """Return once all in-sync replicas have everything that was sent."""
-
-    def add_offsets(self, offsets: Mapping[Partition, int], membership: Any) -> None:
-        """Add consumed offsets to the transaction; may return before the brokers have them."""
-
-    def commit(self) -> None:
-        """Return once the records and offsets of the transaction are committed."""
-
-    def abort(self) -> None:
-        """Abort the transaction, so that it blocks no reader; best effort, within about two seconds, never raises."""
-
-    def discard(self) -> None:
-        """End the producer and drop its records, within about two seconds. Never raises."""
-
-
-class _KafkaDelivery:
+class _KafkaDelivery(Delivery):
     """A delivery and its producer, which is made on demand."""
 
     def __init__(self, settings: WorkerSettings, make_producer: Callable[[], Producer]) -> None:
@@ -64,12 +31,8 @@ class _KafkaDelivery:
         self._producer: Producer | None = None
         self._working_producer()
 
+    @override
     def ping(self) -> None:
-        """Return if the brokers answer and both topics can be written.
-
-        Raises:
-            ServiceError: they do not.
-        """
         producer = self._working_producer()
         for variable, topic in (
             ("WORKER_OUTPUT_TOPIC", self._settings.output_topic),
@@ -122,19 +85,11 @@ class AtLeastOnce(_KafkaDelivery):
         super().__init__(settings, make_producer)
 
     def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
-        """Keep the outcomes and offsets for `commit`, because sent records cannot be withdrawn.
-
-        Raises:
-            ServiceError: the brokers do not answer.
-        """
+        """Keep the outcomes and offsets for `commit`, because sent records cannot be withdrawn."""
         self._prepared = self._working_producer(), self._outgoing(outcomes), offsets
 
+    @override
     def commit(self) -> None:
-        """Publish the outcomes in order, then commit the offsets; return once both are durable.
-
-        Raises:
-            ServiceError: the offsets are not committed; the caller rewinds.
-        """
         if self._prepared is None:
             raise RuntimeError("nothing is prepared")
         producer, records, offsets = self._prepared
@@ -147,8 +102,8 @@ class AtLeastOnce(_KafkaDelivery):
             raise
         self._consumer.commit(offsets)
 
+    @override
     def abort(self) -> None:
-        """Drop what was prepared."""
         self._prepared = None
 
 
@@ -171,12 +126,8 @@ class ExactlyOnce(_KafkaDelivery):
         self._open: Producer | None = None  # has an open transaction
         super().__init__(settings, make_producer)
 
+    @override
     def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
-        """Send the outcomes in order, and the offsets, inside an open transaction.
-
-        Raises:
-            ServiceError: this worker is no longer a member of the group, or the brokers did not take the records.
-        """
         membership = self._consumer.membership()
         producer = self._working_producer()
         try:
@@ -188,12 +139,8 @@ class ExactlyOnce(_KafkaDelivery):
             raise
         self._open = producer
 
+    @override
     def commit(self) -> None:
-        """Commit the transaction.
-
-        Raises:
-            ServiceError: nothing is committed, or the answer was lost; the caller rewinds.
-        """
         if self._open is None:
             raise RuntimeError("nothing is prepared")
         producer, self._open = self._open, None
@@ -203,8 +150,8 @@ class ExactlyOnce(_KafkaDelivery):
             self._replace(error)
             raise
 
+    @override
     def abort(self) -> None:
-        """Abort the transaction, so that it blocks no reader."""
         if self._open is not None:
             self._open.abort()
             self._open = None

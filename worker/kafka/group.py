@@ -32,7 +32,7 @@ class GroupMember(Protocol):
         """Return the group membership under which the last records were polled.
 
         Raises:
-            ServiceError: this worker was no member then.
+            ServiceError: this worker was no member then and another one has its partitions, or a topic is gone.
         """
 
 
@@ -40,7 +40,11 @@ class GroupSource(Source, OffsetCommitter, GroupMember, Protocol):
     """A source that is a member of a consumer group, with what the deliveries and the store need from it, too."""
 
     def topic_id(self, topic: str) -> str:
-        """Return the brokers' id of a topic (KIP-516), a new one when it is created again; `""` when they have none."""
+        """Return the brokers' id of a topic (KIP-516), a new one when it is created again; `""` when they have none.
+
+        Raises:
+            ServiceError: the brokers do not answer, or an input topic was deleted or created again.
+        """
 
 
 class Ownership:

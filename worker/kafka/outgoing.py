@@ -1,16 +1,16 @@
-"""The record that is published for an outcome: a rating, a tombstone or a dead letter.
+"""What is published for an outcome (a rating, a tombstone or a dead letter), and the producer that publishes it.
 
-Owns its topic, key, value, headers and time; they are the same with either client. `delivery` is next.
+Owns a record's topic, key, value, headers and time; they are the same with either client. `delivery` is next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from schemas.dead_letter import OWN
 from schemas.rating import CONTENT_TYPE
-from worker.records import Deleted, Outcome, Rated, Record
+from worker.records import Deleted, Outcome, Partition, Rated, Record
 from worker.settings import WorkerSettings
 
 _RATING_HEADERS: Final = [("content-type", CONTENT_TYPE)]  # shared by all records: do not change it in place
@@ -25,6 +25,41 @@ class Outgoing(NamedTuple):
     value: bytes | None
     headers: list[tuple[str, bytes]]
     timestamp_ms: int | None
+
+
+class Producer(Protocol):
+    """One client's producer, discarded after any failure. Its methods raise `ServiceError`s only."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has reported an error since its start, and must not be used again."""
+
+    def start(self) -> None:
+        """Return once the brokers answer; with a transactional id, fence the predecessor and abort its transaction."""
+
+    def require_topic(self, topic: str, doing: str) -> None:
+        """Return if a topic can be written; the error's text begins with `doing`."""
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+
+    def send(self, records: Sequence[Outgoing]) -> None:
+        """Take records, in order, without waiting for the brokers."""
+
+    def flush(self) -> None:
+        """Return once all in-sync replicas have everything that was sent."""
+
+    def add_offsets(self, offsets: Mapping[Partition, int], membership: Any) -> None:
+        """Add consumed offsets to the transaction; may return before the brokers have them."""
+
+    def commit(self) -> None:
+        """Return once the records and offsets of the transaction are committed."""
+
+    def abort(self) -> None:
+        """Abort the transaction, so that it blocks no reader; best effort, within about two seconds, never raises."""
+
+    def discard(self) -> None:
+        """End the producer and drop its records, within about two seconds. Never raises."""
 
 
 def outgoing(outcome: Outcome, settings: WorkerSettings) -> Outgoing:

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from worker.ops.metrics import Metrics
 from worker.records import Partition
 from worker.redis.client import connect, counted
 from worker.settings import WorkerSettings
-from worker.stream.ports import Attempt
+from worker.stream.ports import Attempt, PoisonLedger
 
 
-class RedisPoisonLedger:
+class RedisPoisonLedger(PoisonLedger):
     """The PoisonLedger port on a Redis server or cluster."""
 
     def __init__(self, settings: WorkerSettings, *, metrics: Metrics) -> None:
@@ -23,12 +25,8 @@ class RedisPoisonLedger:
         self._metrics = metrics
         self._client: Any = connect(settings)
 
+    @override
     def load_attempts(self, partitions: Sequence[Partition]) -> Mapping[Partition, Attempt]:
-        """Return the notes of these partitions.
-
-        Raises:
-            ServiceError: Redis does not answer or refuses.
-        """
         with counted(self._metrics, "read attempts"):
             found = self._client.hmget(self._key, list(map(_field, partitions)))
         notes = {}
@@ -38,12 +36,8 @@ class RedisPoisonLedger:
                 notes[partition] = Attempt(int(first), int(last), int(runs), run_id)
         return notes
 
+    @override
     def save_attempts(self, attempts: Mapping[Partition, Attempt]) -> None:
-        """Replace the notes of these partitions.
-
-        Raises:
-            ServiceError: Redis does not answer or refuses.
-        """
         notes = {
             _field(partition): f"{note.first}:{note.last}:{note.runs}:{note.run_id}"
             for partition, note in attempts.items()

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import redis
 from redis import exceptions as redis_errors
+from typing_extensions import override
 
 from schemas.rating import HASH_FIELDS, rating_key, summary_key
 from worker.clock import Clock
@@ -24,6 +25,7 @@ from worker.records import Deleted, Outcome, Rated, Rejected
 from worker.redis.client import connect, counted, translated
 from worker.redis.in_flight import InFlight
 from worker.settings import WorkerSettings
+from worker.stream.ports import Store
 
 _SCRIPT: Final = (Path(__file__).parent / "write.lua").read_text(encoding="utf-8")
 _SCRIPT_SHA1: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -35,7 +37,7 @@ _Call = list[Any]  # the arguments of one EVALSHA: number of keys, keys, values
 _RESULTS: Final = {"w": "written", "d": "deleted", "s": "stale", "r": "replayed"}
 
 
-class RedisStore:
+class RedisStore(Store):
     """The Store port on a Redis server or cluster. For one thread.
 
     Args:
@@ -63,9 +65,7 @@ class RedisStore:
         self._script_loaded = False
 
     def send(self, outcomes: Sequence[Outcome]) -> None:
-        """Send part of a batch without waiting for the answer; dead letters are skipped.
-
-        Redis executes it while the loop continues. A cluster is written to in `flush` only.
+        """Send part of a batch: Redis executes it while the loop continues. A cluster is written to in `flush` only.
 
         Raises:
             ServiceError: Redis hangs. After any other error `flush` sends everything again.
@@ -84,12 +84,8 @@ class RedisStore:
                     self._script_loaded = True
             self._in_flight.send([("EVALSHA", _SCRIPT_SHA1, *call) for call in calls])
 
+    @override
     def flush(self) -> Mapping[str, int]:
-        """Return once everything sent is stored: how many were written, deleted, replayed and stale.
-
-        Raises:
-            ServiceError: nothing, or only part of it, was stored; what was sent is abandoned.
-        """
         calls, self._calls = self._calls, []
         if not calls:
             return {}
@@ -104,18 +100,14 @@ class RedisStore:
             self._metrics.redis_writes.labels(name).inc(count)
         return counts
 
+    @override
     def abandon(self) -> None:
-        """Drop what was sent and not flushed; Redis may have stored it."""
         self._calls = []
         if self._in_flight is not None:
             self._in_flight.abandon()
 
+    @override
     def ping(self) -> None:
-        """Return if Redis answers.
-
-        Raises:
-            ServiceError: it does not.
-        """
         with translated("WORKER_REDIS_URL"):
             self._client.ping()
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from typing_extensions import override
+
 from worker.records import NAME_OF_OUTCOME, Outcome, OutcomeName, Partition, Rejected
 from worker.stream.ports import Delivery
 
 
-class ReplayDelivery:
+class ReplayDelivery(Delivery):
     """Publishes ratings and tombstones, commits, and counts. One thread only.
 
     Args:
@@ -28,39 +30,27 @@ class ReplayDelivery:
         self.reasons: Counter[str] = Counter()
         self._prepared: tuple[Sequence[Outcome], Mapping[Partition, int]] = ((), {})
 
+    @override
     def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
-        """Take the outcomes, except dead letters, and the offsets to commit after them.
-
-        Raises:
-            ServiceError: nothing is prepared; the caller rewinds.
-        """
         self._inner.prepare([outcome for outcome in outcomes if not isinstance(outcome, Rejected)], offsets)
         self._prepared = outcomes, offsets
 
+    @override
     def commit(self) -> None:
-        """Publish and commit what was prepared, and count it.
-
-        Raises:
-            ServiceError: the offsets are not committed; the caller rewinds.
-        """
         outcomes, offsets = self._prepared
         self._inner.commit()
         self.committed |= offsets
         self.outcomes.update(NAME_OF_OUTCOME[type(outcome)] for outcome in outcomes)
         self.reasons.update(outcome.letter.reason for outcome in outcomes if isinstance(outcome, Rejected))
 
+    @override
     def abort(self) -> None:
-        """Drop what was prepared."""
         self._inner.abort()
 
+    @override
     def ping(self) -> None:
-        """Return if the brokers answer and the topics can be written.
-
-        Raises:
-            ServiceError: they do not.
-        """
         self._inner.ping()
 
+    @override
     def close(self, timeout_s: float) -> None:
-        """Give the client back."""
         self._inner.close(timeout_s)

@@ -2,7 +2,8 @@
 
 Owns the promises, not the code that keeps them: `worker.kafka`, `worker.redis` and `worker.model` keep them on real
 services, `tests/doubles.py` in memory, and one contract suite runs on both. Adapters raise only `ServiceError`s. The
-loop calls each port in order; no port calls back.
+loop calls each port in order; no port calls back. A method that is marked `override` and says nothing of its own does
+what its port says.
 """
 
 from __future__ import annotations
@@ -40,14 +41,19 @@ class Source(Protocol):
     def rewind(self, positions: Mapping[Partition, int]) -> None:
         """Read each partition that is still owned again from the given offset, so that no record is skipped.
 
-        The next poll skips what a commit whose answer was lost has committed after all.
+        A commit that failed may have been carried out and only its answer lost. So the next poll fetches the committed
+        offsets, and continues from there where they are higher. By then the delivery has ended the transaction.
         """
 
     def hold(self, timeout_s: float) -> None:
-        """Block for this long, keep the membership and take no records."""
+        """Block for this long, keep the membership and take no records.
+
+        Raises:
+            ServiceError: the client gave up.
+        """
 
     def close(self, timeout_s: float) -> None:
-        """Leave the group."""
+        """Leave the group, so that its partitions move at once."""
 
 
 class Classifier(Protocol):

@@ -1,4 +1,4 @@
-"""librdkafka's producer, behind the Producer protocol of `worker.kafka.delivery`.
+"""librdkafka's producer, behind the Producer protocol of `worker.kafka.outgoing`.
 
 Owns the bounds on waits that librdkafka does not bound by itself. Keyed records go to the same partitions as with
 kafka-python. After a failure the producer is discarded with the records it still holds; if it has an open transaction,
@@ -12,12 +12,14 @@ from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from typing_extensions import override
 
 from worker.errors import TransientError
 from worker.kafka.confluent.client import CallbackErrors, await_brokers, call_with_timeout, missing_topic, translated
 from worker.kafka.confluent.options import producer_config
 from worker.kafka.connection import connection_hint
 from worker.kafka.outgoing import Outgoing
+from worker.kafka.outgoing import Producer as ProducerPort
 from worker.records import Partition
 from worker.settings import WorkerSettings
 
@@ -27,7 +29,7 @@ _LEAST_START_S: Final = 5.0  # while the brokers abort a predecessor's transacti
 _ANY_PARTITION: Final = -1  # the key decides
 
 
-class ConfluentProducer:
+class ConfluentProducer(ProducerPort):
     """One producer, and the errors that it reported.
 
     No reference to the client's producer outlives a method's call, so that `discard` ends it at once.
@@ -67,44 +69,28 @@ class ConfluentProducer:
         self._producer.poll(0)
         return bool(self._errors.last)
 
+    @override
     def start(self) -> None:
-        """Fence the predecessor with the same transactional id, and abort the transaction it left open.
-
-        Raises:
-            ServiceError: the brokers do not answer or refuse.
-        """
         if self._transactional_id is not None:
             with translated(connection_hint(self._settings)):
                 self._producer.init_transactions(max(self._timeout_s, _LEAST_START_S))
             self._errors.clear_last()
 
+    @override
     def require_topic(self, topic: str, doing: str) -> None:
-        """Return if a topic can be written; the error's text begins with `doing`.
-
-        Raises:
-            ServiceError: it cannot, or the brokers do not answer.
-        """
         with translated(doing):
             reason = missing_topic(self._producer, topic, self._timeout_s)
         if reason is not None:
             raise TransientError("kafka", f"{doing}: {reason}")
 
+    @override
     def begin(self) -> None:
-        """Begin a transaction.
-
-        Raises:
-            ServiceError: the client refuses.
-        """
         with translated("transaction"):
             self._producer.begin_transaction()
         self._in_transaction = True
 
+    @override
     def send(self, records: Sequence[Outgoing]) -> None:
-        """Take records, in order.
-
-        Raises:
-            ServiceError: the client refused one, or its queue is full.
-        """
         produce = self._producer.produce
         try:
             with translated("publish"):
@@ -122,12 +108,8 @@ class ConfluentProducer:
         finally:
             del produce
 
+    @override
     def flush(self) -> None:
-        """Return once the brokers have everything that was sent.
-
-        Raises:
-            ServiceError: they refused some of it, or did not answer in time.
-        """
         with translated("publish"):
             unsent = self._producer.flush(self._timeout_s)
             if self._refused:
@@ -140,11 +122,7 @@ class ConfluentProducer:
         self._offsets = [TopicPartition(*at, offset) for at, offset in offsets.items()], membership
 
     def commit(self) -> None:
-        """Add the offsets to the transaction, and commit it.
-
-        Raises:
-            ServiceError: it is not committed, or the answer was lost.
-        """
+        """Add the offsets to the transaction, and commit it."""
         offsets, membership = self._offsets
 
         def finish() -> None:

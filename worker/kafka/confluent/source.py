@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from typing_extensions import override
 
 from worker.clock import Clock
 from worker.errors import ServiceError
@@ -19,7 +20,7 @@ from worker.kafka.confluent.lag import LagTracker
 from worker.kafka.confluent.messages import FetchedRecord, has_events, to_records
 from worker.kafka.confluent.options import consumer_config
 from worker.kafka.confluent.topic_ids import TopicIds
-from worker.kafka.group import Ownership
+from worker.kafka.group import GroupSource, Ownership
 from worker.kafka.progress import joining_reason, no_broker_reason
 from worker.ops.metrics import Metrics
 from worker.records import Partition, Record
@@ -38,7 +39,7 @@ _IGNORED: Final = frozenset(
 )
 
 
-class ConfluentSource:
+class ConfluentSource(GroupSource):
     """A member of the consumer group. One thread only.
 
     Args:
@@ -70,12 +71,8 @@ class ConfluentSource:
         with translated("subscribe"):
             self._consumer.subscribe(settings.input_topics, **rebalance_callbacks(self._ownership))
 
+    @override
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-        """Return up to `max_records` new records, in offset order per partition; block up to `timeout_s`.
-
-        Raises:
-            ServiceError: the client gave up.
-        """
         self._resume()
         self._seek()
         with translated("poll"):
@@ -99,21 +96,17 @@ class ConfluentSource:
         self._lag.observe_all(self._consumer, self._ownership.owned)
         return records
 
+    @override
     def membership(self) -> bytes:
-        """Return the group membership under which the last records were polled, for a transaction's commit.
-
-        Raises:
-            TransientError: this worker was no member then and another worker has its partitions, or a topic is gone.
-        """
         self._topic_ids.verify()
         return require_member(self._membership, self._settings.group_id)
 
+    @override
     def take_revoked(self) -> frozenset[Partition]:
-        """Return the partitions lost or revoked since the last call."""
         return self._ownership.take_revoked()
 
+    @override
     def not_ready_reason(self) -> str | None:
-        """Return why no record can come now; None when records can come."""
         if not self._lag.connected:
             return no_broker_reason(self._settings)
         if self._ownership.joined:
@@ -125,35 +118,23 @@ class ConfluentSource:
             return f"look for the input topics: {error.args[0].str()}"
         return joining_reason(self._settings.group_id, missing)
 
+    @override
     def topic_id(self, topic: str) -> str:
-        """Return the brokers' id of a topic (KIP-516), a new one when it is created again; `""` when they have none.
-
-        Raises:
-            ServiceError: the brokers do not answer, or an input topic was deleted or created again.
-        """
         return self._topic_ids.id_of(topic)
 
+    @override
     def offsets_past_markers(self) -> Mapping[Partition, int]:
-        """Return positions past markers and aborted records, which no returned record stands for; once a second."""
         return self._lag.offsets_past_markers()
 
+    @override
     def rewind(self, positions: Mapping[Partition, int]) -> None:
-        """Read each partition that is still owned again from the given offset.
-
-        A commit that failed may have been carried out and only its answer lost. So the next poll fetches the committed
-        offsets, and continues from there where they are higher. By then the delivery has ended the transaction.
-        """
         for partition, offset in positions.items():
             if partition in self._ownership.owned:
                 self._rewinds[partition] = min(offset, self._rewinds.get(partition, offset))
                 self._lag.drop_ends([partition])
 
+    @override
     def hold(self, timeout_s: float) -> None:
-        """Block for this long, keep the membership and take no records.
-
-        Raises:
-            ServiceError: the client gave up.
-        """
         fresh = self._ownership.owned - self._paused
         with translated("poll"):
             if fresh:
@@ -166,12 +147,8 @@ class ConfluentSource:
         self._lag.clear()
         self._raise_errors()
 
+    @override
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit the next offset of each partition, for at-least-once delivery.
-
-        Raises:
-            ServiceError: not committed.
-        """
         if not offsets:
             return
         self._topic_ids.verify()

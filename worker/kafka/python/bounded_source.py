@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kafka import TopicPartition
+from typing_extensions import override
 
 from worker.clock import Clock
 from worker.kafka.offset_range import Span
@@ -39,12 +40,8 @@ class BoundedSource(KafkaSource):
         """Set the ends; call it before the first poll."""
         self._ends = {partition: span.end for partition, span in spans.items()}
 
+    @override
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-        """Return at most `max_records` new records before the ends; block for at most `timeout_s`.
-
-        Raises:
-            ServiceError: the client gave up.
-        """
         owned = self._owned()
         ended = {partition for partition in owned if self._at_end(partition)}
         self._progress.drop(ended)  # paused on purpose: not stalled

@@ -1,4 +1,4 @@
-"""kafka-python's producer, behind the Producer protocol of `worker.kafka.delivery`.
+"""kafka-python's producer, behind the Producer protocol of `worker.kafka.outgoing`.
 
 Owns its options, the time limits on the steps of a transaction, and how a producer that failed is closed.
 """
@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
+from typing_extensions import override
 
 from worker.kafka.connection import connection_hint
-from worker.kafka.outgoing import Outgoing
+from worker.kafka.outgoing import Outgoing, Producer
 from worker.kafka.python.client import client_config, make_client, translated
 from worker.kafka.python.record_batch import RecordBatchProducer
 from worker.records import Partition
@@ -66,7 +67,7 @@ class BoundedProducer(RecordBatchProducer):
             raise kafka_errors.KafkaTimeoutError(f"{doing}: no answer in {limit_ms / 1000:g} s")
 
 
-class PythonProducer:
+class PythonProducer(Producer):
     """One `BoundedProducer`, and the record batches sent with it.
 
     Args:
@@ -91,40 +92,24 @@ class PythonProducer:
         with translated(connection_hint(settings)):
             self._producer: BoundedProducer = make_client(BoundedProducer, config)
 
+    @override
     def start(self) -> None:
-        """Fence the predecessor with the same transactional id, and abort the transaction it left open.
-
-        Raises:
-            ServiceError: the brokers do not answer or refuse.
-        """
         if self._transactional_id is not None:
             with translated(connection_hint(self._settings)):
                 self._producer.init_transactions()
 
+    @override
     def require_topic(self, topic: str, doing: str) -> None:
-        """Return if a topic can be written; the error's text begins with `doing`.
-
-        Raises:
-            ServiceError: it cannot, or the brokers do not answer.
-        """
         with translated(doing):
             self._producer.partitions_for(topic)
 
+    @override
     def begin(self) -> None:
-        """Begin a transaction.
-
-        Raises:
-            ServiceError: the client refuses.
-        """
         with translated("transaction"):
             self._producer.begin_transaction()
 
     def send(self, records: Sequence[Outgoing]) -> None:
-        """Take records, each topic's in order; they leave at once, on the client's thread.
-
-        Raises:
-            ServiceError: the producer took no more; what it took before may be sent.
-        """
+        """Take records, each topic's in order; they leave at once, on the client's thread."""
         by_topic: dict[str, list[Outgoing]] = defaultdict(list)
         for record in records:
             by_topic[record.topic].append(record)
@@ -132,12 +117,8 @@ class PythonProducer:
             for topic, topic_records in by_topic.items():
                 self._sent += self._producer.send_all(topic, topic_records)
 
+    @override
     def flush(self) -> None:
-        """Return once the brokers have everything that was sent.
-
-        Raises:
-            ServiceError: they refused some of it, or did not answer in time.
-        """
         sent, self._sent = self._sent, []
         with self._translated("publish"):
             self._producer.flush(timeout=self._settings.request_timeout_s)
@@ -146,21 +127,13 @@ class PythonProducer:
                     raise future.exception
 
     def add_offsets(self, offsets: Mapping[Partition, int], membership: Any) -> None:
-        """Send consumed offsets for the transaction; `commit` waits until they are added.
-
-        Raises:
-            ServiceError: the client refuses.
-        """
+        """Send consumed offsets for the transaction; `commit` waits until they are added."""
         to_commit = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
         with self._translated("transaction"):
             self._await_offsets = self._producer.send_offsets(to_commit, membership)
 
+    @override
     def commit(self) -> None:
-        """Commit the transaction.
-
-        Raises:
-            ServiceError: it is not committed, or the answer was lost.
-        """
         with self._translated("transaction"):
             self._await_offsets()
         self.flush()  # before the commit: the client would commit without a batch that it has dropped

@@ -12,11 +12,12 @@ from typing import Any, Final
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from typing_extensions import override
 
 from worker.clock import Clock
 from worker.errors import TransientError
 from worker.kafka.connection import connection_hint
-from worker.kafka.group import Ownership
+from worker.kafka.group import GroupSource, Ownership
 from worker.kafka.progress import OncePerSecond, Progress, joining_reason, no_broker_reason
 from worker.kafka.python.assignment import OwnershipListener
 from worker.kafka.python.client import client_config, make_client, translated
@@ -31,7 +32,7 @@ _METADATA_MS: Final = 10_000
 _JOIN_S: Final = 0.5  # longest wait for an answer to JoinGroup in one poll, so that a signal is noticed in time
 
 
-class KafkaSource:
+class KafkaSource(GroupSource):
     """A member of the consumer group. One thread only.
 
     Args:
@@ -79,12 +80,8 @@ class KafkaSource:
                 self._topic_exists(topic)
             self._consumer.subscribe(settings.input_topics, listener=OwnershipListener(self._ownership))
 
+    @override
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-        """Return up to `max_records` new records, in offset order per partition; block up to `timeout_s`.
-
-        Raises:
-            ServiceError: the client gave up.
-        """
         self._skip_committed()
         with translated("poll"):
             fetched = self._poll(timeout_s, max_records)
@@ -96,23 +93,19 @@ class KafkaSource:
             return next(iter(fetched.values()))
         return [record for records in fetched.values() for record in records]
 
+    @override
     def membership(self) -> Any:
-        """Return the group membership under which the last records were polled, for a transaction's commit.
-
-        Raises:
-            TransientError: this worker was no member then; another worker has its partitions.
-        """
         membership = self._membership
         if membership is None or membership.generation_id < 0 or not membership.member_id:
             raise TransientError("kafka", f"no longer a member of group {self._settings.group_id}; joining again")
         return membership
 
+    @override
     def take_revoked(self) -> frozenset[Partition]:
-        """Return the partitions lost or revoked since the last call."""
         return self._ownership.take_revoked()
 
+    @override
     def not_ready_reason(self) -> str | None:
-        """Return why no record can come now; None when records can come."""
         if not self._progress.connected:
             return no_broker_reason(self._settings)
         if self._ownership.joined:
@@ -123,40 +116,29 @@ class KafkaSource:
             return f"look for the input topics: {error}"
         return joining_reason(self._settings.group_id, missing)
 
+    @override
     def topic_id(self, topic: str) -> str:
-        """Return the brokers' id of a topic (KIP-516), a new one when it is created again; `""` when they have none.
-
-        The client receives it with its metadata, but has no public method for it.
-        """
-        found = self._consumer._cluster.topic_id(topic)
+        found = self._consumer._cluster.topic_id(topic)  # it comes with the metadata, without a public method
         return "" if found is None else str(found)
 
+    @override
     def offsets_past_markers(self) -> Mapping[Partition, int]:
-        """Return positions past markers and aborted records, which no returned record stands for; once a second."""
         if not self._marker_check.due():
             return {}
         found = {at: position for at, position, _ in self._positions() if position > self._next_offsets.get(at, 0)}
         self._next_offsets |= found
         return found
 
+    @override
     def rewind(self, positions: Mapping[Partition, int]) -> None:
-        """Read each partition that is still owned again from the given offset.
-
-        A commit that failed may have been carried out and only its answer lost. So the next poll fetches the committed
-        offsets, and continues from there where they are higher. By then the delivery has ended the transaction.
-        """
         owned = self._owned()
         for partition, offset in positions.items():
             if partition in owned:
                 self._consumer.seek(TopicPartition(*partition), offset)
                 self._maybe_committed.add(partition)
 
+    @override
     def hold(self, timeout_s: float) -> None:
-        """Block for this long, keep the membership and take no records.
-
-        Raises:
-            ServiceError: the client gave up.
-        """
         held = [TopicPartition(*partition) for partition in self._owned()]
         self._consumer.pause(*held)
         self._metrics.partitions_paused.set(len(held))
@@ -173,18 +155,14 @@ class KafkaSource:
             self._consumer.resume(*(at for at in held if Partition(*at) in owned))
             self._metrics.partitions_paused.set(0)
 
+    @override
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit the next offset of each partition, for at-least-once delivery.
-
-        Raises:
-            ServiceError: not committed.
-        """
         to_commit = {TopicPartition(*at): OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
         with translated("commit"):
             self._consumer.commit(to_commit, timeout_ms=round(self._settings.request_timeout_s * 1000))
 
+    @override
     def close(self, timeout_s: float) -> None:
-        """Leave the group, so that its partitions move at once."""
         with translated("close"):
             self._consumer.close(autocommit=False, timeout_ms=round(timeout_s * 1000))
 
