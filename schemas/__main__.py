@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import AliasChoices, BaseModel, TypeAdapter
-from pydantic.json_schema import JsonSchemaMode
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from schemas.dead_letter import DeadLetter
 from schemas.manifest import Manifest
@@ -33,11 +33,19 @@ EXPORTED: Final[dict[str, tuple[type[BaseModel] | TypeAdapter[Any], JsonSchemaMo
 }
 
 
+class _Untitled(GenerateJsonSchema):
+    """Gives no titles to fields: pydantic's repeat their names."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        del schema
+        return False
+
+
 def schema_text(name: str) -> str:
     """Return one schema as its file holds it."""
     model, mode = EXPORTED[name]
     adapter = model if isinstance(model, TypeAdapter) else TypeAdapter(model)
-    schema: dict[str, Any] = {"$schema": DIALECT, **adapter.json_schema(mode=mode)}
+    schema: dict[str, Any] = {"$schema": DIALECT, **adapter.json_schema(mode=mode, schema_generator=_Untitled)}
     if mode == "validation" and not isinstance(model, TypeAdapter):
         _add_aliases(schema, model)
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
