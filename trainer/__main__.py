@@ -22,16 +22,7 @@ from schemas import __version__
 from schemas.bundle import BundleError
 from trainer.collect.settings import CollectSettings
 from trainer.commands import registry as registry_commands
-from trainer.commands.registry_settings import (
-    HistorySettings,
-    ListSettings,
-    PromoteSettings,
-    PruneSettings,
-    PublishSettings,
-    RollbackSettings,
-    ShowSettings,
-    VerifySettings,
-)
+from trainer.commands import registry_settings as flags
 from trainer.data.rows import require_files
 from trainer.errors import DataError, Exit, MissingExtraError, TrainerError
 from trainer.registry.open import open_registry
@@ -77,14 +68,16 @@ class Commands(BaseSettings):
 
     train: Annotated[CliSubCommand[TrainSettings], Field(description="Train on reviews, evaluate, publish.")]
     evaluate: Annotated[CliSubCommand[EvaluateSettings], Field(description="Evaluate a published version.")]
-    list: Annotated[CliSubCommand[ListSettings], Field(description="List the versions of a registry.")]
-    show: Annotated[CliSubCommand[ShowSettings], Field(description="Show the manifest of a version.")]
-    publish: Annotated[CliSubCommand[PublishSettings], Field(description="Copy a version from another registry.")]
-    promote: Annotated[CliSubCommand[PromoteSettings], Field(description="Point a channel at a version.")]
-    rollback: Annotated[CliSubCommand[RollbackSettings], Field(description="Point a channel back.")]
-    history: Annotated[CliSubCommand[HistorySettings], Field(description="Show who moved which channel, when, why.")]
-    prune: Annotated[CliSubCommand[PruneSettings], Field(description="Remove old versions.")]
-    verify: Annotated[CliSubCommand[VerifySettings], Field(description="Check versions as a worker would.")]
+    list: Annotated[CliSubCommand[flags.ListSettings], Field(description="List the versions of a registry.")]
+    show: Annotated[CliSubCommand[flags.ShowSettings], Field(description="Show the manifest of a version.")]
+    publish: Annotated[CliSubCommand[flags.PublishSettings], Field(description="Copy a version from another registry.")]
+    promote: Annotated[CliSubCommand[flags.PromoteSettings], Field(description="Point a channel at a version.")]
+    rollback: Annotated[CliSubCommand[flags.RollbackSettings], Field(description="Point a channel back.")]
+    history: Annotated[
+        CliSubCommand[flags.HistorySettings], Field(description="Show who moved which channel, when, why.")
+    ]
+    prune: Annotated[CliSubCommand[flags.PruneSettings], Field(description="Remove old versions.")]
+    verify: Annotated[CliSubCommand[flags.VerifySettings], Field(description="Check versions as a worker would.")]
     collect: Annotated[CliSubCommand[CollectSettings], Field(description="Build a training file from Kafka.")]
     sample: Annotated[CliSubCommand[SampleSettings], Field(description="Build a labelled sample set.")]
 

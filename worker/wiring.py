@@ -57,17 +57,7 @@ def wire_pipeline(
     delivery: Delivery,
     breaker: Breaker | None = None,
 ) -> Pipeline:
-    """Return the loop over ports that are connected already.
-
-    Args:
-        process: the settings, and what the process shares.
-        source: reads records.
-        classifier: rates reviews.
-        store: keeps ratings.
-        ledger: counts the attempts at records that kill processes.
-        delivery: publishes outcomes and commits offsets.
-        breaker: the settings' own when None.
-    """
+    """Return the loop over ports that are connected already, with the settings' own breaker when none is given."""
     settings = process.settings
     return Pipeline(
         source=source,

@@ -18,16 +18,7 @@ from rich.table import Table
 from schemas.bundle import MANIFEST_FILE, BundleError, InterpreterFactory
 from schemas.inference import Interpreter
 from schemas.manifest import Manifest
-from trainer.commands.registry_settings import (
-    HistorySettings,
-    ListSettings,
-    PromoteSettings,
-    PruneSettings,
-    PublishSettings,
-    RollbackSettings,
-    ShowSettings,
-    VerifySettings,
-)
+from trainer.commands import registry_settings as flags
 from trainer.console import Screen
 from trainer.data.held_out import labelled
 from trainer.errors import Exit, GateError
@@ -42,7 +33,7 @@ from trainer.registry.registry import Registry, check_channel
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 
 
-def list_versions(settings: ListSettings) -> int:
+def list_versions(settings: flags.ListSettings) -> int:
     """Print the versions; one whose manifest cannot be read is shown as damaged."""
     registry = open_registry(settings.registry)
     channels = registry.channels()
@@ -67,7 +58,7 @@ def list_versions(settings: ListSettings) -> int:
     return Exit.OK
 
 
-def show(settings: ShowSettings) -> int:
+def show(settings: flags.ShowSettings) -> int:
     """Print a manifest."""
     registry = open_registry(settings.registry)
     manifest = registry.bundle(registry.resolve(settings.version)).manifest
@@ -81,7 +72,7 @@ def show(settings: ShowSettings) -> int:
     return Exit.OK
 
 
-def publish(settings: PublishSettings) -> int:
+def publish(settings: flags.PublishSettings) -> int:
     """Copy a version that can serve, with its training weights if it has them."""
     source, target = open_registry(settings.source), open_registry(settings.registry)
     version = source.resolve(settings.version)
@@ -94,7 +85,7 @@ def publish(settings: PublishSettings) -> int:
     return Exit.OK
 
 
-def promote(settings: PromoteSettings) -> int:
+def promote(settings: flags.PromoteSettings) -> int:
     """Point a channel at a version; with `data` only when the gate passes."""
     check_channel(settings.channel)
     registry = open_registry(settings.registry)
@@ -109,14 +100,14 @@ def promote(settings: PromoteSettings) -> int:
     return Exit.OK
 
 
-def rollback(settings: RollbackSettings) -> int:
+def rollback(settings: flags.RollbackSettings) -> int:
     """Point a channel back."""
     registry = open_registry(settings.registry)
     _print_move(registry.rollback(settings.channel, Why(action="rollback", message=settings.message)))
     return Exit.OK
 
 
-def history(settings: HistorySettings) -> int:
+def history(settings: flags.HistorySettings) -> int:
     """Print the changes, newest first."""
     registry = open_registry(settings.registry)
     every_change = registry.history()
@@ -143,7 +134,7 @@ def history(settings: HistorySettings) -> int:
     return Exit.OK
 
 
-def prune(settings: PruneSettings) -> int:
+def prune(settings: flags.PruneSettings) -> int:
     """Remove the versions and leftovers that nothing refers to."""
     registry = open_registry(settings.registry)
     found = registry.prunable(settings.keep)
@@ -158,7 +149,7 @@ def prune(settings: PruneSettings) -> int:
     return Exit.OK
 
 
-def verify(settings: VerifySettings) -> int:
+def verify(settings: flags.VerifySettings) -> int:
     """Load versions as workers do."""
     registry = open_registry(settings.registry)
     runtimes = _runtimes()
@@ -221,7 +212,7 @@ def _runtimes() -> dict[str, InterpreterFactory]:
     return found
 
 
-def _refusals(registry: Registry, version: str, settings: PromoteSettings) -> list[str]:
+def _refusals(registry: Registry, version: str, settings: flags.PromoteSettings) -> list[str]:
     """Return why the channel should not move: the gate's failing rows with `data`, other labels without."""
     manifest = registry.manifest(version)
     labels, compared = manifest.decision.labels, settings.compared_channel(settings.channel)
@@ -274,12 +265,12 @@ def _summary(manifest: Manifest) -> dict[str, str]:
 
 
 COMMANDS: dict[type[BaseModel], Callable[[Any], int]] = {
-    ListSettings: list_versions,
-    ShowSettings: show,
-    PublishSettings: publish,
-    PromoteSettings: promote,
-    RollbackSettings: rollback,
-    HistorySettings: history,
-    PruneSettings: prune,
-    VerifySettings: verify,
+    flags.ListSettings: list_versions,
+    flags.ShowSettings: show,
+    flags.PublishSettings: publish,
+    flags.PromoteSettings: promote,
+    flags.RollbackSettings: rollback,
+    flags.HistorySettings: history,
+    flags.PruneSettings: prune,
+    flags.VerifySettings: verify,
 }

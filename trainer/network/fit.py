@@ -75,17 +75,7 @@ def seed_everything(seed: int) -> None:
 def fit(
     network: keras.Model, train: Examples, validation: Examples, settings: FitSettings, watcher: Watcher
 ) -> list[Epoch]:
-    """Train in place; the network ends with the weights of the best epoch.
-
-    Args:
-        network: as `model.build` returns it.
-        train: the training side.
-        validation: the side that chooses the epoch.
-        settings: steps, loss, weights, seed.
-        watcher: receives every batch and epoch.
-
-    Returns:
-        The epochs, in order.
+    """Train in place, and return the epochs in order; the network ends with the weights of the best by validation.
 
     Raises:
         KeyboardInterrupt: Ctrl-C before the first epoch was done; after it, Ctrl-C keeps the best epoch so far.

@@ -43,8 +43,6 @@ class Start:
     """A version to start from.
 
     Attributes:
-        version: its name.
-        manifest: its manifest.
         table: surface -> id.
         arrays: the network's weights, by layer and position.
     """

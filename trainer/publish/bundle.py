@@ -55,19 +55,13 @@ class Run:
     """The results of a training run: everything that the manifest and the report need.
 
     Attributes:
-        settings: as given.
-        dataset: the three sides.
-        vocabulary: learned from the training side.
-        epochs: of the training.
         shares: weights of the deep and the wide logits in their sum.
         parities: of every variant with Keras.
         parity: of the variant that is published.
         variant_tests: every variant on the test side.
-        graph: the TFLite file.
-        model: the same, as it serves.
+        graph: the TFLite file; `model` is the same, as it serves.
         rows: the test side encoded, `int32[n]` each.
-        evaluation: of the served model on the test side.
-        baselines: their figures on the test side.
+        evaluation: of the served model on the test side; `baselines` are measured there too.
         serving: the version that the new one was compared with.
         replaces: the version the channel pointed at when the gate compared; None: none.
         verdict: of the gate; None: no channel is to move.

@@ -38,11 +38,7 @@ def make_source(settings: WorkerSettings, *, instance_id: str | None, metrics: M
 def make_delivery(settings: WorkerSettings, source: GroupSource, transactional_id: str, log: Log) -> Delivery:
     """Return the delivery that the settings name, on the client of the source.
 
-    Args:
-        settings: `delivery` is the mode.
-        source: from `make_source`.
-        transactional_id: this process's, the same after a restart; not used by at-least-once.
-        log: gets an event when a producer is replaced.
+    The transactional id is this process's, the same after a restart; at-least-once does not use it.
 
     Raises:
         SettingsError: the client is not installed.

@@ -69,13 +69,7 @@ class _KafkaDelivery(Delivery):
 
 
 class AtLeastOnce(_KafkaDelivery):
-    """Publishes, waits until all replicas have the records, then commits: after a crash in between it publishes again.
-
-    Args:
-        settings: topics.
-        consumer: commits the offsets.
-        make_producer: returns a new producer of the client.
-    """
+    """Publishes, waits until all replicas have the records, and commits; a crash in between makes it publish again."""
 
     def __init__(
         self, settings: WorkerSettings, consumer: OffsetCommitter, make_producer: Callable[[], Producer]
@@ -111,11 +105,8 @@ class ExactlyOnce(_KafkaDelivery):
     """Publishes and commits in one transaction: a reader with `read_committed` sees each outcome once.
 
     Args:
-        settings: topics.
-        consumer: knows the membership to commit under.
         make_producer: returns a new producer of the client, with this process's transactional id: the same after a
             restart, so that a transaction that a crash left open is aborted at once.
-        log: gets an event when a producer is replaced.
     """
 
     def __init__(

@@ -37,10 +37,6 @@ class OncePerSecond:
 class Progress:
     """Follows the positions of the owned partitions.
 
-    Args:
-        metrics: lag and stalled partitions are set here.
-        clock: measures stalls.
-
     Attributes:
         connected: whether a connection to any broker is open.
     """

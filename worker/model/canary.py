@@ -43,14 +43,7 @@ class Limits:
 
 
 class Canary:
-    """The canary of one worker. Not thread-safe: used by the loop only.
-
-    Args:
-        limits: see there.
-        metrics: the share and the ends are counted here.
-        health: the reason of an end is noted here.
-        log: receives `canary_returned`.
-    """
+    """The canary of one worker. Not thread-safe: used by the loop only."""
 
     def __init__(self, limits: Limits, *, metrics: Metrics, health: Health, log: Log) -> None:
         self._limits = limits

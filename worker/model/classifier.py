@@ -36,11 +36,7 @@ class TfliteClassifier:
     """One loaded bundle. Not thread-safe: each loop has its own.
 
     Args:
-        bundle: verified, of any label set.
-        interpreter_factory: of the runtime.
         runtime: its name, for the metrics.
-        metrics: tokens, padding, seconds and the version are counted here.
-        clock: times the inference.
         min_confidence: a rating with less confidence is published too, marked `uncertain`.
 
     Attributes:

@@ -67,8 +67,6 @@ class Drift:
     """Keeps a window for each version that rates, and sets its drift metrics.
 
     Args:
-        metrics: the gauges.
-        clock: ages the window.
         reviews: most reviews in the window, rounded up to whole blocks.
         seconds: longest age of a review in the window.
         min_reviews: no index on fewer; by chance alone it is about bins / reviews.

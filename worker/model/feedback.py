@@ -50,12 +50,7 @@ class Feedback:
     """Counts how the ratings compare with the authors' own stars.
 
     Args:
-        source: the topic.
-        ratings: the store.
         labels: returns the labels of the serving model; called for each batch.
-        metrics: the counts go here.
-        health: why feedback waits is noted here.
-        log: receives `feedback_waiting`.
     """
 
     def __init__(

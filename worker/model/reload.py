@@ -69,15 +69,6 @@ class Registry:
 class Reloader:
     """Offers the lineup that the channels name.
 
-    Args:
-        serving: serves from the start.
-        watch: which channels, how often.
-        registry: where the channels and versions are.
-        clock: times loads and pauses.
-        metrics: outcomes are counted here.
-        health: a refused version and an unreachable registry are noted here.
-        log: and logged here, once each.
-
     Attributes:
         lineup: what is offered; replaced as a whole, so that the loop may read it at any time.
     """

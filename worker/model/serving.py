@@ -34,16 +34,7 @@ class LineupSource(Protocol):
 
 
 class ServingClassifier:
-    """Rates with the stable model, and lets the candidate run in shadow.
-
-    Args:
-        source: the reloader.
-        shadow: compares the candidate, and replaces the ratings of the canary's reviews.
-        drift: observes the ratings.
-        metrics: swaps are counted here.
-        health: the serving version is noted here.
-        log: swaps are logged here.
-    """
+    """Rates with the stable model, lets the candidate run in shadow, and gives a canary's reviews its ratings."""
 
     def __init__(
         self, source: LineupSource, *, shadow: Shadow, drift: Drift, metrics: Metrics, health: Health, log: Log

@@ -68,12 +68,6 @@ class Shadow:
     """Runs the candidate. Not thread-safe: used by the loop only.
 
     Args:
-        limits: of the candidate and its canary.
-        drift: observes the candidate's ratings too.
-        clock: times the candidate.
-        metrics: receives the comparison.
-        health: decisions are noted here.
-        log: and logged here.
         publish: receives the candidate's ratings; must return at once and never raise. None: nobody does.
     """
 

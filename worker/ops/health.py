@@ -19,7 +19,6 @@ class Health:
     """Reasons why the process is not ready, by part, and the time of the loop's last step.
 
     Args:
-        clock: measures the time since the last step.
         stall_s: a loop without a step for longer is stuck.
         parts: those that are not ready at the start.
     """

@@ -17,16 +17,7 @@ _LINE_EVERY_S: Final = 5.0
 
 
 class LongRun:
-    """The progress of one run; a context manager.
-
-    Args:
-        console: where it is shown; on a terminal as a bar.
-        clock: measures the interval of the lines, and the rate.
-        title: of the work.
-        total: units of work.
-        done: units that were done before this run.
-        unit: its name.
-    """
+    """The progress of one run, of which `done` of `total` units were done before; a context manager."""
 
     def __init__(
         self, console: Console, clock: Clock, title: str, total: int, *, done: int = 0, unit: str = "offsets"

@@ -41,9 +41,6 @@ class RedisStore(Store):
     """The Store port on a Redis server or cluster. For one thread.
 
     Args:
-        settings: URL, prefix, seconds until a rating expires.
-        metrics: results and errors are counted here.
-        clock: times the writes.
         topic_id: returns the brokers' id of a topic, `""` when they have none. It is part of a position, so that the
             old offsets of a topic that was deleted and created again do not make its new records stale.
     """

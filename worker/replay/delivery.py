@@ -19,7 +19,6 @@ class ReplayDelivery(Delivery):
     """Publishes ratings and tombstones, commits, and counts. One thread only.
 
     Args:
-        inner: publishes and commits.
         committed: the offsets of each partition before this run.
     """
 

@@ -46,13 +46,8 @@ def rerate(
 ) -> ExitCode:
     """Run until the end, or until stopped; the same command continues from there.
 
-    Args:
-        settings: the replay's own, derived from the workers'.
-        live: the workers' settings: their ratings are compared with the new ones.
-        bounds: the first record, and where to stop, itself not included.
-        restart: begin again, whatever an earlier run did.
-        report_to: the file for the JSON; `-` is standard output.
-        copy_to_live: write the new ratings under the workers' keys as well.
+    `settings` are the replay's own, `live` the workers', with whose ratings the new ones are compared. The other
+    arguments are the flags of `worker.replay.command`.
 
     Returns:
         OK at the end, INTERRUPTED when stopped before it.

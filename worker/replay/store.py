@@ -20,13 +20,17 @@ _READ_RATINGS: Final = 500  # per round trip, and per step of the scan
 
 
 class ReplayStore(RedisStore):
-    """The Store port of a replay. One thread only."""
+    """The Store port of a replay. One thread only.
+
+    Raises:
+        ServiceError: in every method: Redis does not answer.
+    """
 
     def load_plan(self) -> Plan | None:
         """Return the plan of a replay under this prefix; None when there was none.
 
         Raises:
-            ServiceError: Redis does not answer, or the key holds something else.
+            PermanentError: the key holds something else.
         """
         with translated("read the replay's plan"):
             found = self._client.get(self._plan_key)
@@ -36,11 +40,7 @@ class ReplayStore(RedisStore):
             raise PermanentError("redis", f"{self._plan_key}: {error}; choose another --redis-prefix") from error
 
     def save_plan(self, plan: Plan) -> None:
-        """Store the plan for as long as the ratings are stored.
-
-        Raises:
-            ServiceError: Redis does not answer.
-        """
+        """Store the plan for as long as the ratings are stored."""
         with translated("store the replay's plan"):
             self._client.set(self._plan_key, plan.to_json(), ex=self._ttl_s or None)
 
@@ -53,9 +53,6 @@ class ReplayStore(RedisStore):
             version: whose ratings are compared; others are counted.
             live_prefix: the prefix of the live ratings.
             tell: called after each round trip with how many ratings were read.
-
-        Raises:
-            ServiceError: Redis does not answer.
         """
         diff = Diff()
         mine = len(self._prefix.encode())
@@ -78,11 +75,7 @@ class ReplayStore(RedisStore):
         return diff
 
     def ratings(self, version: str) -> Iterator[list[dict[str, str]]]:
-        """Yield the hashes of a version's ratings, 500 keys at a time.
-
-        Raises:
-            ServiceError: Redis does not answer.
-        """
+        """Yield the hashes of a version's ratings, 500 keys at a time."""
         keys = self._rating_keys()
         with translated("read ratings"):
             while chunk := list(islice(keys, _READ_RATINGS)):

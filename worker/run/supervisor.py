@@ -58,7 +58,6 @@ class Supervisor:
     """Starts, watches, restarts and stops the children.
 
     Args:
-        settings: of all processes.
         flags: the command line after `run`, which the children get too.
     """
 

@@ -59,9 +59,6 @@ class _Queued(NamedTuple):
 class Batcher:
     """A queue with a release rule. Times are monotonic seconds.
 
-    Args:
-        limits: of a batch.
-
     Attributes:
         cost: what batches cost, as learned so far.
     """

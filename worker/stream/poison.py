@@ -22,6 +22,9 @@ class PoisonTracker:
         ledger: outlives the process.
         run_id: names this process run, unlike any other.
         limit: crashes before records are tried alone, and again before one is rejected; 0 turns all of this off.
+
+    Raises:
+        ServiceError: in `split`, `start` and `undo`: the ledger is away.
     """
 
     def __init__(self, ledger: PoisonLedger, *, run_id: str, limit: int) -> None:
@@ -33,11 +36,7 @@ class PoisonTracker:
         self._poison: dict[Partition, int] = {}
 
     def split(self, records: Sequence[Record]) -> list[Sequence[Record]]:
-        """Cut a batch into checkpoints, each partition's order kept: as a rule, the batch itself.
-
-        Raises:
-            ServiceError: the ledger is away.
-        """
+        """Cut a batch into checkpoints, each partition's order kept: as a rule, the batch itself."""
         if self._limit == 0:
             return [records]
         self._load(records)
@@ -53,11 +52,7 @@ class PoisonTracker:
         return [*alone, rest] if rest else alone
 
     def start(self, records: Sequence[Record]) -> frozenset[tuple[Partition, int]]:
-        """Note that these records are about to be tried, and return the positions of poison among them.
-
-        Raises:
-            ServiceError: the ledger is away.
-        """
+        """Note that these records are about to be tried, and return the positions of poison among them."""
         if self._limit == 0:
             return frozenset()
         poison: set[tuple[Partition, int]] = set()
@@ -82,11 +77,7 @@ class PoisonTracker:
         return 1 if note is None else note.runs
 
     def undo(self, records: Sequence[Record]) -> None:
-        """Take back this run's attempt at records that failed because a service was away.
-
-        Raises:
-            ServiceError: the ledger is away.
-        """
+        """Take back this run's attempt at records that failed because a service was away."""
         notes = {}
         for partition in spans(records):
             note = self._notes.pop(partition, None)

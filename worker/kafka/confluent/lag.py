@@ -20,10 +20,6 @@ from worker.records import Partition
 class LagTracker(Progress):
     """Derives the position of each partition from the records that were returned and the ends that were reached.
 
-    Args:
-        metrics: lag and stalled partitions are set here.
-        clock: paces the observation.
-
     Attributes:
         last_returned: the last offset returned, by partition.
     """

@@ -35,7 +35,6 @@ class ConfluentProducer(ProducerPort):
     No reference to the client's producer outlives a method's call, so that `discard` ends it at once.
 
     Args:
-        settings: brokers and time-outs.
         transactional_id: None for a producer without transactions.
 
     Raises:

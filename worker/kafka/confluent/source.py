@@ -40,13 +40,7 @@ _IGNORED: Final = frozenset(
 
 
 class ConfluentSource(GroupSource):
-    """A member of the consumer group. One thread only.
-
-    Args:
-        settings: brokers, topics, group and timeouts.
-        instance_id: this process's name as a static member of the group, or None.
-        metrics: lag, ownership and rebalances are set here.
-        clock: paces the observation of lag.
+    """A member of the consumer group, a static one when it is given an `instance_id`. One thread only.
 
     Raises:
         ServiceError: the brokers do not answer or refuse.

@@ -27,7 +27,6 @@ class TopicIds:
     """Knows the current id of each topic.
 
     Args:
-        settings: brokers, input topics and time-outs.
         on_recreated: called with the name of a topic that was created again.
     """
 

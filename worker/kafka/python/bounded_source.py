@@ -24,11 +24,6 @@ class BoundedSource(KafkaSource):
     """A member of the replay's group that reads up to the given ends. One thread only.
 
     Partitions without an end (the topic has grown since) are not read.
-
-    Args:
-        settings: brokers, topics, group, time-outs.
-        metrics: as for any source.
-        clock: as for any source.
     """
 
     def __init__(self, settings: WorkerSettings, *, metrics: Metrics, clock: Clock) -> None:

@@ -71,7 +71,6 @@ class PythonProducer(Producer):
     """One `BoundedProducer`, and the record batches sent with it.
 
     Args:
-        settings: brokers, topics and time-outs.
         transactional_id: None for a producer without transactions.
 
     Raises:

@@ -19,9 +19,6 @@ from worker.settings import WorkerSettings
 class Sender:
     """An idempotent producer, acknowledged by all replicas.
 
-    Args:
-        settings: brokers and time-outs.
-
     Raises:
         ServiceError: the brokers do not answer or refuse.
     """
@@ -33,12 +30,7 @@ class Sender:
             self._producer: Any = make_client(KafkaProducer, producer_config(settings))
 
     def send(self, record: Outgoing, doing: str, partition: int | None = None) -> None:
-        """Send a record without waiting; its key chooses the partition when none is given.
-
-        Args:
-            record: what to send.
-            doing: how an error calls it.
-            partition: where to.
+        """Send a record without waiting; its key chooses the partition when none is given, and errors call it `doing`.
 
         Raises:
             ServiceError: the client does not take it.

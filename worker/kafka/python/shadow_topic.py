@@ -25,14 +25,7 @@ _QUEUE_BATCHES: Final = 64
 
 
 class ShadowTopic:
-    """Publishes the shadow model's ratings from its own thread, at most once.
-
-    Args:
-        settings: brokers and time-outs.
-        topic: the topic to publish to.
-        metrics: counts ratings that were dropped or failed.
-        log: gets a warning for each failure.
-    """
+    """Publishes the shadow model's ratings from its own thread, at most once, and counts those that are not."""
 
     def __init__(self, settings: WorkerSettings, topic: str, metrics: Metrics, log: Log) -> None:
         self._settings = settings

@@ -28,15 +28,10 @@ _RETENTION_CONFIGS: Final = ("retention.ms", "cleanup.policy", "message.timestam
 
 
 class Topics:
-    """Asks the brokers about topics, and reads them; `close` it.
-
-    Args:
-        settings: brokers and time-outs.
-        clock: times the brokers' silence.
-        group_id: whose offsets `committed` and `commit` read and set.
+    """Asks the brokers about topics, reads them, and reads and sets the offsets of a group; `close` it.
 
     Raises:
-        ServiceError: the brokers do not answer or refuse.
+        ServiceError: in every method: the brokers do not answer or refuse.
     """
 
     def __init__(self, settings: WorkerSettings, clock: Clock, *, group_id: str | None = None) -> None:
@@ -60,11 +55,7 @@ class Topics:
             self._consumer.close(autocommit=False)
 
     def partitions(self, topic: str) -> list[Partition]:
-        """Return the partitions of a topic, in order; empty when there is no such topic.
-
-        Raises:
-            ServiceError: the brokers do not answer.
-        """
+        """Return the partitions of a topic, in order; empty when there is no such topic."""
         if not _TOPIC.fullmatch(topic):
             return []  # the client would raise
         with translated(f"look for topic {topic}"):
@@ -75,7 +66,6 @@ class Topics:
 
         Raises:
             SettingsError: there is no such topic.
-            ServiceError: the brokers do not answer.
         """
         found = [self.partitions(topic) for topic in topics]
         for topic, partitions in zip(topics, found, strict=True):
@@ -84,11 +74,7 @@ class Topics:
         return [partition for partitions in found for partition in partitions]
 
     def spans(self, partitions: Sequence[Partition], start: Point, end: Point) -> dict[Partition, Span]:
-        """Return the offsets between two points, as of now; a span that would end before it begins is empty.
-
-        Raises:
-            ServiceError: the brokers do not answer.
-        """
+        """Return the offsets between two points, as of now; a span that would end before it begins is empty."""
         found = {}
         asked = [TopicPartition(*partition) for partition in partitions]
         with translated("look up offsets"):
@@ -102,11 +88,7 @@ class Topics:
         return found
 
     def committed(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
-        """Return the group's committed offsets, without partitions that have none; waits for open transactions.
-
-        Raises:
-            ServiceError: the brokers do not answer.
-        """
+        """Return the group's committed offsets, without partitions that have none; waits for open transactions."""
         with translated("read committed offsets"):
             found = {
                 partition: self._consumer.committed(TopicPartition(*partition), timeout_ms=self._timeout_ms)
@@ -118,9 +100,6 @@ class Topics:
         """Set the group's offsets; False, and nothing is set, while the group has members.
 
         The brokers refuse a commit from outside a group that has members, so this is also the test for an empty group.
-
-        Raises:
-            ServiceError: the brokers do not answer.
         """
         wanted = {
             TopicPartition(*partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()
@@ -133,11 +112,7 @@ class Topics:
         return True
 
     def read(self, partition: Partition, span: Span) -> Iterator[Record]:
-        """Yield the committed records of a span, in order.
-
-        Raises:
-            ServiceError: the brokers stopped answering.
-        """
+        """Yield the committed records of a span, in order."""
         at = TopicPartition(*partition)
         self._consumer.assign([at])
         self._consumer.seek(at, span.start)
@@ -161,9 +136,6 @@ class Topics:
         """Return how long a topic keeps a record by the record's own time.
 
         None when it keeps records indefinitely or by the brokers' time, or when we are not allowed to ask.
-
-        Raises:
-            ServiceError: the brokers do not answer.
         """
         asked = ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict.fromkeys(_RETENTION_CONFIGS))
         with translated(f"{topic}: look up its retention"):
