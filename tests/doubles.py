@@ -23,7 +23,7 @@ from worker.errors import ServiceError, TransientError
 from worker.kafka.outgoing import Outgoing, outgoing
 from worker.kafka.progress import joining_reason
 from worker.ops.metrics import WRITE_RESULTS
-from worker.records import Deleted, Outcome, Partition, Pending, Rated, Record, Rejected, partition_of
+from worker.records import Deleted, Outcome, Partition, Pending, PlainRecord, Rated, Record, Rejected, partition_of
 from worker.settings import WorkerSettings
 from worker.stream.ports import Attempt, Delivery, Store
 from worker.stream.rejection import rejected
@@ -93,19 +93,6 @@ class Faults:
             raise error
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryRecord:
-    """A consumed record."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
-
-
 def make_record(
     value: bytes | str | None = "good app",
     *,
@@ -115,10 +102,10 @@ def make_record(
     topic: str = TOPIC,
     timestamp: int = TIMESTAMP_MS,
     headers: Sequence[tuple[str, bytes]] = (),
-) -> MemoryRecord:
+) -> PlainRecord:
     """Return a record; a text is encoded as UTF-8."""
     content = value.encode() if isinstance(value, str) else value
-    return MemoryRecord(topic, partition, offset, timestamp, key, content, headers)
+    return PlainRecord(topic, partition, offset, timestamp, key, content, headers)
 
 
 def make_rated(
@@ -150,7 +137,7 @@ class MemoryCluster:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.committed: dict[tuple[str, Partition], int] = {}
-        self._topics: dict[str, list[list[tuple[float, MemoryRecord]]]] = {}
+        self._topics: dict[str, list[list[tuple[float, PlainRecord]]]] = {}
         self._members: dict[str, list[MemorySource]] = {}
 
     def create(self, topic: str, partitions: int = 1) -> None:
@@ -162,11 +149,11 @@ class MemoryCluster:
     def has(self, topic: str) -> bool:
         return topic in self._topics
 
-    def produce(self, record: MemoryRecord, *, in_s: float = 0.0) -> MemoryRecord:
+    def produce(self, record: PlainRecord, *, in_s: float = 0.0) -> PlainRecord:
         """Append a record to its partition, which gives it its offset; it arrives in `in_s` seconds."""
         log = self._topics[record.topic][record.partition]
         at = max(self.clock.monotonic() + in_s, log[-1][0] if log else 0.0)
-        stamped = MemoryRecord(
+        stamped = PlainRecord(
             record.topic, record.partition, len(log), record.timestamp, record.key, record.value, record.headers
         )
         log.append((at, stamped))
@@ -175,7 +162,7 @@ class MemoryCluster:
     def partitions(self, topics: Sequence[str]) -> list[Partition]:
         return [Partition(name, number) for name in topics for number in range(len(self._topics.get(name, ())))]
 
-    def records(self, partition: Partition, start: int = 0) -> Iterator[MemoryRecord]:
+    def records(self, partition: Partition, start: int = 0) -> Iterator[PlainRecord]:
         """Yield what has arrived, from an offset on."""
         now = self.clock.monotonic()
         for at, record in self._log(partition)[start:]:
@@ -183,7 +170,7 @@ class MemoryCluster:
                 return
             yield record
 
-    def all_records(self, topic: str) -> list[MemoryRecord]:
+    def all_records(self, topic: str) -> list[PlainRecord]:
         return [record for partition in self.partitions([topic]) for record in self.records(partition)]
 
     def next_arrival(self, positions: Mapping[Partition, int]) -> float:
@@ -219,7 +206,7 @@ class MemoryCluster:
         held = {partition for other in members if other is not member for partition in other.positions}
         return due, due - held
 
-    def _log(self, partition: Partition) -> list[tuple[float, MemoryRecord]]:
+    def _log(self, partition: Partition) -> list[tuple[float, PlainRecord]]:
         logs = self._topics.get(partition.topic, [])
         return logs[partition.partition] if partition.partition < len(logs) else []
 
@@ -294,8 +281,8 @@ class MemorySource:
             self.positions[partition] = self._cluster.committed.get((self.group, partition), first)
         self._joined = bool(due)
 
-    def _fetch(self, max_records: int) -> list[MemoryRecord]:
-        found: list[MemoryRecord] = []
+    def _fetch(self, max_records: int) -> list[PlainRecord]:
+        found: list[PlainRecord] = []
         for partition, position in sorted(self.positions.items()):
             for record in self._cluster.records(partition, position):
                 if len(found) == max_records:
@@ -370,7 +357,7 @@ class MemoryDelivery:
         stamp = round(self._cluster.clock.wall() * 1000) if record.timestamp_ms is None else record.timestamp_ms
         partition = Partition(record.topic, sum(record.key or b"") % len(self._cluster.partitions([record.topic])))
         self._cluster.produce(
-            MemoryRecord(*partition, 0, stamp, record.key, record.value, tuple(record.headers)),
+            PlainRecord(*partition, 0, stamp, record.key, record.value, tuple(record.headers)),
         )
 
 

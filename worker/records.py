@@ -48,6 +48,18 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
+class PlainRecord(NamedTuple):
+    """A record of plain values, where the client's own object has methods in place of attributes, or there is none."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Records that are rated and committed as one.

@@ -30,7 +30,6 @@ from tests.doubles import (
     MemoryDelivery,
     MemoryLog,
     MemoryPoisonLedger,
-    MemoryRecord,
     MemorySource,
     MemoryStore,
 )
@@ -40,7 +39,7 @@ from worker.kafka.confluent.source import ConfluentSource
 from worker.kafka.group import GroupSource
 from worker.kafka.python.source import KafkaSource
 from worker.ops.metrics import WRITE_RESULTS, Metrics
-from worker.records import Partition, Record
+from worker.records import Partition, PlainRecord, Record
 from worker.redis.poison_ledger import RedisPoisonLedger
 from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
@@ -173,7 +172,7 @@ class StreamWorld(ABC):
     @abstractmethod
     def create(self, *topics: str) -> None: ...
     @abstractmethod
-    def produce(self, *records: MemoryRecord) -> None: ...
+    def produce(self, *records: PlainRecord) -> None: ...
     @abstractmethod
     def member(self, **settings: Any) -> Source: ...
     @abstractmethod
@@ -237,7 +236,7 @@ class MemoryStreamWorld(StreamWorld):
         for topic in topics:
             self.cluster.create(topic, self.partitions)
 
-    def produce(self, *records: MemoryRecord) -> None:
+    def produce(self, *records: PlainRecord) -> None:
         for record in records:
             self.cluster.produce(record)
 
@@ -288,7 +287,7 @@ class KafkaStreamWorld(StreamWorld):
     def create(self, *topics: str) -> None:
         self._broker.create_topics(dict.fromkeys(topics, self.partitions))
 
-    def produce(self, *records: MemoryRecord) -> None:
+    def produce(self, *records: PlainRecord) -> None:
         sent = [
             self._producer.send(
                 record.topic,

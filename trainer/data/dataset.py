@@ -66,11 +66,8 @@ class Dataset:
     dropped: int = 0
 
     def part(self, name: str) -> Part:
-        """Return `train`, `validation` or `test`, or all rows in that order."""
-        if name != "all":
-            return {"train": self.train, "validation": self.validation, "test": self.test}[name]
-        parts = (self.train, self.validation, self.test)
-        return Part([text for part in parts for text in part.texts], np.concatenate([p.targets for p in parts]))
+        """Return `train`, `validation` or `test`."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
 
 def load(settings: DataSettings, seed: int) -> Dataset:

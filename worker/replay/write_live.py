@@ -7,31 +7,18 @@ replaces the older one; a review that was sent again since, or deleted, keeps wh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from itertools import groupby
-from typing import NamedTuple
 
 from schemas.rating import rating_from_hash
 from worker.ops.progress import LongRun
-from worker.records import Rated
+from worker.records import PlainRecord, Rated
 from worker.redis.store import RedisStore
 from worker.replay.loop import Tools
 from worker.replay.plan import Plan
 from worker.replay.store import ReplayStore
 from worker.settings import WorkerSettings
-
-
-class _RatedRecord(NamedTuple):
-    """The record of a rating, as far as the rating's hash describes it."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 def write_live(tools: Tools, store: ReplayStore, plan: Plan, live: WorkerSettings) -> None:
@@ -68,4 +55,4 @@ def _topic_id_of(fields: Mapping[str, str]) -> str:
 def _rated(fields: Mapping[str, str]) -> Rated:
     rating = rating_from_hash(fields)
     at = rating.source
-    return Rated(_RatedRecord(at.topic, at.partition, at.offset, int(fields["source_timestamp_ms"])), rating)
+    return Rated(PlainRecord(at.topic, at.partition, at.offset, int(fields["source_timestamp_ms"])), rating)

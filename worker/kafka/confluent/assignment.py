@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
+
+from confluent_kafka import TopicPartition
 
 from worker.errors import TransientError
 from worker.kafka.group import Ownership
@@ -19,19 +21,7 @@ _FORMAT: Final = b"CGMDv2:"
 _GENERATION: Final = struct.Struct("=i")
 
 
-class ClientPartition(Protocol):
-    """A partition as the client passes it to a callback."""
-
-    @property
-    def topic(self) -> str:
-        """The topic."""
-
-    @property
-    def partition(self) -> int:
-        """The partition's number."""
-
-
-def rebalance_callbacks(ownership: Ownership) -> dict[str, Callable[[object, Sequence[ClientPartition]], None]]:
+def rebalance_callbacks(ownership: Ownership) -> dict[str, Callable[[object, Sequence[TopicPartition]], None]]:
     """Return the callbacks for `Consumer.subscribe`; the client assigns and revokes by itself."""
     return {
         "on_assign": lambda _consumer, partitions: ownership.add(_to_partitions(partitions)),
@@ -57,5 +47,5 @@ def require_member(membership: Any, group: str) -> bytes:
     return membership
 
 
-def _to_partitions(partitions: Sequence[ClientPartition]) -> set[Partition]:
+def _to_partitions(partitions: Sequence[TopicPartition]) -> set[Partition]:
     return {Partition(partition.topic, partition.partition) for partition in partitions}

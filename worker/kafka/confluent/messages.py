@@ -9,22 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from operator import itemgetter
 from sys import intern
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from confluent_kafka import Message
 
-
-class FetchedRecord(NamedTuple):
-    """A consumed record. librdkafka's own `Message` has methods in place of attributes."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-
+from worker.records import PlainRecord
 
 _error: Final[Callable[[Any], Any]] = Message.error
 _topic: Final[Callable[[Any], Any]] = Message.topic
@@ -34,8 +23,8 @@ _timestamp: Final[Callable[[Any], Any]] = Message.timestamp  # type, millisecond
 _key: Final[Callable[[Any], Any]] = Message.key
 _value: Final[Callable[[Any], Any]] = Message.value
 _headers: Final[Callable[[Any], Any]] = Message.headers
-# As `FetchedRecord._make`, without its frame.
-_record: Final[Callable[[tuple[Any, ...]], FetchedRecord]] = partial(tuple.__new__, FetchedRecord)
+# As `PlainRecord._make`, without its frame.
+_record: Final[Callable[[tuple[Any, ...]], PlainRecord]] = partial(tuple.__new__, PlainRecord)
 
 
 def has_events(messages: Sequence[Any]) -> bool:
@@ -43,7 +32,7 @@ def has_events(messages: Sequence[Any]) -> bool:
     return any(map(_error, messages))
 
 
-def to_records(messages: Sequence[Any]) -> tuple[list[FetchedRecord], dict[tuple[str, int], int]]:
+def to_records(messages: Sequence[Any]) -> tuple[list[PlainRecord], dict[tuple[str, int], int]]:
     """Return the records of messages without events, in order, and the last offset of each partition."""
     topics = list(map(intern, map(_topic, messages)))
     partitions = list(map(_partition, messages))

@@ -17,13 +17,13 @@ from worker.errors import ServiceError
 from worker.kafka.confluent.assignment import rebalance_callbacks, require_member
 from worker.kafka.confluent.client import CallbackErrors, await_brokers, missing_topic, translate, translated
 from worker.kafka.confluent.lag import LagTracker
-from worker.kafka.confluent.messages import FetchedRecord, has_events, to_records
+from worker.kafka.confluent.messages import has_events, to_records
 from worker.kafka.confluent.options import consumer_config
 from worker.kafka.confluent.topic_ids import TopicIds
 from worker.kafka.group import GroupSource, Ownership
 from worker.kafka.progress import joining_reason, no_broker_reason
 from worker.ops.metrics import Metrics
-from worker.records import Partition, Record
+from worker.records import Partition, PlainRecord, Record
 from worker.settings import WorkerSettings
 
 _MAX_HOLD_RECORDS: Final = 1000  # taken during a hold, to be read again
@@ -157,7 +157,7 @@ class ConfluentSource(GroupSource):
         with translated("close"):
             self._consumer.close()
 
-    def _read_again(self, records: Sequence[FetchedRecord]) -> None:
+    def _read_again(self, records: Sequence[PlainRecord]) -> None:
         """Rewind past records that are not returned."""
         for record in reversed(records):
             self.rewind({Partition(record.topic, record.partition): record.offset})
@@ -173,7 +173,7 @@ class ConfluentSource(GroupSource):
         if error is not None:
             raise translate(error, "poll")
 
-    def _records_of(self, messages: Sequence[Any]) -> list[FetchedRecord]:
+    def _records_of(self, messages: Sequence[Any]) -> list[PlainRecord]:
         """Return the records among the messages, and handle the client's events."""
         self._forget_removed()
         eventful = has_events(messages)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from kafka import KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
@@ -20,31 +20,12 @@ from kafka.producer.producer_batch import ProducerBatch
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.record.util import encode_varint
 
+from worker.kafka.outgoing import Outgoing
 from worker.kafka.python.partitioner import partitions_of
 
 _MAGIC: Final = 2
 _NOT_COMPRESSED: Final = 0
 _NO_ATTRIBUTES: Final = b"\0"
-
-
-class Sendable(Protocol):
-    """The fields of a record to send."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Determines the partition; records without a key are spread."""
-
-    @property
-    def value(self) -> bytes | None:
-        """None for a tombstone."""
-
-    @property
-    def headers(self) -> list[tuple[str, bytes]]:
-        """Written in this order."""
-
-    @property
-    def timestamp_ms(self) -> int | None:
-        """Milliseconds since the epoch; None for now."""
 
 
 class RecordBatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python has no types
@@ -56,7 +37,7 @@ class RecordBatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python 
         # its `flush` does not wait for them, and our one future per batch would not cover them.
         self._sender._can_split = lambda *_: False
 
-    def send_all(self, topic: str, records: Sequence[Sendable]) -> list[FutureRecordMetadata]:
+    def send_all(self, topic: str, records: Sequence[Outgoing]) -> list[FutureRecordMetadata]:
         """Take records, each partition's in order, and return a future for each of the client's batches.
 
         The client sends them at once, on its own thread. A batch is stored or refused whole, so one future covers all
@@ -70,7 +51,7 @@ class RecordBatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python 
         now_ms = int(time.time() * 1000)
         count = len(self.partitions_for(topic))
         partitions = partitions_of([record.key or b"" for record in records], count)
-        by_partition: dict[int, list[Sendable]] = defaultdict(list)
+        by_partition: dict[int, list[Outgoing]] = defaultdict(list)
         for number, (record, partition) in enumerate(zip(records, partitions, strict=True), start=now_ms):
             by_partition[number % count if record.key is None else partition].append(record)
         sent = []
@@ -99,7 +80,7 @@ class RecordBatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python 
             buffer._appends_in_progress.decrement()
 
 
-def batches_of(at: TopicPartition, records: Sequence[Sendable], max_bytes: int, now_ms: int) -> Iterator[ProducerBatch]:
+def batches_of(at: TopicPartition, records: Sequence[Outgoing], max_bytes: int, now_ms: int) -> Iterator[ProducerBatch]:
     """Split a partition's records into batches of up to `max_bytes`; a larger record is a batch by itself."""
     encoded_records: list[bytes] = []
     timestamps: list[int] = []

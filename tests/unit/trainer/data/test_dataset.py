@@ -22,12 +22,11 @@ def test_sides_cover_every_row_once_and_labels_are_data(tmp_path: Path) -> None:
     rows = synthetic(200, labels=(1, 5))
     dataset = load(_settings(write_csv(tmp_path / "a.csv", rows)), seed=3)
     assert dataset.labels == [1, 5]
-    found = dataset.part("all")
-    assert sorted(zip(found.texts, (dataset.labels[at] for at in found.targets), strict=True)) == sorted(rows)
+    sides = [dataset.part(side) for side in ("train", "validation", "test")]
+    found = [(text, dataset.labels[at]) for side in sides for text, at in zip(side.texts, side.targets, strict=True)]
+    assert sorted(found) == sorted(rows)
     sizes = dataset.fingerprint
-    assert (sizes.train_rows, sizes.validation_rows, sizes.test_rows) == tuple(
-        len(dataset.part(side)) for side in ("train", "validation", "test")
-    )
+    assert (sizes.train_rows, sizes.validation_rows, sizes.test_rows) == tuple(map(len, sides))
     assert sizes.label_counts == {"1": 100, "5": 100}
 
 

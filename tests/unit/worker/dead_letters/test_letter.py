@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.dead_letter import CONNECT, OWN, REJECT_REASONS, SPRING
-from tests.doubles import TIMESTAMP_MS, MemoryRecord, make_record
+from tests.doubles import TIMESTAMP_MS, make_record
 from worker.dead_letters.letter import FOREIGN, REASONS, Guard, Selection, as_sent, header_text, read_letter
 from worker.dead_letters.show import letter_fields
 from worker.kafka.offset_range import EARLIEST, LATEST, Point
 from worker.kafka.outgoing import outgoing
-from worker.records import Record, Rejected
+from worker.records import PlainRecord, Record, Rejected
 from worker.settings import WorkerSettings
 from worker.stream.parse import Parser
 from worker.stream.rejection import ATTEMPTS_HEADER, rejected
@@ -30,14 +30,14 @@ OTHER_HEADERS = st.lists(
 )
 
 
-def dead(record: Record, *, offset: int = 0, partition: int = 0) -> MemoryRecord:
+def dead(record: Record, *, offset: int = 0, partition: int = 0) -> PlainRecord:
     """Return the dead letter of a record that a worker could not rate."""
     sent = outgoing(rejected(record, "no_text", "text: blank", model_version="v1"), SETTINGS)
     assert sent.timestamp_ms is not None
-    return MemoryRecord(sent.topic, partition, offset, sent.timestamp_ms, sent.key, sent.value, sent.headers)
+    return PlainRecord(sent.topic, partition, offset, sent.timestamp_ms, sent.key, sent.value, sent.headers)
 
 
-def foreign(**headers: bytes) -> MemoryRecord:
+def foreign(**headers: bytes) -> PlainRecord:
     """Return a dead letter of another program; `spring_topic` and `connect_topic` name its headers."""
     families = {"spring": f"{SPRING}original-", "connect": CONNECT}
     named = [(families[name.partition("_")[0]] + name.partition("_")[2], value) for name, value in headers.items()]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.doubles import ManualClock, MemoryRecord, by_partition, make_record
-from worker.records import Batch, Partition, Record, partition_of
+from tests.doubles import ManualClock, by_partition, make_record
+from worker.records import Batch, Partition, PlainRecord, Record, partition_of
 from worker.stream.batcher import Batcher, Limits
 
 LINGER_S = 0.010
@@ -29,7 +29,7 @@ def make_batcher(
     return Batcher(Limits(max_records, max_bytes, max_tokens, linger_s=linger_s, idle_wait_s=idle_wait_s))
 
 
-def records(count: int, *, partition: int = 0, start: int = 0, value: str = "x") -> list[MemoryRecord]:
+def records(count: int, *, partition: int = 0, start: int = 0, value: str = "x") -> list[PlainRecord]:
     return [make_record(value, partition=partition, offset=start + number) for number in range(count)]
 
 
@@ -39,7 +39,7 @@ class Stream:
 
     next_offset: dict[int, int] = field(default_factory=dict)
 
-    def take(self, sizes: Sequence[tuple[int, int]]) -> list[MemoryRecord]:
+    def take(self, sizes: Sequence[tuple[int, int]]) -> list[PlainRecord]:
         taken = []
         for partition, size in sizes:
             offset = self.next_offset.get(partition, 0)

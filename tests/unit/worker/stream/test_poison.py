@@ -5,15 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.doubles import MemoryPoisonLedger, MemoryRecord, make_record
-from worker.records import Partition, Record, partition_of
+from tests.doubles import MemoryPoisonLedger, make_record
+from worker.records import Partition, PlainRecord, Record, partition_of
 from worker.stream.poison import PoisonTracker
 
 LIMIT = 3
 P0 = Partition("reviews", 0)
 
 
-def records(*offsets: int, partition: int = 0) -> list[MemoryRecord]:
+def records(*offsets: int, partition: int = 0) -> list[PlainRecord]:
     return [make_record(offset=offset, partition=partition) for offset in offsets]
 
 
@@ -29,7 +29,7 @@ class Runs:
         self.count += 1
         return PoisonTracker(self.ledger, run_id=f"run-{self.count}", limit=self.limit)
 
-    def crash_on(self, batch: list[MemoryRecord], killer: int) -> list[list[int]]:
+    def crash_on(self, batch: list[PlainRecord], killer: int) -> list[list[int]]:
         """Run once: try what `split` returns, die at the given offset; return what was tried."""
         tracker = self.next()
         tried = []
