@@ -31,23 +31,14 @@ class FileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A row, or what is wrong with it.
+    """A row, or what is wrong with it."""
 
-    Attributes:
-        number: from 1; the header and blank lines are not counted.
-        line: where it ends, from 1.
-        columns: the header, or the names in a JSON object.
-        cells: by column; a short row of a CSV lacks the last ones.
-        fault: why there are no cells, else empty.
-        misquoted: the fault is in the quoting of a CSV, so the rows after it may be wrong too.
-    """
-
-    number: int
-    line: int
-    columns: Sequence[str]
-    cells: Mapping[str, Any]
-    fault: str = ""
-    misquoted: bool = False
+    number: int  # from 1; the header and blank lines are not counted
+    line: int  # where it ends, from 1
+    columns: Sequence[str]  # the header, or the names in a JSON object
+    cells: Mapping[str, Any]  # by column; a short row of a CSV lacks the last ones
+    fault: str = ""  # why there are no cells, else empty
+    misquoted: bool = False  # the fault is in the quoting of a CSV, so the rows after it may be wrong too
 
     @property
     def where(self) -> str:

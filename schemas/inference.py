@@ -81,23 +81,14 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The model's scores of N texts, in their order.
+    """The model's scores of N texts, in their order."""
 
-    Attributes:
-        probabilities: `float32[N, K]`, calibrated.
-        choices: `intp[N]`, index of the label chosen.
-        expected: `float32[N]`, probability-weighted mean label.
-        tokens: how many tokens were read.
-        unknown: how many of them are not in the table.
-        cells: rows x steps the interpreter ran, padding included.
-    """
-
-    probabilities: Floats
-    choices: npt.NDArray[np.intp]
-    expected: Floats
-    tokens: int
-    unknown: int
-    cells: int
+    probabilities: Floats  # `float32[N, K]`, calibrated
+    choices: npt.NDArray[np.intp]  # `intp[N]`, index of the label chosen
+    expected: Floats  # `float32[N]`, probability-weighted mean label
+    tokens: int  # how many tokens were read
+    unknown: int  # how many of them are not in the table
+    cells: int  # rows x steps the interpreter ran, padding included
 
 
 class Model:

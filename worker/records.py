@@ -62,23 +62,16 @@ class PlainRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records that are rated and committed as one.
+    """Records that are rated and committed as one."""
 
-    Attributes:
-        records: in the order they were read.
-        reason: why the batcher released it. `full`: a limit is reached; `enough`: waiting would not lower the mean
-            latency; `linger`: its first record has waited long enough; `idle`: no record is expected before it has;
-            `drain`: the loop ends.
-        size: bytes, with an allowance for each record's key and headers.
-        fill: share of the tightest limit, 0..1.
-        oldest_s: how long its first record has waited.
-    """
-
-    records: Sequence[Record]
+    records: Sequence[Record]  # in the order they were read
+    # Why the batcher released it. `full`: a limit is reached; `enough`: waiting would not lower the mean latency;
+    # `linger`: its first record has waited long enough; `idle`: no record is expected before it has; `drain`: the loop
+    # ends.
     reason: ReleaseReason
-    size: int
-    fill: float
-    oldest_s: float
+    size: int  # bytes, with an allowance for each record's key and headers
+    fill: float  # share of the tightest limit, 0..1
+    oldest_s: float  # how long its first record has waited
 
 
 @dataclass(frozen=True, slots=True)

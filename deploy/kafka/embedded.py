@@ -30,17 +30,14 @@ class EmbeddedKafka(LocalService):
     """The mock cluster, started and stopped like `LocalKafka`; everything in it is lost when it stops.
 
     Topics appear at their first use. One consumer per group: a second member never gets partitions.
-
-    Attributes:
-        api_version: what every kafka-python client must be given; it cannot ask, and times out trying.
-        group_options: what a kafka-python consumer should be given, so that a group forms again within 5 s.
-        partitions: every topic's number of them.
     """
 
     name = "embedded-kafka"
+    # What every kafka-python client must be given; it cannot ask, and times out trying.
     api_version: ClassVar[tuple[int, int]] = _API_VERSION
+    # What a kafka-python consumer should be given, so that a group forms again within 5 s.
     group_options: ClassVar[Mapping[str, int]] = {"session_timeout_ms": 6000, "heartbeat_interval_ms": 500}
-    partitions: ClassVar[int] = 4
+    partitions: ClassVar[int] = 4  # every topic's number of them
     _cwd = Path(__file__).parents[2]  # where `-m deploy...` resolves
 
     def __init__(self, *, data_dir: Path | None = None, start_timeout_s: float = 300.0) -> None:

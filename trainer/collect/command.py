@@ -32,23 +32,14 @@ COLUMNS = ("content", "score", "review_id", "app_id", "at")
 
 @dataclass(slots=True)
 class Collected:
-    """The counts of a collection.
+    """The counts of a collection."""
 
-    Attributes:
-        records: how many were read.
-        kinds: reviews, stars, deletions.
-        bad: unusable records by reason.
-        totals: the reviews by what happened to them.
-        stars: rows written, by score.
-        scripts: rows written, by script, as `schemas.drift` finds it.
-    """
-
-    records: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)
-    bad: Counter[str] = field(default_factory=Counter)
-    totals: Totals = NOTHING
-    stars: Counter[int] = field(default_factory=Counter)
-    scripts: Counter[str] = field(default_factory=Counter)
+    records: int = 0  # how many were read
+    kinds: Counter[str] = field(default_factory=Counter)  # reviews, stars, deletions
+    bad: Counter[str] = field(default_factory=Counter)  # unusable records by reason
+    totals: Totals = NOTHING  # the reviews by what happened to them
+    stars: Counter[int] = field(default_factory=Counter)  # rows written, by score
+    scripts: Counter[str] = field(default_factory=Counter)  # rows written, by script, as `schemas.drift` finds it
 
 
 def collect(settings: CollectSettings, screen: Screen) -> Collected:

@@ -18,19 +18,12 @@ from trainer.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class RowRules:
-    """What a row must look like.
+    """What a row must look like."""
 
-    Attributes:
-        text_column: name of the column; None: the first of the usual names that the file has.
-        score_column: the same for the score.
-        labels: the scores allowed; empty: any whole number.
-        labelled: False: there is no score column, and every label is 0.
-    """
-
-    text_column: str | None = None
-    score_column: str | None = None
-    labels: frozenset[int] = frozenset()
-    labelled: bool = True
+    text_column: str | None = None  # name of the column; None: the first of the usual names that the file has
+    score_column: str | None = None  # the same for the score
+    labels: frozenset[int] = frozenset()  # the scores allowed; empty: any whole number
+    labelled: bool = True  # False: there is no score column, and every label is 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,20 +38,13 @@ Table = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A version as the gate sees it.
-
-    Attributes:
-        version: its name.
-        model: as it serves.
-        evaluation: of the model on the held-out texts.
-        size_bytes: of the TFLite file.
-        parity: the largest difference of a probability from Keras, and its limit; None: the manifest has neither.
-    """
+    """A version as the gate sees it."""
 
     version: str
-    model: Model
-    evaluation: Evaluation
-    size_bytes: int
+    model: Model  # as it serves
+    evaluation: Evaluation  # of the model on the held-out texts
+    size_bytes: int  # of the TFLite file
+    # The largest difference of a probability from Keras, and its limit; None: the manifest has neither.
     parity: tuple[float, float] | None = None
 
 

@@ -46,21 +46,13 @@ class ClassFigures:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A model on N labelled texts.
+    """A model on N labelled texts."""
 
-    Attributes:
-        figures: accuracy, macro_f1, mae, qwk, within_one, ece, nll.
-        classes: one for each label.
-        confusion: `int64[K, K]`, true label by row.
-        scores: the model's answers.
-        targets: `intp[N]`, index of the true label.
-    """
-
-    figures: dict[str, float]
-    classes: list[ClassFigures]
-    confusion: Counts
-    scores: Scores
-    targets: Indices
+    figures: dict[str, float]  # accuracy, macro_f1, mae, qwk, within_one, ece, nll
+    classes: list[ClassFigures]  # one for each label
+    confusion: Counts  # `int64[K, K]`, true label by row
+    scores: Scores  # the model's answers
+    targets: Indices  # `intp[N]`, index of the true label
 
 
 def evaluate(model: Model, part: Part) -> Evaluation:

@@ -28,21 +28,13 @@ NEAR_TIE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """The comparison of one variant with Keras.
-
-    Attributes:
-        variant: its name.
-        size_bytes: of the file.
-        probability_error: the largest difference of a probability.
-        neighbour_error: the largest difference of a logit between a row alone and the same row in a padded batch.
-        changed: how many validation texts get another rating, except near ties (expected costs within 1e-3).
-    """
+    """The comparison of one variant with Keras."""
 
     variant: Variant
-    size_bytes: int
-    probability_error: float
-    neighbour_error: float
-    changed: int
+    size_bytes: int  # of the file
+    probability_error: float  # the largest difference of a probability
+    neighbour_error: float  # the largest difference of a logit between a row alone and the same row in a padded batch
+    changed: int  # how many validation texts get another rating, except near ties (expected costs within 1e-3)
 
 
 def random_rows(size: int, seed: int, *, rows: int = 48, longest: int = 80) -> list[Ids]:

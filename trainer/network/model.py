@@ -167,40 +167,24 @@ def _drawn(random: Random) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """One direction's weights, G gates (GRU: z, r, h; LSTM: i, f, c, o), in Keras' order and shapes.
+    """One direction's weights, G gates (GRU: z, r, h; LSTM: i, f, c, o), in Keras' order and shapes."""
 
-    Attributes:
-        kernel: `float32[D, G*H]`.
-        recurrent: `float32[H, G*H]`.
-        input_bias: `float32[G*H]`, added to the input's projection.
-        recurrent_bias: `float32[G*H]`, added to the state's projection (GRU with `reset_after`; zero for LSTM).
-    """
-
-    kernel: Floats
-    recurrent: Floats
-    input_bias: Floats
-    recurrent_bias: Floats
+    kernel: Floats  # `float32[D, G*H]`
+    recurrent: Floats  # `float32[H, G*H]`
+    input_bias: Floats  # `float32[G*H]`, added to the input's projection
+    recurrent_bias: Floats  # `float32[G*H]`, added to the state's projection (GRU with `reset_after`; zero for LSTM)
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A trained network as arrays.
+    """A trained network as arrays."""
 
-    Attributes:
-        cell: of the directions.
-        embedding: `float32[V, D]`.
-        directions: forward, then backward if there is one.
-        kernel: `float32[3W, K]` of the last layer, scaled by the deep share.
-        bias: `float32[K]` of the last layer, scaled likewise.
-        wide: the wide part, scaled by its share; None: there is none.
-    """
-
-    cell: Cell
-    embedding: Floats
-    directions: tuple[Direction, ...]
-    kernel: Floats
-    bias: Floats
-    wide: Wide | None = None
+    cell: Cell  # of the directions
+    embedding: Floats  # `float32[V, D]`
+    directions: tuple[Direction, ...]  # forward, then backward if there is one
+    kernel: Floats  # `float32[3W, K]` of the last layer, scaled by the deep share
+    bias: Floats  # `float32[K]` of the last layer, scaled likewise
+    wide: Wide | None = None  # the wide part, scaled by its share; None: there is none
 
 
 def weights_of(network: keras.Model, settings: ModelSettings) -> Weights:

@@ -40,17 +40,12 @@ SHORTER = 2  # times fewer passes: as good on validation as all passes of a cold
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A version to start from.
-
-    Attributes:
-        table: surface -> id.
-        arrays: the network's weights, by layer and position.
-    """
+    """A version to start from."""
 
     version: str
     manifest: Manifest
-    table: Mapping[str, int]
-    arrays: Mapping[str, Floats]
+    table: Mapping[str, int]  # surface -> id
+    arrays: Mapping[str, Floats]  # the network's weights, by layer and position
 
 
 def weights_bytes(network: keras.Model) -> bytes:

@@ -45,25 +45,15 @@ ADDED = 0.5  # to the counts of naive Bayes (smoothing)
 
 @dataclass(frozen=True, slots=True)
 class Wide:
-    """A fitted wide part, V ids, M buckets, K labels.
+    """A fitted wide part, V ids, M buckets, K labels."""
 
-    Attributes:
-        first: `int32[V]`, hash of the previous id; that of the first token is the padding.
-        second: `int32[V]`, hash of the id.
-        words: `float32[V, K]`, the padding's row zero.
-        pairs: `float32[M + 1, K]`, the last row zero: the row of padded positions.
-        word_norms: `float32[V]`, as `words`.
-        pair_norms: `float32[M + 1]`, as `pairs`.
-        bias: `float32[K]`.
-    """
-
-    first: npt.NDArray[np.int32]
-    second: npt.NDArray[np.int32]
-    words: Floats
-    pairs: Floats
-    word_norms: Floats
-    pair_norms: Floats
-    bias: Floats
+    first: npt.NDArray[np.int32]  # `int32[V]`, hash of the previous id; that of the first token is the padding
+    second: npt.NDArray[np.int32]  # `int32[V]`, hash of the id
+    words: Floats  # `float32[V, K]`, the padding's row zero
+    pairs: Floats  # `float32[M + 1, K]`, the last row zero: the row of padded positions
+    word_norms: Floats  # `float32[V]`, as `words`
+    pair_norms: Floats  # `float32[M + 1]`, as `pairs`
+    bias: Floats  # `float32[K]`
 
     @property
     def buckets(self) -> int:

@@ -52,45 +52,28 @@ class VariantTest:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The results of a training run: everything that the manifest and the report need.
-
-    Attributes:
-        shares: weights of the deep and the wide logits in their sum.
-        parities: of every variant with Keras.
-        parity: of the variant that is published.
-        variant_tests: every variant on the test side.
-        graph: the TFLite file; `model` is the same, as it serves.
-        rows: the test side encoded, `int32[n]` each.
-        evaluation: of the served model on the test side; `baselines` are measured there too.
-        serving: the version that the new one was compared with.
-        replaces: the version the channel pointed at when the gate compared; None: none.
-        verdict: of the gate; None: no channel is to move.
-        weights: the recurrent part's, for a warm start.
-        started_from: the version whose weights the run started from, if any.
-        seconds: of each phase so far.
-        now: the time in the version's name.
-    """
+    """The results of a training run: everything that the manifest and the report need."""
 
     settings: TrainSettings
     dataset: Dataset
     vocabulary: Vocabulary
     epochs: Sequence[Epoch]
-    shares: tuple[float, float]
-    parities: Sequence[Parity]
-    parity: Parity
-    variant_tests: Sequence[VariantTest]
-    graph: bytes
+    shares: tuple[float, float]  # weights of the deep and the wide logits in their sum
+    parities: Sequence[Parity]  # of every variant with Keras
+    parity: Parity  # of the variant that is published
+    variant_tests: Sequence[VariantTest]  # every variant on the test side
+    graph: bytes  # the TFLite file; `model` is the same, as it serves
     model: Model
-    rows: Sequence[Ids]
-    evaluation: Evaluation
+    rows: Sequence[Ids]  # the test side encoded, `int32[n]` each
+    evaluation: Evaluation  # of the served model on the test side; `baselines` are measured there too
     baselines: dict[str, dict[str, float]]
-    serving: Serving
-    replaces: str | None
-    verdict: Verdict | None
-    weights: bytes
-    started_from: str | None
-    seconds: dict[str, float]
-    now: datetime
+    serving: Serving  # the version that the new one was compared with
+    replaces: str | None  # the version the channel pointed at when the gate compared; None: none
+    verdict: Verdict | None  # of the gate; None: no channel is to move
+    weights: bytes  # the recurrent part's, for a warm start
+    started_from: str | None  # the version whose weights the run started from, if any
+    seconds: dict[str, float]  # of each phase so far
+    now: datetime  # the time in the version's name
 
     @property
     def deciding(self) -> dict[str, bytes]:

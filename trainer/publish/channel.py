@@ -26,21 +26,13 @@ NO_CHANNEL = "none"
 
 
 class Serving(NamedTuple):
-    """The version that a channel points at, as far as it can be evaluated.
+    """The version that a channel points at, as far as it can be evaluated."""
 
-    Attributes:
-        version: None when there is no such channel.
-        contender: evaluated on the held-out texts; None when it cannot be.
-        labels: of the version; None when it cannot be read.
-        held_out: whether those texts were held out of its training too.
-        notes: why it cannot be evaluated, or what limits the comparison.
-    """
-
-    version: str | None = None
-    contender: Contender | None = None
-    labels: list[int] | None = None
-    held_out: bool = True
-    notes: tuple[str, ...] = ()
+    version: str | None = None  # None when there is no such channel
+    contender: Contender | None = None  # evaluated on the held-out texts; None when it cannot be
+    labels: list[int] | None = None  # of the version; None when it cannot be read
+    held_out: bool = True  # whether those texts were held out of its training too
+    notes: tuple[str, ...] = ()  # why it cannot be evaluated, or what limits the comparison
 
 
 def serving_now(registry: Registry, channel: str, part: Part, labels: Sequence[int]) -> Serving:

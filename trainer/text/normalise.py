@@ -87,20 +87,13 @@ class Reference:
 
     A surface outside the lexicon is unknown even when its base form is known: the table is finite, and lists only the
     surfaces of the training texts.
-
-    Attributes:
-        settings: of the encoder, as in the bundle.
-        lexicon: the surfaces of the training texts.
-        dropped: stop words; empty when they are kept.
-        ids: base form -> id.
-        base: surface -> base form.
     """
 
-    settings: EncoderSettings
-    lexicon: Set[str]
-    dropped: Set[str]
-    ids: Mapping[str, int]
-    base: Normaliser
+    settings: EncoderSettings  # of the encoder, as in the bundle
+    lexicon: Set[str]  # the surfaces of the training texts
+    dropped: Set[str]  # stop words; empty when they are kept
+    ids: Mapping[str, int]  # base form -> id
+    base: Normaliser  # surface -> base form
 
     def encode(self, text: str) -> list[int]:
         """Return the ids that the served encoder must give."""

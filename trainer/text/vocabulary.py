@@ -22,17 +22,11 @@ MOST_TOKENS = 4096  # the longest text an encoder may read
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The words a model knows.
+    """The words a model knows."""
 
-    Attributes:
-        settings: of the encoder, as in the bundle.
-        table: surface -> id, or DROPPED; the content of `encoder.tsv`.
-        reference: the same ids without the table.
-    """
-
-    settings: EncoderSettings
-    table: dict[str, int]
-    reference: Reference
+    settings: EncoderSettings  # of the encoder, as in the bundle
+    table: dict[str, int]  # surface -> id, or DROPPED; the content of `encoder.tsv`
+    reference: Reference  # the same ids without the table
 
     def encoder(self) -> Encoder:
         """Return the served encoder."""

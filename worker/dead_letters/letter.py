@@ -78,21 +78,13 @@ def read_letter(record: Record) -> Letter:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which letters are meant; a field that is None or empty selects all.
+    """Which letters are meant; a field that is None or empty selects all."""
 
-    Attributes:
-        start: first letter, by offset or time.
-        end: where to stop, itself not included.
-        reasons: of `REASONS`.
-        topic: the topic they came from.
-        partition: of the dead-letter topic.
-    """
-
-    start: Point
-    end: Point
-    reasons: Collection[str] = ()
-    topic: str | None = None
-    partition: int | None = None
+    start: Point  # first letter, by offset or time
+    end: Point  # where to stop, itself not included
+    reasons: Collection[str] = ()  # of `REASONS`
+    topic: str | None = None  # the topic they came from
+    partition: int | None = None  # of the dead-letter topic
 
     def holds(self, letter: Letter) -> bool:
         """Whether a letter within the offsets is selected.
@@ -110,17 +102,11 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Which letters may be sent; keeps a redrive from running in circles.
+    """Which letters may be sent; keeps a redrive from running in circles."""
 
-    Attributes:
-        to_topic: where all letters go; None sends each to the topic it came from.
-        forbidden: topics no letter may go to: the dead-letter topic and the output topic.
-        max_attempts: a letter that was tried this often stays.
-    """
-
-    to_topic: str | None
-    forbidden: Collection[str]
-    max_attempts: int
+    to_topic: str | None  # where all letters go; None sends each to the topic it came from
+    forbidden: Collection[str]  # topics no letter may go to: the dead-letter topic and the output topic
+    max_attempts: int  # a letter that was tried this often stays
 
     def topic_for(self, letter: Letter) -> str | None:
         """Return the topic a letter would go to; None when no header names one."""

@@ -35,25 +35,15 @@ _RETENTION_SHARE: Final = 0.9
 
 @dataclass(frozen=True, slots=True)
 class RedriveOrder:
-    """Which letters to send back, and how.
-
-    Attributes:
-        selection: which letters.
-        to_topic: where to; None sends each to the topic it came from.
-        max_attempts: a letter that was tried this often stays.
-        as_of_now: send them with the present time instead of the original's.
-        limit: the most letters to send; 0 for all.
-        dry_run: only print.
-        confirmed: do not ask.
-    """
+    """Which letters to send back, and how."""
 
     selection: Selection
-    to_topic: str | None
-    max_attempts: int
-    as_of_now: bool
-    limit: int
-    dry_run: bool
-    confirmed: bool
+    to_topic: str | None  # where to; None sends each to the topic it came from
+    max_attempts: int  # a letter that was tried this often stays
+    as_of_now: bool  # send them with the present time instead of the original's
+    limit: int  # the most letters to send; 0 for all
+    dry_run: bool  # only print
+    confirmed: bool  # do not ask
 
 
 @dataclass(slots=True)

@@ -25,21 +25,13 @@ _HASH_SPAN: Final = 2**32
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many reviews the candidate rates for readers, and what ends that.
+    """How many reviews the candidate rates for readers, and what ends that."""
 
-    Attributes:
-        share: of the reviews get the candidate's rating.
-        max_errors: failures in the last 100 calls, of up to 512 reviews each, that switch the candidate off.
-        max_disagreement: share of the window with other stars that ends the canary.
-        window_reviews: length of the window, rounded up to whole batches.
-        min_reviews: no decision on fewer.
-    """
-
-    share: float
-    max_errors: int
-    max_disagreement: float
-    window_reviews: int
-    min_reviews: int
+    share: float  # of the reviews get the candidate's rating
+    max_errors: int  # failures in the last 100 calls, of up to 512 reviews each, that switch the candidate off
+    max_disagreement: float  # share of the window with other stars that ends the canary
+    window_reviews: int  # length of the window, rounded up to whole batches
+    min_reviews: int  # no decision on fewer
 
 
 class Canary:

@@ -27,21 +27,13 @@ _BLOCKS: Final = 20  # the window moves on by a twentieth at a time
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """N reviews as one model sees them.
+    """N reviews as one model sees them."""
 
-    Attributes:
-        choices: `intp[N]`, index of the label given.
-        confidences: `float[N]`.
-        lengths: `int64[N]`, tokens.
-        unknown: how many of all tokens are not in the model's table.
-        scripts: reviews by `SCRIPT_BINS`.
-    """
-
-    choices: npt.NDArray[np.intp]
-    confidences: npt.NDArray[np.floating]
-    lengths: npt.NDArray[np.int64]
-    unknown: int
-    scripts: Counts
+    choices: npt.NDArray[np.intp]  # `intp[N]`, index of the label given
+    confidences: npt.NDArray[np.floating]  # `float[N]`
+    lengths: npt.NDArray[np.int64]  # `int64[N]`, tokens
+    unknown: int  # how many of all tokens are not in the model's table
+    scripts: Counts  # reviews by `SCRIPT_BINS`
 
 
 def observation_of(

@@ -32,19 +32,12 @@ class Lineup:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Which channels are watched, and how often.
+    """Which channels are watched, and how often."""
 
-    Attributes:
-        channel: names the stable version; None: the first one serves until the process ends.
-        shadow_channel: names the candidate; None: there is none.
-        interval_s: between two checks.
-        retry_s: before a refused version is tried again while its channel still names it.
-    """
-
-    channel: str | None
-    shadow_channel: str | None
-    interval_s: float
-    retry_s: float
+    channel: str | None  # names the stable version; None: the first one serves until the process ends
+    shadow_channel: str | None  # names the candidate; None: there is none
+    interval_s: float  # between two checks
+    retry_s: float  # before a refused version is tried again while its channel still names it
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +48,10 @@ class _Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """What the reloader needs of the registry.
+    """What the reloader needs of the registry."""
 
-    Attributes:
-        channels: returns which version each channel names; raises `RegistryError`.
-        load: returns a verified version; raises `ModelError`.
-    """
-
-    channels: Callable[[], Mapping[str, str]]
-    load: Callable[[str], TfliteClassifier]
+    channels: Callable[[], Mapping[str, str]]  # returns which version each channel names; raises `RegistryError`
+    load: Callable[[str], TfliteClassifier]  # returns a verified version; raises `ModelError`
 
 
 class Reloader:

@@ -40,21 +40,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class RatedChunk:
-    """N reviews that the stable model has rated.
-
-    Attributes:
-        pending: the reviews.
-        rated: their ratings by the stable model.
-        encoded: their ids, by the stable model's encoder.
-        sample: those counted for drift.
-        rated_at: for the candidate's ratings.
-    """
+    """N reviews that the stable model has rated."""
 
     pending: Sequence[Pending]
-    rated: Sequence[Rated]
-    encoded: Encoded
-    sample: Sample
-    rated_at: str
+    rated: Sequence[Rated]  # their ratings by the stable model
+    encoded: Encoded  # their ids, by the stable model's encoder
+    sample: Sample  # those counted for drift
+    rated_at: str  # for the candidate's ratings
 
 
 @dataclass(slots=True)

@@ -97,21 +97,13 @@ class PairDiff:
 
 @dataclass(slots=True)
 class Diff:
-    """The replay's ratings compared with the live ones.
+    """The replay's ratings compared with the live ones."""
 
-    Attributes:
-        total: pairs that rate the same record.
-        by_version: the same pairs, by the live rating's model.
-        not_live: reviews without a live rating (it expired, or the review was deleted).
-        moved_on: reviews that were sent again since, so that the live rating is of another record.
-        others: ratings of another model under the prefix; left out.
-    """
-
-    total: PairDiff = field(default_factory=PairDiff)
-    by_version: dict[str, PairDiff] = field(default_factory=dict)
-    not_live: int = 0
-    moved_on: int = 0
-    others: int = 0
+    total: PairDiff = field(default_factory=PairDiff)  # pairs that rate the same record
+    by_version: dict[str, PairDiff] = field(default_factory=dict)  # the same pairs, by the live rating's model
+    not_live: int = 0  # reviews without a live rating (it expired, or the review was deleted)
+    moved_on: int = 0  # reviews that were sent again since, so that the live rating is of another record
+    others: int = 0  # ratings of another model under the prefix; left out
 
     def add(self, new: Side, live: Side | None) -> None:
         """Count a rating of the replay's model and the live rating of the same review."""

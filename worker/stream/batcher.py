@@ -33,21 +33,13 @@ _LEAST_WAIT_S: Final = 0.001  # Kafka clients wait in milliseconds: with less th
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a batch may hold; a record larger than a limit is a batch by itself.
+    """What a batch may hold; a record larger than a limit is a batch by itself."""
 
-    Attributes:
-        records: most records.
-        bytes: most bytes of their values.
-        tokens: most tokens, by estimate.
-        linger_s: the longest a record waits for others.
-        idle_wait_s: how long the loop may block when the queue is empty.
-    """
-
-    records: int
-    bytes: int
-    tokens: int
-    linger_s: float
-    idle_wait_s: float = 0.5
+    records: int  # most records
+    bytes: int  # most bytes of their values
+    tokens: int  # most tokens, by estimate
+    linger_s: float  # the longest a record waits for others
+    idle_wait_s: float = 0.5  # how long the loop may block when the queue is empty
 
 
 class _Queued(NamedTuple):

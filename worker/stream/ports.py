@@ -106,19 +106,12 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A note of the offsets about to be tried in a partition.
+    """A note of the offsets about to be tried in a partition."""
 
-    Attributes:
-        first: the first offset.
-        last: the last offset.
-        runs: how many process runs have started at `first`.
-        run_id: the last of these runs.
-    """
-
-    first: int
-    last: int
-    runs: int
-    run_id: str
+    first: int  # the first offset
+    last: int  # the last offset
+    runs: int  # how many process runs have started at `first`
+    run_id: str  # the last of these runs
 
     @property
     def alone(self) -> bool:
