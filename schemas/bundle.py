@@ -48,10 +48,7 @@ class Bundle:
         return self.manifest.version
 
     def load(self, interpreter_factory: InterpreterFactory) -> Model:
-        """Build the served model, and check that it gives the golden reviews their probabilities.
-
-        Args:
-            interpreter_factory: model bytes -> an interpreter of either runtime.
+        """Build the served model on either runtime, and check that it gives the golden reviews their probabilities.
 
         Raises:
             BundleError: the runtime refuses the graph, or a golden review gets other ids or probabilities.

@@ -43,13 +43,8 @@ def prediction_values(
 ) -> Iterator[tuple[int, float, float, bool, list[float], str]]:
     """Yield the values of each text's prediction, in the order of `Prediction`'s fields and of the scores.
 
-    Values rather than predictions, because the worker makes a rating of them, and nothing in between.
-
-    Args:
-        scores: of N texts.
-        labels: what the K classes mean.
-        model_version: of the bundle that gave the scores.
-        min_confidence: a prediction with less is marked `uncertain`.
+    Values rather than predictions, because the worker makes a rating of them, and nothing in between. A prediction with
+    less than `min_confidence` is marked `uncertain`.
     """
     for choice, expected, probabilities in zip(
         scores.choices.tolist(),

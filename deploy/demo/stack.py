@@ -55,11 +55,7 @@ def running(
 ) -> Iterator[Stack]:
     """Start everything, wait until the worker is ready, and stop it all at the end.
 
-    Args:
-        registry: what the worker serves from.
-        log: where its log goes.
-        console: where the addresses are printed.
-        variables: for the worker; they override the demo's.
+    The worker's own `variables` override the demo's, and its log goes to `log`.
 
     Raises:
         LocalServiceError: a part did not start; the message says what to do.

@@ -42,12 +42,7 @@ _TIMEOUT_S = 300
 def write_sample(out: Path, cache: Path) -> dict[str, int]:
     """Write the sample as CSV with `content,score,review_id,app_id`, fetching it first when the cache lacks it.
 
-    Args:
-        out: the file to write; replaced atomically.
-        cache: folder of downloads.
-
-    Returns:
-        How many rows each `app_id` has.
+    Replaces the file atomically, and returns how many rows each `app_id` has.
 
     Raises:
         SampleError: pip cannot fetch it, its hash is not the pinned one, or `out` cannot be written.

@@ -84,12 +84,7 @@ def decide(
 ) -> Verdict:
     """Compare a new version with the limits, and with the current version where there is one.
 
-    Args:
-        new: evaluated on `texts`.
-        current: evaluated on the same texts, with the same labels; None: nothing to compare with.
-        texts: the held-out texts.
-        settings: the margins.
-        notes: what the caller knows about the comparison.
+    Both are evaluated on the same held-out texts, with the same labels. The notes are the caller's, on the comparison.
     """
     rows = [*_parity(new), _calibration(new, settings), _size(new, current, settings)]
     if current is not None:

@@ -58,15 +58,10 @@ Expected = tuple[Sequence[Ids], Floats]  # encoded rows, and Keras' logits of th
 def compare(
     variant: Variant, model: bytes, graph: Graph, probe: Expected, texts: Expected, decision: Decision | None = None
 ) -> Parity:
-    """Compare a variant with Keras.
+    """Compare a variant, as a file and opened, with Keras' logits of the same rows.
 
-    Args:
-        variant: its name.
-        model: the file.
-        graph: the same, opened.
-        probe: rows (the golden set and random ones) and Keras' logits of them.
-        texts: the validation rows and Keras' logits of them.
-        decision: the decision rule; None: the likeliest label.
+    The probe is the golden set and random rows, the texts are of validation. Without a decision rule, the likeliest
+    label is chosen.
     """
     rows, expected = probe
     classes = expected.shape[1]

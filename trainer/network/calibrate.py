@@ -34,12 +34,7 @@ def fit_mix(deep: Floats, wide: Floats, targets: Indices) -> tuple[float, float]
     """Return the weights of the deep and the wide logits with the lowest negative log likelihood, each in 0..10.
 
     Convex, so there is one answer: stacking (Wolpert 1992) with two numbers. There is no bias, because on film reviews
-    it fitted the noise of the validation side.
-
-    Args:
-        deep: `float32[N, K]` of the validation texts.
-        wide: the same of the wide part.
-        targets: `intp[N]`.
+    it fitted the noise of the validation side, whose N texts these are: `float32[N, K]` each, and `intp[N]`.
     """
     parts = np.stack([deep, wide]).astype(np.float64)
     true = np.eye(deep.shape[1])[targets]
@@ -58,10 +53,7 @@ def fit_mix(deep: Floats, wide: Floats, targets: Indices) -> tuple[float, float]
 def fit_temperature(logits: Floats, targets: Indices, labels: Sequence[int]) -> float:
     """Return the temperature with the lowest negative log likelihood (Guo et al. 2017), between 0.2 and 5.
 
-    Args:
-        logits: `float32[N, K]` of the validation texts.
-        targets: `intp[N]`.
-        labels: what the classes mean.
+    From `float32[N, K]` logits and `intp[N]` targets of the validation texts.
     """
 
     def nll(log_temperature: float) -> float:
@@ -96,12 +88,7 @@ def choose_costs(
     `auto` takes the point of the grid with the highest 2 accuracy + macro-F1 + quadratic kappa - MAE. The targets of
     that score are half the observed labels and half the calibrated probabilities, which are much less noisy; for the
     same reason each point is averaged with its neighbours. Two labels in equal shares give the likeliest label.
-
-    Args:
-        rule: its name in the settings.
-        probabilities: `float32[N, K]` of the validation texts, calibrated.
-        targets: `intp[N]`.
-        labels: what the classes mean.
+    The calibrated probabilities, `float32[N, K]`, and the targets, `intp[N]`, are of the validation texts.
     """
     count = len(labels)
     if rule == "likeliest":

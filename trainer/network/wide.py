@@ -78,14 +78,9 @@ class Wide:
 
 
 def fit_wide(rows: Sequence[Ids], targets: Indices, size: int, classes: int, settings: ModelSettings) -> Wide:
-    """Fit on encoded training texts.
+    """Fit on N encoded training texts, `int32[n]` each as the served graph reads them, with targets of every class.
 
-    Args:
-        rows: `int32[n]` each, as the served graph reads them.
-        targets: `intp[N]`, with every class.
-        size: how many ids the encoder gives.
-        classes: how many labels there are.
-        settings: strength and buckets.
+    `size` is how many ids the encoder gives.
     """
     buckets = settings.wide_pairs or pairs_for(sum(map(len, rows)))
     first, second = hash_tables(size, buckets)

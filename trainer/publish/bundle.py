@@ -176,11 +176,7 @@ def drift_baseline(
 ) -> DriftBaseline:
     """Return the distributions that a worker compares its stream with.
 
-    Args:
-        scores: of N held-out texts.
-        lengths: `int64[N]`, tokens of each.
-        count: how many labels there are.
-        texts: the same N, for the scripts they are written in.
+    From N held-out texts: their scores, their tokens (`int64[N]`) and, for the scripts they are written in, themselves.
     """
     rows = len(scores.choices)
     confidences = scores.probabilities[np.arange(rows), scores.choices]

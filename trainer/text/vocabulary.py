@@ -51,12 +51,8 @@ def learn(texts: Iterable[str], settings: TextSettings, unlabelled: Iterable[str
 
     Base forms seen at least `min_count` times get ids by descending count, ties in alphabetical order. After them come
     base forms that reach `unlabelled_min_count` only with the unlabelled texts: they have word vectors. Every surface
-    of a base form with an id is in the table, however rare the surface; all other surfaces are unknown.
-
-    Args:
-        texts: the training side.
-        settings: what is counted, and how.
-        unlabelled: texts without a score that are not held out.
+    of a base form with an id is in the table, however rare the surface; all other surfaces are unknown. None of the
+    texts may be held out.
 
     Raises:
         CorpusError: NLTK's lists are needed and missing.

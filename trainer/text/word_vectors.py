@@ -36,11 +36,7 @@ RANDOM_SCALE = 0.1
 def start_of_embedding(rows: Iterable[Ids], size: int, dimensions: int, seed: int) -> Floats:
     """Return the initial embedding, `float32[size, dimensions]`: scaled word vectors, and small random rows elsewhere.
 
-    Args:
-        rows: encoded texts, `int32[n]` each, not cut.
-        size: how many ids the encoder gives.
-        dimensions: of the embedding.
-        seed: of the random rows. The vectors do not depend on it.
+    From encoded texts, `int32[n]` each, not cut. The vectors do not depend on the seed; the random rows do.
     """
     start = np.random.default_rng(seed).normal(0, RANDOM_SCALE, (size, dimensions)).astype(np.float32)
     ids, vectors = word_vectors(rows, size, dimensions)

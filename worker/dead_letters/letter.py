@@ -115,9 +115,7 @@ class Guard:
     def refusal(self, letter: Letter, oldest_ms: int | None) -> Refusal | None:
         """Return why a letter must stay, None when it may go.
 
-        Args:
-            letter: the letter.
-            oldest_ms: a letter older than this would be deleted on arrival; None when there is no such topic.
+        One older than `oldest_ms` would be deleted on arrival; without that there is no such topic.
         """
         topic = self.topic_for(letter)
         if topic is None:

@@ -101,10 +101,7 @@ class TfliteClassifier:
     def rate(self, pending: Sequence[Pending], rated_at: str, encoded: Encoded | None = None) -> list[Rated | Rejected]:
         """Rate valid reviews, one outcome each, in order; a review that the runtime refuses is rejected by itself.
 
-        Args:
-            pending: the reviews.
-            rated_at: for their ratings.
-            encoded: what `encode` returned for them, when the caller has called it.
+        `encoded` is what `encode` returned for them, when the caller has called it.
         """
 
         def attempt(reviews: Sequence[Pending]) -> list[Rated | Rejected]:

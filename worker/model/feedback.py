@@ -47,11 +47,7 @@ class Ratings(Protocol):
 
 
 class Feedback:
-    """Counts how the ratings compare with the authors' own stars.
-
-    Args:
-        labels: returns the labels of the serving model; called for each batch.
-    """
+    """Counts how the ratings compare with the authors' own stars; asks for the serving model's labels each time."""
 
     def __init__(
         self,

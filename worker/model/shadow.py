@@ -57,11 +57,7 @@ class _Trial:
 
 
 class Shadow:
-    """Runs the candidate. Not thread-safe: used by the loop only.
-
-    Args:
-        publish: receives the candidate's ratings; must return at once and never raise. None: nobody does.
-    """
+    """Runs the candidate. Not thread-safe: used by the loop only. `publish` must return at once and never raise."""
 
     def __init__(
         self,

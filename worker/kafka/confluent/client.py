@@ -103,13 +103,7 @@ class CallbackErrors:
 
 
 def await_brokers(client: Any, poll: Callable[[], object], errors: CallbackErrors, settings: WorkerSettings) -> None:
-    """Block until the brokers have answered a new client once.
-
-    Args:
-        client: a consumer or producer.
-        poll: makes the client report its errors.
-        errors: where it reports them.
-        settings: the time-out, and what the error's text names.
+    """Block until the brokers have answered a new consumer or producer once; `poll` makes it report to `errors`.
 
     Raises:
         ServiceError: they did not answer in time, or refused.

@@ -30,12 +30,9 @@ _ANY_PARTITION: Final = -1  # the key decides
 
 
 class ConfluentProducer(ProducerPort):
-    """One producer, and the errors that it reported.
+    """One producer, and the errors that it reported; without a `transactional_id` it has no transactions.
 
     No reference to the client's producer outlives a method's call, so that `discard` ends it at once.
-
-    Args:
-        transactional_id: None for a producer without transactions.
 
     Raises:
         ServiceError: the brokers do not answer or refuse.

@@ -24,11 +24,7 @@ _GRACE_S: Final = 1.0  # for the client to report its own time-out
 
 
 class TopicIds:
-    """Knows the current id of each topic.
-
-    Args:
-        on_recreated: called with the name of a topic that was created again.
-    """
+    """Knows the current id of each topic, and calls `on_recreated` with the name of one that was created again."""
 
     def __init__(self, settings: WorkerSettings, on_recreated: Callable[[str], None]) -> None:
         self._settings = settings

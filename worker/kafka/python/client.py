@@ -101,6 +101,18 @@ def client_config(settings: WorkerSettings) -> dict[str, Any]:
     }
 
 
+def topic_exists(consumer: Any, topic: str) -> bool:
+    """Return whether a topic exists, as the brokers say now.
+
+    Raises:
+        KafkaError: they do not answer.
+    """
+    try:
+        return bool(consumer.partitions_for_topic(topic))
+    except kafka_errors.UnknownTopicOrPartitionError:
+        return False
+
+
 class _Token(AbstractTokenProvider):  # type: ignore[misc]  # the client has no types
     """Gives the client its OAuth token."""
 

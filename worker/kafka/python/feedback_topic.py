@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from kafka import KafkaConsumer
-from kafka import errors as kafka_errors
 
 from worker.errors import ServiceError, TransientError
 from worker.kafka.connection import connection_hint
-from worker.kafka.python.client import client_config, make_client, translated
+from worker.kafka.python.client import client_config, make_client, topic_exists, translated
 from worker.settings import WorkerSettings
 
 
@@ -65,15 +64,8 @@ class FeedbackTopic:
         }
         self._uncommitted = False
         consumer = make_client(KafkaConsumer, config)
-        if not _exists(consumer, self._topic):
+        if not topic_exists(consumer, self._topic):
             consumer.close(autocommit=False, timeout_ms=1000)
             raise TransientError("kafka", f"WORKER_FEEDBACK_TOPIC={self._topic}: no such topic; create it")
         consumer.subscribe([self._topic])
         return consumer
-
-
-def _exists(consumer: Any, topic: str) -> bool:
-    try:
-        return bool(consumer.partitions_for_topic(topic))
-    except kafka_errors.UnknownTopicOrPartitionError:
-        return False

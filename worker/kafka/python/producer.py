@@ -68,10 +68,7 @@ class BoundedProducer(RecordBatchProducer):
 
 
 class PythonProducer(Producer):
-    """One `BoundedProducer`, and the record batches sent with it.
-
-    Args:
-        transactional_id: None for a producer without transactions.
+    """One `BoundedProducer`, and the record batches sent with it; without a `transactional_id` it has no transactions.
 
     Raises:
         ServiceError: the brokers do not answer or refuse.

@@ -20,7 +20,7 @@ from worker.kafka.connection import connection_hint
 from worker.kafka.group import GroupSource, Ownership
 from worker.kafka.progress import OncePerSecond, Progress, joining_reason, no_broker_reason
 from worker.kafka.python.assignment import OwnershipListener
-from worker.kafka.python.client import client_config, make_client, translated
+from worker.kafka.python.client import client_config, make_client, topic_exists, translated
 from worker.ops.metrics import Metrics
 from worker.records import Partition, Record
 from worker.settings import WorkerSettings
@@ -71,7 +71,7 @@ class KafkaSource(GroupSource):
             # Fetch the partitions before joining the group: a leader that knows no partitions assigns none, and a
             # static member's next join may be answered with that assignment again (KIP-345): it would never read.
             for topic in settings.input_topics:
-                self._topic_exists(topic)
+                topic_exists(self._consumer, topic)
             self._consumer.subscribe(settings.input_topics, listener=OwnershipListener(self._ownership))
 
     @override
@@ -105,7 +105,7 @@ class KafkaSource(GroupSource):
         if self._ownership.joined:
             return self._progress.stalled_reason(self._owned())
         try:
-            missing = [topic for topic in self._settings.input_topics if not self._topic_exists(topic)]
+            missing = [topic for topic in self._settings.input_topics if not topic_exists(self._consumer, topic)]
         except kafka_errors.KafkaError as error:
             return f"look for the input topics: {error}"
         return joining_reason(self._settings.group_id, missing)
@@ -209,9 +209,3 @@ class KafkaSource(GroupSource):
             position = self._consumer.position(at, timeout_ms=0) if end is not None else None
             if end is not None and position is not None:
                 yield Partition(*at), position, end
-
-    def _topic_exists(self, topic: str) -> bool:
-        try:
-            return bool(self._consumer.partitions_for_topic(topic))
-        except kafka_errors.UnknownTopicOrPartitionError:
-            return False  # the brokers have just said so
