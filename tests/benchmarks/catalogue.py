@@ -24,35 +24,21 @@ def _own_python() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program between the two topics.
+    """A program between the two topics."""
 
-    Attributes:
-        name: of the row.
-        what: one line for the table.
-        module: of `rows`; None for the worker itself.
-        exactly_once: which delivery it is asked for.
-        most_reviews: a slower program is given less, and its rate is what counts.
-        members: processes in its consumer group.
-        flags: of the worker.
-        python: makes its environment when needed.
-        latency: which loads its latency is measured at, as shares of its capacity; 0 is one review at a time.
-        channel: of the registry, whose bundle it is given.
-        backlog: reviews it is given whatever the command says; 0: what the command says.
-        once: measured in the first run alone, for it takes minutes.
-    """
-
-    name: str
-    what: str
-    module: str | None = None
-    exactly_once: bool = False
-    most_reviews: int = 10**9
-    members: int = 1
-    flags: tuple[str, ...] = ()
-    python: Callable[[], str] = _own_python
+    name: str  # of the row
+    what: str  # one line for the table
+    module: str | None = None  # of `rows`; None for the worker itself
+    exactly_once: bool = False  # which delivery it is asked for
+    most_reviews: int = 10**9  # a slower program is given less, and its rate is what counts
+    members: int = 1  # processes in its consumer group
+    flags: tuple[str, ...] = ()  # of the worker
+    python: Callable[[], str] = _own_python  # makes its environment when needed
+    # Which loads its latency is measured at, as shares of its capacity; 0 is one review at a time.
     latency: tuple[float, ...] = ()
-    channel: str = STABLE
-    backlog: int = 0
-    once: bool = False
+    channel: str = STABLE  # of the registry, whose bundle it is given
+    backlog: int = 0  # reviews it is given whatever the command says; 0: what the command says
+    once: bool = False  # measured in the first run alone, for it takes minutes
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,25 +11,15 @@ from tests.benchmarks.arithmetic import Figures
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A figure of a row, over or less another row's where one is named, and its limit.
+    """A figure of a row, over or less another row's where one is named, and its limit."""
 
-    Attributes:
-        what: in words.
-        limit: what it is held against.
-        row: whose figure.
-        figure: which.
-        over: the row whose figure it is divided by.
-        less: the row whose figure is taken away.
-        at_most: less is better.
-    """
-
-    what: str
-    limit: float
-    row: str
-    figure: str = "reviews_per_s"
-    over: str | None = None
-    less: str | None = None
-    at_most: bool = False
+    what: str  # in words
+    limit: float  # what it is held against
+    row: str  # whose figure
+    figure: str = "reviews_per_s"  # which
+    over: str | None = None  # the row whose figure it is divided by
+    less: str | None = None  # the row whose figure is taken away
+    at_most: bool = False  # less is better
 
     def found(self, rows: Mapping[str, Figures]) -> float | None:
         """Return the figure; None when a row it needs was not measured."""

@@ -28,17 +28,11 @@ _LINGER_MS: Final = 5  # Kafka's and librdkafka's default (KIP-1030); with none 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long latency is measured.
+    """How long latency is measured."""
 
-    Attributes:
-        idle_reviews: single reviews, each long after the one before.
-        idle_rate: of them a second, so low that each finds the program waiting.
-        load_s: seconds at each share of the capacity.
-    """
-
-    idle_reviews: int = 100
-    idle_rate: float = 5.0
-    load_s: float = 15.0
+    idle_reviews: int = 100  # single reviews, each long after the one before
+    idle_rate: float = 5.0  # of them a second, so low that each finds the program waiting
+    load_s: float = 15.0  # seconds at each share of the capacity
 
 
 def latency(bench: Bench, program: Program, capacity: float, plan: Plan) -> dict[str, float]:

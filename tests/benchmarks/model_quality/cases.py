@@ -16,23 +16,14 @@ UNLABELLED = "unlabelled_reviews.csv.gz"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One training run.
+    """One training run."""
 
-    Attributes:
-        question: the table it belongs to.
-        reviews: the data set.
-        name: the row.
-        seed: of the split, the weights and the order.
-        files: its input, inside the data folder.
-        flags: of `starstream-trainer train`, after those for the files.
-    """
-
-    question: str
-    reviews: str
-    name: str
-    seed: int
-    files: tuple[str, ...]
-    flags: tuple[str, ...]
+    question: str  # the table it belongs to
+    reviews: str  # the data set
+    name: str  # the row
+    seed: int  # of the split, the weights and the order
+    files: tuple[str, ...]  # its input, inside the data folder
+    flags: tuple[str, ...]  # of `starstream-trainer train`, after those for the files
 
     @property
     def title(self) -> str:

@@ -16,15 +16,11 @@ _TRIES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A case: what it does, and the delivery mode, which decides whether duplicates are allowed.
+    """A case: what it does, and the delivery mode, which decides whether duplicates are allowed."""
 
-    Attributes:
-        act: does it and returns the auditor's verdict; its docstring says what it kills and when.
-        delivery: the workers' mode; at-least-once may publish duplicates.
-    """
-
+    # Does it and returns the auditor's verdict; its docstring says what it kills and when.
     act: Callable[[Scene], Verdict]
-    delivery: str = "exactly_once"
+    delivery: str = "exactly_once"  # the workers' mode; at-least-once may publish duplicates
 
     @property
     def name(self) -> str:
