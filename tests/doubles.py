@@ -13,7 +13,7 @@ them proves something. Time moves only with the given clock; nothing here sleeps
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -153,9 +153,7 @@ class MemoryCluster:
         """Append a record to its partition, which gives it its offset; it arrives in `in_s` seconds."""
         log = self._topics[record.topic][record.partition]
         at = max(self.clock.monotonic() + in_s, log[-1][0] if log else 0.0)
-        stamped = PlainRecord(
-            record.topic, record.partition, len(log), record.timestamp, record.key, record.value, record.headers
-        )
+        stamped = replace(record, offset=len(log))
         log.append((at, stamped))
         return stamped
 
@@ -212,7 +210,10 @@ class MemoryCluster:
 
 
 class MemorySource:
-    """The Source port: a member of a group. Partitions move only inside `poll` and `hold`, cooperatively."""
+    """The Source port: a member of a group. Partitions move only inside `poll` and `hold`, cooperatively.
+
+    A test sets `on_hold` to something that happens, or fails, in each hold.
+    """
 
     def __init__(
         self,
@@ -229,6 +230,7 @@ class MemorySource:
         self.faults = Faults()
         self.held_s = 0.0
         self.closed = False
+        self.on_hold: Callable[[], None] = lambda: None
         self._cluster = cluster
         self._revoked: set[Partition] = set()
         self._joined = False
@@ -261,6 +263,7 @@ class MemorySource:
         self.positions |= {at: offset for at, offset in positions.items() if at in self.positions}
 
     def hold(self, timeout_s: float) -> None:
+        self.on_hold()
         self._rebalance()
         self._cluster.clock.sleep(timeout_s)
         self.held_s += timeout_s
@@ -319,9 +322,7 @@ class MemoryDelivery:
         if lost:
             raise TransientError("kafka", f"commit: {len(lost)} partitions belong to another worker now")
         records = self._outgoing(outcomes)
-        for topic in {record.topic for record in records}:
-            if not self._cluster.has(topic):
-                raise TransientError("kafka", f"{topic}: no such topic on the brokers; create it")
+        self._require(record.topic for record in records)
         if any(sum(len(value) for _, value in record.headers) > MAX_MESSAGE_BYTES for record in records):
             raise TransientError("kafka", "publish: too large")
         self._prepared = outcomes, offsets
@@ -342,13 +343,16 @@ class MemoryDelivery:
 
     def ping(self) -> None:
         self.ping_faults.raise_next()
-        for topic in (self._settings.output_topic, self._settings.dead_letter_topic):
-            if not self._cluster.has(topic):
-                raise TransientError("kafka", f"{topic}: no such topic on the brokers; create it")
+        self._require((self._settings.output_topic, self._settings.dead_letter_topic))
 
     def close(self, timeout_s: float) -> None:
         del timeout_s
         self.closed = True
+
+    def _require(self, topics: Iterable[str]) -> None:
+        for topic in topics:
+            if not self._cluster.has(topic):
+                raise TransientError("kafka", f"{topic}: no such topic on the brokers; create it")
 
     def _outgoing(self, outcomes: Sequence[Outcome]) -> list[Outgoing]:
         return [outgoing(outcome, self._settings) for outcome in outcomes]
@@ -356,9 +360,7 @@ class MemoryDelivery:
     def _publish(self, record: Outgoing) -> None:
         stamp = round(self._cluster.clock.wall() * 1000) if record.timestamp_ms is None else record.timestamp_ms
         partition = Partition(record.topic, sum(record.key or b"") % len(self._cluster.partitions([record.topic])))
-        self._cluster.produce(
-            PlainRecord(*partition, 0, stamp, record.key, record.value, tuple(record.headers)),
-        )
+        self._cluster.produce(PlainRecord(*partition, 0, stamp, record.key, record.value, tuple(record.headers)))
 
 
 class _Position(NamedTuple):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,41 +15,31 @@ from worker.stream.rejection import rejected
 
 GOOD: Outcome = make_rated()
 BAD: Outcome = rejected(make_record(b"\xff"), "not_utf8", "x", model_version="v1")
+HALF: dict[str, Any] = {"share": 0.5, "window_records": 1000, "consecutive": 0}
+HALF_OF_100 = HALF | {"window_records": 100}
+FIVE: dict[str, Any] = {"share": 1.0, "window_records": 100_000, "consecutive": 5}
+
+# Limits, what was committed before, the next batch, and why it opens the breaker (None: it does not).
+CASES: dict[str, tuple[dict[str, Any], list[Outcome], list[Outcome], str | None]] = {
+    "at its share": (HALF, [], [GOOD, BAD] * 100, None),
+    "above its share": (HALF, [GOOD, BAD] * 100, [BAD], "101 of the last 201 records"),
+    "too few records for a share": (HALF, [], [BAD] * 99, None),
+    "enough records for a share": (HALF, [BAD] * 99, [BAD], "100 of the last 100 records"),
+    "old records have left the window": (HALF_OF_100, [BAD] * 49 + [GOOD] * 151, [BAD] * 50, None),
+    "four rejections in a row": (FIVE, [GOOD] * 1000, [BAD] * 4, None),
+    "five rejections in a row": (FIVE, [GOOD] * 1000 + [BAD] * 4, [BAD], "5 records in a row"),
+    "five in the middle of a batch": (FIVE, [], [GOOD, *[BAD] * 5, GOOD], "5 records in a row"),
+    "a rated record after each four": (FIVE, [], ([BAD] * 4 + [GOOD]) * 10, None),
+}
 
 
-def test_breaker_opens_above_its_share_and_not_at_it() -> None:
-    breaker = Breaker(share=0.5, window_records=1000, consecutive=0)
-    assert breaker.opens([GOOD, BAD] * 100) is None
-    assert "101 of the last 201 records" in str(breaker.opens([BAD]))
-
-
-def test_breaker_ignores_the_share_of_fewer_than_100_records() -> None:
-    breaker = Breaker(share=0.5, window_records=1000, consecutive=0)
-    assert breaker.opens([BAD] * 99) is None
-    assert breaker.opens([BAD]) is not None
-
-
-def test_old_records_leave_the_window() -> None:
-    breaker = Breaker(share=0.5, window_records=100, consecutive=0)
-    assert breaker.opens([BAD] * 49 + [GOOD] * 51) is None
-    assert breaker.opens([GOOD] * 100) is None
-    assert breaker.opens([BAD] * 50) is None
-
-
-def test_breaker_opens_after_consecutive_rejections_whatever_the_share() -> None:
-    breaker = Breaker(share=1.0, window_records=100_000, consecutive=5)
-    assert breaker.opens([GOOD] * 1000 + [BAD] * 4) is None
-    assert "5 records in a row" in str(breaker.opens([BAD]))
-
-
-def test_a_rated_record_resets_the_consecutive_count() -> None:
-    breaker = Breaker(share=1.0, window_records=10, consecutive=5)
-    assert breaker.opens(([BAD] * 4 + [GOOD]) * 10) is None
-
-
-def test_consecutive_rejections_in_the_middle_of_a_batch_count() -> None:
-    breaker = Breaker(share=1.0, window_records=10, consecutive=5)
-    assert breaker.opens([GOOD, *[BAD] * 5, GOOD]) is not None
+@pytest.mark.parametrize("case", CASES)
+def test_the_breaker_opens_above_its_limits_and_not_at_them(case: str) -> None:
+    limits, before, now, reason = CASES[case]
+    breaker = Breaker(**limits)
+    assert breaker.opens(before) is None
+    opened = breaker.opens(now)
+    assert opened is None if reason is None else reason in str(opened)
 
 
 @given(st.lists(st.lists(st.booleans(), max_size=50), max_size=20))

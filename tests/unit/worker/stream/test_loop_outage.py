@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.doubles import REFUSED, TOPIC, MemorySource
+from tests.doubles import REFUSED, TOPIC
 from tests.fixtures.world import GONE, KAFKA_GONE, World
 from worker.errors import FencedError, PermanentError, ServiceError
-from worker.records import Record
 
 
 @pytest.mark.parametrize("part", ["store", "delivery", "source"])
@@ -27,26 +24,20 @@ def test_an_outage_neither_loses_nor_duplicates_a_record(part: str) -> None:
     world.assert_settled_once()
     assert world.source.held_s > 0
     assert world.health.reasons == {}
+    assert world.pipeline.backoff.attempts == 0, "the next outage starts with short waits again"
     assert world.log.names.count("outage") == 1, "logged once, not at every retry"
     assert world.log.names[-1] == "recovered"
 
 
-def test_during_an_outage_the_worker_gives_a_reason_and_holds_its_partitions() -> None:
+def test_during_an_outage_the_worker_is_not_ready_and_says_why() -> None:
     world = World()
     world.produce("love it")
     world.store.faults.then(GONE)
-    seen: list[dict[str, str]] = []
-
-    class Curious(MemorySource):
-        def hold(self, timeout_s: float) -> None:
-            seen.append(dict(world.health.reasons))
-            assert world.sample("starstream_ready") == 0
-            super().hold(timeout_s)
-
-    world.join(Curious(world.cluster))
+    seen: list[tuple[float, dict[str, str]]] = []
+    world.source.on_hold = lambda: seen.append((world.sample("starstream_ready"), dict(world.health.reasons)))
     world.steps()
     assert seen
-    assert all(reasons == {"redis": "redis: connection refused"} for reasons in seen)
+    assert all(found == (0, {"redis": "redis: connection refused"}) for found in seen)
     world.pipeline.step()
     assert world.sample("starstream_ready") == 1
 
@@ -64,45 +55,28 @@ def test_a_long_outage_backs_off_and_keeps_the_heartbeat() -> None:
     world.assert_settled_once()
 
 
-def test_recovery_resets_the_backoff() -> None:
-    world = World()
-    for _ in range(3):
-        world.produce("love it")
-        world.store.faults.then(GONE)
-        world.steps()
-        assert world.pipeline.backoff.attempts == 0
-
-
 def test_a_failing_hold_does_not_spin() -> None:
     world = World()
     world.produce("love it")
     world.store.faults.then(GONE)
+    holds: list[float] = []
 
-    class Broken(MemorySource):
-        holds = 0
+    def fail() -> None:
+        holds.append(world.clock.monotonic())
+        raise KAFKA_GONE
 
-        def hold(self, timeout_s: float) -> None:
-            del timeout_s
-            self.holds += 1
-            raise KAFKA_GONE
-
-    source = Broken(world.cluster)
-    world.join(source)
+    world.source.on_hold = fail
     world.steps()
-    assert 0 < source.holds < 20
+    assert 0 < len(holds) < 20
 
 
 def test_stop_drains_the_queued_records() -> None:
     world = World(batch=1000)
     world.produce(*["love"] * 200)
     world.pipeline.batcher.cost.fixed_s = 1.0  # so expensive that 200 reviews wait for more
-
-    class Last(MemorySource):
-        def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-            world.pipeline.stop()
-            return super().poll(max_records, timeout_s)
-
-    world.join(Last(world.cluster))
+    world.pipeline.step()
+    assert world.lag == 200
+    world.pipeline.stop()
     world.pipeline.run()
     assert world.lag == 0
     assert world.sample("starstream_batches_released_total", reason="drain") == 1
@@ -113,13 +87,7 @@ def test_stop_during_an_outage_ends_the_loop_and_commits_nothing() -> None:
     world = World()
     world.produce("love")
     world.store.faults.then(GONE)
-
-    class Stopping(MemorySource):
-        def hold(self, timeout_s: float) -> None:
-            super().hold(timeout_s)
-            world.pipeline.stop()
-
-    world.join(Stopping(world.cluster))
+    world.source.on_hold = world.pipeline.stop
     world.store.ping_faults.then(*[GONE] * 1000)
     world.pipeline.run()
     assert world.cluster.committed == {}

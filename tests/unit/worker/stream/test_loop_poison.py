@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.doubles import REFUSED, MemorySource, StubClassifier
+from schemas.dead_letter import OWN
+from tests.doubles import REFUSED, StubClassifier
 from tests.fixtures.world import GONE, KAFKA_GONE, SETTINGS, World
 from worker.errors import StreamRejectedError
 from worker.records import Pending, Rated, Rejected
@@ -16,29 +17,13 @@ from worker.stream.breaker import Breaker
 
 def test_unratable_records_do_not_affect_the_records_between_them() -> None:
     world = World()
-    poison: list[str | bytes] = [
-        b"\xff",
-        b"{broken",
-        '{"text": 5}',
-        '{"text": " "}',
-        "x" * 1001,
-        "a\0b",
-        REFUSED,
-        '{"review_id": "r"}',
-    ]
+    poison = {b"\xff": "not_utf8", b"{broken": "not_json", REFUSED.encode(): "unratable", b"a\0b": "null_byte"}
     for value in poison:
         world.produce("love it", value)
     world.steps()
-    outcomes = [type(outcome) for outcome in world.delivery.outcomes]
-    assert outcomes == [Rated, Rejected] * len(poison)
-    letters = [outcome.letter for outcome in world.delivery.outcomes if isinstance(outcome, Rejected)]
-    assert [letter.reason for letter in letters] == [
-        "not_utf8", "not_json", "wrong_type", "no_text", "text_too_long", "null_byte", "unratable", "no_text",
-    ]  # fmt: skip
+    assert [type(outcome) for outcome in world.outcomes] == [Rated, Rejected] * len(poison)
     dead = world.cluster.all_records(SETTINGS.dead_letter_topic)
-    assert [record.value for record in dead] == [
-        value if isinstance(value, bytes) else value.encode() for value in poison
-    ]
+    assert [(record.value, dict(record.headers)[f"{OWN}reason"].decode()) for record in dead] == list(poison.items())
     world.assert_settled_once()
 
 
@@ -96,15 +81,13 @@ def test_too_many_dead_letters_halt_the_stream_until_it_is_stopped() -> None:
     world.steps()
     world.produce(*["{"] * 500)
 
-    class Stopping(MemorySource):
-        def hold(self, timeout_s: float) -> None:
-            assert world.sample("starstream_breaker_open") == 1
-            assert world.health.reasons["breaker"].startswith("dead-letter breaker: ")
-            super().hold(timeout_s)
-            if self.held_s > 60:
-                world.pipeline.stop()
+    def stop_after_a_minute() -> None:
+        assert world.sample("starstream_breaker_open") == 1
+        assert world.health.reasons["breaker"].startswith("dead-letter breaker: ")
+        if world.source.held_s > 60:
+            world.pipeline.stop()
 
-    world.join(Stopping(world.cluster))
+    world.source.on_hold = stop_after_a_minute
     with pytest.raises(StreamRejectedError, match="WORKER_BREAKER_SHARE"):
         world.pipeline.run()
     assert len(world.cluster.all_records(SETTINGS.dead_letter_topic)) == 50, "the rest is still in the input topic"

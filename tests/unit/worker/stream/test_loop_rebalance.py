@@ -12,11 +12,17 @@ from tests.doubles import TOPIC
 from tests.fixtures.world import KAFKA_GONE, World
 
 
-def test_records_of_revoked_partitions_are_dropped_and_rated_by_their_new_owner() -> None:
+def queued() -> World:
+    """Return a worker that has read five records of each partition, and has settled none."""
     world = World(batch=100)
     world.produce(*["love"] * 5, partition=0)
     world.produce(*["bad"] * 5, partition=1)
-    world.pipeline.batcher.add(world.source.poll(100, 0.0), world.clock.monotonic())  # queued, not settled
+    world.pipeline.batcher.add(world.source.poll(100, 0.0), world.clock.monotonic())
+    return world
+
+
+def test_records_of_revoked_partitions_are_dropped_and_rated_by_their_new_owner() -> None:
+    world = queued()
     other = world.another()
     world.pipeline.step()
     world.clock.advance(1.0)
@@ -28,10 +34,7 @@ def test_records_of_revoked_partitions_are_dropped_and_rated_by_their_new_owner(
 
 
 def test_a_partition_that_returns_is_not_rewound_before_the_other_owners_commits() -> None:
-    world = World(batch=100)
-    world.produce(*["love"] * 5, partition=0)
-    world.produce(*["bad"] * 5, partition=1)
-    world.pipeline.batcher.add(world.source.poll(100, 0.0), world.clock.monotonic())  # queued, not settled
+    world = queued()
     other = world.another()
     world.source.hold(0.0)  # the partition is revoked ...
     for _ in range(20):
