@@ -153,7 +153,7 @@ class MemoryCluster:
         """Append a record to its partition, which gives it its offset; it arrives in `in_s` seconds."""
         log = self._topics[record.topic][record.partition]
         at = max(self.clock.monotonic() + in_s, log[-1][0] if log else 0.0)
-        stamped = replace(record, offset=len(log))
+        stamped = record._replace(offset=len(log))
         log.append((at, stamped))
         return stamped
 
