@@ -85,7 +85,7 @@ def add_command(commands: Any) -> None:
         "--time", choices=("original", "now"), default="original", help="the time they are sent with (default original)"
     )
     redrive.add_argument("--dry-run", action="store_true", help="print what would be sent, send nothing")
-    redrive.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal")
+    redrive.add_argument("--yes", action="store_true", help="send them: needed unless --dry-run")
 
 
 def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
@@ -116,6 +116,8 @@ def _run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
 
     if known.to_topic in {settings.dead_letter_topic, settings.output_topic}:
         raise SettingsError(f"--to-topic {known.to_topic}: never the dead-letter topic or the output topic")
+    if not (known.yes or known.dry_run):
+        raise SettingsError("--yes: needed to send the letters; --dry-run prints what would be sent")
     order = RedriveOrder(
         selection=selection,
         to_topic=known.to_topic,
@@ -123,7 +125,6 @@ def _run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
         as_of_now=known.time == "now",
         limit=known.limit,
         dry_run=known.dry_run,
-        confirmed=known.yes,
     )
     return redrive(settings, order)
 

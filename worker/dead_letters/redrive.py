@@ -6,7 +6,6 @@ in flight. Letters stay in the dead-letter topic; nothing here deletes.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import closing
@@ -15,13 +14,12 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from rich.console import Console
-from rich.text import Text
 
 from worker.clock import SystemClock
 from worker.dead_letters.letter import REFUSALS, Guard, Letter, Refusal, Selection, as_sent
 from worker.dead_letters.reader import letter_spans, read_letters
-from worker.dead_letters.show import as_text, printable, reason_counts
-from worker.errors import ExitCode, SettingsError
+from worker.dead_letters.show import as_text, printable
+from worker.errors import ExitCode
 from worker.kafka.python.sender import Sender
 from worker.kafka.python.topics import Topics
 from worker.ops.progress import LongRun
@@ -43,15 +41,13 @@ class RedriveOrder:
     as_of_now: bool  # send them with the present time instead of the original's
     limit: int  # the most letters to send; 0 for all
     dry_run: bool  # only print
-    confirmed: bool  # do not ask
 
 
 @dataclass(slots=True)
 class _Tally:
-    """How many letters were sent, by topic and by reason, and how many were refused."""
+    """How many letters were sent, by topic, and how many were refused."""
 
     sent: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
     refused: Counter[Refusal] = field(default_factory=Counter)
 
     def show(self, console: Console, verb: str) -> ExitCode:
@@ -127,43 +123,26 @@ def redrive(settings: WorkerSettings, order: RedriveOrder) -> ExitCode:
         OK when all selected letters were sent, INPUT when some were refused, INTERRUPTED when stopped before the end.
 
     Raises:
-        SettingsError: a flag is wrong, or there is no terminal to ask on.
+        SettingsError: a flag is wrong.
         ServiceError: the brokers do not answer; the message says how to continue.
     """
     console = Console(stderr=True)
-    asks = not (order.dry_run or order.confirmed)
-    if asks and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise SettingsError("--yes: needed where there is no terminal; --dry-run prints what would be sent")
     with closing(Topics(settings, SystemClock())) as topics:
         if order.to_topic is not None:
             topics.require([order.to_topic], "--to-topic")
         run = _Run(settings, order, topics)
         if order.dry_run:
-            return _preview(run, print_letters=True).show(console, "would be sent")
-        if asks and not _confirmed(run, console):
-            _say(console, "nothing sent")
-            return ExitCode.INTERRUPTED
+            return _print_letters(run).show(console, "would be sent")
         return _send_all(settings, run, order, console)
 
 
-def _preview(run: _Run, *, print_letters: bool) -> _Tally:
+def _print_letters(run: _Run) -> _Tally:
     tally = _Tally()
     for letter, topic, _ in run.letters(tally):
         tally.sent[topic] += 1
-        tally.reasons[letter.reason] += 1
-        if print_letters:
-            key = printable(as_text(letter.record.key) or "-")
-            print(letter.place, "->", topic, f"key={key}", letter.reason, f"attempts={letter.attempts}")
+        key = printable(as_text(letter.record.key) or "-")
+        print(letter.place, "->", topic, f"key={key}", letter.reason, f"attempts={letter.attempts}")
     return tally
-
-
-def _confirmed(run: _Run, console: Console) -> bool:
-    tally = _preview(run, print_letters=False)
-    tally.show(console, "would be sent")
-    if not tally.sent:
-        return True  # there is nothing to ask; the exit code says why
-    _say(console, reason_counts(tally.reasons))
-    return console.input(Text("Send them? [y/N] ")).strip().lower() in {"y", "yes"}
 
 
 def _send_all(settings: WorkerSettings, run: _Run, order: RedriveOrder, console: Console) -> ExitCode:

@@ -23,7 +23,7 @@ from worker.errors import ExitCode
         ("show --kafka-bootstrap-servers kafka:9092 0:1", "right after `show`"),
         ("redrive --to-topic reviews.dlq --yes", "--to-topic reviews.dlq: never the dead-letter topic"),
         ("redrive --to-topic ratings --yes", "--to-topic ratings: never the dead-letter topic or the output topic"),
-        ("redrive", "--yes: needed where there is no terminal"),
+        ("redrive", "--yes: needed to send the letters"),
     ],
 )
 def test_wrong_flag_is_named(capsys: pytest.CaptureFixture[str], words: str, message: str) -> None:
