@@ -24,6 +24,7 @@ from schemas.inference import Model
 from schemas.prediction import Prediction, prediction_values
 from schemas.review import InvalidReviewError, Review, check_review
 from worker.errors import ExitCode, ModelError, SettingsError
+from worker.model.classifier import require_numbers
 from worker.model.halving import rate_or_halve
 from worker.model.registry import fetch_bundle, resolve_version
 from worker.model.runtime import load_runtime
@@ -116,7 +117,7 @@ class _Predictor:
 
     def _predict(self, rows: Sequence[Row]) -> list[Prediction | None]:
         def attempt(some: Sequence[Row]) -> list[Prediction | None]:
-            scores = self.model.score([row.review.text for row in some if row.review is not None])
+            scores = require_numbers(self.model.score([row.review.text for row in some if row.review is not None]))
             labels = self.model.decision.labels
             values = prediction_values(scores, labels, self.version, self.min_confidence)
             return [Prediction(*of_text) for of_text in values]

@@ -24,6 +24,17 @@ from worker.records import Pending, Rated, Rejected
 from worker.stream.rejection import rejected
 
 
+def require_numbers(scores: Scores) -> Scores:
+    """Return the scores: weights that went bad pass the golden reviews when those do not use them.
+
+    Raises:
+        ValueError: a probability is not a number.
+    """
+    if not np.isfinite(scores.probabilities).all():
+        raise ValueError("a probability is not a number")
+    return scores
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """The ids of reviews, `int32[n]` each, and how long the encoding took."""
@@ -121,10 +132,7 @@ class TfliteClassifier:
             RuntimeError: the runtime refused a group; `ValueError` and `MemoryError` likewise.
             ValueError: a probability is not a number.
         """
-        scores = self._model.score_ids(encoded.rows)
-        if not np.isfinite(scores.probabilities).all():
-            raise ValueError("a probability is not a number")
-        return scores
+        return require_numbers(self._model.score_ids(encoded.rows))
 
     def ratings(self, pending: Sequence[Pending], scores: Scores, rated_at: str) -> list[Rated]:
         """Return reviews with their ratings, in order; `scores` has a row for each."""

@@ -13,6 +13,7 @@ import pytest
 
 from schemas.prediction import Prediction
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
+from tests.fixtures.bundles import SECOND, Change, ToyRegistry
 from worker.commands.predict import PredictFiles, predict
 from worker.errors import ExitCode, ModelError, SettingsError
 from worker.settings import WorkerSettings, read_settings
@@ -142,8 +143,11 @@ def test_rows_are_streamed_in_order_past_a_chunk(settings: WorkerSettings, tmp_p
     assert run.stars == {number: 5 if number % 2 else 1 for number in range(1, 3001)}
 
 
-def test_a_row_the_model_refuses_is_reported_like_any_other(settings: WorkerSettings, tmp_path: Path) -> None:
-    run = Run(settings, tmp_path, "content\nlove\nkaboom\nbad\n")
+@pytest.mark.parametrize("word", ["kaboom", "terrible"], ids=["refused by the runtime", "probabilities that are NaN"])
+def test_a_row_the_model_cannot_rate_is_reported_like_any_other(word: str, tmp_path: Path) -> None:
+    ToyRegistry(tmp_path / "models").publish(SECOND, Change(bad_terrible=True))
+    settings = read_settings(["--registry", str(tmp_path / "models"), "--model-version", SECOND])
+    run = Run(settings, tmp_path, f"content\nlove\n{word}\nbad\n")
     assert (run.code, run.stars) == (ExitCode.INPUT, {1: 5, 3: 1})
 
 
