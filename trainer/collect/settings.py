@@ -25,9 +25,9 @@ class CollectSettings(BaseModel):
     latest win. Deleted reviews (tombstones) are left out. Texts that differ only in case and punctuation count as one.
 
     Examples:
-      python -m trainer collect --bootstrap-servers kafka:9092 --out labelled.csv
-      python -m trainer collect --bootstrap-servers kafka:9092 --topic reviews --topic reviews.feedback --since 30d \
-          --out labelled.csv && python -m trainer train --data labelled.csv --warm-start stable --channel candidate
+      starstream-trainer collect --bootstrap-servers kafka:9092 --out labelled.csv
+      starstream-trainer collect --bootstrap-servers kafka:9092 --topic reviews --topic reviews.feedback --since 30d \
+          --out labelled.csv && starstream-trainer train --data labelled.csv --warm-start stable --channel candidate
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())

@@ -18,12 +18,17 @@ def _all(kind: type[TrainerError]) -> list[type[TrainerError]]:
     return [kind, *(found for child in kind.__subclasses__() for found in _all(child))]
 
 
-@pytest.mark.parametrize("argv", [[], ["--help"], ["train", "--help"], ["evaluate", "--help"], ["sample", "--help"]])
+TRAINING = ["train", "evaluate", "sample", "collect"]
+REGISTRY = ["list", "show", "publish", "promote", "rollback", "history", "prune", "verify"]
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], *([command, "--help"] for command in TRAINING + REGISTRY)])
 def test_help_teaches_with_examples(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == Exit.OK
     said = capsys.readouterr().out
     assert said.startswith("usage: starstream-trainer ")
-    assert "Examples:\n  starstream-trainer" in said
+    assert "Examples:\n  starstream-trainer " in said
+    assert " ".join(["\n  starstream-trainer", *argv]).removesuffix("--help") in said
 
 
 def test_version_names_the_program(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
 from tests.fixtures.versions import add_toy, costs_of_one_star
+from tests.model.reviews import write_csv
 from trainer.__main__ import main
 from trainer.errors import Exit
 
@@ -33,13 +33,13 @@ def _channels(registry: Path) -> dict[str, str]:
     return found
 
 
-def _held_out(folder: Path) -> str:
+@pytest.fixture
+def data(tmp_path: Path) -> list[str]:
+    """The flags for held-out texts that the toy rates right."""
     texts = {1: "worst app", 3: "ok", 5: "love it, best app"}
-    with (folder / "held_out.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("content", "score"))
-        writer.writerows((f"{texts[star]} {number}", star) for number in range(60) for star in texts)
-    return str(folder / "held_out.csv")
+    rows = [(f"{texts[star]} {number}", star) for number in range(60) for star in texts]
+    held_out = write_csv(tmp_path / "held_out.csv", rows)
+    return ["--data", str(held_out), "--gate-slower", "20", "--gate-max-ece", "1"]
 
 
 def test_promote_rollback_and_their_history(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,9 +88,8 @@ def test_promote_refuses_other_labels_unless_forced(registry: Path, capsys: pyte
     assert "stars from 0" in said
 
 
-def test_promote_with_data_needs_the_gate(registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_promote_with_data_needs_the_gate(registry: Path, data: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     add_toy(registry, THIRD, costs=costs_of_one_star())
-    data = ["--data", _held_out(tmp_path), "--gate-slower", "20", "--gate-max-ece", "1"]
     assert _run(registry, "promote", "--version", OLD, *data) == Exit.OK, "there is no version to be worse than"
     assert _run(registry, "promote", "--version", NEW, *data) == Exit.OK
     assert _run(registry, "promote", "--version", THIRD, *data) == Exit.GATE
@@ -102,9 +101,8 @@ def test_promote_with_data_needs_the_gate(registry: Path, tmp_path: Path, capsys
     assert _channels(registry) == {"stable": THIRD}
 
 
-def test_candidate_is_compared_with_stable(registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_candidate_is_compared_with_stable(registry: Path, data: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     add_toy(registry, THIRD, costs=costs_of_one_star())
-    data = ["--data", _held_out(tmp_path), "--gate-slower", "20", "--gate-max-ece", "1"]
     assert _run(registry, "promote", "--version", OLD) == Exit.OK
     candidate = ["promote", "--version", THIRD, "--channel", "candidate", *data]
     assert _run(registry, *candidate) == Exit.GATE
@@ -161,9 +159,3 @@ def test_list_shows_channels_and_damaged_versions(registry: Path, capsys: pytest
     said = capsys.readouterr().out
     assert "stable" in said
     assert f"{NEW}/manifest.json: not a manifest" in said
-
-
-@pytest.mark.parametrize("command", ["list", "show", "publish", "promote", "rollback", "history", "prune", "verify"])
-def test_help_teaches_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([command, "--help"]) == Exit.OK
-    assert f"Examples:\n  starstream-trainer {command}" in capsys.readouterr().out
