@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 
-from schemas.dead_letter import CONNECT, OWN, SPRING, DeadLetter
+from schemas.dead_letter import CONNECT, OWN, DeadLetter
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "schema_dead_letter.json"
 LETTER = DeadLetter(
@@ -35,23 +34,6 @@ def shown(headers: list[tuple[str, bytes]]) -> list[list[str]]:
 def test_dead_letter_headers_are_the_golden_ones() -> None:
     """Replay tools of Connect and Spring read these; a change here is a change of the contract."""
     assert shown(LETTER.headers(ORIGINAL)) == json.loads(GOLDEN.read_text(encoding="utf-8"))
-
-
-def test_connect_family_is_text() -> None:
-    connect = {name: value for name, value in LETTER.headers([]) if name.startswith(CONNECT)}
-    assert set(connect) == {
-        f"{CONNECT}{name}"
-        for name in ("topic", "partition", "offset", "stage", "class.name", "exception.class.name", "exception.message")
-    }
-    assert (connect[f"{CONNECT}partition"], connect[f"{CONNECT}offset"]) == (b"5", b"1234567890123")
-
-
-def test_spring_family_is_big_endian() -> None:
-    spring = {name: value for name, value in LETTER.headers([]) if name.startswith(SPRING)}
-    assert struct.unpack(">i", spring[f"{SPRING}original-partition"]) == (5,)
-    assert struct.unpack(">q", spring[f"{SPRING}original-offset"]) == (1234567890123,)
-    assert struct.unpack(">q", spring[f"{SPRING}original-timestamp"]) == (1767225600789,)
-    assert spring[f"{SPRING}original-topic"] == b"reviews"
 
 
 def test_stage_is_parse_or_rate() -> None:
