@@ -25,8 +25,9 @@ README = ROOT / "deploy/README.md"
 RUNBOOK = ROOT / "deploy/RUNBOOK.md"
 WORKER_JOB = "starstream-worker"
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-_WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_STRING = r'"(?:[^"\\]|\\.)*"'
+# A name with its matchers. A brace or a word in a label's value is neither a matcher's end nor a metric.
+_SELECTOR = re.compile(rf'{_STRING}|([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{{(?:{_STRING}|[^"}}])*\}})?')
 _OURS = re.compile(r"starstream_|process_|^up$|^ALERTS$")
 
 
@@ -113,19 +114,9 @@ def _filled(expr: str, job: str, interval: str) -> str:
 
 def metric_names(expr: str) -> set[str]:
     """Return the metrics an expression reads: ours, the process's, and those that rules record."""
-    return {word for word in _WORD.findall(_STRING.sub("", expr)) if _OURS.search(word)}
+    return {selector.partition("{")[0] for selector in selectors(expr)}
 
 
 def selectors(expr: str) -> set[str]:
     """Return each metric of an expression with its label matchers, without range and offset."""
-    found = re.finditer(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[^}]*\})?", _hide_braces(expr))
-    return {_show_braces(match[0]) for match in found if _OURS.search(match[1])}
-
-
-def _hide_braces(expr: str) -> str:
-    # A brace or a word inside a quoted label value is neither a matcher's end nor a metric.
-    return _STRING.sub(lambda match: match[0].replace("{", "\x01").replace("}", "\x02"), expr)
-
-
-def _show_braces(expr: str) -> str:
-    return expr.replace("\x01", "{").replace("\x02", "}")
+    return {found[0] for found in _SELECTOR.finditer(expr) if found[1] and _OURS.search(found[1])}

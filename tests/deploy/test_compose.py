@@ -58,16 +58,6 @@ def test_compose_worker_variables_exist_and_are_valid(clean_environment: pytest.
     assert worker["ports"] == [f"127.0.0.1::{port}"], "a free host port for each container"
 
 
-def test_compose_creates_the_topics_the_worker_uses(clean_environment: pytest.MonkeyPatch) -> None:
-    del clean_environment
-    script = SERVICES["topics"]["command"][0]
-    made = dict(re.findall(r"^create (\S+) (\d+)", script, re.MULTILINE))
-    settings = read_settings(None)
-    assert made == {settings.input_topics[0]: "6", settings.output_topic: "6", settings.dead_letter_topic: "1"}
-    assert f"create {settings.dead_letter_topic} 1 --config retention.ms=-1" in script
-    assert SERVICES["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
-
-
 def test_compose_worker_waits_for_topics_and_redis_and_can_be_scaled() -> None:
     worker = SERVICES["worker"]
     assert worker["depends_on"]["topics"] == {"condition": "service_completed_successfully"}
@@ -97,7 +87,7 @@ def test_compose_images_have_the_versions_of_the_code() -> None:
 
 
 @each_service
-def test_compose_service_is_unprivileged_and_bounded(service: dict[str, Any]) -> None:
+def test_compose_service_is_unprivileged_bounded_and_on_loopback(service: dict[str, Any]) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "privileged" not in service
@@ -106,6 +96,7 @@ def test_compose_service_is_unprivileged_and_bounded(service: dict[str, Any]) ->
     assert user or "build" in service, "our images set USER; compose must set it for others"
     assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
     assert service["logging"]["options"]["max-size"]
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
 @pytest.mark.parametrize("name", ["worker", "trainer", "redis", "prometheus"])
@@ -118,12 +109,6 @@ def test_compose_service_that_stays_has_a_health_check(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check["test"][0] in {"CMD", "CMD-SHELL"}
     assert seconds(check["timeout"]) < seconds(check["interval"])
-
-
-@each_service
-def test_compose_ports_listen_on_loopback_by_default(service: dict[str, Any]) -> None:
-    for port in service.get("ports", []):
-        assert port.startswith("127.0.0.1:"), port
 
 
 def test_compose_ports_and_address_can_be_changed() -> None:

@@ -26,6 +26,7 @@ from deploy.redis import LocalRedis
 from tests import PATIENCE_S
 from tests.conftest import serving
 from tests.deploy.assets import compose
+from worker.settings import read_settings
 
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
 WRAPPER = "kafka.docker.KafkaDockerWrapper"
@@ -78,8 +79,8 @@ class ComposeKafka(LocalService):
         return found
 
 
-def requested_topics(folder: Path) -> dict[str, int]:
-    """Run the `topics` service's script with a stub tool that records its arguments; return the partitions by topic."""
+def requested_topics(folder: Path) -> dict[str, dict[str, str]]:
+    """Run the `topics` service's script with a stub tool that records its arguments; return the options by topic."""
     service = SERVICES["topics"]
     (script,) = service["command"]
     stub, notes = folder / "kafka-topics.sh", folder / "calls"
@@ -89,10 +90,9 @@ def requested_topics(folder: Path) -> dict[str, int]:
     found = {}
     for call in notes.read_text(encoding="utf-8").splitlines():
         assert call.startswith("--bootstrap-server kafka:9092 --create --if-not-exists ")
-        words = call.split()
-        options = dict(itertools.pairwise(words))
+        options = dict(itertools.pairwise(call.split()))
         assert options["--replication-factor"] == "1"
-        found[options["--topic"]] = int(options["--partitions"])
+        found[options["--topic"]] = options
     return found
 
 
@@ -102,8 +102,18 @@ def broker() -> Iterator[ComposeKafka]:
         yield server
 
 
+def test_compose_creates_the_topics_the_worker_uses(clean_environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    del clean_environment
+    settings = read_settings(None)
+    found = requested_topics(tmp_path)
+    partitions = {settings.input_topics[0]: "6", settings.output_topic: "6", settings.dead_letter_topic: "1"}
+    assert {name: options["--partitions"] for name, options in found.items()} == partitions
+    assert found[settings.dead_letter_topic]["--config"] == "retention.ms=-1"
+    assert SERVICES["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+
+
 def test_compose_broker_accepts_the_topics_of_the_topics_service(broker: ComposeKafka, tmp_path: Path) -> None:
-    topics = requested_topics(tmp_path)
+    topics = {name: int(options["--partitions"]) for name, options in requested_topics(tmp_path).items()}
     create_topics(f"{LOOPBACK}:{broker.host_port}", topics)
     with KafkaAdminClient(bootstrap_servers=f"{LOOPBACK}:{broker.host_port}") as admin:
         found = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics()}

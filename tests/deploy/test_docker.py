@@ -8,16 +8,17 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from deploy.process import free_port
+from schemas import __version__
 from tests import PATIENCE_S
 from tests.deploy.assets import DOCKERFILE, ROOT, compose
+from tests.doubles import ManualClock
+from worker.ops.health import Health
 from worker.ops.http_server import serve_http
 
 HEALTHCHECK = ROOT / "deploy/docker/healthcheck.py"
@@ -83,10 +84,10 @@ def test_every_package_is_installed_by_hash_or_is_the_project_itself() -> None:
         assert "--require-hashes -r" in command or "--no-deps --no-index" in command, command
 
 
-def test_base_image_is_pinned_to_a_python_the_project_supports() -> None:
-    image = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert image is not None
-    assert re.fullmatch(r"python:3\.(11|12|13)-slim(-[a-z]+)?", image[1])
+def test_image_is_of_the_version_of_the_code_on_a_python_the_project_supports() -> None:
+    given = dict(re.findall(r"^ARG (\w+)=(\S+)$", DOCKERFILE.read_text(encoding="utf-8"), re.MULTILINE))
+    assert re.fullmatch(r"python:3\.(11|12|13)-slim(-[a-z]+)?", given["PYTHON_IMAGE"])
+    assert given["VERSION"] == __version__
 
 
 def test_worker_image_holds_no_package_of_the_trainer() -> None:
@@ -121,29 +122,19 @@ def test_worker_image_runs_the_worker_and_exposes_its_port() -> None:
     assert list(STAGES)[-1] == "worker", "a build without --target makes the worker"
 
 
-class _Health:
-    alive = True
-    notes: Mapping[str, str] = {}
-
-    def __init__(self, reasons: Mapping[str, str]) -> None:
-        self.reasons = reasons
-
-
 def _check(port: int) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "WORKER_HTTP_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}
     command = [sys.executable, str(HEALTHCHECK)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
-def test_health_check_passes_on_a_ready_worker() -> None:
-    port = serve_http("127.0.0.1", 0, CollectorRegistry(), _Health({}))
-    assert _check(port).returncode == 0
-
-
-def test_health_check_fails_on_a_worker_that_is_not_ready_and_says_why() -> None:
-    done = _check(serve_http("127.0.0.1", 0, CollectorRegistry(), _Health({"redis": "connection refused"})))
-    assert done.returncode == 1
-    assert "connection refused" in done.stdout
+@pytest.mark.parametrize(("parts", "code", "said"), [((), 0, ""), (("redis",), 1, "starting")])
+def test_health_check_passes_on_a_ready_worker_and_says_why_another_is_not(
+    parts: tuple[str, ...], code: int, said: str, clock: ManualClock
+) -> None:
+    done = _check(serve_http("127.0.0.1", 0, CollectorRegistry(), Health(clock, stall_s=1, parts=parts)))
+    assert done.returncode == code
+    assert said in done.stdout
 
 
 def test_health_check_fails_without_a_server() -> None:
@@ -156,22 +147,13 @@ class _Silent(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.wfile.write(b"not HTTP\r\n\r\n")
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        del format, args
-
-
-@contextmanager
-def _broken_server() -> Iterator[int]:
-    with http.server.HTTPServer(("127.0.0.1", 0), _Silent) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_port
-        server.shutdown()
-
 
 def test_health_check_fails_on_an_answer_that_is_not_http() -> None:
-    with _broken_server() as port:
-        done = _check(port)
+    with http.server.HTTPServer(("127.0.0.1", 0), _Silent) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        done = _check(server.server_port)
     assert done.returncode == 1
+    assert "no answer" in done.stdout
     assert "Traceback" not in done.stderr
 
 
@@ -185,17 +167,18 @@ def _train(folder: Path, *arguments: str, fails: str = "") -> tuple[int, list[st
     return done.returncode, (folder / "calls").read_text(encoding="utf-8").splitlines()
 
 
-def test_trainer_image_trains_on_the_sample_set_without_arguments(tmp_path: Path) -> None:
-    code, calls = _train(tmp_path)
-    assert code == 0
-    assert calls == ["-m trainer sample --out /cache/sample.csv", "-m trainer train --data /cache/sample.csv"]
+SAMPLE = "-m trainer sample --out /cache/sample.csv"
 
 
-def test_trainer_image_passes_its_arguments_to_the_trainer(tmp_path: Path) -> None:
-    assert _train(tmp_path, "train", "--data", "a b.csv") == (0, ["-m trainer train --data a b.csv"])
-
-
-def test_trainer_image_does_not_train_without_a_sample_set(tmp_path: Path) -> None:
-    code, calls = _train(tmp_path, fails="trainer sample")
-    assert code == 3
-    assert len(calls) == 1
+@pytest.mark.parametrize(
+    ("arguments", "fails", "expected"),
+    [
+        ((), "", (0, [SAMPLE, "-m trainer train --data /cache/sample.csv"])),
+        ((), "trainer sample", (3, [SAMPLE])),
+        (("train", "--data", "a b.csv"), "", (0, ["-m trainer train --data a b.csv"])),
+    ],
+)
+def test_trainer_image_trains_with_its_arguments_or_else_on_the_sample_set(
+    arguments: tuple[str, ...], fails: str, expected: tuple[int, list[str]], tmp_path: Path
+) -> None:
+    assert _train(tmp_path, *arguments, fails=fails) == expected

@@ -8,20 +8,22 @@ import importlib.util
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
 
 from schemas import __version__
+from tests import PATIENCE_S
 from tests.conftest import missing
-from tests.deploy.assets import KUBERNETES, ROOT, WORKER_JOB, compose
+from tests.deploy.assets import DOCKERFILE, KUBERNETES, WORKER_JOB, compose
 from tests.deploy.test_compose import known_variables
+from tests.doubles import ManualClock
+from worker.ops.health import Health
 from worker.ops.http_server import serve_http
+from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings, read_settings
 
 OVERLAYS = ("base", "overlays/example")
@@ -64,7 +66,8 @@ def variables(overlay: str) -> dict[str, str]:
     """Return the container's variables, with `worker-0` as the pod's name."""
     given = dict(resource(overlay, "ConfigMap")["data"])
     for variable in container(overlay)["env"]:
-        given[variable["name"]] = variable.get("value", "worker-0")
+        source = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
+        given[variable["name"]] = "worker-0" if source == "metadata.name" else variable["value"]
     return given
 
 
@@ -80,12 +83,8 @@ def test_manifests_are_valid_by_the_schemas_of_kubernetes(overlay: str, release:
 
 
 @each_overlay
-def test_worker_variables_exist_in_the_settings(overlay: str) -> None:
-    assert set(variables(overlay)) <= known_variables()
-
-
-@each_overlay
 def test_worker_variables_are_valid(overlay: str, clean_environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert set(variables(overlay)) <= known_variables()
     secrets = {"redis-url": "rediss://worker:word@redis:6380/0", "kafka-sasl-password": "word"}
     for name, value in secrets.items():
         (tmp_path / name).write_text(f"{value}\n", encoding="utf-8")
@@ -101,12 +100,6 @@ def test_worker_variables_are_valid(overlay: str, clean_environment: pytest.Monk
 
 
 @each_overlay
-def test_instance_id_of_a_worker_is_the_name_of_its_pod(overlay: str) -> None:
-    given = {variable["name"]: variable for variable in container(overlay)["env"]}
-    assert given["WORKER_INSTANCE_ID"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
-
-
-@each_overlay
 def test_secrets_are_mounted_as_files_from_a_secret_outside_the_repository(overlay: str) -> None:
     assert "Secret" not in {manifest["kind"] for manifest in rendered(overlay)}
     mounts = {mount["name"]: mount for mount in container(overlay)["volumeMounts"]}
@@ -116,14 +109,8 @@ def test_secrets_are_mounted_as_files_from_a_secret_outside_the_repository(overl
             assert value.startswith(f"{mounts['secrets']['mountPath']}/")
 
 
-class _Health:
-    alive = True
-    reasons: Mapping[str, str] = {}
-    notes: Mapping[str, str] = {}
-
-
 @each_overlay
-def test_probes_ask_pages_that_the_worker_serves(overlay: str) -> None:
+def test_probes_ask_pages_that_the_worker_serves(overlay: str, metrics: Metrics, clock: ManualClock) -> None:
     (port,) = container(overlay)["ports"]
     assert port == {"name": "http", "containerPort": WorkerSettings.model_fields["http_port"].default}
     assert variables(overlay)["WORKER_HTTP_PORT"] == str(port["containerPort"])
@@ -133,9 +120,8 @@ def test_probes_ask_pages_that_the_worker_serves(overlay: str) -> None:
         assert get["port"] == "http"
         paths[probe] = get["path"]
     assert paths == {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
-    page = http.client.HTTPConnection(
-        "127.0.0.1", serve_http("127.0.0.1", 0, CollectorRegistry(), _Health()), timeout=5
-    )
+    served = serve_http("127.0.0.1", 0, metrics.registry, Health(clock, stall_s=1, parts=()))
+    page = http.client.HTTPConnection("127.0.0.1", served, timeout=PATIENCE_S)
     for path in [*paths.values(), "/metrics"]:
         page.request("GET", path)
         answer = page.getresponse()
@@ -152,9 +138,10 @@ def test_every_pod_is_restricted(overlay: str) -> None:
         for manifest in rendered(overlay)
         if manifest["kind"] == "CronJob"
     ]
+    (user,) = set(re.findall(r"^USER (\d+):\d+$", DOCKERFILE.read_text(encoding="utf-8"), re.MULTILINE))
     for spec in pods:
         assert spec["securityContext"]["runAsNonRoot"] is True
-        assert spec["securityContext"]["runAsUser"] == 10001  # the image's USER
+        assert spec["securityContext"]["runAsUser"] == int(user)
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert spec["automountServiceAccountToken"] is False
         for container_ in [*spec.get("initContainers", []), *spec["containers"]]:
@@ -166,13 +153,6 @@ def test_every_pod_is_restricted(overlay: str) -> None:
             assert {"cpu", "memory"} <= set(container_["resources"]["requests"])
             assert "memory" in container_["resources"]["limits"]
             assert "/tmp" in {mount["mountPath"] for mount in container_["volumeMounts"]}  # noqa: S108 - the bundle's copy
-
-
-def test_user_of_the_pods_is_the_user_of_the_image() -> None:
-    dockerfile = (ROOT / "deploy/docker/Dockerfile").read_text(encoding="utf-8")
-    assert set(re.findall(r"^USER (\d+):\d+$", dockerfile, re.MULTILINE)) == {
-        str(pod("base")["securityContext"]["runAsUser"])
-    }
 
 
 @each_overlay
@@ -210,13 +190,8 @@ def test_service_is_headless_and_includes_workers_that_are_not_ready(overlay: st
 
 
 def test_workers_are_scraped_once_under_the_job_the_alerts_expect() -> None:
-    def annotated(overlay: str) -> str:
-        found: str = resource(overlay, "StatefulSet")["spec"]["template"]["metadata"]["annotations"][
-            "prometheus.io/scrape"
-        ]
-        return found
-
-    assert (annotated("base"), annotated("overlays/example")) == ("true", "false")
+    metadata = [resource(overlay, "StatefulSet")["spec"]["template"]["metadata"] for overlay in OVERLAYS]
+    assert [pods["annotations"]["prometheus.io/scrape"] for pods in metadata] == ["true", "false"]
     monitor = resource("overlays/example", "ServiceMonitor")["spec"]
     service = resource("overlays/example", "Service")
     assert service["metadata"]["labels"][monitor["jobLabel"]] == WORKER_JOB

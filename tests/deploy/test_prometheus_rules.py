@@ -61,12 +61,9 @@ def exported() -> set[str]:
     return found | {f"{name}{suffix}" for name in families for suffix in ("", "_total", "_bucket", "_sum", "_count")}
 
 
-def test_promtool_accepts_the_configuration() -> None:
-    promtool("check", "config", PROMETHEUS)
-
-
-def test_promtool_accepts_the_rules() -> None:
-    promtool("check", "rules", "--lint=all", "--lint-fatal", RULES)
+@pytest.mark.parametrize("what", [("config", PROMETHEUS), ("rules", "--lint=all", "--lint-fatal", RULES)])
+def test_promtool_accepts_the_configuration_and_the_rules(what: tuple[str | Path, ...]) -> None:
+    promtool("check", *what)
 
 
 @pytest.mark.parametrize("file", RULE_TESTS, ids=[path.stem for path in RULE_TESTS])
