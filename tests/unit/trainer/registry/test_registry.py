@@ -1,14 +1,11 @@
-"""The registry in a folder: names, faults, and readers during a write. tests/contract holds every store to the rest."""
+"""The registry's checks of names, and the faults it reports. tests/contract has what it does on every store."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from trainer.errors import RegistryError
 from trainer.registry.history import Why
 from trainer.registry.open import open_registry
@@ -25,28 +22,6 @@ def registry(tmp_path: Path) -> Registry:
     found = open_registry(str(tmp_path))
     found.publish(OLD, FILES)
     return found
-
-
-MOVE = """
-import sys
-from trainer.registry.history import Why
-from trainer.registry.open import open_registry
-registry = open_registry(sys.argv[1])
-for number in range(60):
-    registry.point(f"{sys.argv[2]}{number}", sys.argv[3], Why(action="promote"))
-"""
-
-
-def test_readers_never_see_half_a_channel_file(registry: Registry, tmp_path: Path) -> None:
-    registry.publish(NEW, FILES)
-    writers = [
-        subprocess.Popen([sys.executable, "-c", MOVE, str(tmp_path), name, version], cwd=ROOT)
-        for name, version in (("a", OLD), ("b", NEW))
-    ]
-    while any(writer.poll() is None for writer in writers):
-        assert set(registry.channels().values()) <= {OLD, NEW}
-    assert [writer.wait() for writer in writers] == [0, 0]
-    assert len(registry.channels()) == 120
 
 
 @pytest.mark.parametrize(
@@ -72,9 +47,8 @@ def test_channel_of_a_missing_version_is_reported(registry: Registry, tmp_path: 
         registry.point("candidate", NEW, WHY)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"stable": 3}', "\ufffd"])
-def test_damaged_channel_file_is_a_registry_error(registry: Registry, tmp_path: Path, content: str) -> None:
-    (tmp_path / "channels.json").write_text(content)
+def test_damaged_channel_file_is_a_registry_error(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "channels.json").write_text("{")
     with pytest.raises(RegistryError, match=r"channels\.json"):
         registry.channels()
 
@@ -83,9 +57,3 @@ def test_damaged_channel_file_is_a_registry_error(registry: Registry, tmp_path: 
 def test_channel_names_are_checked(registry: Registry, channel: str) -> None:
     with pytest.raises(RegistryError, match="lower-case"):
         registry.point(channel, OLD, WHY)
-
-
-def test_registry_that_cannot_be_written_is_a_registry_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RegistryError, match="nothing was published"):
-        open_registry(str(tmp_path / "file")).publish(OLD, FILES)
