@@ -11,7 +11,7 @@ import pytest
 
 from trainer.__main__ import main
 from trainer.collect.command import Collected, sort_records, write
-from trainer.collect.join import Labelled, Pool
+from trainer.collect.join import Labelled, Pool, Totals
 from trainer.collect.settings import start_of
 from trainer.collect.topics import LogRecord
 from trainer.data.rows import Row, read_rows
@@ -43,51 +43,38 @@ def _stars(review_id: str, score: Any, *, at: int = 0) -> LogRecord:
     return _record({"review_id": review_id, "score": score}, at=at)
 
 
-def test_text_with_its_own_stars_is_kept_and_one_without_is_counted() -> None:
-    found, rows = _outcome(_review("love it", "a", 5, at=1), _review("no idea", "b", at=2))
-    assert rows == [("love it", 5)]
-    assert found.totals.unscored == 1
-    assert dict(found.kinds) == {"reviews": 2}
-
-
-def test_stars_sent_later_are_joined_by_id_and_the_latest_win() -> None:
-    records = [_stars("a", 1, at=5), _stars("a", 2, at=9), _stars("a", 3, at=7), _review("it works", "a", at=1)]
+@pytest.mark.parametrize(
+    ("records", "written", "counted"),
+    [
+        ([_review("love it", "a", 5, at=1), _review("no idea", "b", at=2)], [("love it", 5)], {"unscored": 1}),
+        ([_stars("a", 1, at=5), _stars("a", 2, at=9), _stars("a", 3, at=7), _review("fine", "a")], [("fine", 2)], {}),
+        ([_review("fine", "a", 5, at=1), _stars("a", 2, at=4)], [("fine", 2)], {}),
+        ([_stars("a", 2, at=4), _review("fine", "a", 5, at=8)], [("fine", 5)], {}),
+        ([_review("fine", "a", 5, at=8), _review("older", "a", 1, at=2)], [("fine", 5)], {}),
+        ([_stars("gone", 4)], [], {"stars_without_review": 1}),
+        ([_review("mine", "a", 5, at=1), _record(None, key="a", at=5)], [], {"deleted": 1}),
+        ([_record(None, key="a", at=5), _review("mine", "a", 5, at=9)], [("mine", 5)], {}),
+        (
+            [_review("Great app!!", "a", 5, at=1), _review("great APP", "b", 4, at=2), _review("great", "c", 3, at=3)],
+            [("great APP", 4), ("great", 3)],
+            {"repeated": 1, "contradicted": 1},
+        ),
+    ],
+)
+def test_texts_get_their_latest_stars_and_the_others_are_counted(
+    records: list[LogRecord], written: list[tuple[str, int]], counted: dict[str, int]
+) -> None:
     found, rows = _outcome(*records)
-    assert rows == [("it works", 2)]
-    assert found.kinds["stars"] == 3
-
-
-def test_stars_and_a_review_sent_again_are_ordered_by_their_time() -> None:
-    assert _outcome(_review("fine", "a", 5, at=1), _stars("a", 2, at=4))[1] == [("fine", 2)]
-    assert _outcome(_stars("a", 2, at=4), _review("fine", "a", 5, at=8))[1] == [("fine", 5)]
-    assert _outcome(_review("fine", "a", 5, at=8), _review("older", "a", 1, at=2))[1] == [("fine", 5)]
-
-
-def test_stars_for_an_unknown_review_are_counted() -> None:
-    found, rows = _outcome(_stars("gone", 4))
-    assert rows == []
-    assert found.totals.stars_without_review == 1
+    assert rows == written
+    assert found.totals._asdict() == {**dict.fromkeys(Totals._fields, 0), "written": len(written), **counted}
 
 
 def test_review_is_known_by_its_id_its_key_or_its_position() -> None:
     by_key = _record({"text": "one"}, key="k", at=3)
     by_position = _record(b"two words", at=4)
-    rows = _outcome(by_key, by_position, _stars("k", 1, at=5), _stars("reviews-0-4", 2, at=6))[1]
+    found, rows = _outcome(by_key, by_position, _stars("k", 1, at=5), _stars("reviews-0-4", 2, at=6))
     assert rows == [("one", 1), ("two words", 2)]
-
-
-def test_deleted_review_is_left_out_unless_it_was_written_again() -> None:
-    deletion = _record(None, key="a", at=5)
-    found, rows = _outcome(_review("mine", "a", 5, at=1), deletion)
-    assert (rows, found.totals.deleted) == ([], 1)
-    assert _outcome(deletion, _review("mine", "a", 5, at=9))[1] == [("mine", 5)]
-
-
-def test_texts_that_differ_in_case_and_punctuation_count_once_with_the_latest_stars() -> None:
-    records = (_review("Great app!!", "a", 5, at=1), _review("great APP", "b", 4, at=2), _review("great", "c", 3, at=3))
-    found, rows = _outcome(*records)
-    assert rows == [("great APP", 4), ("great", 3)]
-    assert (found.totals.repeated, found.totals.contradicted) == (1, 1)
+    assert dict(found.kinds) == {"reviews": 2, "stars": 2}
 
 
 @pytest.mark.parametrize(

@@ -160,10 +160,3 @@ def test_unlabelled_texts_are_bounded_and_need_no_score(tmp_path: Path) -> None:
     settings = _unlabelled_settings(tmp_path, [f"text number {n} of many" for n in range(50)], unlabelled_rows=7)
     assert len(unlabelled(settings, load(settings, 0))) == 7
     assert unlabelled(settings.model_copy(update={"unlabelled": []}), load(settings, 0)) == []
-
-
-def test_missing_unlabelled_column_lists_the_columns(tmp_path: Path) -> None:
-    settings = _unlabelled_settings(tmp_path, ["x"])
-    settings.unlabelled[0].write_text("body\nhello\n")
-    with pytest.raises(DataError, match="there are: body"):
-        unlabelled(settings, load(settings, 0))

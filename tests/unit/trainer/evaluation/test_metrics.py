@@ -79,13 +79,6 @@ def test_calibration_error_by_hand() -> None:
     assert calibration_error(probabilities, choices, targets) == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
 
 
-def test_calibrated_confidences_have_no_error() -> None:
-    random = np.random.default_rng(1)
-    confidences = random.uniform(0.5, 1.0, 100_000).astype(np.float32)
-    right = random.uniform(size=100_000) < confidences
-    assert sum(share * abs(said - got) for said, got, share in reliability(confidences, right)) < 0.01
-
-
 @given(confidences=st.lists(st.floats(0, 1, width=32), min_size=1, max_size=100))
 def test_reliability_bins_cover_every_row(confidences: list[float]) -> None:
     found = reliability(np.array(confidences, dtype=np.float32), np.ones(len(confidences), dtype=np.bool_))

@@ -62,25 +62,12 @@ def test_tables_equal_decision_function(classes: int) -> None:
     assert (found.argmax(axis=1) == targets).mean() > 0.8
 
 
-def test_same_texts_give_the_same_tables() -> None:
-    rows, targets = _texts(3)
-    first, again = (fit_wide(rows, targets, SIZE, 3, SETTINGS) for _ in range(2))
-    assert (first.words == again.words).all()
-    assert (first.pairs == again.pairs).all()
-
-
 def test_padding_has_no_weight() -> None:
     for classes in (2, 5):
         wide = fit_wide(*_texts(classes), SIZE, classes, SETTINGS)
         assert not wide.words[0].any()
         assert not wide.pairs[-1].any()
         assert wide.word_norms[0] == wide.pair_norms[-1] == 0
-
-
-def test_pairs_make_the_order_of_words_count() -> None:
-    rows, targets = _texts(5)
-    wide = fit_wide(rows, targets, SIZE, 5, SETTINGS)
-    assert np.abs(wide.logits([rows[0]]) - wide.logits([rows[0][::-1].copy()])).max() > 1e-4
 
 
 def test_scaled_logits_are_multiplied() -> None:

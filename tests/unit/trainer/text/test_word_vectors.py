@@ -1,4 +1,4 @@
-"""Word vectors: the same for the same texts, and close for words with similar neighbours."""
+"""Word vectors: close for words with similar neighbours, and at random for the others."""
 
 from __future__ import annotations
 
@@ -20,14 +20,6 @@ def _rows(texts: list[str]) -> tuple[list[npt.NDArray[np.int32]], dict[str, int]
 TEXTS = [
     f"the {pet} eats {food} at {when}" for pet in ("cat", "dog") for food in ("fish", "meat") for when in "abc"
 ] + [f"my {car} drives {how} on {road}" for car in ("van", "bus") for how in ("fast", "slow") for road in "xyz"]
-
-
-def test_same_texts_give_the_same_vectors() -> None:
-    rows, _ = _rows(TEXTS)
-    first, again = (word_vectors(rows, 40, 6) for _ in range(2))
-    assert (first[0] == again[0]).all()
-    assert (first[1] == again[1]).all()
-    assert (start_of_embedding(rows, 40, 6, 1) == start_of_embedding(rows, 40, 6, 1)).all()
 
 
 def test_words_with_similar_neighbours_are_close() -> None:
@@ -72,8 +64,4 @@ def test_rare_words_start_at_random() -> None:
     assert (
         start[5] == np.random.default_rng(3).normal(0, word_vectors_module.RANDOM_SCALE, (6, 4)).astype(np.float32)[5]
     ).all()
-
-
-def test_too_few_words_start_at_random() -> None:
-    start = start_of_embedding([np.array([1], dtype=np.int32)], 3, 8, seed=0)
-    assert start.shape == (3, 8)
+    assert start_of_embedding([np.array([1], dtype=np.int32)], 3, 8, seed=0).shape == (3, 8), "too few for any vector"
