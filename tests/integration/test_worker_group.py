@@ -75,7 +75,7 @@ def sigterm_is_pending(pid: int) -> bool:
 
 
 def test_a_second_signal_kills_the_children_at_once(deployment: Deployment) -> None:
-    worker = deployment.worker("--processes", "2", "--drain-deadline-s", "200").ready()
+    worker = deployment.worker("--processes", "2", "--drain-deadline-s=600", "--max-poll-interval-s=900").ready()
     pids = children(worker)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)  # they will not drain
