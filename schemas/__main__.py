@@ -12,20 +12,21 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import AliasChoices, BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from schemas.dead_letter import DeadLetter
+from schemas.input.fields import DEFAULT_PATHS, parse_paths
 from schemas.manifest import Manifest
 from schemas.prediction import PREDICTION
 from schemas.rating import RATING
-from schemas.review import Review
+from schemas.review import REVIEW
 
 FOLDER: Final = Path(__file__).parent / "json"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 # What we write is described as it is written, and what others write as we accept it.
 EXPORTED: Final[dict[str, tuple[type[BaseModel] | TypeAdapter[Any], JsonSchemaMode]]] = {
-    "review": (Review, "validation"),
+    "review": (REVIEW, "validation"),
     "prediction": (PREDICTION, "serialization"),
     "rating": (RATING, "serialization"),
     "dead_letter": (DeadLetter, "serialization"),
@@ -46,21 +47,29 @@ def schema_text(name: str) -> str:
     model, mode = EXPORTED[name]
     adapter = model if isinstance(model, TypeAdapter) else TypeAdapter(model)
     schema: dict[str, Any] = {"$schema": DIALECT, **adapter.json_schema(mode=mode, schema_generator=_Untitled)}
-    if mode == "validation" and not isinstance(model, TypeAdapter):
-        _add_aliases(schema, model)
+    if name == "review":
+        _describe_review(schema)
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def _add_aliases(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Describe the aliases of a field too: pydantic leaves them out, and a producer may use any of them."""
+def _describe_review(schema: dict[str, Any]) -> None:
+    """Describe every name that a field is known by: a producer may use any of them."""
+    paths = {
+        "text": DEFAULT_PATHS.text,
+        "review_id": DEFAULT_PATHS.id,
+        "app_id": DEFAULT_PATHS.app,
+        "score": DEFAULT_PATHS.score,
+        "created_at": DEFAULT_PATHS.time,
+        "app_version": DEFAULT_PATHS.version,
+    }
     properties = schema["properties"]
-    for name, field in model.model_fields.items():
-        if isinstance(field.validation_alias, AliasChoices):
-            aliases = [str(alias) for alias in field.validation_alias.choices if alias != name]
-            properties |= {alias: {**properties[name], "description": f"Alias of {name}."} for alias in aliases}
-            if name in schema.get("required", ()):
-                schema["required"].remove(name)
-                schema["anyOf"] = [{"required": [choice]} for choice in (name, *aliases)]
+    del properties["ignored"]
+    names = {name: [alias for (alias,) in parse_paths(paths[name])] for name in properties}
+    for name, aliases in names.items():
+        for alias in aliases[1:]:
+            properties[alias] = {**properties[name], "description": f"Alias of {name}."}
+    del schema["required"]
+    schema["anyOf"] = [{"required": [alias]} for alias in names["text"]]
 
 
 def stale(folder: Path = FOLDER) -> list[str]:

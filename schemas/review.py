@@ -1,91 +1,184 @@
 """The input contract: the value of a record of the topic `reviews` is a Review, or is refused with a reason.
 
-Owns which values are reviews, and what a review is known by. Never knows a Kafka client: `worker.stream.parse` and
-`trainer.collect` pass in a record's parts.
+Owns which values are reviews, and what a review is known by. `fields` finds the parts. Never knows a Kafka client:
+`worker.stream.parse` and `trainer.collect` pass in a record's parts.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+import math
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, NoReturn
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
-from schemas.dead_letter import RejectReason
+from schemas.input.fields import FieldFinder, describe_names, likely_text
+from schemas.input.value import InputFormat, InvalidReviewError, decode, describe_type, load, read_value
 
 MAX_ID_BYTES = 256
 DEFAULT_MAX_TEXT_CHARS = 20_000
 
-InputFormat = Literal["auto", "json", "text"]
-Identifier = Annotated[str, Field(min_length=1)]
+# Characters that count as letters or symbols but show nothing: fillers, a blank Braille cell, variation selectors.
+_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(0xFE00 + i) for i in range(16)}
 
 
-class InvalidReviewError(ValueError):
-    """A value that is not a review. `reason` is one of a few labels; the message names the field and the limit."""
+def _refuse_without_text(found: Mapping[str, Any], finder: FieldFinder, setting: str) -> NoReturn:
+    guess = likely_text(found)
+    hint = f"; if {guess} holds the text: {setting}={guess}" if guess else f"; name its field with {setting}"
+    raise InvalidReviewError(
+        "no_text", f"text: expected in {finder.paths.text}; the fields are: {describe_names(found)}{hint}"
+    )
 
-    def __init__(self, reason: RejectReason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+
+def _name(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-class Review(BaseModel):
-    """A review as its producer sent it. Unknown fields are ignored; wrong types are refused, never coerced."""
+def _short_name(value: Any) -> str | None:
+    name = _name(value) if not isinstance(value, float) or not math.isfinite(value) else f"{value:g}"
+    try:
+        check_identifier("", name or "")
+    except InvalidReviewError:
+        return None
+    return name
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", populate_by_name=True, title="Review")
 
-    text: Annotated[
-        str,
-        Field(validation_alias=AliasChoices("text", "content"), description="What was written."),
-    ]
+def _number(value: Any) -> int | float | None:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return int(value) if float(value).is_integer() else value
+
+
+@dataclass(slots=True)
+class Review:
+    """A review as its producer sent it. Unknown fields are ignored.
+
+    `ignored` names the optional fields whose values could not be used: they never cost a review its rating.
+    """
+
+    text: Annotated[str, Field(description="What was written.")]
     review_id: Annotated[
-        Identifier | None,
-        Field(
-            validation_alias=AliasChoices("review_id", "reviewId"),
-            description=f"Identity, at most {MAX_ID_BYTES} bytes of UTF-8; else the record key is.",
-        ),
+        str | None, Field(description=f"Identity, at most {MAX_ID_BYTES} bytes of UTF-8; else the record key is.")
     ] = None
-    app_id: Annotated[
-        Identifier | None,
-        Field(validation_alias=AliasChoices("app_id", "appId"), description="What was reviewed."),
-    ] = None
-    created_at: Annotated[
-        str | int | float | None,
-        Field(validation_alias=AliasChoices("created_at", "at"), description="When it was written, as sent."),
-    ] = None
+    app_id: Annotated[str | None, Field(description="What was reviewed.")] = None
     score: Annotated[
-        int | float | None,
-        Field(description="The author's own stars: feedback, never an input to the model."),
+        int | float | None, Field(description="The author's own stars: feedback, never an input to the model.")
     ] = None
+    created_at: Annotated[str | int | float | None, Field(description="When it was written, as sent.")] = None
+    app_version: Annotated[str | None, Field(description="The version of what was reviewed.")] = None
+    ignored: tuple[str, ...] = ()
 
 
-_REVIEW: Final = TypeAdapter(Review).validator
+REVIEW: Final = TypeAdapter(Review)
+OPTIONAL_FIELDS: Final = ("review_id", "app_id", "score", "created_at", "app_version")
+_DEFAULT_FINDER: Final = FieldFinder()
 
 
 def parse_review(
-    value: bytes, *, input_format: InputFormat = "auto", max_text_chars: int = DEFAULT_MAX_TEXT_CHARS
+    value: bytes,
+    *,
+    input_format: InputFormat = "auto",
+    finder: FieldFinder = _DEFAULT_FINDER,
+    max_text_chars: int = DEFAULT_MAX_TEXT_CHARS,
 ) -> Review:
     """Read a record's value as a review.
 
-    With `auto`, a value whose first non-blank character is `{` must be a JSON object; anything else that is
-    UTF-8 is the text itself, so that `echo "great app" | kcat -P -t reviews` works.
+    With `auto`, a JSON object is searched for its fields and a JSON string is its text (or the object that it holds).
+    Other JSON and XML are refused, as no person wrote them as a review. Anything else that is UTF-8 is the text itself,
+    so that `echo "great app" | kcat -P -t reviews` works; a number by itself is such a text.
 
     Args:
         value: the record's value, never a tombstone.
         input_format: `auto`, or `json` / `text` to allow one form only.
+        finder: where the parts of the review are in an object.
         max_text_chars: longest text allowed, in Unicode code points.
 
     Raises:
         InvalidReviewError: with the reason and the field at fault; the message never holds the review's text.
     """
-    try:
-        decoded = value.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidReviewError("not_utf8", f"value: not UTF-8 at byte {error.start}; send UTF-8") from error
-    if input_format == "json" or (input_format == "auto" and decoded.lstrip()[:1] == "{"):
-        review = _from_json(value)
-    else:
-        review = Review.model_construct(text=decoded)
-    check_review(review, max_text_chars)
+    if input_format == "text":
+        review = Review(decode(value))
+        check_text(review.text, max_text_chars)
+        return review
+    found = load(value) if value[:1] == b"{" else read_value(decode(value), input_format)  # the usual case first
+    if isinstance(found, dict):
+        return review_from(found, finder, max_text_chars)
+    check_text(found, max_text_chars)
+    return Review(found)
+
+
+def review_from(
+    found: Mapping[str, Any],
+    finder: FieldFinder = _DEFAULT_FINDER,
+    max_text_chars: int = DEFAULT_MAX_TEXT_CHARS,
+    *,
+    setting: str = "WORKER_TEXT_FIELD",
+) -> Review:
+    """Make a review of an object's fields, or of the cells of a row.
+
+    Args:
+        found: the fields by name.
+        finder: where the parts are.
+        max_text_chars: longest text allowed, in Unicode code points.
+        setting: what to name in the message when there is no text.
+
+    Raises:
+        InvalidReviewError: there is no text that can be rated, or the id cannot be a key.
+    """
+    text, review_id, app_id, score, created_at, app_version = finder.find(found)
+    if text is None:
+        _refuse_without_text(found, finder, setting)
+    if not isinstance(text, str):
+        raise InvalidReviewError("wrong_type", f"text: {describe_type(text)}, expected a string")
+    check_text(text, max_text_chars)
+    review = Review(text)
+    if review_id is not None and review_id != "":
+        review.review_id = _name(review_id)
+        if review.review_id is not None:
+            check_identifier("review_id", review.review_id)
+    if app_id is not None:
+        review.app_id = _short_name(app_id) or None
+    if score is not None:
+        review.score = score if type(score) is int else _number(score)
+    if created_at is not None:
+        review.created_at = (created_at or None) if type(created_at) in {str, int} else _number(created_at)
+    if app_version is not None:
+        review.app_version = _short_name(app_version) or None
+    if (
+        (score is not None and review.score is None)
+        or (created_at is not None and review.created_at is None)
+        or (app_id is not None and review.app_id is None)
+        or (app_version is not None and review.app_version is None)
+        or (review_id is not None and review.review_id is None)
+    ):
+        sent = zip(OPTIONAL_FIELDS, (review_id, app_id, score, created_at, app_version), strict=True)
+        review.ignored = tuple(
+            name for name, value in sent if value is not None and value != "" and getattr(review, name) is None
+        )
     return review
+
+
+def deleted_row_id(value: bytes, finder: FieldFinder) -> str | None:
+    """Return the id of the review whose row a change event of Debezium deletes; None when the value is no such event.
+
+    Such an event has the row as it was in `before`, null in `after`, and "d" for its operation.
+    """
+    if b'"before"' not in value:
+        return None
+    found = load(value)
+    event = found.get("payload", found) if isinstance(found, dict) else None
+    if not isinstance(event, dict) or event.get("op") != "d" or not isinstance(event.get("before"), dict):
+        return None
+    return _short_name(finder.find({"after": event["before"]})[1]) or None
 
 
 def review_id_of(review: Review, key: bytes | None, topic: str, partition: int, offset: int) -> str:
@@ -113,8 +206,8 @@ def deleted_id(key: bytes | None) -> str:
 def _key_text(key: bytes) -> str:
     try:
         text = key.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidReviewError("bad_identifier", f"key: not UTF-8 at byte {error.start}") from error
+    except UnicodeDecodeError:
+        text = key.hex()  # a binary key, such as a serialized number or UUID
     check_identifier("key", text)
     return text
 
@@ -132,44 +225,13 @@ def check_identifier(name: str, value: str) -> None:
         raise InvalidReviewError("bad_identifier", f"{name}: longer than {MAX_ID_BYTES} bytes of UTF-8")
 
 
-def _from_json(value: bytes) -> Review:
-    try:
-        review: Review = _REVIEW.validate_json(value)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "value"
-        if first["type"] == "json_invalid":
-            reason: RejectReason = "not_json"
-        elif first["type"] == "missing":
-            reason = "no_text"
-        elif first["type"] == "string_too_short":
-            reason = "bad_identifier"
-        else:
-            reason = "wrong_type"
-        raise InvalidReviewError(reason, f"{field}: {first['msg']}") from None  # the cause quotes the text
-    return review
-
-
-def check_review(review: Review, max_text_chars: int = DEFAULT_MAX_TEXT_CHARS) -> None:
-    """Refuse what the types allow: a blank or too long text, null bytes, identifiers too long for a key.
-
-    Raises:
-        InvalidReviewError: with the reason and the field at fault.
-    """
-    check_text(review.text, max_text_chars)
-    if review.review_id is not None:
-        check_identifier("review_id", review.review_id)
-    if review.app_id is not None:
-        check_identifier("app_id", review.app_id)
-
-
 def check_text(text: str, max_text_chars: int = DEFAULT_MAX_TEXT_CHARS) -> None:
     """Refuse a text that cannot be rated.
 
     Raises:
         InvalidReviewError: it is blank, longer than `max_text_chars` code points, or holds a null byte.
     """
-    if not text.strip():
+    if not _is_visible(text):
         raise InvalidReviewError("no_text", "text: empty or blank; a review needs words")
     if len(text) > max_text_chars:
         raise InvalidReviewError(
@@ -178,3 +240,9 @@ def check_text(text: str, max_text_chars: int = DEFAULT_MAX_TEXT_CHARS) -> None:
         )
     if "\0" in text:
         raise InvalidReviewError("null_byte", "text: contains a null byte; remove it")
+
+
+def _is_visible(text: str) -> bool:
+    if text[:1].isalnum() and text[0] not in _BLANK:  # nearly every text, without the loop
+        return True
+    return any(char not in _BLANK and unicodedata.category(char) not in {"Cc", "Cf", "Zs", "Zl", "Zp"} for char in text)

@@ -12,18 +12,18 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.channels import STABLE
 from schemas.encoding import EncoderSettings
+from schemas.input.fields import DEFAULT_PATHS, FieldPath, FieldPaths
+from schemas.input.presets import Preset, field_paths
 
 Cell = Literal["gru", "lstm"]
 Variant = Literal["float32", "float16", "int8"]
 PartName = Literal["all", "train", "validation", "test"]
 CANDIDATE = "candidate"
 Registry = Annotated[str, Field(description="The registry: a folder, s3://bucket/path or another fsspec URL.")]
-TextColumn = Annotated[str | None, Field(description="Default: the first of content, text, review.")]
-ScoreColumn = Annotated[str | None, Field(description="Default: the first of score, rating, stars, label.")]
 Version = Annotated[str, Field(description="A version or a channel.")]
 Message = Annotated[str, Field(max_length=1000, description="The reason, for the history.")]
 Force = Annotated[bool, Field(description="Move the channel though the gate refuses; the history says so.")]
@@ -33,10 +33,33 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
-class _FileSettings(_Settings):
+class FieldSettings(_Settings):
+    """Where the columns of the files are."""
+
+    preset: Annotated[Preset | None, Field(description="The columns of a known export.")] = None
+    text_field: Annotated[
+        FieldPath,
+        Field(
+            validation_alias=AliasChoices("text_field", "text_column"),
+            description=f"Column of the text, or title+body. Default: the first of {DEFAULT_PATHS.text}.",
+        ),
+    ] = None
+    score_field: Annotated[
+        FieldPath,
+        Field(
+            validation_alias=AliasChoices("score_field", "score_column"),
+            description=f"Column of the stars. Default: the first of {DEFAULT_PATHS.score}.",
+        ),
+    ] = None
+
+    @property
+    def field_paths(self) -> FieldPaths:
+        """Where the parts of a review are."""
+        return field_paths(self.preset, text=self.text_field, score=self.score_field)
+
+
+class _FileSettings(FieldSettings):
     data: Annotated[list[Path], Field(min_length=1, description="CSV, TSV or JSONL (also .gz); repeat for more files.")]
-    text_column: TextColumn = None
-    score_column: ScoreColumn = None
     on_bad_row: Annotated[Literal["skip", "error"], Field(description="Skip and report, or stop at the first.")] = (
         "skip"
     )
@@ -183,7 +206,7 @@ class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, Data
     Examples:
       starstream-trainer sample --out sample.csv
       starstream-trainer train --data sample.csv --registry models/
-      starstream-trainer train --data may.csv --data june.jsonl.gz --text-column body --score-column stars
+      starstream-trainer train --data may.csv --data june.jsonl.gz --text-field body --score-field stars
       starstream-trainer train --data reviews.csv --unlabelled stream.csv.gz      # better word vectors
       starstream-trainer train --data train.csv --test-data test.csv --channel none --variant float32
       starstream-trainer train --data labelled.csv --warm-start stable --publish --channel candidate

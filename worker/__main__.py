@@ -47,14 +47,16 @@ def main(argv: list[str] | None = None) -> int:
     files = commands.add_parser(
         "predict",
         help="rate a CSV or JSONL file, without Kafka",
-        epilog="Other flags are settings: --registry, --channel, --model-version (see `run --help`).",
+        epilog="Other flags are settings: --registry, --channel, --text-field, --input-preset (see `run --help`).",
     )
     files.add_argument("--input", required=True, help=".csv or .jsonl file, or - for JSON lines or plain texts")
     files.add_argument("--output", default="-", help="JSON lines, one for each rated row; - is standard output")
-    files.add_argument("--text-column", help="CSV column of the text; default: content, text or review")
+    files.add_argument("--text-column", help="the same as --text-field")
     dlq.add_command(commands)
     replay.add_command(commands)
     known, flags = parser.parse_known_args(argv)
+    if getattr(known, "text_column", None) is not None:
+        flags = [*flags, "--text-field", known.text_column]
     try:
         settings = read_settings(flags, program=f"starstream-worker {known.command}")
         return int(_dispatch(known, settings, flags))
@@ -70,7 +72,7 @@ def _dispatch(known: argparse.Namespace, settings: WorkerSettings, flags: list[s
     if known.command == "predict":
         from worker.commands.predict import PredictFiles, predict
 
-        return predict(settings, PredictFiles(known.input, known.output, known.text_column))
+        return predict(settings, PredictFiles(known.input, known.output))
     if known.command == "check":
         from worker.commands.check import check
 

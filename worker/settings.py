@@ -17,15 +17,15 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.channels import CHANNEL_PATTERN, STABLE
-from schemas.review import DEFAULT_MAX_TEXT_CHARS, InputFormat
 from worker.errors import SettingsError
+from worker.input_settings import InputSettings
 from worker.kafka_settings import KafkaSettings, Topic
 
 PREFIX = "WORKER_"
 Runtime = Literal["auto", "litert", "tflite"]
 
 
-class WorkerSettings(KafkaSettings):
+class WorkerSettings(KafkaSettings, InputSettings):
     """Everything an operator can set. Durations are seconds, sizes are bytes or records."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
@@ -40,12 +40,6 @@ class WorkerSettings(KafkaSettings):
         cli_implicit_flags=True,
         protected_namespaces=(),
         validate_default=True,
-    )
-
-    # Input
-    input_format: InputFormat = Field("auto", description="auto: a value starting with { is JSON, else text")
-    max_text_chars: int = Field(
-        DEFAULT_MAX_TEXT_CHARS, ge=1, le=1_000_000, description="longer texts go to the dead-letter topic"
     )
 
     # Poison

@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass
 from uuid import uuid4
 
+from schemas.input.fields import FieldFinder
 from worker.backoff import Backoff
 from worker.clock import Clock
 from worker.model.canary import Limits as CanaryLimits
@@ -64,7 +65,12 @@ def wire_pipeline(
         batcher=Batcher(
             Limits(settings.batch_reviews, settings.batch_bytes, settings.batch_tokens, linger_s=settings.linger_s)
         ),
-        parser=Parser(settings.input_format, settings.max_text_chars),
+        parser=Parser(
+            settings.input_format,
+            settings.max_text_chars,
+            FieldFinder(settings.field_paths),
+            process.metrics.ignored_fields,
+        ),
         classifier=classifier,
         store=store,
         delivery=delivery,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -39,7 +41,7 @@ def pending(*texts: str, app_id: str | None = None) -> list[Pending]:
     for offset, text in enumerate(texts):
         outcome = Parser("text", 1000).parse(make_record(text, offset=offset, partition=offset % 3), "v")
         assert isinstance(outcome, Pending)
-        parsed.append(Pending(outcome.record, f"r{offset}", outcome.review.model_copy(update={"app_id": app_id})))
+        parsed.append(Pending(outcome.record, f"r{offset}", replace(outcome.review, app_id=app_id)))
     return parsed
 
 
@@ -73,7 +75,7 @@ def test_a_rating_names_its_review_app_model_and_source(classifier: Classifier) 
 def test_the_authors_stars_are_kept_and_do_not_change_the_rating(classifier: Classifier) -> None:
     (review,) = pending("love")
     scores = (None, 1, 2.0, 4.5, 9, float("nan"))
-    reviews = [Pending(review.record, "r0", review.review.model_copy(update={"score": score})) for score in scores]
+    reviews = [Pending(review.record, "r0", replace(review.review, score=score)) for score in scores]
     outcomes = [outcome for outcome in classifier.rate(reviews, RATED_AT) if isinstance(outcome, Rated)]
     assert [outcome.score for outcome in outcomes] == [None, 1, 2, None, None, None]
     assert all(outcome.rating == outcomes[0].rating for outcome in outcomes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -105,4 +106,5 @@ def test_every_setting_of_the_worker_is_used() -> None:
     from worker.settings import WorkerSettings
 
     text = "\n".join(path.read_text(encoding="utf-8") for path in WORKER if path.name != "settings.py")
-    assert [name for name in WorkerSettings.model_fields if f"settings.{name}" not in text] == []
+    used = {*re.findall(r"(?:settings|self)\.(\w+)", text)}
+    assert [name for name in WorkerSettings.model_fields if name not in used] == []

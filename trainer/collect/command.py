@@ -17,7 +17,9 @@ from typing import Any
 
 from schemas.drift import SCRIPT_BINS, script_bin
 from schemas.feedback import parse_feedback
-from schemas.review import InvalidReviewError, Review, check_identifier, deleted_id, parse_review, review_id_of
+from schemas.input.fields import DEFAULT_PATHS, FieldFinder, FieldPaths
+from schemas.input.value import InvalidReviewError
+from schemas.review import Review, check_identifier, deleted_id, deleted_row_id, parse_review, review_id_of
 from trainer.collect.join import Labelled, Pool, Totals
 from trainer.collect.settings import CollectSettings, start_of
 from trainer.collect.topics import LogRecord, read_topics
@@ -54,7 +56,7 @@ def collect(settings: CollectSettings, screen: Screen) -> Collected:
         raise DataError(f"--out {settings.out}: no such folder; make it first")
     with Pool() as pool:
         with screen.phase("read"):
-            found = sort_records(read_topics(settings, since), pool, settings.labels)
+            found = sort_records(read_topics(settings, since), pool, settings.labels, settings.field_paths)
         with screen.phase("join"):
             found.totals = pool.totals()
             if found.totals.written < settings.min_reviews:
@@ -89,13 +91,16 @@ def show(found: Collected, settings: CollectSettings, screen: Screen) -> None:
             screen.result(plain_table(title, ("", "count", "share"), _shares(mix)))
 
 
-def sort_records(records: Iterable[LogRecord], pool: Pool, labels: Sequence[int]) -> Collected:
+def sort_records(
+    records: Iterable[LogRecord], pool: Pool, labels: Sequence[int], paths: FieldPaths = DEFAULT_PATHS
+) -> Collected:
     """Put every record into the pool, and count those that cannot be used."""
     found = Collected()
+    finder = FieldFinder(paths)
     for record in records:
         found.records += 1
         try:
-            found.kinds[_sort(record, pool, frozenset(labels))] += 1
+            found.kinds[_sort(record, pool, frozenset(labels), finder)] += 1
         except InvalidReviewError as error:
             found.bad[error.reason] += 1
         except _UnusableError as error:
@@ -107,13 +112,16 @@ class _UnusableError(ValueError):
     """A record that cannot be used; the message is the reason, one of a few."""
 
 
-def _sort(record: LogRecord, pool: Pool, labels: frozenset[int]) -> str:
+def _sort(record: LogRecord, pool: Pool, labels: frozenset[int], finder: FieldFinder) -> str:
     if record.value is None:
         pool.add_deletion(deleted_id(record.key), record.at_ms)
         return "deletions"
     try:
-        review = parse_review(record.value)
+        review = parse_review(record.value, finder=finder)
     except InvalidReviewError as error:
+        if error.reason == "no_text" and (gone := deleted_row_id(record.value, finder)):
+            pool.add_deletion(gone, record.at_ms)
+            return "deletions"
         feedback = parse_feedback(record.value) if error.reason == "no_text" else None
         if feedback is None:
             raise

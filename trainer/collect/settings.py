@@ -10,14 +10,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from schemas.input.fields import FieldPath, FieldPaths
+from schemas.input.presets import field_paths
+from trainer.settings import FieldSettings
 
 HOW = "a number with s, m, h, d or w (30d), an ISO 8601 time (UTC when it names no zone), or all"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
-class CollectSettings(BaseModel):
+class CollectSettings(FieldSettings):
     r"""Build a training file from what flowed through Kafka: texts with their authors' own stars.
 
     Reads the topics from `--since` up to their current ends, without a consumer group, so workers are not affected.
@@ -30,20 +34,17 @@ class CollectSettings(BaseModel):
           --out labelled.csv && starstream-trainer train --data labelled.csv --warm-start stable --channel candidate
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
     bootstrap_servers: Annotated[
         list[str], Field(min_length=1, description="host:port of a broker; repeat, or separate with commas.")
     ]
-    topic: Annotated[list[Topic], Field(min_length=1, description="Reviews or feedback; repeat for more topics.")] = [
-        "reviews",
-        "reviews.feedback",
-    ]
+    topic: list[Topic] = Field(
+        ["reviews", "reviews.feedback"], min_length=1, description="Reviews or feedback; repeat for more topics."
+    )
     out: Annotated[Path, Field(description="CSV to write: content, score, review_id, app_id, at.")]
+    id_field: Annotated[FieldPath, Field(description="Field of the review's id, as WORKER_ID_FIELD.")] = None
+    app_field: Annotated[FieldPath, Field(description="Field of what was reviewed, as WORKER_APP_FIELD.")] = None
     since: Annotated[str, Field(description=f"How far back: {HOW}.")] = "30d"
-    labels: Annotated[
-        list[int], Field(description="Stars allowed; others are unusable. Default: any whole number.")
-    ] = []
+    labels: list[int] = Field([], description="Stars allowed; others are unusable. Default: any whole number.")
     min_reviews: Annotated[int, Field(ge=1, description="With fewer: exit code 3, and no file.")] = 1
     patience_s: Annotated[float, Field(gt=0, description="Give up after this many seconds without progress.")] = 30.0
     security_protocol: Annotated[
@@ -60,6 +61,12 @@ class CollectSettings(BaseModel):
     ssl_cafile: Annotated[Path | None, Field(description="Certificates to trust, PEM.")] = None
     ssl_certfile: Annotated[Path | None, Field(description="The client's certificate, PEM.")] = None
     ssl_keyfile: Annotated[Path | None, Field(description="Its key, PEM.")] = None
+
+    @property
+    def field_paths(self) -> FieldPaths:
+        """Where the parts of a review are."""
+        chosen = {"text": self.text_field, "score": self.score_field, "id": self.id_field, "app": self.app_field}
+        return field_paths(self.preset, **chosen)
 
     @field_validator("bootstrap_servers", mode="after")
     @classmethod

@@ -14,12 +14,11 @@ from schemas.channels import STABLE
 from trainer.settings import (
     CANDIDATE,
     EvaluateSettings,
+    FieldSettings,
     Force,
     GateSettings,
     Message,
     Registry,
-    ScoreColumn,
-    TextColumn,
     Version,
 )
 
@@ -67,7 +66,7 @@ class PublishSettings(RegistrySettings):
     version: Annotated[str, Field(description="A version or a channel of the source.")]
 
 
-class PromoteSettings(GateSettings, RegistrySettings):
+class PromoteSettings(GateSettings, FieldSettings, RegistrySettings):
     """Point a channel at a version. With --data the gate must pass first, on those reviews.
 
     Without --data only the labels are compared: a channel moves to a version with another set of stars only by --force.
@@ -83,12 +82,12 @@ class PromoteSettings(GateSettings, RegistrySettings):
     message: Message = ""
     force: Force = False
     data: Annotated[list[Path], Field(description="Labelled reviews that neither version was trained on.")] = []
-    text_column: TextColumn = None
-    score_column: ScoreColumn = None
 
     def evaluation(self) -> EvaluateSettings:
         """Return how the reviews are read."""
-        return EvaluateSettings(data=self.data, text_column=self.text_column, score_column=self.score_column)
+        return EvaluateSettings(
+            data=self.data, preset=self.preset, text_field=self.text_field, score_field=self.score_field
+        )
 
 
 class RollbackSettings(RegistrySettings):

@@ -24,8 +24,9 @@ def labelled(settings: EvaluateSettings, manifest: Manifest) -> Part:
     reviews = read(
         DataSettings(
             data=settings.data,
-            text_column=settings.text_column,
-            score_column=settings.score_column,
+            preset=settings.preset,
+            text_field=settings.text_field,
+            score_field=settings.score_field,
             labels=manifest.decision.labels,
             on_bad_row=settings.on_bad_row,
             max_bad_share=settings.max_bad_share,

@@ -1,6 +1,6 @@
 """Labelled reviews from files, one row at a time.
 
-Owns which rows can be trained on, and the reason for each that cannot. Memory: one row; `schemas.files` reads it.
+Owns which rows can be trained on, and the reason for each that cannot. Memory: one row; `schemas.input.files` reads it.
 `dataset` is next: it collects the rows and splits them.
 """
 
@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from schemas import files
-from schemas.review import InvalidReviewError, check_text
+from schemas.input import files
+from schemas.input.fields import DEFAULT_PATHS, FIELD_NAMES, FieldFinder, FieldPaths
+from schemas.input.value import InvalidReviewError
 from trainer.errors import DataError
+
+_PREDICTED: Final = frozenset({"expected_rating", "model_version"})  # columns that only `predict` writes
 
 
 @dataclass(frozen=True, slots=True)
 class RowRules:
     """What a row must look like."""
 
-    text_column: str | None = None  # name of the column; None: the first of the usual names that the file has
-    score_column: str | None = None  # the same for the score
+    paths: FieldPaths = DEFAULT_PATHS  # where the text and the score are
     labels: frozenset[int] = frozenset()  # the scores allowed; empty: any whole number
     labelled: bool = True  # False: there is no score column, and every label is 0
 
@@ -51,7 +53,8 @@ def read_rows(path: Path, rules: RowRules = RowRules()) -> Iterator[Row | BadRow
     Raises:
         DataError: the file cannot be read, is not CSV or JSONL, or lacks a column; the message names those it has.
     """
-    columns: tuple[str, str | None] | None = None
+    finder = FieldFinder(rules.paths)
+    checked = False
     try:
         for row in files.read_rows(path):
             if row.misquoted:
@@ -60,9 +63,12 @@ def read_rows(path: Path, rules: RowRules = RowRules()) -> Iterator[Row | BadRow
             if row.fault:
                 yield BadRow(where, row.fault)
                 continue
-            columns = columns or _columns(path, row.columns, rules)
+            if not checked:
+                _check_columns(path, row.columns, finder, rules)
+                checked = True
             try:
-                yield Row(*_text_and_label(row, *columns, rules.labels))
+                review = row.review(finder)
+                yield Row(review.text, _label(row, finder, rules.labels) if rules.labelled else 0)
             except InvalidReviewError as error:
                 yield BadRow(where, str(error))
     except files.FileError as error:
@@ -80,33 +86,34 @@ def require_files(paths: Iterable[Path]) -> None:
             raise DataError(f"{path}: {'not a file' if path.exists() else 'No such file'}")
 
 
-def _columns(path: Path, columns: Sequence[str], rules: RowRules) -> tuple[str, str | None]:
+def _check_columns(path: Path, columns: Sequence[str], finder: FieldFinder, rules: RowRules) -> None:
     try:
-        text = files.find_column(columns, files.TEXT_COLUMNS, rules.text_column, "--text-column")
-        if not rules.labelled:
-            return text, None
-        return text, files.find_column(columns, files.SCORE_COLUMNS, rules.score_column, "--score-column")
+        files.require_field(columns, finder, "text", "--text-field")
+        if rules.labelled:
+            files.require_field(columns, finder, "score", "--score-field")
     except files.FileError as error:
         raise DataError(f"{path}: {error}") from error
+    if rules.labelled and rules.paths.score == DEFAULT_PATHS.score and {*columns} >= _PREDICTED:
+        raise DataError(
+            f"{path}: its rating is a model's, not an author's ({', '.join(sorted(_PREDICTED))} are there too); "
+            "name the column of the authors' stars with --score-field"
+        )
 
 
-def _text_and_label(row: files.FileRow, text: str, score: str | None, labels: frozenset[int]) -> tuple[str, int]:
-    found = row.text(text)
-    check_text(found)
-    if score is None:
-        return found, 0
-    if score not in row.cells:
-        raise InvalidReviewError("wrong_type", f"no {score!r}")
-    label = _label(row.cells[score])
+def _label(row: files.FileRow, finder: FieldFinder, labels: frozenset[int]) -> int:
+    score = finder.find(row.cells)[FIELD_NAMES.index("score")]
+    if score is None or score == "":
+        raise InvalidReviewError("wrong_type", f"no score in {finder.paths.score}")
+    label = _whole_number(score)
     if label is None:
-        raise InvalidReviewError("wrong_type", f"score {row.cells[score]!r} is not a whole number")
+        raise InvalidReviewError("wrong_type", f"score {score!r} is not a whole number")
     if labels and label not in labels:
         allowed = ", ".join(map(str, sorted(labels)))
         raise InvalidReviewError("wrong_type", f"score {label} is none of the labels {allowed}")
-    return found, label
+    return label
 
 
-def _label(score: Any) -> int | None:
+def _whole_number(score: Any) -> int | None:
     if isinstance(score, bool):
         return None
     try:

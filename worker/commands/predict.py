@@ -1,7 +1,7 @@
 """`predict`: rates the reviews of a CSV or JSONL file without Kafka or Redis; predictions come out as JSON lines.
 
-Owns the output, and the report of rows that could not be rated. `schemas.files` reads the rows; the checks and the
-model are the stream's own. Memory does not grow with the file.
+Owns the output, and the report of rows that could not be rated. `schemas.input.files` reads the rows; the checks and
+the model are the stream's own. Memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from schemas.bundle import BundleError
-from schemas.files import ID_COLUMNS, TEXT_COLUMNS, FileError, FileRow, delimiter_of, find_column, read_rows
 from schemas.inference import Model
+from schemas.input.fields import FieldFinder
+from schemas.input.files import FileError, FileRow, delimiter_of, read_rows, require_field
+from schemas.input.value import InvalidReviewError
 from schemas.prediction import Prediction, prediction_values
-from schemas.review import InvalidReviewError, Review, check_review
+from schemas.review import Review
 from worker.errors import ExitCode, ModelError, SettingsError
 from worker.model.classifier import require_numbers
 from worker.model.halving import rate_or_halve
@@ -49,7 +51,6 @@ class PredictFiles:
 
     source: str
     target: str
-    text_column: str | None = None
 
 
 def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
@@ -133,7 +134,7 @@ def _target(path: str) -> TextIO:
 
 
 def _chunks(settings: WorkerSettings, files: PredictFiles) -> Iterator[list[Row]]:
-    rows = _rows(settings, files)
+    rows = _rows(settings, files.source)
     try:
         while chunk := list(islice(rows, _CHUNK_ROWS)):
             yield chunk
@@ -141,29 +142,17 @@ def _chunks(settings: WorkerSettings, files: PredictFiles) -> Iterator[list[Row]
         raise SettingsError(f"--input {error}") from error
 
 
-def _rows(settings: WorkerSettings, files: PredictFiles) -> Iterator[Row]:
-    has_header = delimiter_of(files.source) is not None
+def _rows(settings: WorkerSettings, source: str) -> Iterator[Row]:
+    has_header = delimiter_of(source) is not None
+    finder = FieldFinder(settings.field_paths)
     longest = 10 * settings.max_text_chars + 131_072
-    for row in read_rows(files.source, plain_texts=True, max_cell_chars=longest):
+    for row in read_rows(source, plain_texts=True, max_cell_chars=longest):
+        if has_header and row.number == 1:
+            try:
+                require_field(row.columns, finder, "text", "--text-field")
+            except FileError as error:
+                raise FileError(f"{source}: {error}") from error
         try:
-            yield Row(row, _review(row, files.text_column, settings.max_text_chars))
-        except FileError as error:
-            if has_header:
-                raise FileError(f"{files.source}: {error}") from error
-            yield Row(row, fault=str(error))
+            yield Row(row, row.review(finder, settings.max_text_chars))
         except InvalidReviewError as error:
             yield Row(row, fault=str(error))
-
-
-def _review(row: FileRow, text_column: str | None, max_text_chars: int) -> Review:
-    if row.fault:
-        raise InvalidReviewError("wrong_type", row.fault)
-    text = row.text(find_column(row.columns, TEXT_COLUMNS, text_column, "--text-column"))
-    review_id = next(
-        (row.cells[name] for name in row.columns if name.casefold() in ID_COLUMNS and name in row.cells), None
-    )
-    if not isinstance(review_id, str | None):
-        raise InvalidReviewError("wrong_type", f"review_id: {type(review_id).__name__}, expected a string")
-    review = Review.model_construct(text=text, review_id=review_id or None)
-    check_review(review, max_text_chars)
-    return review

@@ -17,6 +17,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 
 from schemas.dead_letter import REJECT_REASONS
+from schemas.review import OPTIONAL_FIELDS
 from worker.ops.instruments import Instruments
 from worker.ops.model_metrics import ModelMetrics
 from worker.records import NAME_OF_OUTCOME, OUTCOME_NAMES, RELEASE_REASONS, Batch, Outcome, Rated, Rejected
@@ -49,6 +50,12 @@ class Metrics:
         self.consumed = counter("reviews_consumed_total", "Records read from the input topics.")
         self.settled = counter("reviews_settled_total", "Committed records.", "outcome", values=OUTCOME_NAMES)
         self.rejected = counter("reviews_rejected_total", "Dead letters.", "reason", values=REJECT_REASONS)
+        self.ignored_fields = counter(
+            "ignored_fields_total",
+            "Optional fields that could not be used.",
+            "field",
+            values=OPTIONAL_FIELDS,
+        )
         self.ratings = counter("ratings_total", "Ratings, by stars and model version.", "rating", "model_version")
         self.confidence = histogram(
             "rating_confidence", "Calibrated probability of the label given.", _SHARES, "model_version"

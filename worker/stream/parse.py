@@ -6,27 +6,63 @@ outcome, not an error. `pipeline` calls it for each record.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
-from schemas.review import InputFormat, InvalidReviewError, deleted_id, parse_review, review_id_of
+from prometheus_client import Counter
+
+from schemas.input.fields import FieldFinder
+from schemas.input.presets import PRESETS
+from schemas.input.value import InputFormat, InvalidReviewError
+from schemas.review import Review, deleted_id, deleted_row_id, parse_review, review_id_of
 from worker.records import Deleted, Pending, Record, Rejected
 from worker.stream.rejection import rejected
+
+_CLOUD_EVENT: Final = b"application/cloudevents+json"
+_CLOUD_EVENTS: Final = FieldFinder(PRESETS["cloudevents"])
 
 
 @dataclass(frozen=True, slots=True)
 class Parser:
-    """Parses records by the settings given; see `schemas.review.parse_review`."""
+    """Parses records by the settings given; see `schemas.review.parse_review`.
+
+    With `auto`, a record whose header says that it is a CloudEvent in structured mode is read as one; the value of one
+    in binary mode is read like any other.
+
+    Attributes:
+        input_format: the form of the values.
+        max_text_chars: longest text allowed, in Unicode code points.
+        finder: where the parts of a review are.
+        ignored: counts the optional fields that could not be used, by name.
+    """
 
     input_format: InputFormat
     max_text_chars: int
+    finder: FieldFinder = field(default_factory=FieldFinder)
+    ignored: Counter | None = None
 
     def parse(self, record: Record, model_version: str) -> Pending | Deleted | Rejected:
         """Return what a record is. A dead letter names `model_version`."""
         try:
             if record.value is None:
                 return Deleted(record, deleted_id(record.key))
-            review = parse_review(record.value, input_format=self.input_format, max_text_chars=self.max_text_chars)
+            review = self._review(record, record.value)
             found = review_id_of(review, record.key, record.topic, record.partition, record.offset)
-            return Pending(record, found, review)
         except InvalidReviewError as error:
+            if error.reason == "no_text" and record.value and (gone := deleted_row_id(record.value, self.finder)):
+                return Deleted(record, gone)
             return rejected(record, error.reason, str(error), model_version=model_version)
+        if review.ignored and self.ignored is not None:
+            for name in review.ignored:
+                self.ignored.labels(name).inc()
+        return Pending(record, found, review)
+
+    def _review(self, record: Record, value: bytes) -> Review:
+        finder = self.finder
+        if record.headers and self.input_format == "auto" and _is_cloud_event(record):
+            finder = _CLOUD_EVENTS
+        return parse_review(value, input_format=self.input_format, finder=finder, max_text_chars=self.max_text_chars)
+
+
+def _is_cloud_event(record: Record) -> bool:
+    return any(name.lower() == "content-type" and value.startswith(_CLOUD_EVENT) for name, value in record.headers)

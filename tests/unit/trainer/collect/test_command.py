@@ -91,7 +91,7 @@ def test_review_is_known_by_its_id_its_key_or_its_position() -> None:
         (_record({"text": "a\0b"}), "null_byte"),
         (_record({"text": "ok", "review_id": "i" * 257}), "bad_identifier"),
         (_record({"review_id": "i" * 257, "score": 3}), "bad_identifier"),
-        (LogRecord("reviews", 0, 0, 0, b"\xff", b"fine"), "bad_identifier"),
+        (LogRecord("reviews", 0, 0, 0, b"k" * 257, b"fine"), "bad_identifier"),
         (_record(None), "no_identity"),
         (_review("ok", "a", 3.5), "score_not_whole"),
         (_stars("a", "four"), "score_not_whole"),

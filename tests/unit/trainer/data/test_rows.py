@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.input.fields import FieldPaths
 from trainer.data.rows import BadRow, Row, RowRules, read_rows
 from trainer.errors import DataError
 
@@ -15,7 +16,7 @@ def _write(folder: Path, content: str, name: str = "a.csv") -> Path:
     return folder / name
 
 
-@pytest.mark.parametrize("text", ["content", "text", "review", "Review", " Content "])
+@pytest.mark.parametrize("text", ["content", "text", "review", "body", "Review", " Content "])
 @pytest.mark.parametrize("score", ["score", "rating", "stars", "label", "LABEL"])
 def test_usual_columns_are_found(tmp_path: Path, text: str, score: str) -> None:
     path = _write(tmp_path, f"id,{score},{text}\n7,2,meh\n")
@@ -24,15 +25,20 @@ def test_usual_columns_are_found(tmp_path: Path, text: str, score: str) -> None:
 
 def test_named_columns_win(tmp_path: Path) -> None:
     path = _write(tmp_path, "content,score,body,value\nno,1,yes,5\n")
-    assert list(read_rows(path, RowRules("body", "value"))) == [Row("yes", 5)]
+    assert list(read_rows(path, RowRules(FieldPaths(text="body", score="value")))) == [Row("yes", 5)]
 
 
 @pytest.mark.parametrize(
     ("rules", "expected"),
     [
-        (RowRules(), "none of the columns content, text, review; there are: body, value; name one with --text-column"),
-        (RowRules("words"), "no column 'words' (--text-column); there are: body, value"),
-        (RowRules("body"), "none of the columns score, rating, stars, label; there are: body, value"),
+        (
+            RowRules(FieldPaths(text="a, b")),
+            "none of the columns a, b; there are: body, value; name one with --text-field",
+        ),
+        (
+            RowRules(),
+            "none of the columns score, rating, stars, label; there are: body, value; name one with --score-field",
+        ),
     ],
 )
 def test_missing_column_says_which_exist(tmp_path: Path, rules: RowRules, expected: str) -> None:
@@ -47,13 +53,13 @@ def test_missing_column_says_which_exist(tmp_path: Path, rules: RowRules, expect
     ("cells", "reason"),
     [
         ("  ,5", "text: empty or blank"),
-        ("good,", "score '' is not a whole number"),
+        ("good,", "no score in score, rating, stars, label"),
         ("good,five", "score 'five' is not a whole number"),
         ("good,4.5", "score '4.5' is not a whole number"),
         ("good,nan", "score 'nan' is not a whole number"),
         ("good,inf", "score 'inf' is not a whole number"),
         ("good,11", "score 11 is none of the labels 3, 5"),
-        ("good", "no 'score'"),
+        ("good", "no score in score, rating, stars, label"),
         ("good,5,more", "more cells than columns"),
         ("a\0b,5", "text: contains a null byte"),
         ("x" * 20_001 + ",5", "text: 20001 characters, over the limit"),
@@ -71,9 +77,9 @@ def test_bad_csv_row_is_named_and_the_others_are_read(tmp_path: Path, cells: str
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"content": 3, "score": 1}', "content: int, expected a string"),
+        ('{"content": 3, "score": 1}', "text: a number, expected a string"),
         ('{"content": "a", "score": true}', "score True is not a whole number"),
-        ('{"content": "a", "score": null}', "score None is not a whole number"),
+        ('{"content": "a", "score": null}', "no score in score, rating, stars, label"),
     ],
 )
 def test_bad_json_row_is_named(tmp_path: Path, line: str, reason: str) -> None:

@@ -35,11 +35,10 @@ class Run:
         folder: Path,
         content: bytes | str,
         name: str = "in.csv",
-        column: str | None = None,
     ) -> None:
         source = folder / name
         source.write_bytes(content if isinstance(content, bytes) else content.encode())
-        self.code = predict(settings, PredictFiles(str(source), str(folder / "out.jsonl"), column))
+        self.code = predict(settings, PredictFiles(str(source), str(folder / "out.jsonl")))
         entries = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
         self.rows: dict[int, dict[str, Any]] = {entry["row"]: entry for entry in entries}
 
@@ -72,7 +71,7 @@ def test_broken_rows_are_reported_by_number_and_the_others_rated(
     assert run.code == ExitCode.INPUT
     assert run.stars == {1: 5, 5: 1, 7: 5}
     said = capfd.readouterr().err
-    for number, why in ((2, "content: not UTF-8"), (3, "empty or blank"), (4, "more cells"), (6, "201 characters")):
+    for number, why in ((2, "text: not UTF-8"), (3, "empty or blank"), (4, "more cells"), (6, "201 characters")):
         assert any(f"row {number} (line {number + 1}): " in line and why in line for line in said.splitlines()), said
     assert "3 rows rated, 4 not" in said
 
@@ -95,12 +94,19 @@ def test_many_broken_rows_are_counted_not_listed(
 def test_a_missing_text_column_says_which_there_are(settings: WorkerSettings, tmp_path: Path) -> None:
     with pytest.raises(
         SettingsError,
-        match=r"--input .*in.csv: none of the columns content, text, review; there are: id, words; name one with",
+        match=r"--input .*in.csv: none of the columns text, content, review, body; there are: id, words; name one with",
     ):
         Run(settings, tmp_path, "id,words\n1,love\n")
-    with pytest.raises(SettingsError, match=r"no column 'body' \(--text-column\); there are: id, words"):
-        Run(settings, tmp_path, "id,words\n1,love\n", column="body")
-    assert Run(settings, tmp_path, "id,words\n1,love\n", column="words").stars == {1: 5}
+    named = settings.model_copy(update={"text_field": "comment"})
+    with pytest.raises(SettingsError, match=r"none of the columns comment; there are: id, words; .* --text-field"):
+        Run(named, tmp_path, "id,words\n1,love\n")
+    assert Run(settings.model_copy(update={"text_field": "WORDS"}), tmp_path, "id,words\n1,love\n").stars == {1: 5}
+
+
+def test_a_preset_reads_the_export_it_is_named_after(settings: WorkerSettings, tmp_path: Path) -> None:
+    export = "Package Name,Review Title,Review Text,Review Link\ncom.x,Nice,love it,http://x?reviewId=1\n"
+    run = Run(settings.model_copy(update={"input_preset": "play-console"}), tmp_path, export)
+    assert (run.stars, run.rows[1]["review_id"]) == ({1: 5}, "http://x?reviewId=1")
 
 
 def test_an_empty_csv_is_refused(settings: WorkerSettings, tmp_path: Path) -> None:
@@ -116,7 +122,8 @@ def test_a_misquoted_row_is_reported_and_the_next_is_rated(settings: WorkerSetti
 def test_a_file_that_train_reads_is_read_here_too(settings: WorkerSettings, tmp_path: Path) -> None:
     lines = b'{"Review": "love it", "reviewId": "a"}\n\n{"Review": "bad", "reviewId": 7}\n{"Review": 3}\n'
     run = Run(settings, tmp_path, gzip.compress(lines), "in.jsonl.gz")
-    assert (run.code, run.stars, run.rows[1]["review_id"]) == (ExitCode.INPUT, {1: 5}, "a")
+    assert (run.code, run.stars) == (ExitCode.INPUT, {1: 5, 2: 1})
+    assert [row["review_id"] for row in run.rows.values()] == ["a", "7"]
 
 
 def test_json_lines_and_plain_texts(settings: WorkerSettings, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_names_follow_prometheus(metrics: Metrics) -> None:
 def test_labels_are_bounded(metrics: Metrics) -> None:
     """No review id, app or text can become a label."""
     names = {name for sample in samples(metrics) for name in sample.labels}
-    assert names <= {"outcome", "reason", "result", "event", "phase", "sink", "kind", "role", "le"}
+    assert names <= {"outcome", "reason", "field", "result", "event", "phase", "sink", "kind", "role", "le"}
 
 
 def test_a_settled_batch_is_counted_by_outcome(metrics: Metrics) -> None:

@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.dead_letter import REJECT_REASONS, RejectReason
-from schemas.review import MAX_ID_BYTES, Review
+from schemas.input.fields import FieldFinder
+from schemas.input.presets import PRESETS
+from schemas.review import MAX_ID_BYTES, OPTIONAL_FIELDS, Review
 from tests.doubles import REFUSED, StubClassifier, make_record
+from worker.ops.metrics import Metrics
 from worker.records import Deleted, Pending, Record, Rejected
 from worker.stream.parse import Parser
 
@@ -42,10 +45,13 @@ WRONG: dict[str, tuple[Record, RejectReason]] = {
     "lone surrogate": (make_record(rb'{"text": "\ud800"}'), "not_json"),
     "deep nesting": (make_record('{"text": ' + "[" * 5000), "not_json"),
     "number for text": (make_record('{"text": 5}'), "wrong_type"),
-    "null for text": (make_record('{"text": null}'), "wrong_type"),
-    "number for id": (make_record('{"text": "a", "review_id": 5}'), "wrong_type"),
-    "words for score": (make_record('{"text": "a", "score": "five"}'), "wrong_type"),
-    "list for created_at": (make_record('{"text": "a", "at": [1]}'), "wrong_type"),
+    "null for text": (make_record('{"text": null}'), "no_text"),
+    "nothing to see": (make_record("\ufeff\u200b\u3164\ufe0f"), "no_text"),
+    "array": (make_record("[1, 2]"), "wrong_type"),
+    "null": (make_record(" null"), "wrong_type"),
+    "XML": (make_record("<review><stars>5</stars></review>"), "wrong_type"),
+    "XML with a declaration": (make_record("<?xml version='1.0'?>"), "wrong_type"),
+    "Confluent's wire format": (make_record(b"\0\0\0\0\x07{}"), "wrong_type"),
     "no text": (make_record('{"review_id": "r"}'), "no_text"),
     "empty value": (make_record(""), "no_text"),
     "blank": (make_record(" \n\t "), "no_text"),
@@ -53,12 +59,8 @@ WRONG: dict[str, tuple[Record, RejectReason]] = {
     "long": (make_record("🙂" * 1001), "text_too_long"),
     "null byte": (make_record("a\0b"), "null_byte"),
     "null byte in json": (make_record(r'{"text": "a\u0000b"}'), "null_byte"),
-    "empty id": (make_record('{"text": "a", "review_id": ""}'), "bad_identifier"),
-    "empty app": (make_record('{"text": "a", "app_id": ""}'), "bad_identifier"),
     "long id": (make_record(json.dumps({"text": "a", "review_id": "x" * 257})), "bad_identifier"),
-    "long app": (make_record(json.dumps({"text": "a", "app_id": "\u20ac" * 86})), "bad_identifier"),
     "null byte in id": (make_record(r'{"text": "a", "review_id": "r\u0000"}'), "bad_identifier"),
-    "key is not text": (make_record("a", key=b"\xff"), "bad_identifier"),
     "long key": (make_record("a", key="é".encode() * 129), "bad_identifier"),
     "long key of a tombstone": (make_record(None, key=b"k" * 257), "bad_identifier"),
     "tombstone without a key": (make_record(None), "no_identity"),
@@ -102,6 +104,9 @@ def test_identity_is_the_review_id_else_the_key_else_the_position() -> None:
     assert identity_of(make_record("plain", partition=2, offset=9)) == "reviews-2-9"
     assert identity_of(make_record("plain", key=b"", partition=2, offset=9)) == "reviews-2-9"
     assert identity_of(make_record(None, key=b"r1")) == "r1"
+    assert identity_of(make_record('{"text": "a", "review_id": 12}', key=b"k")) == "12"
+    assert identity_of(make_record('{"text": "a", "review_id": ""}', key=b"k")) == "k"
+    assert identity_of(make_record("plain", key=b"\xff\x00")) == "ff00"
 
 
 @pytest.mark.parametrize("key", ["k" * (MAX_ID_BYTES // 4), "k" * MAX_ID_BYTES, "é" * (MAX_ID_BYTES // 2)])
@@ -115,8 +120,12 @@ def test_the_longest_text_and_id_are_valid(key: str) -> None:
     ("input_format", "value", "text"),
     [
         ("auto", "plain words", "plain words"),
-        ("auto", '["a list is words"]', '["a list is words"]'),
-        ("auto", '"quoted"', '"quoted"'),
+        ("auto", "[so so] good", "[so so] good"),
+        ("auto", "<3 this app", "<3 this app"),
+        ("auto", "5", "5"),
+        ("auto", '"quoted"', "quoted"),
+        ("auto", '"{\\"text\\": \\"twice\\"}"', "twice"),
+        ("auto", '\ufeff{"text": "marked"}', "marked"),
         ("auto", ' \n{"text": "in json"}', "in json"),
         ("json", '{"text": "in json"}', "in json"),
         ("text", '{"text": "as it is"}', '{"text": "as it is"}'),
@@ -139,7 +148,50 @@ def test_aliases_and_unknown_fields() -> None:
     outcome = parse(make_record(json.dumps(value)))
     assert isinstance(outcome, Pending)
     assert outcome.review == Review(text="a", review_id="r", app_id="app", created_at="2026-01-01", score=4)
-    assert "userName" not in outcome.review.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("sent", "found", "ignored"),
+    [
+        ({"score": "5"}, {"score": 5}, ()),
+        ({"score": "4.5", "app_id": 7, "app_version": 1.2}, {"score": 4.5, "app_id": "7", "app_version": "1.2"}, ()),
+        ({"score": "five", "at": [1]}, {"score": None, "created_at": None}, ("score", "created_at")),
+        ({"score": True, "review_id": {}}, {"score": None, "review_id": None}, ("review_id", "score")),
+        ({"app_id": "\u20ac" * 86, "app_version": "1\0"}, {"app_id": None}, ("app_id", "app_version")),
+        ({"app_id": "", "score": None}, {"app_id": None, "score": None}, ()),
+    ],
+)
+def test_an_optional_field_never_costs_a_rating(
+    sent: dict[str, object], found: dict[str, object], ignored: tuple[str, ...], metrics: Metrics
+) -> None:
+    parser = Parser("auto", 1000, ignored=metrics.ignored_fields)
+    outcome = parse(make_record(json.dumps({"text": "a", **sent})), parser)
+    assert isinstance(outcome, Pending)
+    assert {name: getattr(outcome.review, name) for name in found} == found
+    assert outcome.review.ignored == ignored
+    for name in OPTIONAL_FIELDS:
+        count = metrics.registry.get_sample_value("starstream_ignored_fields_total", {"field": name})
+        assert count == (name in ignored)
+
+
+def test_a_cloud_event_is_known_by_its_header() -> None:
+    event = {"specversion": "1.0", "id": "e1", "subject": "r1", "data": {"text": "good", "stars": 4}}
+    headers = [("Content-Type", b"application/cloudevents+json; charset=utf-8")]
+    outcome = parse(make_record(json.dumps(event), headers=headers))
+    assert isinstance(outcome, Pending)
+    assert (outcome.review_id, outcome.review.text, outcome.review.score) == ("r1", "good", 4)
+    binary = parse(make_record('{"text": "good"}', headers=[("ce_specversion", b"1.0"), ("ce_id", b"e1")]))
+    assert isinstance(binary, Pending)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_deleted_row_of_debezium_deletes_the_review(wrapped: bool) -> None:
+    event: dict[str, object] = {"before": {"id": 5, "text": None}, "after": None, "op": "d"}
+    parser = Parser("auto", 1000, FieldFinder(PRESETS["debezium"]))
+    outcome = parse(make_record(json.dumps({"payload": event} if wrapped else event)), parser)
+    assert isinstance(outcome, Deleted)
+    assert outcome.review_id == "5"
+    assert reason_of(make_record(json.dumps({**event, "op": "u"})), parser) == "no_text"
 
 
 secrets = st.text(st.characters(codec="utf-8", categories=("L", "N", "S")), min_size=6, max_size=40)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.files import FileError, read_rows
-from schemas.review import InvalidReviewError
+from schemas.input.fields import FieldFinder
+from schemas.input.files import FileError, read_rows
+from schemas.input.value import InvalidReviewError
 
 
 def _write(folder: Path, name: str, content: str | bytes) -> Path:
@@ -68,14 +69,14 @@ def test_row_that_cannot_be_read_is_named_by_number_and_line(
             "text: not UTF-8 at character 3; if the file is Latin-1: iconv -f latin1 -t utf-8",
         ),
         ("a.jsonl", b'{"text": "\\ud800"}\n', "text: not UTF-8 at character 0"),
-        ("a.jsonl", b'{"text": 3}\n', "text: int, expected a string"),
-        ("a.jsonl", b'{"body": "fine"}\n', "no 'text'"),
+        ("a.jsonl", b'{"text": 3}\n', "text: a number, expected a string"),
+        ("a.jsonl", b'{"words": "fine"}\n', "the fields are: words; name its field with --text-field"),
     ],
 )
 def test_cell_that_is_no_text_says_why(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     (row,) = read_rows(_write(tmp_path, name, content))
     with pytest.raises(InvalidReviewError) as caught:
-        row.text("text")
+        row.review(FieldFinder())
     assert reason in str(caught.value)
 
 

@@ -1,7 +1,7 @@
 """Reviews in files: CSV, TSV and JSON Lines, each also as .gz, one row at a time.
 
-Owns the formats, how columns are found, and which cells are texts. Memory: one row. Never decides what a review or a
-label is: `predict` and `trainer.data.rows` do.
+Owns the formats. Memory: one row. `fields` finds the columns, and `review` decides what is a review; what a label is,
+`trainer.data.rows` does.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.review import InvalidReviewError
+from schemas.input.fields import FieldFinder, FieldName
+from schemas.input.value import InvalidReviewError
+from schemas.review import DEFAULT_MAX_TEXT_CHARS, Review, review_from
 
 STDIN: Final = "-"
-TEXT_COLUMNS: Final = ("content", "text", "review")
-SCORE_COLUMNS: Final = ("score", "rating", "stars", "label")
-ID_COLUMNS: Final = ("review_id", "reviewid")
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -45,25 +44,23 @@ class FileRow:
         """The row's place in the file, for messages."""
         return f"row {self.number} (line {self.line})"
 
-    def text(self, column: str) -> str:
-        """Return the cell of a column that holds texts.
+    def review(self, finder: FieldFinder, max_text_chars: int = DEFAULT_MAX_TEXT_CHARS) -> Review:
+        """Return the review that the cells hold.
 
         Raises:
-            InvalidReviewError: there is none, or it is not a string of valid Unicode.
+            InvalidReviewError: the row has a fault, or there is no text that can be rated.
         """
-        if column not in self.cells:
-            raise InvalidReviewError("no_text", f"no {column!r}")
-        text = self.cells[column]
-        if not isinstance(text, str):
-            raise InvalidReviewError("wrong_type", f"{column}: {type(text).__name__}, expected a string")
+        if self.fault:
+            raise InvalidReviewError("wrong_type", self.fault)
+        review = review_from(self.cells, finder, max_text_chars, setting="--text-field")
         try:
-            text.encode("utf-8")
+            review.text.encode("utf-8")
         except UnicodeEncodeError as error:
             remedy = "if the file is Latin-1: iconv -f latin1 -t utf-8"
             raise InvalidReviewError(
-                "not_utf8", f"{column}: not UTF-8 at character {error.start}; {remedy}"
+                "not_utf8", f"text: not UTF-8 at character {error.start}; {remedy}"
             ) from None  # the cause quotes the text
-        return text
+        return review
 
 
 def read_rows(path: str | Path, *, plain_texts: bool = False, max_cell_chars: int = 131_072) -> Iterator[FileRow]:
@@ -96,22 +93,16 @@ def read_rows(path: str | Path, *, plain_texts: bool = False, max_cell_chars: in
         raise FileError(f"{path}: {error.strerror or error}") from error
 
 
-def find_column(columns: Sequence[str], usual: Sequence[str], wanted: str | None, flag: str) -> str:
-    """Return the wanted column, or without one the first of the usual names, whatever their case.
+def require_field(columns: Sequence[str], finder: FieldFinder, name: FieldName, flag: str) -> None:
+    """Check that rows with these columns can have a field.
 
     Raises:
-        FileError: there is none; the message says which there are, and names the flag that chooses one.
+        FileError: they cannot; the message says which columns there are, and names the flag that chooses one.
     """
-    there = f"there are: {', '.join(columns)}"
-    if wanted is not None:
-        if wanted not in columns:
-            raise FileError(f"no column {wanted!r} ({flag}); {there}")
-        return wanted
-    folded = {name.strip().casefold(): name for name in reversed(columns)}
-    found = next((folded[name] for name in usual if name in folded), None)
-    if found is None:
-        raise FileError(f"none of the columns {', '.join(usual)}; {there}; name one with {flag}")
-    return found
+    if not finder.finds(name, columns):
+        raise FileError(
+            f"none of the columns {getattr(finder.paths, name)}; there are: {', '.join(columns)}; name one with {flag}"
+        )
 
 
 def delimiter_of(path: str | Path) -> str | None:

@@ -1,0 +1,123 @@
+"""What the bytes of a record's value are: an object with fields, or a text.
+
+Owns the forms that are read, and the messages about those that are not. `review` makes a review of what is found.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, Literal
+from xml.parsers import expat
+
+from pydantic_core import from_json
+
+from schemas.dead_letter import RejectReason
+
+InputFormat = Literal["auto", "json", "text"]
+_MOST_XML_CHARS: Final = 100_000
+
+
+class InvalidReviewError(ValueError):
+    """A value that is not a review. `reason` is one of a few labels; the message names the field and the limit."""
+
+    def __init__(self, reason: RejectReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def decode(value: bytes) -> str:
+    """Return the text of a value without its byte order mark.
+
+    Raises:
+        InvalidReviewError: it is not UTF-8, or was written by a schema registry's serializer.
+    """
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        _refuse_wire_format(value)
+        raise InvalidReviewError("not_utf8", f"value: not UTF-8 at byte {error.start}; send UTF-8") from error
+    _refuse_wire_format(value)
+    return text.removeprefix("\ufeff")
+
+
+def _refuse_wire_format(value: bytes) -> None:
+    if value[:1] == b"\0" and len(value) > 5:
+        schema = int.from_bytes(value[1:5], "big")
+        raise InvalidReviewError(
+            "wrong_type",
+            f"value: begins with a null byte and schema id {schema}, as a schema registry's serializer writes Avro, "
+            "Protobuf or JSON; expected UTF-8 text or a JSON object; send it without that serializer",
+        )
+
+
+def load(value: bytes | str) -> Any:
+    """Return what JSON holds.
+
+    Raises:
+        InvalidReviewError: it is not JSON, or not UTF-8.
+    """
+    try:
+        return from_json(value)
+    except ValueError as error:
+        if isinstance(value, bytes):
+            decode(value)  # says so when it is not UTF-8
+        # Why, and where; never what was there.
+        raise InvalidReviewError("not_json", f"value: Invalid JSON: {error}") from None
+
+
+def read_value(text: str, input_format: InputFormat) -> dict[str, Any] | str:
+    """Return the object or the text that a value holds.
+
+    Raises:
+        InvalidReviewError: it is another form of JSON, or XML.
+    """
+    stripped = text.strip()
+    if stripped[:1] == "{":
+        return _object(load(stripped))
+    if input_format == "auto" and stripped[:1] == "<" and _is_xml(stripped):
+        expected = "expected a JSON object or plain text; WORKER_INPUT_FORMAT=text rates it as it is"
+        raise InvalidReviewError("wrong_type", f"value: an XML document, {expected}")
+    try:
+        found = from_json(stripped) if stripped[:1] in '"[ntf' or input_format == "json" else text
+    except ValueError as error:
+        if input_format == "json":
+            raise InvalidReviewError("not_json", f"value: Invalid JSON: {error}") from None
+        return text
+    if isinstance(found, str) and found is not text:
+        inner = found.strip()
+        if inner[:1] == "{":
+            return _object(load(inner))
+        if input_format == "auto":
+            return found
+    return _object(found) if found is not text else text
+
+
+def _object(found: Any) -> dict[str, Any]:
+    if isinstance(found, dict):
+        return found
+    raise InvalidReviewError(
+        "wrong_type",
+        f"value: {describe_type(found)}, expected a JSON object with a text, or plain text; one review a record",
+    )
+
+
+def _is_xml(text: str) -> bool:
+    if text.startswith(("<?xml", "<!DOCTYPE")):
+        return True
+    if text[-1:] != ">" or len(text) > _MOST_XML_CHARS:
+        return False
+    try:
+        expat.ParserCreate().Parse(text, True)  # without a DOCTYPE there are no entities to expand
+    except expat.ExpatError:
+        return False
+    return True
+
+
+def describe_type(value: Any) -> str:
+    """Return what kind of JSON value it is, in words; never a text's content."""
+    if isinstance(value, bool):
+        return f"the JSON value {json.dumps(value)}"
+    if value is None:
+        return "the JSON value null"
+    kinds = {list: "a JSON array", dict: "a JSON object", str: "a JSON string", int: "a number", float: "a number"}
+    return kinds.get(type(value), type(value).__name__)
