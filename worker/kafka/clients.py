@@ -1,6 +1,8 @@
 """Makes the source, the delivery and the producer on the Kafka client that WORKER_KAFKA_CLIENT names.
 
-Owns that choice; no other module knows that there are two clients. Imports a client only when it is chosen.
+Owns that choice; no other module knows that there are two clients. Imports a client only when it is chosen. Each
+function raises `SettingsError` when the client is not installed, and those that connect `ServiceError` when the brokers
+do not answer or refuse.
 """
 
 from __future__ import annotations
@@ -20,12 +22,7 @@ from worker.stream.ports import Delivery
 
 
 def make_source(settings: WorkerSettings, *, instance_id: str | None, metrics: Metrics, clock: Clock) -> GroupSource:
-    """Return a new member of the consumer group, on the client that the settings name.
-
-    Raises:
-        SettingsError: that client is not installed.
-        ServiceError: the brokers do not answer or refuse.
-    """
+    """Return a new member of the consumer group, on the client that the settings name."""
     if require_client(settings) == "confluent":
         from worker.kafka.confluent.source import ConfluentSource
 
@@ -39,10 +36,6 @@ def make_delivery(settings: WorkerSettings, source: GroupSource, transactional_i
     """Return the delivery that the settings name, on the client of the source.
 
     The transactional id is this process's, the same after a restart; at-least-once does not use it.
-
-    Raises:
-        SettingsError: the client is not installed.
-        ServiceError: the brokers do not answer or refuse.
     """
     if settings.delivery == "at_least_once":
         return AtLeastOnce(settings, source, partial(make_producer, settings, None))
@@ -50,12 +43,7 @@ def make_delivery(settings: WorkerSettings, source: GroupSource, transactional_i
 
 
 def make_producer(settings: WorkerSettings, transactional_id: str | None) -> Producer:
-    """Return a new producer of the client that the settings name.
-
-    Raises:
-        SettingsError: the client is not installed.
-        ServiceError: the brokers do not answer or refuse.
-    """
+    """Return a new producer of the client that the settings name."""
     if require_client(settings) == "confluent":
         from worker.kafka.confluent.producer import ConfluentProducer
 
