@@ -45,24 +45,16 @@ class FieldPaths:
     A name is found in any letter case, but an exact match comes first; a name that holds the dot itself comes before
     one inside another field.
 
-    Attributes:
-        text: what was written.
-        id: what the review is known by.
-        app: what was reviewed.
-        score: the author's own stars.
-        time: when it was written.
-        version: the version of what was reviewed.
-
     Raises:
         ValueError: a path is empty.
     """
 
-    text: str = "text, content, review, body"
-    id: str = "review_id, reviewId"
-    app: str = "app_id, appId"
-    score: str = "score, rating, stars, label"
-    time: str = "created_at, at"
-    version: str = "app_version, appVersion, reviewCreatedVersion"
+    text: str = "text, content, review, body"  # what was written
+    id: str = "review_id, reviewId"  # what the review is known by
+    app: str = "app_id, appId"  # what was reviewed
+    score: str = "score, rating, stars, label"  # the author's own stars
+    time: str = "created_at, at"  # when it was written
+    version: str = "app_version, appVersion, reviewCreatedVersion"  # the version of what was reviewed
 
     def __post_init__(self) -> None:
         for field in fields(self):

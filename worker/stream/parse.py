@@ -28,18 +28,12 @@ class Parser:
 
     With `auto`, a record whose header says that it is a CloudEvent in structured mode is read as one; the value of one
     in binary mode is read like any other.
-
-    Attributes:
-        input_format: the form of the values.
-        max_text_chars: longest text allowed, in Unicode code points.
-        finder: where the parts of a review are.
-        ignored: counts the optional fields that could not be used, by name.
     """
 
-    input_format: InputFormat
-    max_text_chars: int
-    finder: FieldFinder = field(default_factory=FieldFinder)
-    ignored: Counter | None = None
+    input_format: InputFormat  # the form of the values
+    max_text_chars: int  # longest text allowed, in Unicode code points
+    finder: FieldFinder = field(default_factory=FieldFinder)  # where the parts of a review are
+    ignored: Counter | None = None  # counts the optional fields that could not be used, by name
 
     def parse(self, record: Record, model_version: str) -> Pending | Deleted | Rejected:
         """Return what a record is. A dead letter names `model_version`."""
