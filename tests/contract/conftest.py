@@ -17,14 +17,9 @@ from tests.contract.worlds import (
 
 
 @pytest.fixture(params=["memory", "redis"])
-def store_world(request: pytest.FixtureRequest) -> Iterator[StoreWorld]:
-    world: StoreWorld
-    if request.param == "memory":
-        world = MemoryStoreWorld()
-    else:
-        world = RedisStoreWorld(request.getfixturevalue("redis_server"))
-    yield world
-    world.close()
+def store_world(request: pytest.FixtureRequest) -> StoreWorld:
+    world: StoreWorld = MemoryStoreWorld() if request.param == "memory" else request.getfixturevalue("redis_world")
+    return world
 
 
 @pytest.fixture
@@ -34,13 +29,14 @@ def redis_world(request: pytest.FixtureRequest) -> Iterator[RedisStoreWorld]:
     world.close()
 
 
-def _stream_world(kind: str, request: pytest.FixtureRequest) -> StreamWorld:
+def _stream_world(kind: str, request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
     world: StreamWorld = MemoryStreamWorld()
     if kind != "memory":
         client, _, delivery = kind.partition(" ")
         world = KafkaStreamWorld(request.getfixturevalue("kafka"), delivery, client)
     world.create(world.topic, world.output_topic, world.dead_letter_topic)
-    return world
+    yield world
+    world.close()
 
 
 _CLIENTS = ("kafka-python", "confluent")
@@ -50,14 +46,22 @@ _MODES = ("at_least_once", "exactly_once")
 @pytest.fixture(params=["memory", *(f"{client} at_least_once" for client in _CLIENTS)], ids=["memory", *_CLIENTS])
 def stream_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
     """For the Source suite."""
-    world = _stream_world(request.param, request)
-    yield world
-    world.close()
+    yield from _stream_world(request.param, request)
 
 
 @pytest.fixture(params=["memory", *(f"{client} {mode}" for client in _CLIENTS for mode in _MODES)])
 def delivery_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
     """For the Delivery suite."""
-    world = _stream_world(request.param, request)
-    yield world
-    world.close()
+    yield from _stream_world(request.param, request)
+
+
+@pytest.fixture
+def python_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
+    """For what is true of kafka-python only."""
+    yield from _stream_world("kafka-python at_least_once", request)
+
+
+@pytest.fixture
+def confluent_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
+    """For what is true of librdkafka only."""
+    yield from _stream_world("confluent exactly_once", request)

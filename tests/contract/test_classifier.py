@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from schemas.bundle import read_bundle
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
-from tests.doubles import REFUSED, ManualClock, StubClassifier, make_record
+from tests.doubles import REFUSED, ManualClock, StubClassifier
 from tests.fixtures.broken import without_numbers
+from tests.fixtures.serving import pending, stars
 from worker.model.classifier import TfliteClassifier
 from worker.model.runtime import load_runtime
 from worker.ops.metrics import Metrics
 from worker.records import Pending, Rated, Rejected
-from worker.stream.parse import Parser
 from worker.stream.ports import Classifier
 
 RATED_AT = "2026-01-01T00:00:00.000Z"
@@ -36,19 +36,6 @@ def classifier(request: pytest.FixtureRequest, metrics: Metrics, clock: ManualCl
     return StubClassifier() if request.param == "stub" else make_tflite(metrics, clock)
 
 
-def pending(*texts: str, app_id: str | None = None) -> list[Pending]:
-    parsed = []
-    for offset, text in enumerate(texts):
-        outcome = Parser("text", 1000).parse(make_record(text, offset=offset, partition=offset % 3), "v")
-        assert isinstance(outcome, Pending)
-        parsed.append(Pending(outcome.record, f"r{offset}", replace(outcome.review, app_id=app_id)))
-    return parsed
-
-
-def stars(outcomes: list[Rated | Rejected]) -> list[int | None]:
-    return [outcome.rating.rating if isinstance(outcome, Rated) else None for outcome in outcomes]
-
-
 def test_an_empty_batch_has_no_outcomes(classifier: Classifier) -> None:
     assert classifier.rate([], RATED_AT) == []
 
@@ -58,7 +45,9 @@ def test_outcomes_are_in_the_order_of_the_reviews(classifier: Classifier) -> Non
 
 
 def test_a_rating_names_its_review_app_model_and_source(classifier: Classifier) -> None:
-    reviews = pending("love", "bad", app_id="com.example")
+    reviews = [
+        replace(review, review=replace(review.review, app_id="com.example")) for review in pending("love", "bad")
+    ]
     for review, outcome in zip(reviews, classifier.rate(reviews, RATED_AT), strict=True):
         assert isinstance(outcome, Rated)
         rating = outcome.rating
@@ -90,12 +79,8 @@ def test_an_unratable_review_is_rejected_and_the_255_others_are_rated(at: int, c
     rejected = outcomes[at]
     assert isinstance(rejected, Rejected)
     letter = rejected.letter
-    assert (letter.reason, letter.stage, letter.offset, letter.model_version) == (
-        "unratable",
-        "rate",
-        at,
-        classifier.version,
-    )
+    assert (letter.reason, letter.stage, letter.offset) == ("unratable", "rate", at)
+    assert letter.model_version == classifier.version
     assert REFUSED not in letter.message
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.worlds import StreamWorld, as_set
 from tests.doubles import by_partition, make_record
-from worker.records import Partition, Record
+from worker.records import Partition
 
 
 def produce(world: StreamWorld, per_partition: int, start: int = 0) -> set[tuple[int, int]]:
@@ -21,21 +21,14 @@ def produce(world: StreamWorld, per_partition: int, start: int = 0) -> set[tuple
     return set(positions)
 
 
-def test_everything_produced_is_read_once_and_in_order(stream_world: StreamWorld) -> None:
+def test_everything_produced_is_read_once_in_order_and_no_more_than_max_records_a_poll(
+    stream_world: StreamWorld,
+) -> None:
     positions = produce(stream_world, 100)
     records = stream_world.read(stream_world.member(), 300, max_records=37)
     assert as_set(records) == positions
     assert len(records) == 300
     assert all(offsets == list(range(100)) for offsets in by_partition(records).values())
-
-
-def test_a_poll_returns_no_more_than_max_records(stream_world: StreamWorld) -> None:
-    produce(stream_world, 50)
-    member = stream_world.member()
-    sizes: list[int] = []
-    while sum(sizes) < 150:
-        sizes.append(len(member.poll(7, 0.5)))
-    assert max(sizes) == 7
 
 
 def test_a_record_has_the_fields_that_were_produced(stream_world: StreamWorld) -> None:
@@ -63,10 +56,16 @@ def test_an_empty_poll_blocks_no_longer_than_its_timeout(stream_world: StreamWor
     assert time.monotonic() - started < 2.0
 
 
-def test_not_ready_reason_names_a_missing_topic(stream_world: StreamWorld) -> None:
-    member = stream_world.member(input_topics=["nowhere-at-all"])
-    member.poll(1, 0.2)
-    assert "WORKER_INPUT_TOPICS: nowhere-at-all: no such topic" in str(member.not_ready_reason())
+def test_a_missing_topic_is_reported_and_read_once_it_is_created(stream_world: StreamWorld) -> None:
+    late = f"{stream_world.topic}-late"
+    member = stream_world.member(input_topics=[late])
+    for _ in range(5):
+        member.poll(1, 0.1)
+        assert f"WORKER_INPUT_TOPICS: {late}: no such topic" in str(member.not_ready_reason())
+    stream_world.create(late)
+    stream_world.produce(make_record("at last", topic=late))
+    assert [record.value for record in stream_world.read(member, 1)] == [b"at last"]
+    assert member.not_ready_reason() is None
 
 
 def test_not_ready_reason_is_none_once_the_member_has_joined(stream_world: StreamWorld) -> None:
@@ -76,20 +75,18 @@ def test_not_ready_reason_is_none_once_the_member_has_joined(stream_world: Strea
     assert member.not_ready_reason() is None
 
 
-def test_rewound_partitions_are_read_again_from_the_given_offset(stream_world: StreamWorld) -> None:
+@pytest.mark.parametrize("holds", [0, 1])
+def test_rewound_partitions_are_read_again_from_the_given_offset(holds: int, stream_world: StreamWorld) -> None:
+    """Those that are owned; the loop holds them during an outage."""
     produce(stream_world, 10)
     member = stream_world.member()
     stream_world.read(member, 30)
-    member.rewind({stream_world.at(0): 4, stream_world.at(2): 9})
+    not_owned = [Partition(stream_world.topic, 99), Partition("other", 0)]
+    member.rewind({stream_world.at(0): 4, stream_world.at(2): 9, **dict.fromkeys(not_owned, 0)})
+    for _ in range(holds):
+        member.hold(0.3)
     again = stream_world.read(member, 7)
     assert by_partition(again) == {stream_world.at(0): [4, 5, 6, 7, 8, 9], stream_world.at(2): [9]}
-
-
-def test_a_partition_that_is_not_owned_cannot_be_rewound(stream_world: StreamWorld) -> None:
-    produce(stream_world, 2)
-    member = stream_world.member()
-    stream_world.read(member, 6)
-    member.rewind({Partition(stream_world.topic, 99): 0, Partition("other", 0): 0})
     assert list(member.poll(10, 0.2)) == []
 
 
@@ -111,16 +108,6 @@ def test_hold_while_joining_loses_no_record(stream_world: StreamWorld) -> None:
     records = stream_world.read(member, 15)
     assert as_set(records) == positions
     assert all(offsets == list(range(5)) for offsets in by_partition(records).values())
-
-
-def test_records_are_read_again_in_order_after_rewind_and_hold(stream_world: StreamWorld) -> None:
-    """What the loop does in an outage."""
-    produce(stream_world, 10)
-    member = stream_world.member()
-    stream_world.read(member, 30)
-    member.rewind({stream_world.at(1): 0})
-    member.hold(0.3)
-    assert by_partition(stream_world.read(member, 10)) == {stream_world.at(1): list(range(10))}
 
 
 def test_a_new_member_continues_at_the_committed_offsets(stream_world: StreamWorld) -> None:
@@ -146,13 +133,7 @@ def test_partitions_move_to_a_second_member_and_back_when_it_leaves(stream_world
     assert 1 <= len(revoked) <= 2
     assert second.take_revoked() == frozenset()
     positions = produce(stream_world, 4, start=6)
-    counts = [0, 0]
-
-    def all_read(number: int, read: list[Record]) -> bool:
-        counts[number] = len(read)
-        return sum(counts) >= 12
-
-    mine, theirs = stream_world.poll_all([first, second], all_read)
+    mine, theirs = stream_world.read_shared([first, second], 12)
     assert as_set(mine) | as_set(theirs) == positions
     assert {Partition(record.topic, record.partition) for record in theirs} == revoked
     assert first.take_revoked() == frozenset(), "reported once"
@@ -164,16 +145,10 @@ def test_partitions_move_to_a_second_member_and_back_when_it_leaves(stream_world
 
 @pytest.mark.parametrize("reset", ["earliest", "latest"])
 def test_a_new_group_starts_at_auto_offset_reset(reset: str, stream_world: StreamWorld) -> None:
-    produce(stream_world, 3)
+    before = produce(stream_world, 3)
     member = stream_world.member(auto_offset_reset=reset)
-    if reset == "earliest":
-        stream_world.read(member, 9)
-    else:
+    if reset == "latest":
         stream_world.settle_membership(member)
-        assert as_set(stream_world.read(member, 0)) == set()
-        assert as_set_after(stream_world, member) == {(number, 3) for number in range(3)}
-
-
-def as_set_after(world: StreamWorld, member: object) -> set[tuple[int, int]]:
-    positions = produce(world, 1, start=3)
-    return as_set(world.read(member, len(positions)))  # type: ignore[arg-type]  # the member of this world
+        before.clear()
+    positions = before | produce(stream_world, 1, start=3)
+    assert as_set(stream_world.read(member, len(positions))) == positions

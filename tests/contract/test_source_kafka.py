@@ -1,4 +1,4 @@
-"""What only a real broker can show of the source on kafka-python 3.0.12: lost joins and missing topics.
+"""What only a real broker can show of the source on kafka-python 3.0.12: joins that the client loses.
 
 Each test reproduces a defect of the client that the adapter works around. When a release fixes one, remove the
 work-around and keep the test.
@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from kafka.admin import KafkaAdminClient
 
-from deploy.kafka import LocalKafka
 from deploy.process import wait_until
 from tests import PATIENCE_S
 from tests.contract.test_source import produce
@@ -25,11 +22,8 @@ from worker.records import Record
 
 
 @pytest.fixture
-def world(kafka: LocalKafka) -> Iterator[KafkaStreamWorld]:
-    made = KafkaStreamWorld(kafka)
-    made.create(made.topic, made.output_topic, made.dead_letter_topic)
-    yield made
-    made.close()
+def world(python_world: KafkaStreamWorld) -> KafkaStreamWorld:
+    return python_world
 
 
 def joining(world: KafkaStreamWorld, **settings: Any) -> KafkaSource:
@@ -61,13 +55,11 @@ def test_short_polls_with_work_in_between_join_the_group(world: KafkaStreamWorld
     assert member.membership().generation_id < 10
 
 
-def test_a_rejoin_answered_between_two_polls_is_not_lost(kafka: LocalKafka, world: KafkaStreamWorld) -> None:
+def test_a_rejoin_answered_between_two_polls_is_not_lost(world: KafkaStreamWorld) -> None:
     """The client forgets that it was rejoining, with its heartbeat off: it reads nothing more, without an error."""
     member = joining(world)
     world.settle_membership(member)
-    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
-    admin.create_partitions({world.topic: 4})
-    admin.close()
+    world.admin.create_partitions({world.topic: 4})
     client, coordinator = member._consumer, member._consumer._coordinator
 
     def noticed() -> bool:
@@ -81,37 +73,3 @@ def test_a_rejoin_answered_between_two_polls_is_not_lost(kafka: LocalKafka, worl
     world.produce(make_record("to the new partition", topic=world.topic, partition=3))
     assert as_set(world.read(member, 1)) == {(3, 0)}
     assert not coordinator.rejoining
-
-
-@pytest.mark.parametrize("call", [lambda member: member.not_ready_reason(), lambda member: member.poll(1, 0.2)])
-def test_a_missing_topic_is_reported_and_not_raised(
-    call: Callable[[KafkaSource], object], world: KafkaStreamWorld
-) -> None:
-    member = joining(world, input_topics=["nowhere-at-all"])
-    for _ in range(10):
-        call(member)
-    assert "nowhere-at-all" in str(member.not_ready_reason())
-
-
-def test_a_topic_that_is_created_later_is_read(world: KafkaStreamWorld) -> None:
-    late = f"{world.topic}-late"
-    member = joining(world, input_topics=[late])
-    for _ in range(3):
-        member.poll(1, 0.1)
-    assert f"{late}: no such topic" in str(member.not_ready_reason())
-    world.create(late)
-    world.produce(make_record("at last", topic=late))
-    found: list[Record] = []
-    deadline = time.monotonic() + PATIENCE_S
-    while not found and time.monotonic() < deadline:
-        found.extend(member.poll(10, 0.2))
-        member.not_ready_reason()  # as the loop does after each poll
-    assert [record.value for record in found] == [b"at last"]
-
-
-def test_a_recreated_topic_has_another_id(world: KafkaStreamWorld) -> None:
-    member = joining(world)
-    world.settle_membership(member)
-    first = member.topic_id(world.topic)
-    assert len(first) == 36
-    assert member.topic_id("nowhere-at-all") == ""

@@ -6,23 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import redis
-from prometheus_client import CollectorRegistry
 
 from deploy.process import wait_until
 from deploy.redis import LocalRedis
-from schemas.rating import rating_from_hash, rating_key, summary_key
+from schemas.rating import rating_key, summary_key
 from tests import PATIENCE_S
 from tests.conftest import serving
 from tests.contract.worlds import RedisStoreWorld
 from tests.doubles import make_rated, make_record, write
 from tests.fixtures.clustered import clustered_redis
-from worker.clock import SystemClock
 from worker.errors import PermanentError, TransientError
-from worker.ops.metrics import Metrics
 from worker.records import Deleted, Outcome, Partition
-from worker.redis.store import RedisStore
-from worker.settings import WorkerSettings
 from worker.stream.ports import Attempt
 
 
@@ -42,22 +36,6 @@ def own_world(own_server: LocalRedis) -> Iterator[RedisStoreWorld]:
     world = RedisStoreWorld(own_server)
     yield world
     world.close()
-
-
-def test_a_flushed_script_is_loaded_again(redis_world: RedisStoreWorld) -> None:
-    store = redis_world.store()
-    write(store, ratings(3))
-    redis_world.client.script_flush()
-    write(store, ratings(1000))
-    assert redis_world.results() == {"written": 1000, "replayed": 3, "stale": 0, "deleted": 0}
-
-
-def test_a_key_of_the_wrong_type_is_a_permanent_error(redis_world: RedisStoreWorld) -> None:
-    redis_world.client.set(rating_key("r1", prefix=redis_world.prefix), "mine")
-    with pytest.raises(PermanentError, match="WRONGTYPE"):
-        write(redis_world.store(), ratings(3))
-    errors = {"sink": "redis", "kind": "permanent"}
-    assert redis_world.registry.get_sample_value("starstream_sink_errors_total", errors) == 1
 
 
 def test_a_batch_takes_one_call_per_256_reviews(redis_world: RedisStoreWorld) -> None:
@@ -107,6 +85,8 @@ def test_ratings_written_before_a_failed_key_are_counted_once(redis_world: Redis
     redis_world.client.set(rating_key("r2", prefix=redis_world.prefix), "mine")
     with pytest.raises(PermanentError, match="WRONGTYPE"):
         write(store, batch)
+    errors = {"sink": "redis", "kind": "permanent"}
+    assert redis_world.registry.get_sample_value("starstream_sink_errors_total", errors) == 1
     written = redis_world.summary("app")["count"]
     assert written == sum(redis_world.rating(f"r{at}") is not None for at in (0, 1))
     redis_world.client.delete(rating_key("r2", prefix=redis_world.prefix))
@@ -190,75 +170,14 @@ def test_replies_to_an_abandoned_batch_are_not_taken_for_the_next_batch(redis_wo
 
 def test_a_batch_sent_to_a_redis_without_the_script_is_sent_again(own_world: RedisStoreWorld) -> None:
     store = own_world.store()
-    for sends in (2, 3):
+    for sends in (0, 2, 3):
         own_world.client.script_flush()
         batch = ratings(600)
         for number in range(sends):
             store.send(batch[number * 200 : (number + 1) * 200])
         store.send(batch[sends * 200 :])
         store.flush()
-    assert own_world.results() == {"written": 600, "replayed": 600, "stale": 0, "deleted": 0}
-
-
-def test_a_restart_of_redis_between_two_sends_is_not_an_error(
-    own_server: LocalRedis, own_world: RedisStoreWorld
-) -> None:
-    store, batch = own_world.store(), ratings(600)
-    store.send(batch[:300])
-    own_server.restart()
-    store.send(batch[300:])
-    store.flush()
-    assert own_world.rating("r0") is not None
-    assert own_world.rating("r599") is not None
-
-
-def store_with_short_timeout(world: RedisStoreWorld) -> RedisStore:
-    """Return a store with a time-out of 0.2 s."""
-    settings = world.settings().model_copy(update={"redis_timeout_s": 0.2})
-    return RedisStore(settings, metrics=Metrics(CollectorRegistry()), clock=SystemClock(), topic_id=lambda _topic: "")
-
-
-def test_a_send_to_a_hanging_redis_fails_within_the_timeout(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
-    store = store_with_short_timeout(own_world)
-    write(store, ratings(1))
-    batch = ratings(20_000)  # more than the socket buffers hold
-    own_server.suspend()
-
-    try:
-        for count in (20_000, 2):
-            with pytest.raises(TransientError, match="Timeout"):
-                write(store, batch[:count])
-    finally:
-        own_server.resume()
-    wait_until(lambda: bool(own_world.client.ping()), PATIENCE_S, "Redis after its pause")
-    write(store, batch[:2])
-    store.close()
-
-
-def test_a_write_to_a_hanging_redis_fails_within_the_timeout(
-    own_server: LocalRedis, own_world: RedisStoreWorld
-) -> None:
-    store = store_with_short_timeout(own_world)
-    store.ping()
-    own_server.suspend()
-    try:
-        with pytest.raises(TransientError, match="Timeout"):
-            write(store, ratings(2))
-    finally:
-        own_server.resume()
-    wait_until(lambda: bool(own_world.client.ping()), PATIENCE_S, "Redis after its pause")
-    write(store, ratings(2))
-    store.close()
-
-
-def test_a_restart_of_redis_between_two_writes_is_not_an_error(
-    own_server: LocalRedis, own_world: RedisStoreWorld
-) -> None:
-    store = own_world.store()
-    write(store, ratings(1))
-    own_server.restart()
-    write(store, ratings(2))
-    assert own_world.results() == {"written": 2, "replayed": 1, "stale": 0, "deleted": 0}
+    assert own_world.results() == {"written": 600, "replayed": 1200, "stale": 0, "deleted": 0}
 
 
 def test_a_full_redis_is_a_transient_error(own_world: RedisStoreWorld) -> None:
@@ -272,20 +191,48 @@ def test_a_full_redis_is_a_transient_error(own_world: RedisStoreWorld) -> None:
     assert sum(own_world.results().values()) == 601
 
 
+@pytest.mark.parametrize("before", [0, 1], ids=["the script is not loaded", "the script is loaded"])
+def test_a_write_to_a_hanging_redis_fails_within_the_timeout(
+    before: int, own_server: LocalRedis, own_world: RedisStoreWorld
+) -> None:
+    store = own_world.store(redis_timeout_s=0.2)
+    store.ping()
+    write(store, ratings(before))
+    batch = ratings(20_000)  # more than the socket buffers hold
+    own_server.suspend()
+    try:
+        for count in (2, 20_000, 2):
+            with pytest.raises(TransientError, match="Timeout"):
+                write(store, batch[:count])
+    finally:
+        own_server.resume()
+    wait_until(lambda: bool(own_world.client.ping()), PATIENCE_S, "Redis after its pause")
+    write(store, batch[:2])
+
+
+def test_a_restart_of_redis_before_or_between_two_sends_is_not_an_error(
+    own_server: LocalRedis, own_world: RedisStoreWorld
+) -> None:
+    store, batch = own_world.store(), ratings(600)
+    write(store, batch[:1])
+    for part in (batch[:300], batch[300:]):
+        own_server.restart()
+        store.send(part)
+    store.flush()
+    assert own_world.rating("r0") is not None
+    assert own_world.rating("r599") is not None
+    assert sum(own_world.results().values()) == 601
+
+
 def test_a_wrong_password_is_a_permanent_error_that_does_not_show_it(
     own_server: LocalRedis, own_world: RedisStoreWorld
 ) -> None:
     own_world.client.config_set("requirepass", "right")
     for password in ("wrong", ""):
-        url = f"redis://:{password}@127.0.0.1:{own_server.port}/0"
-        settings = WorkerSettings(_env_file=None, redis_url=url)
-        store = RedisStore(
-            settings, metrics=Metrics(CollectorRegistry()), clock=SystemClock(), topic_id=lambda _topic: ""
-        )
+        store = own_world.store(redis_url=f"redis://:{password}@127.0.0.1:{own_server.port}/0")
         with pytest.raises(PermanentError) as caught:
             store.ping()
         assert "wrong" not in str(caught.value).replace("wrong number", "").replace("WRONGPASS", "")
-        store.close()
     own_world.client.config_set("requirepass", "")
 
 
@@ -293,67 +240,58 @@ def test_a_forbidden_command_is_a_permanent_error(own_server: LocalRedis, own_wo
     own_world.client.acl_setuser(
         "reader", enabled=True, passwords=["+x"], keys="*", commands=["+ping", "+client|setname"]
     )
-    settings = WorkerSettings(_env_file=None, redis_url=f"redis://reader:x@127.0.0.1:{own_server.port}/0")
-    store = RedisStore(settings, metrics=Metrics(CollectorRegistry()), clock=SystemClock(), topic_id=lambda _topic: "")
+    store = own_world.store(redis_url=f"redis://reader:x@127.0.0.1:{own_server.port}/0")
     store.ping()
     with pytest.raises(PermanentError, match="NoPermission"):
         write(store, ratings(1))
-    store.close()
+
+
+CLUSTER = {"redis_cluster": True, "redis_summary": False}
 
 
 @pytest.fixture
-def cluster() -> Iterator[LocalRedis]:
+def cluster_world() -> Iterator[RedisStoreWorld]:
     """A cluster of one node that serves every slot."""
-    with serving(clustered_redis()) as server, redis.Redis.from_url(server.url, decode_responses=True) as client:
+    with serving(clustered_redis()) as server:
+        world = RedisStoreWorld(server)
+        client: Any = world.client
         client.execute_command("CLUSTER ADDSLOTS", *range(16384))
         wait_until(lambda: bool(client.cluster("INFO")["cluster_state"] == "ok"), PATIENCE_S, "the cluster")
-        yield server
+        yield world
+        world.close()
 
 
-def cluster_store(server: LocalRedis) -> RedisStore:
-    settings = WorkerSettings(
-        _env_file=None, redis_url=server.url, redis_cluster=True, redis_summary=False, redis_timeout_s=2.0
-    )
-    return RedisStore(settings, metrics=Metrics(CollectorRegistry()), clock=SystemClock(), topic_id=lambda _topic: "")
-
-
-def test_a_cluster_stores_each_review_in_its_slot(cluster: LocalRedis) -> None:
-    store = cluster_store(cluster)
+def test_a_cluster_stores_each_review_in_its_slot(cluster_world: RedisStoreWorld) -> None:
+    store = cluster_world.store(**CLUSTER)
     store.ping()
     odd = ["{", "{}", "a}b{c", "ü 🙂"]  # braces inside the braces of the hash tag
     reviews = [make_rated(name, record=make_record(offset=number)) for number, name in enumerate(odd)]
     write(store, [*reviews, *ratings(50)])
     write(store, [Deleted(make_record(None, offset=99), "r7")])
-    with redis.Redis.from_url(cluster.url, decode_responses=True) as client:
-        for review in reviews:
-            fields: Any = client.hgetall(rating_key(review.rating.review_id))
-            assert rating_from_hash(fields) == review.rating
-        assert not client.exists(rating_key("r7"))
-        assert client.exists(rating_key("r8"))
-    store.close()
+    for review in reviews:
+        assert cluster_world.rating(review.rating.review_id) == review.rating
+    assert cluster_world.rating("r7") is None
+    assert cluster_world.rating("r8") is not None
 
 
-def test_a_cluster_stores_an_id_that_begins_with_a_closing_brace(cluster: LocalRedis) -> None:
+def test_a_cluster_stores_an_id_that_begins_with_a_closing_brace(cluster_world: RedisStoreWorld) -> None:
     """`rating:{}x}` has an empty hash tag, so its deletion marker has the same key."""
-    store = cluster_store(cluster)
+    store, client = cluster_world.store(ttl_s=30 * 24 * 3600, **CLUSTER), cluster_world.client
+    key = rating_key("}x", prefix=cluster_world.prefix)
     rated = make_rated("}x", record=make_record(offset=1))
-    with redis.Redis.from_url(cluster.url, decode_responses=True) as client:
-        write(store, [rated])
-        fields: Any = client.hgetall(rating_key("}x"))
-        assert rating_from_hash(fields) == rated.rating
-        write(store, [Deleted(make_record(None, offset=2), "}x")])
-        assert client.hget(rating_key("}x"), "rating") is None
-        write(store, [rated])
-        assert client.hget(rating_key("}x"), "rating") is None, "an older position does not overwrite the deletion"
-        again = make_rated("}x", record=make_record(offset=3))
-        write(store, [again])
-        assert client.hget(rating_key("}x"), "source_offset") == "3"
-        assert client.ttl(rating_key("}x")) > 24 * 3600
-    store.close()
+    write(store, [rated])
+    assert cluster_world.rating("}x") == rated.rating
+    write(store, [Deleted(make_record(None, offset=2), "}x")])
+    assert client.hget(key, "rating") is None
+    write(store, [rated])
+    assert client.hget(key, "rating") is None, "an older position does not overwrite the deletion"
+    write(store, [make_rated("}x", record=make_record(offset=3))])
+    assert client.hget(key, "source_offset") == "3"
+    assert client.ttl(key) > 24 * 3600
 
 
 def test_an_unreachable_cluster_is_a_transient_error() -> None:
     with clustered_redis() as server:
         server.stop()
         with pytest.raises(TransientError, match="redis: WORKER_REDIS_URL: "):
-            cluster_store(server)
+            RedisStoreWorld(server).store(**CLUSTER)

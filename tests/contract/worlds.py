@@ -33,7 +33,7 @@ from tests.doubles import (
     MemorySource,
     MemoryStore,
 )
-from worker.clock import SystemClock
+from worker.clock import Clock, SystemClock
 from worker.kafka.clients import make_delivery, make_source
 from worker.kafka.confluent.source import ConfluentSource
 from worker.kafka.group import GroupSource
@@ -107,7 +107,8 @@ class RedisStoreWorld(StoreWorld):
         self._stores: list[RedisStore | RedisPoisonLedger] = []
 
     def settings(self, **more: Any) -> WorkerSettings:
-        return WorkerSettings(_env_file=None, redis_url=self.url, redis_prefix=self.prefix, redis_timeout_s=2.0, **more)
+        given: dict[str, Any] = {"redis_url": self.url, "redis_prefix": self.prefix, "redis_timeout_s": 2.0}
+        return WorkerSettings(_env_file=None, **given | more)
 
     def store(self, *, ttl_s: int = 0, **more: Any) -> RedisStore:
         store = RedisStore(
@@ -194,13 +195,28 @@ class StreamWorld(ABC):
         return Partition(self.topic, partition)
 
     def read(self, member: Source, count: int, *, max_records: int = 100) -> list[Record]:
-        """Poll until `count` records have arrived."""
+        """Poll until `count` records have arrived, and ask for the readiness after each poll, as the loop does."""
         found: list[Record] = []
         deadline = time.monotonic() + PATIENCE_S
         while len(found) < count and time.monotonic() < deadline:
-            found.extend(member.poll(max_records, 0.2))
+            records = member.poll(max_records, 0.2)
+            assert len(records) <= max_records
+            found.extend(records)
+            member.not_ready_reason()
         assert len(found) == count
         return found
+
+    def read_shared(self, members: Sequence[Source], count: int) -> list[list[Record]]:
+        """Poll the members until `count` records have arrived at all of them; return the records of each."""
+        counts = [0] * len(members)
+
+        def enough(number: int, read: list[Record]) -> bool:
+            counts[number] = len(read)
+            return sum(counts) >= count
+
+        shares = self.poll_all(members, enough)
+        assert sum(map(len, shares)) == count
+        return shares
 
     def settle_membership(self, *members: Source) -> None:
         """Poll all until each has joined and the assignment is stable; there must be nothing to read."""
@@ -268,24 +284,24 @@ class MemoryStreamWorld(StreamWorld):
 class KafkaStreamWorld(StreamWorld):
     def __init__(self, broker: LocalKafka, delivery: str = "at_least_once", client: str = "kafka-python") -> None:
         super().__init__()
-        self._broker = broker
+        self.broker = broker
         self.kind = delivery
         self.client = client
-        self._admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+        self.admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
         self._producer = KafkaProducer(bootstrap_servers=broker.bootstrap, max_request_size=4_000_000)
-        self._closers: list[Callable[[], None]] = [self._admin.close, self._producer.close]
+        self._closers: list[Callable[[], None]] = [self.admin.close, self._producer.close]
         self.log = MemoryLog()
 
     def settings(self, **more: Any) -> WorkerSettings:
         given = {
-            "kafka_bootstrap_servers": [self._broker.bootstrap],
+            "kafka_bootstrap_servers": [self.broker.bootstrap],
             "kafka_client": self.client,
             "delivery": self.kind,
         }
         return super().settings(**given | more)
 
     def create(self, *topics: str) -> None:
-        self._broker.create_topics(dict.fromkeys(topics, self.partitions))
+        self.broker.create_topics(dict.fromkeys(topics, self.partitions))
 
     def produce(self, *records: PlainRecord) -> None:
         sent = [
@@ -303,10 +319,9 @@ class KafkaStreamWorld(StreamWorld):
         for future in sent:
             future.get(PATIENCE_S)
 
-    def member(self, **settings: Any) -> GroupSource:
-        source = make_source(
-            self.settings(**settings), instance_id=None, metrics=Metrics(CollectorRegistry()), clock=SystemClock()
-        )
+    def member(self, *, instance_id: str | None = None, clock: Clock | None = None, **settings: Any) -> GroupSource:
+        metrics, clock = Metrics(CollectorRegistry()), clock or SystemClock()
+        source = make_source(self.settings(**settings), instance_id=instance_id, metrics=metrics, clock=clock)
         self._closers.insert(0, lambda: source.close(2.0))
         return source
 
@@ -338,17 +353,17 @@ class KafkaStreamWorld(StreamWorld):
 
     def committed(self, partition: int) -> int:
         at = TopicPartition(self.topic, partition)
-        found = self._admin.list_group_offsets({self.group: [at]})
+        found = self.admin.list_group_offsets({self.group: [at]})
         offset: OffsetAndMetadata | None = found[self.group].get(at)
         return 0 if offset is None or offset.offset < 0 else int(offset.offset)
 
     def _ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        with closing(KafkaConsumer(bootstrap_servers=self._broker.bootstrap)) as read_uncommitted:
+        with closing(KafkaConsumer(bootstrap_servers=self.broker.bootstrap)) as read_uncommitted:
             ends: dict[TopicPartition, int] = read_uncommitted.end_offsets(partitions)
             return ends
 
     def published(self, topic: str, *, settled: bool = True) -> list[Record]:
-        consumer = KafkaConsumer(bootstrap_servers=self._broker.bootstrap, isolation_level="read_committed")
+        consumer = KafkaConsumer(bootstrap_servers=self.broker.bootstrap, isolation_level="read_committed")
         try:
             partitions = [TopicPartition(topic, number) for number in range(self.partitions)]
             consumer.assign(partitions)
@@ -371,7 +386,7 @@ class KafkaStreamWorld(StreamWorld):
         else:
             assert isinstance(member, ConfluentSource)
             member_id = member._consumer.memberid()
-        removed = self._admin.remove_group_members(self.group, [MemberToRemove(member_id=member_id)])
+        removed = self.admin.remove_group_members(self.group, [MemberToRemove(member_id=member_id)])
         assert [error.__name__ for error in removed.values()] == ["NoError"]
 
     def delivery(self, member: Source, **settings: Any) -> Delivery:

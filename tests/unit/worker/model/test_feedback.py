@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from tests.doubles import Faults, ManualClock, MemoryLog
-from tests.fixtures.world import World
+from tests.fixtures.world import GONE, KAFKA_GONE, World
 from worker.errors import TransientError
 from worker.model.feedback import Feedback
 from worker.ops.health import Health
@@ -17,12 +17,17 @@ from worker.ops.metrics import Metrics
 LABELS = frozenset({1, 2, 3, 4, 5})
 
 
-class MemoryTopic:
-    """A topic in memory."""
+class Bench:
+    """Feedback on a topic and on ratings in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics, clock: ManualClock, log: MemoryLog) -> None:
         self.batches: list[list[bytes | None]] = []
         self.polls = 0
+        self.ratings: dict[str, tuple[str, int]] = {}
+        self.faults = Faults()
+        self._value = metrics.registry.get_sample_value
+        health = Health(clock, stall_s=120, parts=())
+        self.feedback = Feedback(self, self, lambda: LABELS, metrics=metrics, health=health, log=log)
 
     def send(self, *values: object) -> None:
         self.batches.append([json.dumps(value).encode() for value in values])
@@ -32,93 +37,61 @@ class MemoryTopic:
         self.polls += 1
         return self.batches.pop(0) if self.batches else []
 
-
-class MemoryRatings:
-    """Redis in memory."""
-
-    def __init__(self) -> None:
-        self.by_id: dict[str, tuple[str, int]] = {}
-        self.faults = Faults()
-
     def find(self, review_ids: Sequence[str]) -> Mapping[str, tuple[str, int]]:
         self.faults.raise_next()
-        return {review_id: self.by_id[review_id] for review_id in review_ids if review_id in self.by_id}
+        return {review_id: self.ratings[review_id] for review_id in review_ids if review_id in self.ratings}
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self._value(f"starstream_feedback_{name}", labels)
+
+    @property
+    def outcomes(self) -> dict[str, float | None]:
+        return {outcome: self.value("total", outcome=outcome) for outcome in ("counted", "unrated", "unusable")}
 
 
 @pytest.fixture
-def topic() -> MemoryTopic:
-    return MemoryTopic()
+def bench(metrics: Metrics, clock: ManualClock, log: MemoryLog) -> Bench:
+    return Bench(metrics, clock, log)
 
 
-@pytest.fixture
-def ratings() -> MemoryRatings:
-    return MemoryRatings()
+def test_feedback_is_joined_with_the_rating_by_id(bench: Bench) -> None:
+    bench.ratings = {"a": ("v1", 5), "b": ("v1", 5), "c": ("v2", 1)}
+    reviews = [("a", 5), ("b", 2), ("c", 1), ("unknown", 5)]
+    bench.send(*({"review_id": review_id, "score": score} for review_id, score in reviews))
+    bench.feedback.step()
+    assert bench.value("reviews_total", model_version="v1", rating="5", score="5") == 1
+    assert bench.value("reviews_total", model_version="v1", rating="5", score="2") == 1
+    assert bench.value("correct_total", model_version="v1") == 1
+    assert bench.value("error_stars_total", model_version="v1") == 3
+    assert bench.value("correct_total", model_version="v2") == 1
+    assert bench.outcomes == {"counted": 3, "unrated": 1, "unusable": 0}
 
 
-@pytest.fixture
-def feedback(
-    topic: MemoryTopic, ratings: MemoryRatings, metrics: Metrics, clock: ManualClock, log: MemoryLog
-) -> Feedback:
-    health = Health(clock, stall_s=120, parts=())
-    return Feedback(topic, ratings, lambda: LABELS, metrics=metrics, health=health, log=log)
-
-
-def value(metrics: Metrics, name: str, **labels: str) -> float | None:
-    return metrics.registry.get_sample_value(f"starstream_{name}", labels)
-
-
-def test_feedback_is_joined_with_the_rating_by_id(
-    feedback: Feedback, topic: MemoryTopic, ratings: MemoryRatings, metrics: Metrics
-) -> None:
-    ratings.by_id = {"a": ("v1", 5), "b": ("v1", 5), "c": ("v2", 1)}
-    topic.send({"review_id": "a", "score": 5}, {"review_id": "b", "score": 2}, {"review_id": "c", "score": 1})
-    feedback.step()
-    assert value(metrics, "feedback_reviews_total", model_version="v1", rating="5", score="5") == 1
-    assert value(metrics, "feedback_reviews_total", model_version="v1", rating="5", score="2") == 1
-    assert value(metrics, "feedback_correct_total", model_version="v1") == 1
-    assert value(metrics, "feedback_error_stars_total", model_version="v1") == 3
-    assert value(metrics, "feedback_correct_total", model_version="v2") == 1
-    assert value(metrics, "feedback_total", outcome="counted") == 3
-
-
-def test_feedback_without_a_rating_in_redis_is_counted_as_unrated(
-    feedback: Feedback, topic: MemoryTopic, metrics: Metrics
-) -> None:
-    topic.send({"review_id": "unknown", "score": 5})
-    feedback.step()
-    assert value(metrics, "feedback_total", outcome="unrated") == 1
-    assert value(metrics, "feedback_total", outcome="counted") == 0
-
-
-def test_feedback_read_during_a_redis_outage_is_counted_once_afterwards(
-    feedback: Feedback, topic: MemoryTopic, ratings: MemoryRatings, metrics: Metrics
-) -> None:
-    ratings.by_id = {"a": ("v1", 5)}
-    ratings.faults.then(TransientError("redis", "connection refused"))
-    topic.send({"review_id": "a", "score": 5}, "nonsense")
+def test_feedback_read_during_a_redis_outage_is_counted_once_afterwards(bench: Bench) -> None:
+    bench.ratings = {"a": ("v1", 5)}
+    bench.faults.then(GONE)
+    bench.send({"review_id": "a", "score": 5}, "nonsense")
     with pytest.raises(TransientError):
-        feedback.step()
-    assert value(metrics, "feedback_total", outcome="unusable") == 0
-    feedback.step()
-    assert topic.polls == 1
-    assert value(metrics, "feedback_total", outcome="counted") == 1
-    assert value(metrics, "feedback_total", outcome="unusable") == 1
+        bench.feedback.step()
+    assert bench.outcomes == {"counted": 0, "unrated": 0, "unusable": 0}
+    for polls in (1, 2):
+        bench.feedback.step()
+        assert bench.polls == polls
+        assert bench.outcomes == {"counted": 1, "unrated": 0, "unusable": 1}
 
 
 @pytest.mark.parametrize(
     "content", [None, b"", b"[]", b'{"review_id": "a", "score": "5"}', b'{"review_id": "a", "score": 9}']
 )
-def test_a_record_without_usable_feedback_is_counted_as_unusable(
-    feedback: Feedback, topic: MemoryTopic, metrics: Metrics, content: bytes | None
-) -> None:
-    topic.batches.append([content])
-    feedback.step()
-    assert value(metrics, "feedback_total", outcome="unusable") == 1
+def test_a_record_without_usable_feedback_is_counted_as_unusable(bench: Bench, content: bytes | None) -> None:
+    bench.batches.append([content])
+    bench.feedback.step()
+    assert bench.outcomes == {"counted": 0, "unrated": 0, "unusable": 1}
 
 
 def test_a_reviews_own_score_is_counted_when_it_is_committed_and_not_before() -> None:
     world = World()
-    world.delivery.faults.then(TransientError("kafka", "connection refused"))
+    world.delivery.faults.then(KAFKA_GONE)
     world.produce('{"review_id": "a", "text": "love", "score": 5}', '{"review_id": "b", "text": "bad", "score": 4}')
     world.produce('{"review_id": "c", "text": "love"}', '{"review_id": "d", "text": "love", "score": 7}')
     world.steps()

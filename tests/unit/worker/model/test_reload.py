@@ -49,6 +49,15 @@ class Bench:
             log=self.log,
         )
 
+    def publish(self, *versions: str) -> None:
+        for version in versions:
+            self.registry.publish(version)
+
+    def move(self, channel: str, version: str) -> None:
+        """Point a channel at a version, and let the reloader look."""
+        self.registry.point(channel, version)
+        self.reloader.check()
+
     def channels(self) -> Mapping[str, str]:
         if self.failures and isinstance(self.failures[0], KeyError):
             raise self.failures.pop()
@@ -83,108 +92,74 @@ def test_nothing_is_offered_while_the_channel_does_not_move(bench: Bench) -> Non
 
 
 def test_a_version_the_channel_moves_to_is_offered(bench: Bench) -> None:
-    bench.registry.publish(SECOND)
+    bench.publish(SECOND)
     bench.reloader.check()
     assert bench.offered == [TOY_VERSION, None]
-    bench.registry.point("stable", SECOND)
-    bench.reloader.check()
+    bench.move("stable", SECOND)
     assert bench.offered == [SECOND, None]
     assert bench.health.notes == {}
 
 
 def test_the_previous_version_returns_from_memory(bench: Bench) -> None:
     first = bench.reloader.lineup.stable
-    bench.registry.publish(SECOND)
-    bench.registry.point("stable", SECOND)
-    bench.reloader.check()
-    bench.registry.point("stable", TOY_VERSION)
-    bench.reloader.check()
+    bench.publish(SECOND)
+    bench.move("stable", SECOND)
+    bench.move("stable", TOY_VERSION)
     assert bench.reloader.lineup.stable is first
     assert bench.loads == [SECOND]
 
 
 def test_no_more_than_three_versions_are_in_memory(bench: Bench) -> None:
     first = weakref.ref(bench.reloader.lineup.stable)
-    for version in (SECOND, THIRD, FOURTH):
-        bench.registry.publish(version)
-    bench.registry.point("candidate", SECOND)
-    bench.reloader.check()
-    bench.registry.point("stable", THIRD)
-    bench.reloader.check()
-    bench.registry.point("stable", FOURTH)
-    bench.reloader.check()
+    bench.publish(SECOND, THIRD, FOURTH)
+    bench.move("candidate", SECOND)
+    bench.move("stable", THIRD)
+    bench.move("stable", FOURTH)
     assert bench.offered == [FOURTH, SECOND]
     gc.collect()
     assert first() is None
-    bench.registry.point("stable", THIRD)
-    bench.reloader.check()
+    bench.move("stable", THIRD)
     assert bench.loads == [SECOND, THIRD, FOURTH], "the previous one was kept"
 
 
 def test_a_promoted_candidate_serves_without_another_load(bench: Bench) -> None:
-    bench.registry.publish(SECOND)
-    bench.registry.point("candidate", SECOND)
-    bench.reloader.check()
+    bench.publish(SECOND)
+    bench.move("candidate", SECOND)
     assert bench.offered == [TOY_VERSION, SECOND]
     candidate = bench.reloader.lineup.candidate
-    bench.registry.point("stable", SECOND)
-    bench.reloader.check()
+    bench.move("stable", SECOND)
     assert bench.offered == [SECOND, None]
     assert bench.reloader.lineup.stable is candidate
     assert bench.loads == [SECOND]
 
 
-def spoil_hash(registry: ToyRegistry) -> None:
-    registry.publish(SECOND)
-    registry.corrupt(SECOND)
-
-
-def spoil_file(registry: ToyRegistry) -> None:
-    registry.publish(SECOND)
-    (registry.root / SECOND / "encoder.tsv").unlink()
-
-
-def spoil_manifest(registry: ToyRegistry) -> None:
-    registry.publish(SECOND)
-    path = registry.root / SECOND / "manifest.json"
-    path.write_bytes(path.read_bytes()[:200])
-
-
 def spoil_golden(registry: ToyRegistry) -> None:
-    registry.publish(SECOND)
     path = registry.root / SECOND / "manifest.json"
     path.write_bytes(path.read_bytes().replace(b'"temperature":1.25', b'"temperature":9.0'))
 
 
-def spoil_labels(registry: ToyRegistry) -> None:
-    registry.publish(SECOND, Change(labels=(0, 1, 2, 3, 4)))
-
-
-def spoil_schema(registry: ToyRegistry) -> None:
-    registry.publish(SECOND, Change(schema_version=2))
-
-
-def spoil_folder(registry: ToyRegistry) -> None:
-    registry.publish(SECOND)
-    (registry.root / SECOND).rename(registry.root / "elsewhere")
-
-
-SPOILED: Mapping[str, tuple[Callable[[ToyRegistry], None], str]] = {
-    "hash": (spoil_hash, "model.tflite: sha256 differs from the manifest"),
-    "file": (spoil_file, "encoder.tsv: No such file"),
-    "manifest": (spoil_manifest, "not a manifest"),
-    "golden": (spoil_golden, "golden review 0: probabilities are off"),
-    "labels": (spoil_labels, "its labels [0, 1, 2, 3, 4] differ from the serving [1, 2, 3, 4, 5]"),
-    "schema": (spoil_schema, "schema_version 2, this release reads 1; upgrade"),
-    "folder": (spoil_folder, "manifest.json: No such file"),
+# What a version differs in, what happens to its files, and the reason for its refusal.
+SPOILED: Mapping[str, tuple[Change, Callable[[ToyRegistry], object], str]] = {
+    "hash": (Change(), lambda registry: registry.corrupt(SECOND), "model.tflite: sha256 differs from the manifest"),
+    "golden": (Change(), spoil_golden, "golden review 0: probabilities are off"),
+    "labels": (
+        Change(labels=(0, 1, 2, 3, 4)),
+        lambda _registry: None,
+        "its labels [0, 1, 2, 3, 4] differ from the serving [1, 2, 3, 4, 5]",
+    ),
+    "folder": (
+        Change(),
+        lambda registry: (registry.root / SECOND).rename(registry.root / "elsewhere"),
+        "manifest.json: No such file",
+    ),
 }
 
 
 @pytest.mark.parametrize("role", ["stable", "candidate"])
-@pytest.mark.parametrize(("spoil", "reason"), SPOILED.values(), ids=SPOILED)
-def test_a_bad_version_is_refused_once_with_its_reason(
-    bench: Bench, spoil: Callable[[ToyRegistry], None], reason: str, role: str
-) -> None:
+@pytest.mark.parametrize("case", SPOILED)
+def test_a_bad_version_is_refused_once_with_its_reason(bench: Bench, case: str, role: str) -> None:
+    change, spoil, reason = SPOILED[case]
+    bench.registry.publish(SECOND, change)
     spoil(bench.registry)
     channels = json.dumps({"stable": TOY_VERSION, role: SECOND})
     (bench.registry.root / "channels.json").write_text(channels, encoding="utf-8")
@@ -205,10 +180,9 @@ def test_a_bad_version_is_refused_once_with_its_reason(
 
 
 def test_a_refused_version_is_tried_again_after_a_pause(bench: Bench) -> None:
-    bench.registry.publish(SECOND)
+    bench.publish(SECOND)
     bench.registry.corrupt(SECOND)
-    bench.registry.point("stable", SECOND)
-    bench.reloader.check()
+    bench.move("stable", SECOND)
     bench.registry.corrupt(SECOND)  # flips the byte back
     bench.clock.advance(RETRY_S - 1)
     bench.reloader.check()
@@ -221,16 +195,13 @@ def test_a_refused_version_is_tried_again_after_a_pause(bench: Bench) -> None:
 
 
 def test_a_refused_version_is_tried_again_when_the_channel_moves_back_to_it(bench: Bench) -> None:
-    bench.registry.publish(SECOND)
+    bench.publish(SECOND)
     bench.registry.corrupt(SECOND)
-    bench.registry.point("stable", SECOND)
-    bench.reloader.check()
-    bench.registry.point("stable", TOY_VERSION)
-    bench.reloader.check()
+    bench.move("stable", SECOND)
+    bench.move("stable", TOY_VERSION)
     assert bench.health.notes == {}
     bench.registry.corrupt(SECOND)
-    bench.registry.point("stable", SECOND)
-    bench.reloader.check()
+    bench.move("stable", SECOND)
     assert bench.offered == [SECOND, None]
 
 
@@ -251,7 +222,7 @@ def test_an_unreachable_registry_is_counted_and_logged_once(bench: Bench) -> Non
 
 
 def test_a_registry_that_fails_during_a_fetch_is_unreachable_and_refuses_no_version(bench: Bench) -> None:
-    bench.registry.publish(SECOND)
+    bench.publish(SECOND)
     bench.registry.point("stable", SECOND)
     bench.failures.append(RegistryError("connection reset"))
     bench.reloader.check()
@@ -278,28 +249,24 @@ def test_an_unforeseen_error_of_a_file_system_leaves_the_watch_running(bench: Be
 
 def test_a_pinned_version_stays_whatever_the_channel_says(bench: Bench) -> None:
     bench.watch(None, "candidate")
-    bench.registry.publish(SECOND)
+    bench.publish(SECOND)
     bench.registry.point("stable", SECOND)
-    bench.registry.point("candidate", SECOND)
-    bench.reloader.check()
+    bench.move("candidate", SECOND)
     assert bench.offered == [TOY_VERSION, SECOND]
 
 
 def test_without_a_shadow_channel_there_is_no_candidate(bench: Bench) -> None:
     bench.watch("stable", None)
-    bench.registry.publish(SECOND)
-    bench.registry.point("candidate", SECOND)
-    bench.reloader.check()
+    bench.publish(SECOND)
+    bench.move("candidate", SECOND)
     assert bench.offered == [TOY_VERSION, None]
     assert bench.loads == []
 
 
 def test_a_promotion_does_not_wait_for_a_candidate_that_is_refused(bench: Bench) -> None:
-    bench.registry.publish(SECOND)
-    bench.registry.publish(THIRD)
+    bench.publish(SECOND, THIRD)
     bench.registry.corrupt(THIRD)
     bench.registry.point("candidate", THIRD)
-    bench.registry.point("stable", SECOND)
-    bench.reloader.check()
+    bench.move("stable", SECOND)
     assert bench.offered == [SECOND, None]
     assert bench.count("refused", "candidate") == 1

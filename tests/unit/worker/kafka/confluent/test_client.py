@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -55,28 +56,22 @@ def test_librdkafka_exceptions_are_translated_and_keep_their_cause() -> None:
         raise ZeroDivisionError
 
 
-def test_a_callback_error_is_raised_when_it_is_permanent() -> None:
+@pytest.mark.parametrize(
+    ("code", "text", "kind"),
+    [
+        (KafkaError._ALL_BROKERS_DOWN, "2/2 brokers are down", None),
+        (KafkaError._AUTHENTICATION, "SASL authentication error: no", PermanentError),
+        (KafkaError._FATAL, "broken", PermanentError),
+        # A replaced static member: librdkafka reports a fatal error, with the cause in its text only.
+        (KafkaError._FATAL, f"Fatal error: {KafkaError(KafkaError.FENCED_INSTANCE_ID).str()}", FencedError),
+    ],
+    ids=["brokers down", "password", "fatal", "fenced"],
+)
+def test_a_callback_error_is_raised_when_no_retry_helps(code: int, text: str, kind: type[Exception] | None) -> None:
     errors = CallbackErrors()
-    errors.note(KafkaError(KafkaError._ALL_BROKERS_DOWN, "2/2 brokers are down"))
-    errors.raise_fatal("poll")
-    assert "2/2 brokers are down" in errors.last
-    errors.note(KafkaError(KafkaError._AUTHENTICATION, "SASL authentication error: no"))
-    with pytest.raises(PermanentError, match="authentication error: no"):
-        errors.raise_fatal("poll")
-
-
-def test_a_replaced_static_member_is_fenced() -> None:
-    """librdkafka reports a fatal error, with the cause in its text only."""
-    errors = CallbackErrors()
-    errors.note(KafkaError(KafkaError._FATAL, f"Fatal error: {KafkaError(KafkaError.FENCED_INSTANCE_ID).str()}"))
-    with pytest.raises(FencedError):
-        errors.raise_fatal("poll")
-
-
-def test_any_other_fatal_error_is_permanent() -> None:
-    errors = CallbackErrors()
-    errors.note(KafkaError(KafkaError._FATAL, "broken"))
-    with pytest.raises(PermanentError, match="broken"):
+    errors.note(KafkaError(code, text))
+    assert text in errors.last
+    with nullcontext() if kind is None else pytest.raises(kind, match=text):
         errors.raise_fatal("poll")
 
 

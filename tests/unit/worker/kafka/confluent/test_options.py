@@ -60,47 +60,6 @@ def changed_names(
     } | (second.keys() - first.keys())
 
 
-def test_security_settings_are_translated_to_librdkafkas_option_names(tmp_path: Path) -> None:
-    pem = tmp_path / "some.pem"
-    pem.touch()
-    config = client_config(
-        settings(
-            kafka_security_protocol="SASL_SSL",
-            kafka_sasl_mechanism="SCRAM-SHA-512",
-            kafka_sasl_username="ann",
-            kafka_sasl_password="sésame",
-            kafka_ssl_cafile=pem,
-            kafka_ssl_certfile=pem,
-            kafka_ssl_keyfile=pem,
-            kafka_ssl_password="word",
-        ),
-        CallbackErrors(),
-    )
-    assert {name: value for name, value in config.items() if name.startswith(("sasl.", "ssl.", "security."))} == {
-        "security.protocol": "SASL_SSL",
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": "ann",
-        "sasl.password": "sésame",
-        "ssl.ca.location": str(pem),
-        "ssl.certificate.location": str(pem),
-        "ssl.key.location": str(pem),
-        "ssl.key.password": "word",
-        "ssl.endpoint.identification.algorithm": "https",
-    }
-
-
-def test_the_oauth_callback_returns_the_configured_token() -> None:
-    config = client_config(
-        settings(
-            kafka_security_protocol="SASL_PLAINTEXT", kafka_sasl_mechanism="OAUTHBEARER", kafka_oauth_token="a.b.c"
-        ),
-        CallbackErrors(),
-    )
-    token, until_wall_s = config["oauth_cb"]("")
-    assert token == "a.b.c"
-    assert until_wall_s > 1_700_000_000
-
-
 @pytest.mark.parametrize("more", [{}, {"transaction_timeout_s": 1, "redis_timeout_s": 0.4}, {"request_timeout_s": 100}])
 def test_librdkafka_accepts_every_option(more: dict[str, Any], metrics: Metrics, clock: ManualClock) -> None:
     """When a client is made it refuses unknown names, and values that contradict each other."""

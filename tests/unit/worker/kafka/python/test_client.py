@@ -40,14 +40,11 @@ def test_kafka_errors_are_all_translated() -> None:
     assert found == {}
 
 
-def test_cause_is_kept() -> None:
+def test_the_clients_errors_keep_their_cause_and_others_pass_through() -> None:
     cause = kafka_errors.KafkaTimeoutError("late")
     with pytest.raises(TransientError) as caught, translated("poll"):
         raise cause
     assert caught.value.__cause__ is cause
-
-
-def test_other_exceptions_are_not_translated() -> None:
     with pytest.raises(ZeroDivisionError), translated("poll"):
         raise ZeroDivisionError
 
