@@ -7,7 +7,7 @@ lines of `predict`, the rating on the topic and in the Redis hash, and the JSON 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final
 
 import numpy as np
@@ -36,6 +36,7 @@ class Prediction:
 
 
 PREDICTION: Final = TypeAdapter(Prediction)
+PREDICTION_FIELDS: Final = tuple(field.name for field in fields(Prediction))
 
 
 def prediction_values(

@@ -12,12 +12,11 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from schemas.channels import STABLE
 from schemas.encoding import EncoderSettings
-from schemas.input.fields import DEFAULT_PATHS, FieldPath, FieldPaths
-from schemas.input.presets import Preset, field_paths
+from trainer.file_settings import FormatSettings, Settings
 
 Cell = Literal["gru", "lstm"]
 Variant = Literal["float32", "float16", "int8"]
@@ -29,37 +28,10 @@ Message = Annotated[str, Field(max_length=1000, description="The reason, for the
 Force = Annotated[bool, Field(description="Move the channel though the gate refuses; the history says so.")]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-class FieldSettings(_Settings):
-    """Where the columns of the files are."""
-
-    preset: Annotated[Preset | None, Field(description="The columns of a known export.")] = None
-    text_field: Annotated[
-        FieldPath,
-        Field(
-            validation_alias=AliasChoices("text_field", "text_column"),
-            description=f"Column of the text, or title+body. Default: the first of {DEFAULT_PATHS.text}.",
-        ),
-    ] = None
-    score_field: Annotated[
-        FieldPath,
-        Field(
-            validation_alias=AliasChoices("score_field", "score_column"),
-            description=f"Column of the stars. Default: the first of {DEFAULT_PATHS.score}.",
-        ),
-    ] = None
-
-    @property
-    def field_paths(self) -> FieldPaths:
-        """Where the parts of a review are."""
-        return field_paths(self.preset, text=self.text_field, score=self.score_field)
-
-
-class _FileSettings(FieldSettings):
-    data: Annotated[list[Path], Field(min_length=1, description="CSV, TSV or JSONL (also .gz); repeat for more files.")]
+class _FileSettings(FormatSettings):
+    data: Annotated[
+        list[Path], Field(min_length=1, description="CSV, TSV, JSON, JSONL or Parquet; repeat for more files.")
+    ]
     on_bad_row: Annotated[Literal["skip", "error"], Field(description="Skip and report, or stop at the first.")] = (
         "skip"
     )
@@ -69,18 +41,18 @@ class _FileSettings(FieldSettings):
 class DataSettings(_FileSettings):
     """Which reviews, and how they are split."""
 
-    test_data: Annotated[list[Path], Field(description="An official test set; its texts are removed from --data.")] = []
-    labels: Annotated[list[int], Field(description="Scores allowed, others are bad rows. Default: all found.")] = []
+    test_data: list[Path] = Field([], description="An official test set; its texts are removed from --data.")
+    labels: list[int] = Field([], description="Scores allowed, others are bad rows. Default: all found.")
     min_label_rows: Annotated[int, Field(ge=1, description="A label with fewer rows is an error.")] = 8
-    unlabelled: Annotated[
-        list[Path], Field(description="Texts without scores, for word vectors only; held-out texts are left out.")
-    ] = []
+    unlabelled: list[Path] = Field(
+        [], description="Texts without scores, for word vectors only; held-out texts are left out."
+    )
     unlabelled_rows: Annotated[int, Field(ge=1, description="Most distinct texts read from --unlabelled.")] = 500_000
     validation_share: Annotated[float, Field(gt=0, lt=0.5, description="Share of the texts for validation.")] = 0.1
     test_share: Annotated[float, Field(gt=0, lt=0.5, description="Share of the texts for the test.")] = 0.1
 
 
-class TextSettings(_Settings):
+class TextSettings(Settings):
     """How text becomes ids; compiled into the bundle's table."""
 
     normalise: Annotated[
@@ -114,7 +86,7 @@ class TextSettings(_Settings):
         )
 
 
-class ModelSettings(_Settings):
+class ModelSettings(Settings):
     """The architecture; `network.model` builds it, `export.convert` writes it in TFLite."""
 
     cell: Annotated[Cell, Field(description="Recurrent cell.")] = "gru"
@@ -135,7 +107,7 @@ class ModelSettings(_Settings):
     ] = None
 
 
-class FitSettings(_Settings):
+class FitSettings(Settings):
     """How the recurrent part is trained."""
 
     epochs: Annotated[
@@ -161,7 +133,7 @@ class FitSettings(_Settings):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="Of the split, the weights and the order.")] = 0
 
 
-class GateSettings(_Settings):
+class GateSettings(Settings):
     """How much worse than a channel's version a new one may be for the channel to move to it.
 
     Both are compared on the same held-out texts. A difference may be its margin or `gate_noise` standard errors,
@@ -261,7 +233,7 @@ class EvaluateSettings(_FileSettings):
     json_out: Annotated[Path | None, Field(alias="json", description="Also write the figures here; -: stdout.")] = None
 
 
-class SampleSettings(_Settings):
+class SampleSettings(Settings):
     """Build a labelled sample set: 14,313 sentences of product and film reviews, each rated by 20 people.
 
     Examples:

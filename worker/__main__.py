@@ -9,8 +9,10 @@ import argparse
 import sys
 
 from schemas import __version__
+from schemas.input.files import ENDINGS
+from schemas.input.text_files import FileOptions
 from worker.dead_letters import command as dlq
-from worker.errors import ExitCode, WorkerError
+from worker.errors import ExitCode, SettingsError, WorkerError
 from worker.replay import command as replay
 from worker.settings import WorkerSettings, read_settings
 
@@ -49,8 +51,16 @@ def main(argv: list[str] | None = None) -> int:
         help="rate a CSV or JSONL file, without Kafka",
         epilog="Other flags are settings: --registry, --channel, --text-field, --input-preset (see `run --help`).",
     )
-    files.add_argument("--input", required=True, help=".csv or .jsonl file, or - for JSON lines or plain texts")
-    files.add_argument("--output", default="-", help="JSON lines, one for each rated row; - is standard output")
+    files.add_argument(
+        "--input", required=True, help=f"{', '.join(ENDINGS)} or .parquet, also .gz and .zst; - for JSON or texts"
+    )
+    files.add_argument(
+        "--output", default="-", help=".csv: every row, with our columns added; else JSON lines; -: stdout"
+    )
+    files.add_argument(
+        "--encoding", help="of the input, such as cp1252; default: UTF-8, or what its byte order mark says"
+    )
+    files.add_argument("--delimiter", help="of a CSV; default: the one that gives its header the most columns")
     files.add_argument("--text-column", help="the same as --text-field")
     dlq.add_command(commands)
     replay.add_command(commands)
@@ -72,7 +82,11 @@ def _dispatch(known: argparse.Namespace, settings: WorkerSettings, flags: list[s
     if known.command == "predict":
         from worker.commands.predict import PredictFiles, predict
 
-        return predict(settings, PredictFiles(known.input, known.output))
+        try:
+            how = FileOptions(known.encoding, known.delimiter)
+        except ValueError as error:
+            raise SettingsError(f"--{error}") from error
+        return predict(settings, PredictFiles(known.input, known.output, how))
     if known.command == "check":
         from worker.commands.check import check
 

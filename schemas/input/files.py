@@ -1,31 +1,25 @@
-"""Reviews in files: CSV, TSV and JSON Lines, each also as .gz, one row at a time.
+"""Reviews in files: CSV, TSV, JSON, JSON Lines and Parquet, one row at a time.
 
-Owns the formats. Memory: one row. `fields` finds the columns, and `review` decides what is a review; what a label is,
-`trainer.data.rows` does.
+Owns the formats. Memory: one row, but a .json file is read whole. `text_files` opens and decodes, `fields` finds the
+columns, and `review` decides what is a review; what a label is, `trainer.data.rows` does.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import json
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, Final
 
 from schemas.input.fields import FieldFinder, FieldName
+from schemas.input.text_files import NO_OPTIONS, STDIN, FileError, FileOptions, ending_of, opened, peek
 from schemas.input.value import InvalidReviewError
 from schemas.review import DEFAULT_MAX_TEXT_CHARS, Review, review_from
 
-STDIN: Final = "-"
-_UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
-
-
-class FileError(ValueError):
-    """A file that cannot be read (the message begins with its path), or a column that it does not have."""
+ENDINGS: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+_DELIMITERS: Final = ",;\t|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +36,7 @@ class FileRow:
     @property
     def where(self) -> str:
         """The row's place in the file, for messages."""
-        return f"row {self.number} (line {self.line})"
+        return f"row {self.number} (line {self.line})" if self.line else f"row {self.number}"
 
     def review(self, finder: FieldFinder, max_text_chars: int = DEFAULT_MAX_TEXT_CHARS) -> Review:
         """Return the review that the cells hold.
@@ -56,41 +50,39 @@ class FileRow:
         try:
             review.text.encode("utf-8")
         except UnicodeEncodeError as error:
-            remedy = "if the file is Latin-1: iconv -f latin1 -t utf-8"
+            remedy = "name the file's encoding: --encoding cp1252"
             raise InvalidReviewError(
                 "not_utf8", f"text: not UTF-8 at character {error.start}; {remedy}"
             ) from None  # the cause quotes the text
         return review
 
 
-def read_rows(path: str | Path, *, plain_texts: bool = False, max_cell_chars: int = 131_072) -> Iterator[FileRow]:
+def read_rows(path: str | Path, how: FileOptions = NO_OPTIONS, *, max_cell_chars: int = 131_072) -> Iterator[FileRow]:
     """Yield the rows of a file in order. Blank lines are not rows.
 
     Args:
-        path: the ending names the format; `-` is standard input.
-        plain_texts: read any other ending and standard input too, as lines: JSON objects, or texts in a column `text`.
+        path: the ending names the format, in any letter case; `-` is standard input: JSON, or one text a line.
+        how: what the file does not say of itself.
         max_cell_chars: a longer cell of a CSV is a fault.
 
     Raises:
-        FileError: the file cannot be read, or is empty or not of its format.
+        FileError: the file cannot be read, is empty or not of its format, or has a quotation mark that is never closed.
     """
-    suffix, delimiter = _suffix(path), delimiter_of(path)
-    try:
-        with _opened(str(path)) as file:
-            lines = _decoded(file, path)
-            if delimiter is not None:
-                csv.field_size_limit(max_cell_chars)
-                yield from _table(path, lines, delimiter)
-            elif plain_texts or suffix in {".jsonl", ".ndjson"}:
-                yield from _objects(path, lines, plain_texts=plain_texts)
-            else:
-                raise FileError(f"{path}: unknown format {suffix!r}; use .csv, .tsv or .jsonl, each also as .gz")
-    except gzip.BadGzipFile as error:
-        raise FileError(f"{path}: not a gzip file ({error}); rename it or compress it") from error
-    except EOFError as error:
-        raise FileError(f"{path}: the gzip file ends too early; copy it again") from error
-    except OSError as error:
-        raise FileError(f"{path}: {error.strerror or error}") from error
+    ending = ending_of(path)
+    if ending == ".parquet":
+        yield from _parquet(path)
+        return
+    if ending not in ENDINGS and str(path) != STDIN:
+        known = ", ".join((*ENDINGS, ".parquet"))
+        raise FileError(
+            f"{path}: unknown format {ending!r}; expected {known}, each also as .gz or .zst; "
+            "to rate each line of another text file, send it to standard input (-)"
+        )
+    with opened(path, how.encoding) as lines:
+        if has_header(path):
+            yield from _table(path, lines, how.delimiter or ("\t" if ending == ".tsv" else None), max_cell_chars)
+        else:
+            yield from _objects(path, lines, plain_texts=str(path) == STDIN)
 
 
 def require_field(columns: Sequence[str], finder: FieldFinder, name: FieldName, flag: str) -> None:
@@ -105,41 +97,33 @@ def require_field(columns: Sequence[str], finder: FieldFinder, name: FieldName, 
         )
 
 
-def delimiter_of(path: str | Path) -> str | None:
-    """Return what separates the columns of a file with a header; None for any other file."""
-    return {".csv": ",", ".tsv": "\t"}.get(_suffix(path))
+def has_header(path: str | Path) -> bool:
+    """Tell whether all rows of a file have the same columns, named at its beginning."""
+    return ending_of(path) in {".csv", ".tsv", ".parquet"}
 
 
-def _suffix(path: str | Path) -> str:
-    return Path(str(path).removesuffix(".gz")).suffix
-
-
-def _opened(path: str) -> BufferedIOBase:
-    if path == STDIN:
-        return open(sys.stdin.fileno(), "rb", closefd=False)
-    return gzip.open(path, "rb") if path.endswith(".gz") else Path(path).open("rb")
-
-
-def _decoded(file: Iterable[bytes], path: str | Path) -> Iterator[str]:
-    """Yield lines; bytes that are not UTF-8 become lone surrogates, so that their row can be named."""
-    for number, line in enumerate(file):
-        if number == 0:
-            if line.startswith(_UTF16_MARKS):
-                raise FileError(f"{path}: UTF-16; convert it: iconv -f utf-16 -t utf-8")
-            line = line.removeprefix(b"\xef\xbb\xbf")  # noqa: PLW2901 - the mark belongs to the file, not the line
-        yield line.decode("utf-8", "surrogateescape")
-
-
-def _table(path: str | Path, lines: Iterator[str], delimiter: str) -> Iterator[FileRow]:
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+def _table(path: str | Path, lines: Iterator[str], delimiter: str | None, max_cell_chars: int) -> Iterator[FileRow]:
+    csv.field_size_limit(max_cell_chars)
+    first, lines = peek(lines)
+    if first.lower().startswith("sep=") and len(first.strip()) == 5:  # what Excel writes and reads
+        delimiter = delimiter or first[4]
+        next(lines)
+        first, lines = peek(lines)
+    reader = csv.reader(lines, delimiter=delimiter or _likely_delimiter(first), strict=True)
     header: list[str] = []
     number = 0
     while True:
+        began = reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
             break
         except csv.Error as error:
+            if swallowed := reader.line_num - began:
+                raise FileError(
+                    f"{path}: line {began}: a quotation mark is opened and not closed in {swallowed} lines after it; "
+                    "close it, or double it if it belongs to the text"
+                ) from error
             number += 1
             yield FileRow(number, reader.line_num, header, {}, str(error), misquoted=True)
             continue
@@ -154,7 +138,21 @@ def _table(path: str | Path, lines: Iterator[str], delimiter: str) -> Iterator[F
         raise FileError(f"{path}: empty; expected a header row and reviews below it")
 
 
+def _likely_delimiter(header: str) -> str:
+    """Return the delimiter that gives a header the most columns."""
+    try:
+        counts = {delimiter: len(next(csv.reader([header], delimiter=delimiter), [])) for delimiter in _DELIMITERS}
+    except csv.Error:
+        return ","
+    return max(_DELIMITERS, key=counts.__getitem__)
+
+
 def _objects(path: str | Path, lines: Iterator[str], *, plain_texts: bool) -> Iterator[FileRow]:
+    """Yield the objects of JSON Lines; or of a JSON array, or of an object that holds one."""
+    first, lines = peek(lines)
+    if _is_document(first, plain_texts=plain_texts):
+        yield from _document(path, "".join(lines))
+        return
     number = 0
     for line_number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -169,9 +167,52 @@ def _objects(path: str | Path, lines: Iterator[str], *, plain_texts: bool) -> It
             except ValueError as error:
                 yield FileRow(number, line_number, (), {}, f"not JSON: {error}")
                 continue
-        if isinstance(found, dict):
-            yield FileRow(number, line_number, [*found], found)
-        else:
-            yield FileRow(number, line_number, (), {}, f"a JSON {type(found).__name__}, expected an object")
+        yield _object(number, line_number, found)
     if number == 0 and not plain_texts:
-        raise FileError(f"{path}: empty; expected one JSON object a line")
+        raise FileError(f"{path}: empty; expected one JSON object a line, or an array of objects")
+
+
+def _is_document(first: str, *, plain_texts: bool) -> bool:
+    """Tell whether JSON that begins with this line goes over several: an array, or an object that is not closed yet."""
+    text = first.strip()
+    if text[:1] == "[":
+        return not plain_texts or text[1:].lstrip()[:1] in {"", "{"}
+    return text[:1] == "{" and text[-1:] in {"{", "[", ","}
+
+
+def _document(path: str | Path, text: str) -> Iterator[FileRow]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise FileError(f"{path}: not JSON: {error}; expected an array of objects, or one object a line") from error
+    if isinstance(found, dict):  # such as an API's page: {"data": [...], "links": {...}}
+        lists = [value for value in found.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+        found = lists[0] if len(lists) == 1 else [found]
+    for number, value in enumerate(found, start=1):
+        yield _object(number, 0, value)
+    if not found:
+        raise FileError(f"{path}: an empty array; expected one object a review")
+
+
+def _object(number: int, line: int, found: Any) -> FileRow:
+    if isinstance(found, dict):
+        return FileRow(number, line, [*found], found)
+    return FileRow(number, line, (), {}, f"a JSON {type(found).__name__}, expected an object")
+
+
+def _parquet(path: str | Path) -> Iterator[FileRow]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise FileError(f"{path}: Parquet needs the package pyarrow, the extra `parquet`") from error
+    try:
+        number = 0
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1024):
+                for cells in batch.to_pylist():
+                    number += 1
+                    yield FileRow(number, 0, [*cells], cells)
+            if number == 0:
+                raise FileError(f"{path}: empty; expected a row a review")
+    except (ArrowException, OSError) as error:
+        raise FileError(f"{path}: not a Parquet file that can be read: {error}") from error

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from schemas.input.fields import FieldPath, FieldPaths
 from schemas.input.presets import field_paths
-from trainer.settings import FieldSettings
+from trainer.file_settings import FieldSettings
 
 HOW = "a number with s, m, h, d or w (30d), an ISO 8601 time (UTC when it names no zone), or all"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

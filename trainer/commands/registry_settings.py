@@ -11,10 +11,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.channels import STABLE
+from trainer.file_settings import FormatSettings
 from trainer.settings import (
     CANDIDATE,
     EvaluateSettings,
-    FieldSettings,
     Force,
     GateSettings,
     Message,
@@ -66,7 +66,7 @@ class PublishSettings(RegistrySettings):
     version: Annotated[str, Field(description="A version or a channel of the source.")]
 
 
-class PromoteSettings(GateSettings, FieldSettings, RegistrySettings):
+class PromoteSettings(GateSettings, FormatSettings, RegistrySettings):
     """Point a channel at a version. With --data the gate must pass first, on those reviews.
 
     Without --data only the labels are compared: a channel moves to a version with another set of stars only by --force.
@@ -86,7 +86,12 @@ class PromoteSettings(GateSettings, FieldSettings, RegistrySettings):
     def evaluation(self) -> EvaluateSettings:
         """Return how the reviews are read."""
         return EvaluateSettings(
-            data=self.data, preset=self.preset, text_field=self.text_field, score_field=self.score_field
+            data=self.data,
+            preset=self.preset,
+            text_field=self.text_field,
+            score_field=self.score_field,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
         )
 
 

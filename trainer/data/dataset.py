@@ -150,7 +150,7 @@ def unlabelled(settings: DataSettings, dataset: Dataset) -> list[str]:
     if not settings.unlabelled:
         return []
     seen = {group(text) for part in (dataset.validation, dataset.test) for text in part.texts}
-    rules = RowRules(settings.field_paths, labelled=False)
+    rules = RowRules(settings.field_paths, labelled=False, how=settings.file_options)
     found: list[str] = []
     for path in settings.unlabelled:
         for row in read_rows(path, rules):
@@ -198,7 +198,7 @@ def assign(
 
 
 def _rows(paths: Sequence[Path], settings: DataSettings) -> Iterator[Row | BadRow]:
-    rules = RowRules(settings.field_paths, frozenset(settings.labels))
+    rules = RowRules(settings.field_paths, frozenset(settings.labels), how=settings.file_options)
     for path in paths:
         yield from read_rows(path, rules)
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from schemas.input import files
 from schemas.input.fields import DEFAULT_PATHS, FIELD_NAMES, FieldFinder, FieldPaths
+from schemas.input.text_files import NO_OPTIONS, FileError, FileOptions
 from schemas.input.value import InvalidReviewError
 from trainer.errors import DataError
 
@@ -26,6 +27,7 @@ class RowRules:
     paths: FieldPaths = DEFAULT_PATHS  # where the text and the score are
     labels: frozenset[int] = frozenset()  # the scores allowed; empty: any whole number
     labelled: bool = True  # False: there is no score column, and every label is 0
+    how: FileOptions = NO_OPTIONS  # what the files do not say of themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,12 @@ def read_rows(path: Path, rules: RowRules = RowRules()) -> Iterator[Row | BadRow
     """Yield each row of a file in order, good or bad.
 
     Raises:
-        DataError: the file cannot be read, is not CSV or JSONL, or lacks a column; the message names those it has.
+        DataError: the file cannot be read, is of no known format, or lacks a column; the message names those it has.
     """
     finder = FieldFinder(rules.paths)
     checked = False
     try:
-        for row in files.read_rows(path):
+        for row in files.read_rows(path, rules.how):
             if row.misquoted:
                 raise DataError(f"{path}: {row.where}: {row.fault}; is a quotation mark left open?")
             where = f"{path.name}: {row.where}"
@@ -71,7 +73,7 @@ def read_rows(path: Path, rules: RowRules = RowRules()) -> Iterator[Row | BadRow
                 yield Row(review.text, _label(row, finder, rules.labels) if rules.labelled else 0)
             except InvalidReviewError as error:
                 yield BadRow(where, str(error))
-    except files.FileError as error:
+    except FileError as error:
         raise DataError(str(error)) from error
 
 
@@ -91,7 +93,7 @@ def _check_columns(path: Path, columns: Sequence[str], finder: FieldFinder, rule
         files.require_field(columns, finder, "text", "--text-field")
         if rules.labelled:
             files.require_field(columns, finder, "score", "--score-field")
-    except files.FileError as error:
+    except FileError as error:
         raise DataError(f"{path}: {error}") from error
     if rules.labelled and rules.paths.score == DEFAULT_PATHS.score and {*columns} >= _PREDICTED:
         raise DataError(

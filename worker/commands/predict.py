@@ -6,14 +6,10 @@ the model are the stream's own. Memory does not grow with the file.
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 from rich.console import Console
 from rich.progress import Progress
@@ -21,10 +17,12 @@ from rich.progress import Progress
 from schemas.bundle import BundleError
 from schemas.inference import Model
 from schemas.input.fields import FieldFinder
-from schemas.input.files import FileError, FileRow, delimiter_of, read_rows, require_field
+from schemas.input.files import FileRow, has_header, read_rows, require_field
+from schemas.input.text_files import NO_OPTIONS, FileError, FileOptions
 from schemas.input.value import InvalidReviewError
 from schemas.prediction import Prediction, prediction_values
 from schemas.review import Review
+from worker.commands.prediction_file import Output, open_output
 from worker.errors import ExitCode, ModelError, SettingsError
 from worker.model.classifier import require_numbers
 from worker.model.halving import rate_or_halve
@@ -51,6 +49,7 @@ class PredictFiles:
 
     source: str
     target: str
+    how: FileOptions = NO_OPTIONS
 
 
 def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
@@ -60,7 +59,7 @@ def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
         OK, or INPUT when some rows could not be rated (the others were).
 
     Raises:
-        SettingsError: the file cannot be read, or has no text column.
+        SettingsError: the file cannot be read, has no text column, or is the output too.
         ModelError: no bundle.
     """
     runtime, interpreter_factory = load_runtime(settings.runtime)
@@ -74,10 +73,9 @@ def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
     predictor = _Predictor(model, version, settings.min_confidence)
     rated = wrong = 0
     chunks = _chunks(settings, files)
-    chunk = next(chunks, [])  # before the output is opened, which would empty a file that is there
-    with ExitStack() as opened:
-        output = sys.stdout if files.target == "-" else opened.enter_context(_target(files.target))
-        progress = opened.enter_context(Progress(console=console, disable=not console.is_terminal))
+    chunk = next(chunks, [])  # a file that cannot be read is reported before the output is opened
+    progress = Progress(console=console, disable=not console.is_terminal)
+    with open_output(files.source, files.target) as output, progress:
         task = progress.add_task("rating", total=None)
         while chunk:
             faults = predictor.write(chunk, output)
@@ -100,20 +98,18 @@ class _Predictor:
     version: str
     min_confidence: float
 
-    def write(self, rows: Sequence[Row], output: TextIO) -> list[Row]:
-        """Write the predictions of the rows that can be rated, and return the others, in order."""
+    def write(self, rows: Sequence[Row], output: Output) -> list[Row]:
+        """Write the rows, and return those that could not be rated, in order."""
         valid = [row for row in rows if row.review is not None]
         predictions = dict(zip((row.source.number for row in valid), self._predict(valid), strict=True))
         faults = []
         for row in rows:
             prediction = predictions.get(row.source.number)
-            if row.review is None:
-                faults.append(row)
-            elif prediction is None:
-                faults.append(Row(row.source, fault="text: the model refused it"))
+            if row.review is not None and prediction is not None:
+                output.rated(row.source, row.review.review_id, prediction.to_fields())
             else:
-                entry = {"row": row.source.number, "review_id": row.review.review_id, **prediction.to_fields()}
-                output.write(json.dumps(entry) + "\n")
+                faults.append(row if row.review is None else Row(row.source, fault="text: the model refused it"))
+                output.not_rated(row.source, faults[-1].fault)
         return faults
 
     def _predict(self, rows: Sequence[Row]) -> list[Prediction | None]:
@@ -126,15 +122,8 @@ class _Predictor:
         return rate_or_halve(rows, attempt, lambda _row, _error: None)
 
 
-def _target(path: str) -> TextIO:
-    try:
-        return Path(path).open("w", encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"--output {path}: {error.strerror}") from error
-
-
 def _chunks(settings: WorkerSettings, files: PredictFiles) -> Iterator[list[Row]]:
-    rows = _rows(settings, files.source)
+    rows = _rows(settings, files.source, files.how)
     try:
         while chunk := list(islice(rows, _CHUNK_ROWS)):
             yield chunk
@@ -142,12 +131,11 @@ def _chunks(settings: WorkerSettings, files: PredictFiles) -> Iterator[list[Row]
         raise SettingsError(f"--input {error}") from error
 
 
-def _rows(settings: WorkerSettings, source: str) -> Iterator[Row]:
-    has_header = delimiter_of(source) is not None
+def _rows(settings: WorkerSettings, source: str, how: FileOptions) -> Iterator[Row]:
     finder = FieldFinder(settings.field_paths)
     longest = 10 * settings.max_text_chars + 131_072
-    for row in read_rows(source, plain_texts=True, max_cell_chars=longest):
-        if has_header and row.number == 1:
+    for row in read_rows(source, how, max_cell_chars=longest):
+        if row.number == 1 and has_header(source):
             try:
                 require_field(row.columns, finder, "text", "--text-field")
             except FileError as error:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 from pathlib import Path
 
 import pytest
+import zstandard
+from pyarrow import parquet, table
 
 from schemas.input.fields import FieldFinder
-from schemas.input.files import FileError, read_rows
+from schemas.input.files import read_rows
+from schemas.input.text_files import FileError, FileOptions
 from schemas.input.value import InvalidReviewError
 
 
 def _write(folder: Path, name: str, content: str | bytes) -> Path:
     path = folder / name
     data = content.encode() if isinstance(content, str) else content
+    if path.suffix.lower() == ".zst":
+        data = zstandard.compress(data)
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     return path
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst", ".ZST"])
 @pytest.mark.parametrize(
     ("name", "content", "rows"),
     [
@@ -32,6 +38,16 @@ def _write(folder: Path, name: str, content: str | bytes) -> Path:
             [("fine", 3), ("café", "4")],
         ),
         ("a.ndjson", '{"text": "fine", "stars": 3}\n', [("fine", 3)]),
+        ("A.CSV", "text,stars\nfine,3\n", [("fine", "3")]),
+        ("a.csv", 'sep=;\ntext;stars\n"so; so";3\n', [("so; so", "3")]),
+        ("a.csv", "text;stars\n“smart, quotes”;3\n", [("“smart, quotes”", "3")]),
+        ("a.csv", "text|stars\nfine|3\n", [("fine", "3")]),
+        ("a.csv", "text;stars\r\ngrüße;3\r\n".encode("utf-16"), [("grüße", "3")]),
+        ("a.csv", codecs.BOM_UTF16_BE + "text\tstars\nfine\t3\n".encode("utf-16-be"), [("fine", "3")]),
+        ("a.json", '[\n  {\n    "text": "fine",\n    "stars": 3\n  }\n]\n', [("fine", 3)]),
+        ("a.json", '{"text": "fine", "stars": 3}\n{"text": "so", "stars": 2}', [("fine", 3), ("so", 2)]),
+        ("a.json", '{\n "data": [{"text": "fine", "stars": 3}],\n "links": {"next": "x"}}', [("fine", 3)]),
+        ("a.jsonl", '[{"text": "fine", "stars": 3},\n{"text": "so", "stars": 2}]', [("fine", 3), ("so", 2)]),
     ],
 )
 def test_every_format_gives_its_rows(
@@ -66,7 +82,7 @@ def test_row_that_cannot_be_read_is_named_by_number_and_line(
         (
             "a.csv",
             b"text\ncaf\xe9\n",
-            "text: not UTF-8 at character 3; if the file is Latin-1: iconv -f latin1 -t utf-8",
+            "text: not UTF-8 at character 3; name the file's encoding: --encoding cp1252",
         ),
         ("a.jsonl", b'{"text": "\\ud800"}\n', "text: not UTF-8 at character 0"),
         ("a.jsonl", b'{"text": 3}\n', "text: a number, expected a string"),
@@ -89,8 +105,23 @@ HALF = gzip.compress(b"text\n" + b"fine\n" * 1000)
         ("a.csv", b"", "empty; expected a header row"),
         ("a.jsonl", b"", "empty; expected one JSON object a line"),
         ("a.csv.gz", gzip.compress(b""), "empty; expected a header row"),
-        ("a.csv", "text\nfine\n".encode("utf-16"), "UTF-16; convert it"),
-        ("a.xlsx", b"", "unknown format '.xlsx'"),
+        (
+            "a.csv",
+            "text\nfine\n".encode("utf-16-le"),
+            "UTF-16 without a byte order mark; name it: --encoding utf-16-le",
+        ),
+        ("a.csv", b"\xff\xfet", "not utf-16: .* name another --encoding"),
+        ("a.xlsx", b"", "unknown format '.xlsx'; expected .csv, .tsv, .jsonl, .ndjson, .json, .parquet, each also as"),
+        ("a.txt", b"fine", "to rate each line of another text file, send it to standard input"),
+        ("a.json", b"[1, 2", "not JSON: Expecting"),
+        ("a.json", b"[]", "an empty array"),
+        ("a.json.zst", b"[]", "not a Zstandard file"),
+        ("a.parquet", b"text", "not a Parquet file"),
+        (
+            "a.csv",
+            b'text,stars\nfine,3\n"open,4\nnext,5\n',
+            "line 3: a quotation mark is opened and not closed",
+        ),
         ("a.csv.gz", b"text\nfine\n", "not a gzip file"),
         ("a.csv.gz", HALF[: len(HALF) // 2], "ends too early"),
         ("missing.csv", None, "No such file"),
@@ -103,3 +134,39 @@ def test_file_that_cannot_be_read_is_named_with_the_reason(
         (tmp_path / name).write_bytes(content)
     with pytest.raises(FileError, match=f"{name}: .*{reason}"):
         list(read_rows(tmp_path / name))
+
+
+def test_encoding_and_delimiter_are_those_that_were_asked_for(tmp_path: Path) -> None:
+    path = _write(tmp_path, "a.csv", "text:stars;x\ncafé…:3\n".encode("cp1252"))
+    (row,) = read_rows(path, FileOptions("cp1252", ":"))
+    assert row.cells == {"text": "café…", "stars;x": "3"}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "delimiter", "fault"),
+    [
+        ("klingon", None, "encoding 'klingon': unknown; expected utf-8"),
+        (None, ";;", "delimiter ';;': expected one char"),
+    ],
+)
+def test_unknown_encoding_or_delimiter_is_refused(encoding: str | None, delimiter: str | None, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        FileOptions(encoding, delimiter)
+
+
+def test_parquet_gives_its_rows_with_their_types(tmp_path: Path) -> None:
+    rows = {"text": [f"text {number}" for number in range(1500)], "stars": [3] * 1500}
+    parquet.write_table(table(rows), tmp_path / "a.parquet")
+    found = list(read_rows(tmp_path / "a.parquet"))
+    assert [row.cells["text"] for row in found] == rows["text"]
+    assert (found[-1].cells["stars"], found[-1].where) == (3, "row 1500")
+
+
+def test_a_shop_page_and_a_text_line_on_standard_input_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for content, texts in (("[so so] good\nbad\n", ["[so so] good", "bad"]), ('[\n{"text": "a"}]', ["a"])):
+        path = _write(tmp_path, "in", content)
+        with path.open("rb") as file:
+            monkeypatch.setattr("sys.stdin", file)
+            assert [row.cells["text"] for row in read_rows("-")] == texts

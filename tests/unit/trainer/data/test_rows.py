@@ -89,7 +89,7 @@ def test_bad_json_row_is_named(tmp_path: Path, line: str, reason: str) -> None:
 
 def test_open_quotation_mark_is_an_error_not_one_giant_row(tmp_path: Path) -> None:
     path = _write(tmp_path, 'content,score\n"fine,3\n' + "more text,4\n" * 20_000)
-    with pytest.raises(DataError, match=r"row 1 \(.*quotation mark"):
+    with pytest.raises(DataError, match="line 2: a quotation mark is opened"):
         list(read_rows(path))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import sys
@@ -35,11 +36,13 @@ class Run:
         folder: Path,
         content: bytes | str,
         name: str = "in.csv",
+        target: str = "out.jsonl",
     ) -> None:
         source = folder / name
         source.write_bytes(content if isinstance(content, bytes) else content.encode())
-        self.code = predict(settings, PredictFiles(str(source), str(folder / "out.jsonl")))
-        entries = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+        self.code = predict(settings, PredictFiles(str(source), str(folder / target)))
+        self.text = (folder / target).read_text()
+        entries = [json.loads(line) for line in self.text.splitlines()] if target == "out.jsonl" else []
         self.rows: dict[int, dict[str, Any]] = {entry["row"]: entry for entry in entries}
 
     @property
@@ -52,7 +55,7 @@ def test_csv_is_rated_row_by_row(settings: WorkerSettings, tmp_path: Path) -> No
     assert run.code == ExitCode.OK
     assert run.stars == {1: 5, 2: 1, 3: 3}
     first = run.rows[1]
-    assert list(first) == ["row", "review_id", *(field.name for field in fields(Prediction))]
+    assert list(first) == ["row", "review_id", *(field.name for field in fields(Prediction)), "content"]
     assert (first["review_id"], first["model_version"], len(first["probabilities"])) == ("a", TOY_VERSION, 5)
     assert first["confidence"] == max(first["probabilities"])
     assert run.rows[2]["review_id"] is None
@@ -109,6 +112,42 @@ def test_a_preset_reads_the_export_it_is_named_after(settings: WorkerSettings, t
     assert (run.stars, run.rows[1]["review_id"]) == ({1: 5}, "http://x?reviewId=1")
 
 
+def test_a_table_keeps_every_row_and_column_and_adds_ours(settings: WorkerSettings, tmp_path: Path) -> None:
+    source = 'id;Text;rating\n1;"love; it";2\n2; ;5\n'
+    run = Run(settings, tmp_path, source, "in.csv", "out.csv")
+    assert run.code == ExitCode.INPUT
+    header, first, second = csv.reader(run.text.splitlines())
+    ours = [f"starstream_{field.name}" for field in fields(Prediction)]
+    assert header == ["id", "Text", "rating", *ours, "starstream_error"]
+    assert (first[:4], first[-1]) == (["1", "love; it", "2", "5"], "")
+    assert second == ["2", " ", "5", *[""] * len(ours), "text: empty or blank; a review needs words"]
+
+
+def test_json_lines_keep_the_inputs_fields_and_prefix_ours_where_they_differ(
+    settings: WorkerSettings, tmp_path: Path
+) -> None:
+    run = Run(settings, tmp_path, '{"text": "love", "rating": 1, "row": 1, "shop": {"id": 7}}\n', "in.jsonl")
+    (entry,) = run.rows.values()
+    assert (entry["rating"], entry["starstream_rating"], entry["row"], entry["shop"]) == (1, 5, 1, {"id": 7})
+    assert "starstream_row" not in entry
+
+
+def test_the_output_is_never_the_input_and_an_older_one_survives_a_fault(
+    settings: WorkerSettings, tmp_path: Path
+) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("text\nlove\n")
+    with pytest.raises(SettingsError, match=r"--output .*in.csv: is the input too; choose another name"):
+        predict(settings, PredictFiles(str(source), str(source)))
+    assert source.read_text() == "text\nlove\n"
+    (tmp_path / "out.jsonl").write_text("older")
+    source.write_text('text\nlove\n"bad\n' + "more\n" * 2000)
+    with pytest.raises(SettingsError, match="line 3: a quotation mark is opened"):
+        predict(settings, PredictFiles(str(source), str(tmp_path / "out.jsonl")))
+    assert (tmp_path / "out.jsonl").read_text() == "older"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.jsonl"]
+
+
 def test_an_empty_csv_is_refused(settings: WorkerSettings, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="empty; expected a header row"):
         Run(settings, tmp_path, "")
@@ -130,7 +169,7 @@ def test_json_lines_and_plain_texts(settings: WorkerSettings, tmp_path: Path) ->
     lines = ['{"text": "love it", "review_id": "a"}', "worst app", "{broken", '{"content": "ok"}', ""]
     run = Run(settings, tmp_path, "\r\n".join(lines), "in.jsonl")
     assert run.code == ExitCode.INPUT
-    assert run.stars == {1: 5, 2: 1, 4: 3}
+    assert run.stars == {1: 5, 4: 3}
 
 
 def test_standard_input_and_output(
