@@ -72,7 +72,7 @@ def stars(world: StoreWorld, review_id: str = "r1") -> int | None:
 
 
 @pytest.mark.parametrize("case", FENCE_CASES)
-def test_fence(case: str, store_world: StoreWorld) -> None:
+def test_the_fence_lets_only_newer_writes_pass(case: str, store_world: StoreWorld) -> None:
     before, now, result, star = FENCE_CASES[case]
     store = store_world.store()
     for first in [Write(3, 0, review_id="another"), *before]:
@@ -88,7 +88,7 @@ def test_fence(case: str, store_world: StoreWorld) -> None:
 
 
 @pytest.mark.parametrize("case", FENCE_CASES)
-def test_fence_holds_within_one_batch(case: str, store_world: StoreWorld) -> None:
+def test_the_fence_holds_within_one_batch(case: str, store_world: StoreWorld) -> None:
     before, now, _, star = FENCE_CASES[case]
     store = store_world.store()
     for one in [*before, now]:

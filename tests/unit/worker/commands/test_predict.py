@@ -16,7 +16,7 @@ from schemas.prediction import Prediction
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
 from tests.fixtures.bundles import SECOND, Change, ToyRegistry
 from worker.commands.predict import PredictFiles, predict
-from worker.errors import ExitCode, ModelError, SettingsError
+from worker.errors import ExitCode, SettingsError
 from worker.settings import WorkerSettings, read_settings
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
@@ -58,12 +58,8 @@ def test_csv_is_rated_row_by_row(settings: WorkerSettings, tmp_path: Path) -> No
     assert list(first) == ["row", "review_id", *(field.name for field in fields(Prediction)), "content"]
     assert (first["review_id"], first["model_version"], len(first["probabilities"])) == ("a", TOY_VERSION, 5)
     assert first["confidence"] == max(first["probabilities"])
+    assert all(len(repr(share)) <= 8 for share in first["probabilities"]), "six digits"
     assert run.rows[2]["review_id"] is None
-
-
-def test_probabilities_are_written_with_six_digits(settings: WorkerSettings, tmp_path: Path) -> None:
-    run = Run(settings, tmp_path, "content\nlove it\n")
-    assert all(len(repr(share)) <= 8 for share in run.rows[1]["probabilities"])
 
 
 def test_broken_rows_are_reported_by_number_and_the_others_rated(
@@ -79,8 +75,11 @@ def test_broken_rows_are_reported_by_number_and_the_others_rated(
     assert "3 rows rated, 4 not" in said
 
 
-def test_a_row_too_short_for_the_text_is_reported(settings: WorkerSettings, tmp_path: Path) -> None:
-    run = Run(settings, tmp_path, "review_id,content\na\nb,love\n")
+@pytest.mark.parametrize(
+    "content", ["review_id,content\na\nb,love\n", 'content\n"love" it\nlove\n'], ids=["too short", "misquoted"]
+)
+def test_a_broken_row_does_not_take_the_next_with_it(settings: WorkerSettings, tmp_path: Path, content: str) -> None:
+    run = Run(settings, tmp_path, content)
     assert (run.code, run.stars) == (ExitCode.INPUT, {2: 5})
 
 
@@ -153,11 +152,6 @@ def test_an_empty_csv_is_refused(settings: WorkerSettings, tmp_path: Path) -> No
         Run(settings, tmp_path, "")
 
 
-def test_a_misquoted_row_is_reported_and_the_next_is_rated(settings: WorkerSettings, tmp_path: Path) -> None:
-    run = Run(settings, tmp_path, 'content\n"love" it\nlove\n')
-    assert (run.code, run.stars) == (ExitCode.INPUT, {2: 5})
-
-
 def test_a_file_that_train_reads_is_read_here_too(settings: WorkerSettings, tmp_path: Path) -> None:
     lines = b'{"Review": "love it", "reviewId": "a"}\n\n{"Review": "bad", "reviewId": 7}\n{"Review": 3}\n'
     run = Run(settings, tmp_path, gzip.compress(lines), "in.jsonl.gz")
@@ -203,8 +197,3 @@ def test_a_file_that_is_not_there_and_one_that_cannot_be_written(settings: Worke
     (tmp_path / "in.csv").write_text("content\nlove\n")
     with pytest.raises(SettingsError, match="--output "):
         predict(settings, PredictFiles(str(tmp_path / "in.csv"), str(tmp_path / "no" / "out.jsonl")))
-
-
-def test_no_bundle_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"WORKER_REGISTRY=.*no bundle there.*trainer train"):
-        predict(read_settings(["--registry", str(tmp_path)]), PredictFiles("x.csv", "-"))

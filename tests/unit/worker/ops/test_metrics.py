@@ -26,7 +26,6 @@ from worker.ops.metrics import (
     Metrics,
 )
 from worker.records import OUTCOME_NAMES, RELEASE_REASONS, Deleted
-from worker.stream.rejection import rejected
 
 BOUNDS = (0.1, 0.5, 1.0, 5.0)
 
@@ -102,37 +101,18 @@ def test_labels_are_bounded(metrics: Metrics) -> None:
     assert names <= {"outcome", "reason", "field", "result", "event", "phase", "sink", "kind", "role", "le"}
 
 
-def test_a_settled_batch_is_counted_by_outcome(metrics: Metrics) -> None:
-    metrics.serve_model([1, 5], "stub-1", {"cell": "gru", "variant": "int8", "runtime": "litert"})
-    letter = rejected(make_record(b"\xff"), "not_utf8", "x", model_version="v1")
-    rated = [make_rated("a", 5), make_rated("b", 1), make_rated("c", 5)]
-    metrics.count_outcomes([*rated, Deleted(make_record(None), "d"), letter], WALL_S + 0.2)
-    assert value(metrics, "starstream_reviews_settled_total", outcome="rated") == 3
-    assert value(metrics, "starstream_reviews_settled_total", outcome="deleted") == 1
-    assert value(metrics, "starstream_reviews_settled_total", outcome="rejected") == 1
-    assert value(metrics, "starstream_reviews_rejected_total", reason="not_utf8") == 1
-    assert value(metrics, "starstream_ratings_total", rating="5", model_version="stub-1") == 2
-    assert value(metrics, "starstream_rating_confidence_count", model_version="stub-1") == 3
-    assert value(metrics, "starstream_review_latency_seconds_count") == 5
-    assert value(metrics, "starstream_review_latency_seconds_sum") == pytest.approx(5 * 0.2)
-
-
-def test_a_fast_broker_clock_makes_no_negative_latency(metrics: Metrics) -> None:
-    metrics.count_outcomes([make_rated()], WALL_S - 60)
-    assert value(metrics, "starstream_review_latency_seconds_sum") == 0
-    assert value(metrics, "starstream_review_latency_seconds_count") == 1
-
-
-def test_a_record_without_a_timestamp_has_no_latency(metrics: Metrics) -> None:
-    metrics.count_outcomes([make_rated(record=make_record(timestamp=-1))], WALL_S)
-    assert value(metrics, "starstream_review_latency_seconds_count") == 0
-    metrics.count_outcomes([make_rated(record=make_record(timestamp=TIMESTAMP_MS))], WALL_S)
-    assert value(metrics, "starstream_review_latency_seconds_count") == 1
-
-
-def test_an_empty_batch_counts_nothing(metrics: Metrics) -> None:
-    metrics.count_outcomes([], WALL_S)
-    assert value(metrics, "starstream_review_latency_seconds_count") == 0
+@pytest.mark.parametrize(
+    ("timestamp_ms", "seconds_later", "count", "total_s"),
+    [(TIMESTAMP_MS, 0.2, 2, 0.4), (TIMESTAMP_MS, -60, 2, 0), (-1, 0.2, 0, 0)],
+    ids=["in order", "the brokers' clock is fast", "without a timestamp"],
+)
+def test_latency_counts_from_a_records_timestamp_and_is_never_negative(
+    timestamp_ms: int, seconds_later: float, count: int, total_s: float, metrics: Metrics
+) -> None:
+    record = make_record(timestamp=timestamp_ms)
+    metrics.count_outcomes([make_rated(record=record), Deleted(record, "d")], WALL_S + seconds_later)
+    assert value(metrics, "starstream_review_latency_seconds_count") == count
+    assert value(metrics, "starstream_review_latency_seconds_sum") == pytest.approx(total_s)
 
 
 def test_a_comparison_is_counted_by_label_also_when_labels_start_at_zero(metrics: Metrics) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.doubles import ManualClock, MemoryCluster, MemoryDelivery, MemorySource, commit, make_rated, make_record
-from tests.fixtures.world import KAFKA_GONE, SETTINGS
+from tests.doubles import commit, make_rated, make_record
+from tests.fixtures.world import KAFKA_GONE, SETTINGS, World
 from worker.errors import TransientError
 from worker.records import Deleted, Outcome, Partition
 from worker.replay.delivery import ReplayDelivery
@@ -14,13 +14,10 @@ from worker.stream.rejection import rejected
 ONE = Partition("reviews", 0)
 
 
-def test_dead_letters_are_counted_and_not_sent(clock: ManualClock) -> None:
-    cluster = MemoryCluster(clock)
-    for topic in ("reviews", SETTINGS.output_topic, SETTINGS.dead_letter_topic):
-        cluster.create(topic)
-    source = MemorySource(cluster)
-    source.poll(1, 0)
-    inner = MemoryDelivery(cluster, SETTINGS, source)
+def test_dead_letters_are_counted_and_not_sent() -> None:
+    world = World()
+    world.source.poll(1, 0)
+    inner, cluster = world.delivery, world.cluster
     delivery = ReplayDelivery(inner, {ONE: 0})
     record = make_record()
     batch: list[Outcome] = [make_rated(), Deleted(record, "r2"), rejected(record, "unratable", "", model_version="v1")]

@@ -2,56 +2,48 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
+
+import pytest
 
 from deploy.process import wait_until
 from tests.doubles import ManualClock
 from worker.ops.health import Health
 from worker.run.child_status import SupervisedHealth, report_status
 
-
-def write(path: Path, *, alive: bool = True, reasons: dict[str, str] | None = None) -> Path:
-    path.write_text(json.dumps({"alive": alive, "reasons": reasons or {}}))
-    return path
+WELL = '{"alive": true, "reasons": {}}'
 
 
-def test_all_are_ready_when_each_process_is(tmp_path: Path) -> None:
-    files = {slot: write(tmp_path / f"{slot}.json") for slot in (0, 1)}
+@pytest.mark.parametrize(
+    ("second", "reasons", "alive"),
+    [
+        (WELL, {}, True),
+        ('{"alive": true, "reasons": {"redis": "redis: away"}}', {"1/redis": "redis: away"}, True),
+        ('{"alive": false, "reasons": {}}', {}, False),
+        *((unreadable, {"1/process": "starting"}, True) for unreadable in (None, "", "{", "[]", "7")),
+    ],
+)
+def test_the_status_of_all_is_the_worst_of_each(
+    second: str | None, reasons: dict[str, str], alive: bool, tmp_path: Path
+) -> None:
+    files = {slot: tmp_path / f"{slot}.json" for slot in (0, 1)}
+    files[0].write_text(WELL)
+    if second is not None:
+        files[1].write_text(second)
     supervised = SupervisedHealth(files)
-    assert supervised.reasons == {}
-    assert supervised.alive
-    write(files[1], reasons={"redis": "redis: away"})
-    assert supervised.reasons == {"1/redis": "redis: away"}
-
-
-def test_a_process_without_a_status_is_starting_and_not_stuck(tmp_path: Path) -> None:
-    supervised = SupervisedHealth({0: write(tmp_path / "0.json"), 1: tmp_path / "1.json"})
-    assert supervised.reasons == {"1/process": "starting"}
-    assert supervised.alive
-
-
-def test_one_stuck_process_makes_all_stuck(tmp_path: Path) -> None:
-    supervised = SupervisedHealth({0: write(tmp_path / "0.json"), 1: write(tmp_path / "1.json", alive=False)})
-    assert not supervised.alive
+    assert (supervised.reasons, supervised.alive) == (reasons, alive)
 
 
 def test_a_process_with_an_old_status_is_silent_and_stuck(tmp_path: Path) -> None:
-    path = write(tmp_path / "0.json")
+    path = tmp_path / "0.json"
+    path.write_text(WELL)
     before = time.time() - 60
     os.utime(path, (before, before))
     supervised = SupervisedHealth({0: path})
     assert supervised.reasons == {"0/process": "silent"}
     assert not supervised.alive
-
-
-def test_an_unreadable_status_counts_as_starting(tmp_path: Path) -> None:
-    path = tmp_path / "0.json"
-    for content in ("", "{", "[]", "7"):
-        path.write_text(content)
-        assert SupervisedHealth({0: path}).reasons == {"0/process": "starting"}
 
 
 def test_the_supervisor_reads_what_a_process_reports(tmp_path: Path, clock: ManualClock) -> None:

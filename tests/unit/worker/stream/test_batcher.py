@@ -24,9 +24,8 @@ def make_batcher(
     max_bytes: int = 1_000_000,
     max_tokens: int = 1_000_000,
     linger_s: float = LINGER_S,
-    idle_wait_s: float = 0.5,
 ) -> Batcher:
-    return Batcher(Limits(max_records, max_bytes, max_tokens, linger_s=linger_s, idle_wait_s=idle_wait_s))
+    return Batcher(Limits(max_records, max_bytes, max_tokens, linger_s=linger_s))
 
 
 def records(count: int, *, partition: int = 0, start: int = 0, value: str = "x") -> list[PlainRecord]:
@@ -218,13 +217,6 @@ def test_linger_ends_the_wait_when_batches_are_expensive() -> None:
     assert batch is not None
     assert batch.reason == "linger"
     assert batch.oldest_s == pytest.approx(LINGER_S)
-
-
-def test_an_empty_batcher_lets_the_loop_block_for_idle_wait_s() -> None:
-    batcher = make_batcher(idle_wait_s=0.5)
-    assert batcher.wait_s(7.0) == 0.5
-    assert batcher.release(7.0) is None
-    assert batcher.drain(9.0) is None
 
 
 def test_clear_returns_the_queued_records_in_order() -> None:

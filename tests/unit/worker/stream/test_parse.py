@@ -132,7 +132,7 @@ def test_the_longest_text_and_id_are_valid(key: str) -> None:
         ("text", "{smile", "{smile"),
     ],
 )
-def test_formats(input_format: str, value: str, text: str) -> None:
+def test_the_input_format_decides_what_the_text_is(input_format: str, value: str, text: str) -> None:
     outcome = parse(make_record(value), Parser(input_format, 1000))  # type: ignore[arg-type]  # the cases' own words
     assert isinstance(outcome, Pending)
     assert outcome.review.text == text
@@ -143,7 +143,7 @@ def test_the_json_format_takes_objects_only(value: str) -> None:
     assert reason_of(make_record(value), Parser("json", 1000)) in {"not_json", "wrong_type"}
 
 
-def test_aliases_and_unknown_fields() -> None:
+def test_aliases_are_read_and_unknown_fields_ignored() -> None:
     value = {"content": "a", "reviewId": "r", "appId": "app", "at": "2026-01-01", "score": 4, "userName": "ignored"}
     outcome = parse(make_record(json.dumps(value)))
     assert isinstance(outcome, Pending)
