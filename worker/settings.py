@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -20,12 +19,13 @@ from schemas.channels import CHANNEL_PATTERN, STABLE
 from worker.errors import SettingsError
 from worker.input_settings import InputSettings
 from worker.kafka_settings import KafkaSettings, Topic
+from worker.redis_settings import RedisSettings
 
 PREFIX = "WORKER_"
 Runtime = Literal["auto", "litert", "tflite"]
 
 
-class WorkerSettings(KafkaSettings, InputSettings):
+class WorkerSettings(RedisSettings, KafkaSettings, InputSettings):
     """Everything an operator can set. Durations are seconds, sizes are bytes or records."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
@@ -91,17 +91,6 @@ class WorkerSettings(KafkaSettings, InputSettings):
     batch_tokens: int = Field(200_000, ge=1_000, le=10_000_000, description="most tokens in a batch, estimated")
     linger_s: float = Field(0.010, ge=0, le=10, description="longest time a record waits for its batch to fill")
 
-    # Redis
-    redis_url: SecretStr = Field(
-        SecretStr("redis://localhost:6379/0"),
-        description="redis://, rediss:// (TLS) or unix://, with user:password@ for ACL; or ..._FILE",
-    )
-    redis_cluster: bool = Field(False, description="the URL names a node of a Redis Cluster")
-    redis_prefix: str = Field("", max_length=64, description="prefix of every key")
-    redis_ttl_s: int = Field(30 * 24 * 3600, ge=0, description="how long a rating is kept; 0: indefinitely")
-    redis_timeout_s: float = Field(5.0, gt=0, le=60, description="longest wait for Redis to answer")
-    redis_summary: bool = Field(True, description="keep count and sum of stars per app")
-
     # Process
     processes: int = Field(1, ge=1, le=64, description="worker processes under one supervisor")
     drain_deadline_s: float = Field(20.0, ge=0, le=600, description="longest time from SIGTERM to the end")
@@ -111,18 +100,6 @@ class WorkerSettings(KafkaSettings, InputSettings):
     log_format: Literal["json", "text"] = Field("json", description="json for programs, text for a terminal")
     slot: int = Field(0, ge=0, le=63, description="number of a supervised process; the supervisor sets it")
     status_file: Path | None = Field(None, description="file for its status; the supervisor sets it")
-
-    @field_validator("redis_url")
-    @classmethod
-    def _is_redis_url(cls, url: SecretStr) -> SecretStr:
-        try:
-            parts = urlsplit(url.get_secret_value())
-            known = parts.scheme in {"redis", "rediss", "unix"} and (parts.port is None or parts.port > 0)
-        except ValueError:
-            known = False
-        if not known:
-            raise ValueError("must be redis://, rediss:// or unix://, a password's special characters percent-encoded")
-        return url
 
     @model_validator(mode="after")
     def _limits_agree(self) -> Self:
@@ -145,11 +122,6 @@ class WorkerSettings(KafkaSettings, InputSettings):
             raise ValueError("WORKER_LINGER_S: must be under half of WORKER_MAX_POLL_INTERVAL_S")
         if self.drain_deadline_s >= self.max_poll_interval_s:
             raise ValueError("WORKER_DRAIN_DEADLINE_S: must be under WORKER_MAX_POLL_INTERVAL_S")
-        if self.redis_cluster and self.redis_summary:
-            raise ValueError(
-                "WORKER_REDIS_SUMMARY: must be false with WORKER_REDIS_CLUSTER=true: a summary and its ratings are in "
-                "different slots, so no single call can update both"
-            )
         self._check_models()
         clash = {self.output_topic, self.dead_letter_topic} & set(self.input_topics)
         if clash or self.output_topic == self.dead_letter_topic:

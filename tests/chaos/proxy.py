@@ -47,6 +47,10 @@ class Proxy:
         """Deliver every chunk this much later, in both directions."""
         self._delay_s = delay_s
 
+    def retarget(self, target_port: int) -> None:
+        """Forward new connections to another port; open ones stay where they are, as behind a name that has moved."""
+        self._target_port = target_port
+
     def silence(self) -> None:
         """Deliver nothing and close nothing: a peer that accepts and never answers."""
         self._flowing.clear()

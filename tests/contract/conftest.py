@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -20,6 +21,12 @@ from tests.contract.worlds import (
 def store_world(request: pytest.FixtureRequest) -> StoreWorld:
     world: StoreWorld = MemoryStoreWorld() if request.param == "memory" else request.getfixturevalue("redis_world")
     return world
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as made:
+        yield made
 
 
 @pytest.fixture

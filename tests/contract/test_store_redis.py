@@ -241,9 +241,9 @@ def test_a_forbidden_command_is_a_permanent_error(own_server: LocalRedis, own_wo
         "reader", enabled=True, passwords=["+x"], keys="*", commands=["+ping", "+client|setname"]
     )
     store = own_world.store(redis_url=f"redis://reader:x@127.0.0.1:{own_server.port}/0")
-    store.ping()
-    with pytest.raises(PermanentError, match="NoPermission"):
-        write(store, ratings(1))
+    for call in (store.ping, lambda: write(store, ratings(1))):
+        with pytest.raises(PermanentError, match="NoPermission"):
+            call()
 
 
 CLUSTER = {"redis_cluster": True, "redis_summary": False}

@@ -19,7 +19,7 @@ from worker.kafka.clients import require_client
 from worker.kafka.python.topics import Topics
 from worker.model.loading import load_classifier
 from worker.ops.metrics import Metrics
-from worker.redis.store import RedisStore
+from worker.redis.rights import KEYS, require_rights
 from worker.settings import PREFIX, WorkerSettings
 
 
@@ -69,10 +69,8 @@ def _kafka(settings: WorkerSettings) -> str:
 
 
 def _redis(settings: WorkerSettings) -> str:
-    store = RedisStore(settings, metrics=Metrics(CollectorRegistry()), clock=SystemClock(), topic_id=lambda _topic: "")
-    store.ping()
-    store.close()
-    return "answers"
+    require_rights(settings)
+    return f"answers, and keys of each kind can be written, read and deleted ({', '.join(KEYS)})"
 
 
 _PROBES: Final = {"model": _model, "kafka": _kafka, "redis": _redis}

@@ -1,21 +1,28 @@
 """Connects to Redis, and translates redis-py's errors into ours.
 
-Owns the one place where that translation happens (`tests/unit/worker/test_errors.py` walks redis-py's error classes).
+Owns the one place where that translation happens (`tests/unit/worker/test_errors.py` walks redis-py's error classes),
+and the rule that an outage ends every connection: after a failover behind a stable address the open ones still end at
+the old primary, which is a replica now.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import redis
 from redis import exceptions as redis_errors
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from worker.errors import PermanentError, ServiceError, TransientError
 from worker.ops.metrics import Metrics
+from worker.redis_settings import SentinelAddress, read_redis_url
 from worker.settings import WorkerSettings
 
 # These resolve by themselves, or once an operator has freed memory or completed a failover.
@@ -35,41 +42,85 @@ PERMANENT: Final[tuple[type[redis_errors.RedisError], ...]] = (
     redis_errors.AuthenticationError,
     redis_errors.AuthorizationError,
 )
-# Codes of transient errors that have no class of their own in redis-py.
-_TRANSIENT_CODES: Final = ("MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY", "LOADING")
+# Their codes. redis-py knows an error by a code at the start of its text only, and Redis 6.2 puts the place in the
+# script there: `@user_script: 84: -READONLY ...`, `ERR Error running script (...): @user_script:84: -OOM ...`.
+_TRANSIENT_CODE: Final = re.compile(
+    r"(?<![\w'\"])(READONLY|MASTERDOWN|LOADING|NOREPLICAS|MISCONF|OOM|CLUSTERDOWN|TRYAGAIN|BUSY|UNBLOCKED)(?!\w)"
+)
+# redis-py puts this before the errors of a pipeline; the command in it holds keys, and so words that users chose.
+_IN_PIPELINE: Final = " of pipeline caused error: "
+_NOT_IN_A_NAME: Final = re.compile("[^!-~]")  # CLIENT SETNAME refuses spaces and what is not ASCII
 
 
 def connect(settings: WorkerSettings, **options: Any) -> redis.Redis | redis.RedisCluster:
-    """Return a client for the server or cluster that the settings name; it connects when first used.
+    """Return a client for the server, Sentinels or cluster that the settings name; it connects when first used.
 
     Raises:
-        ServiceError: the URL cannot be read, or no node of the cluster answers.
+        ServiceError: no node of the cluster answers.
     """
     url = settings.redis_url.get_secret_value()
     options = {
         "socket_timeout": settings.redis_timeout_s,
         "socket_connect_timeout": settings.redis_timeout_s,
-        "client_name": settings.kafka_client_id,
+        "client_name": _NOT_IN_A_NAME.sub("-", settings.kafka_client_id),
         **options,
     }
     with translated("WORKER_REDIS_URL"):
         if settings.redis_cluster:
             return redis.RedisCluster.from_url(url, **options)
         # One immediate retry: a connection that the server closed while it was idle is not an outage.
-        return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), health_check_interval=30, **options)
+        options |= {"retry": Retry(NoBackoff(), 1), "health_check_interval": 30}
+        sentinels = read_redis_url(url)
+        if sentinels is not None:
+            return _follow(sentinels, options)
+        return redis.Redis.from_url(url, **options)
+
+
+def _follow(address: SentinelAddress, options: dict[str, Any]) -> redis.Redis:
+    """Return a client that asks the Sentinels for the primary whenever it connects."""
+    tls = {"ssl": True} if address.tls else {}
+    times = {name: value for name, value in options.items() if name.startswith("socket_")}
+    typed: Any = parse_url
+    given = typed(f"redis://?{urlencode(address.options)}")
+    with_tls = {name: value for name, value in given.items() if name.startswith("ssl_")} | tls
+    untyped: Any = Sentinel
+    sentinel = untyped(address.sentinels, sentinel_kwargs={**times, **with_tls, **address.sentinel_options})
+    client: redis.Redis = sentinel.master_for(address.service, **options | tls | given)
+    return client
+
+
+def drop_connections(client: Any) -> None:
+    """Close every connection that is not in use, so that the next call looks up the address, or asks the Sentinels.
+
+    One in use belongs to calls whose replies are awaited (`in_flight`): if they fail, it is dropped after them.
+    """
+    if isinstance(client, redis.RedisCluster):
+        for node in client.nodes_manager.nodes_cache.values():
+            if node.redis_connection is not None:
+                drop_connections(node.redis_connection)
+    else:
+        client.connection_pool.disconnect(inuse_connections=False)
+
+
+def close(client: redis.Redis | redis.RedisCluster) -> None:
+    """Close a client, and its clients of the Sentinels."""
+    client.close()
+    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    if manager is not None:
+        manager.close()
 
 
 def translate(error: Exception, doing: str) -> ServiceError:
     """Return our error for one of the client's."""
     transient = isinstance(error, TRANSIENT) and not isinstance(error, PERMANENT)
-    transient = transient or str(error).startswith(_TRANSIENT_CODES)
-    kind = TransientError if transient else PermanentError
-    return kind("redis", f"{doing}: {type(error).__name__}: {str(error)[:300]}")
+    said = str(error).rpartition(_IN_PIPELINE)[2]
+    kind = TransientError if transient or _TRANSIENT_CODE.search(said) else PermanentError
+    return kind("redis", f"{doing}: {type(error).__name__}: {said[:300]}")
 
 
 @contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """Turn what the client raises inside into our errors.
+def translated(doing: str, client: redis.Redis | redis.RedisCluster | None = None) -> Iterator[None]:
+    """Turn what the client raises inside into our errors; after a transient one, drop its connections.
 
     Raises:
         ServiceError: instead of any `RedisError`.
@@ -77,18 +128,21 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except (redis_errors.RedisError, redis_errors.RedisClusterException) as error:
-        raise translate(error, doing) from error
+        ours = translate(error, doing)
+        if client is not None and isinstance(ours, TransientError):
+            drop_connections(client)
+        raise ours from error
 
 
 @contextmanager
-def counted(metrics: Metrics, doing: str) -> Iterator[None]:
+def counted(metrics: Metrics, doing: str, client: redis.Redis | redis.RedisCluster) -> Iterator[None]:
     """Do as `translated`, and count the error.
 
     Raises:
         ServiceError: instead of any `RedisError`.
     """
     try:
-        with translated(doing):
+        with translated(doing, client):
             yield
     except ServiceError as error:
         metrics.sink_errors.labels("redis", error.kind).inc()

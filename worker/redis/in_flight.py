@@ -49,22 +49,20 @@ class InFlight:
         else:
             self._calls += len(calls)
 
-    def replies(self) -> list[bytes]:
-        """Return the replies to the calls that were sent, in order; none if any is lost: all must be sent again.
+    def replies(self) -> list[Any]:
+        """Return the replies to the calls that were sent, in order, with an error in place of a refused call's.
+
+        None if any is lost: all must be sent again.
 
         Raises:
-            redis.TimeoutError: the server hangs.
-            redis.ResponseError: the server refused a call.
+            redis.RedisError: the server hangs, or does not speak the protocol.
         """
         calls, self._calls, self._broken = self._calls, 0, False
         if self._connection is None:
             return []
         try:
-            found = [self._connection.read_response() for _ in range(calls)]
-        except redis.TimeoutError:
-            self.abandon()
-            raise
-        except (redis.ConnectionError, NoScriptError):
+            found = [self._reply() for _ in range(calls)]
+        except redis.ConnectionError:
             self.abandon()
             return []
         except redis.RedisError:
@@ -72,7 +70,13 @@ class InFlight:
             raise
         connection, self._connection = self._connection, None
         self._pool.release(connection)
-        return found
+        return [] if any(isinstance(reply, NoScriptError) for reply in found) else found
+
+    def _reply(self) -> Any:
+        try:
+            return self._connection.read_response()
+        except redis.ResponseError as error:
+            return error
 
     def abandon(self) -> None:
         """Drop the replies to the calls that were sent; whether Redis executed them is unknown."""

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from worker.ops.metrics import Metrics
 from worker.records import Partition
-from worker.redis.client import connect, counted
+from worker.redis.client import close, connect, counted
 from worker.settings import WorkerSettings
 from worker.stream.ports import Attempt, PoisonLedger
 
@@ -27,7 +27,7 @@ class RedisPoisonLedger(PoisonLedger):
 
     @override
     def load_attempts(self, partitions: Sequence[Partition]) -> Mapping[Partition, Attempt]:
-        with counted(self._metrics, "read attempts"):
+        with counted(self._metrics, "read attempts", self._client):
             found = self._client.hmget(self._key, list(map(_field, partitions)))
         notes = {}
         for partition, note in zip(partitions, found, strict=True):
@@ -42,7 +42,7 @@ class RedisPoisonLedger(PoisonLedger):
             _field(partition): f"{note.first}:{note.last}:{note.runs}:{note.run_id}"
             for partition, note in attempts.items()
         }
-        with counted(self._metrics, "note attempts"):
+        with counted(self._metrics, "note attempts", self._client):
             self._client.hset(self._key, mapping=notes)
 
     def clear(self) -> None:
@@ -51,12 +51,12 @@ class RedisPoisonLedger(PoisonLedger):
         Raises:
             ServiceError: Redis does not answer or refuses.
         """
-        with counted(self._metrics, "clear attempts"):
+        with counted(self._metrics, "clear attempts", self._client):
             self._client.delete(self._key)
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        close(self._client)
 
 
 def _field(partition: Partition) -> str:

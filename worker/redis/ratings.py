@@ -29,7 +29,7 @@ class RatingsInRedis:
             ServiceError: Redis does not answer.
         """
         unique = list(dict.fromkeys(review_ids))
-        with translated("look up ratings"):
+        with translated("look up ratings", self._client):
             pipeline = self._client.pipeline(transaction=False)
             for review_id in unique:
                 pipeline.hmget(rating_key(review_id, prefix=self._prefix), _FIELDS)

@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-import redis
 from redis import exceptions as redis_errors
 from typing_extensions import override
 
@@ -22,7 +21,7 @@ from schemas.rating import HASH_FIELDS, rating_key, summary_key
 from worker.clock import Clock
 from worker.ops.metrics import Metrics
 from worker.records import Deleted, Outcome, Rated, Rejected
-from worker.redis.client import connect, counted, translated
+from worker.redis.client import close, connect, counted, translated
 from worker.redis.in_flight import InFlight
 from worker.settings import WorkerSettings
 from worker.stream.ports import Store
@@ -32,6 +31,8 @@ _SCRIPT_SHA1: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexd
 # A call occupies Redis's only thread: 256 reviews take about 2 ms, which other clients do not notice.
 _CALL_REVIEWS: Final = 256
 _MARKER_TTL_S: Final = 24 * 3600  # how long a deletion is remembered, to refuse late writes
+_PROBE_TTL_S: Final = 60
+_MOST_PROBES: Final = 10_000  # enough to meet the slots of hundreds of primaries
 _FIELDS: Final = json.dumps(HASH_FIELDS)
 _Call = list[Any]  # the arguments of one EVALSHA: number of keys, keys, values
 _RESULTS: Final = {"w": "written", "d": "deleted", "s": "stale", "r": "replayed"}
@@ -58,6 +59,8 @@ class RedisStore(Store):
         self._client = client
         self._cluster = client if settings.redis_cluster else None
         self._in_flight = None if settings.redis_cluster else InFlight(client.connection_pool)
+        wait_ms = round(settings.redis_timeout_s * 500)  # half, so that the answer comes in time
+        self._wait = ("WAIT", settings.redis_wait_replicas, wait_ms) if settings.redis_wait_replicas else None
         self._calls: list[_Call] = []  # of the batch: sent and not flushed
         self._script_loaded = False
 
@@ -74,7 +77,7 @@ class RedisStore(Store):
         self._calls += calls
         if self._in_flight is None:
             return
-        with counted(self._metrics, "send ratings"):
+        with counted(self._metrics, "send ratings", self._client):
             if not self._script_loaded:
                 with suppress(redis_errors.RedisError):
                     self._client.script_load(_SCRIPT)
@@ -87,8 +90,8 @@ class RedisStore(Store):
         if not calls:
             return {}
         started = self._clock.monotonic()
-        with counted(self._metrics, "write ratings"):
-            replies = self._in_flight.replies() if self._in_flight is not None else []
+        with counted(self._metrics, "write ratings", self._client):
+            replies = self._replies_in_flight()
             replies += self._run(calls[len(replies) :])
         self._metrics.sink_seconds.labels("redis").observe(self._clock.monotonic() - started)
         letters = Counter(b"".join(replies).decode())
@@ -105,13 +108,48 @@ class RedisStore(Store):
 
     @override
     def ping(self) -> None:
-        with translated("WORKER_REDIS_URL"):
-            self._client.ping()
+        with translated("WORKER_REDIS_URL", self._client):
+            for key in self._probe_keys():
+                self._client.hset(key, "probe", 1)
+                self._client.expire(key, _PROBE_TTL_S)
 
     def close(self) -> None:
         """Close the connections."""
         self.abandon()
-        self._client.close()
+        close(self._client)
+
+    def _probe_keys(self) -> list[str]:
+        """Return a key of each primary; they look like markers, for the sake of ACLs, but no review has these."""
+        keys = (f"{self._prefix}deleted:{{}}{number}" for number in range(_MOST_PROBES))
+        if self._cluster is None:
+            return [next(keys)]
+        self._cluster.nodes_manager.initialize()  # a replica may have been promoted
+        primaries = len(self._cluster.get_primaries())
+        found: dict[Any, str] = {}
+        while len(found) < primaries and (key := next(keys, None)) is not None:
+            found.setdefault(self._cluster.get_node_from_key(key), key)
+        return list(found.values())
+
+    def _replies_in_flight(self) -> list[bytes]:
+        if self._in_flight is None:
+            return []
+        if self._wait is not None:
+            self._in_flight.send([self._wait])
+        return self._accepted(self._in_flight.replies())
+
+    def _accepted(self, replies: list[Any]) -> list[bytes]:
+        """Return the replies of the script, without that of WAIT.
+
+        Raises:
+            RedisError: Redis refused a call, or too few replicas have the writes: a failover would lose them.
+        """
+        have = replies.pop() if self._wait is not None and replies else None
+        for refused in (reply for reply in replies if isinstance(reply, Exception)):
+            raise refused
+        if self._wait is not None and have is not None and (isinstance(have, Exception) or have < self._wait[1]):
+            what = f"{self._wait[1]} replicas (WORKER_REDIS_WAIT_REPLICAS) must have the ratings"
+            raise redis_errors.TryAgainError(f"{what}: after {self._wait[2]} ms {have}")
+        return replies
 
     def _calls_for(self, rows: Sequence[Rated | Deleted]) -> list[_Call]:
         size = _CALL_REVIEWS if self._cluster is None else 1
@@ -156,7 +194,7 @@ class RedisStore(Store):
         if not calls:
             return []
         if self._cluster is None:
-            return _pipelined(self._client, calls)
+            return self._accepted(_pipelined(self._client, calls, self._wait))
         by_node: dict[Any, list[_Call]] = {}
         for call in calls:
             node = self._cluster.get_node_from_key(str(call[1]))
@@ -167,23 +205,28 @@ class RedisStore(Store):
             return [
                 result
                 for node, node_calls in by_node.items()
-                for result in _pipelined(self._cluster.get_redis_connection(node), node_calls)
+                for result in self._accepted(
+                    _pipelined(self._cluster.get_redis_connection(node), node_calls, self._wait)
+                )
             ]
         except redis_errors.MovedError as error:
             self._cluster.nodes_manager.initialize()  # slots moved: reload the slot map, and let the loop retry
             raise redis_errors.TryAgainError(str(error)) from error
 
 
-def _pipelined(client: redis.Redis, calls: Sequence[_Call]) -> list[bytes]:
-    """Send the calls in one round trip; if the server does not have the script, load it and send them again."""
+def _pipelined(client: Any, calls: Sequence[_Call], wait: tuple[str, int, int] | None) -> list[Any]:
+    """Send the calls, and then `wait`, in one round trip; if the server lacks the script, load it and send again.
+
+    The reply of a refused call is an error.
+    """
     for script_loaded in (False, True):
         pipeline = client.pipeline(transaction=False)
         for call in calls:
             pipeline.evalsha(_SCRIPT_SHA1, *call)
-        try:
-            return pipeline.execute()
-        except redis_errors.NoScriptError:
-            if script_loaded:
-                raise
-            client.script_load(_SCRIPT)
+        if wait is not None:
+            pipeline.execute_command(*wait)
+        replies = list(pipeline.execute(raise_on_error=False))
+        if script_loaded or not any(isinstance(reply, redis_errors.NoScriptError) for reply in replies):
+            return replies
+        client.script_load(_SCRIPT)
     raise AssertionError("unreachable")

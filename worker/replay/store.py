@@ -32,7 +32,7 @@ class ReplayStore(RedisStore):
         Raises:
             PermanentError: the key holds something else.
         """
-        with translated("read the replay's plan"):
+        with translated("read the replay's plan", self._client):
             found = self._client.get(self._plan_key)
         try:
             return None if found is None else plan_from_json(found)
@@ -41,7 +41,7 @@ class ReplayStore(RedisStore):
 
     def save_plan(self, plan: Plan) -> None:
         """Store the plan for as long as the ratings are stored."""
-        with translated("store the replay's plan"):
+        with translated("store the replay's plan", self._client):
             self._client.set(self._plan_key, plan.to_json(), ex=self._ttl_s or None)
 
     def compare(self, version: str, live_prefix: str, tell: Callable[[int], None] = lambda _count: None) -> Diff:
@@ -57,7 +57,7 @@ class ReplayStore(RedisStore):
         diff = Diff()
         mine = len(self._prefix.encode())
         count = 0
-        with translated("compare ratings"):
+        with translated("compare ratings", self._client):
             keys = self._rating_keys()
             while chunk := list(islice(keys, _READ_RATINGS)):
                 asked = [*chunk, *(live_prefix.encode() + key[mine:] for key in chunk)]
@@ -77,7 +77,7 @@ class ReplayStore(RedisStore):
     def ratings(self, version: str) -> Iterator[list[dict[str, str]]]:
         """Yield the hashes of a version's ratings, 500 keys at a time."""
         keys = self._rating_keys()
-        with translated("read ratings"):
+        with translated("read ratings", self._client):
             while chunk := list(islice(keys, _READ_RATINGS)):
                 pipeline = self._client.pipeline(transaction=False)
                 for key in chunk:

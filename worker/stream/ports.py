@@ -97,7 +97,7 @@ class Store(Protocol):
         """Drop what was sent and not flushed; it may have been stored all the same."""
 
     def ping(self) -> None:
-        """Return if the store answers.
+        """Return if the store takes writes.
 
         Raises:
             ServiceError: it does not.

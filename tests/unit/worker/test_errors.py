@@ -64,12 +64,26 @@ def test_redis_errors_are_all_translated() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [(TransientError, "MISCONF MASTERDOWN NOREPLICAS BUSY LOADING"), (PermanentError, "WRONGTYPE NOPERM ERR")],
+    [
+        (TransientError, "READONLY MASTERDOWN LOADING NOREPLICAS MISCONF OOM CLUSTERDOWN TRYAGAIN BUSY UNBLOCKED"),
+        (PermanentError, "WRONGTYPE NOPERM ERR BUSYKEY"),
+    ],
 )
-def test_a_redis_reply_is_transient_if_it_may_change(kind: type[ServiceError], words: str) -> None:
+@pytest.mark.parametrize(
+    "place",
+    [
+        "{} the server's words",
+        "Command # 1 (EVALSHA 6a9e 2 rating:{{OOM}}...) of pipeline caused error: {} the server's words",
+        "@user_script: 84: -{} the server's words",  # Redis 6.2
+        "ERR Error running script (call to f_6a9e): @user_script:84: -{} not for the command 'LOADING'",
+    ],
+)
+def test_a_redis_reply_is_transient_if_it_may_change_wherever_the_code_stands(
+    kind: type[ServiceError], words: str, place: str
+) -> None:
     for word in words.split():
         with pytest.raises(kind), redis_client.translated("doing"):
-            raise redis_errors.ResponseError(f"{word} the server's words")
+            raise redis_errors.ResponseError(place.format(word))
 
 
 def test_other_exceptions_pass_through() -> None:

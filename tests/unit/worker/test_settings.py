@@ -11,6 +11,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from worker.errors import ExitCode, SettingsError
+from worker.redis_settings import read_redis_url
 from worker.settings import PREFIX, WorkerSettings, read_settings
 
 FIELDS = WorkerSettings.model_fields
@@ -89,6 +90,14 @@ CROSS: dict[str, tuple[dict[str, str], str]] = {
     "output is dead letters": ({"OUTPUT_TOPIC": "reviews.dlq"}, "WORKER_DEAD_LETTER_TOPIC"),
     "one of several inputs": ({"INPUT_TOPICS": "a, ratings"}, "WORKER_INPUT_TOPICS"),
     "summaries in a cluster": ({"REDIS_CLUSTER": "true"}, "WORKER_REDIS_SUMMARY"),
+    "a database of a cluster": (
+        {"REDIS_CLUSTER": "true", "REDIS_SUMMARY": "false", "REDIS_URL": "redis://h/1"},
+        "WORKER_REDIS_URL: must be redis:// or rediss:// without a database",
+    ),
+    "Sentinels of a cluster": (
+        {"REDIS_CLUSTER": "true", "REDIS_SUMMARY": "false", "REDIS_URL": "redis+sentinel://h/main"},
+        "WORKER_REDIS_URL: must be redis:// or rediss:// without a database",
+    ),
     "SASL without a mechanism": ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "WORKER_KAFKA_SASL_MECHANISM"),
     "SCRAM without a password": (
         {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512", "KAFKA_SASL_USERNAME": "u"},
@@ -199,13 +208,43 @@ def test_an_error_never_quotes_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.__suppress_context__
 
 
-@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://:s3cr3t/x@host:6379", "redis://h:port"])
-def test_an_invalid_redis_url_is_refused_and_not_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+WRONG_URLS = {
+    "localhost:6379": "must be redis://, rediss://, unix://",
+    "http://localhost": "must be redis://, rediss://, unix://",
+    "redis://:s3cr3t/x@host:6379": "the port is no port number; percent-encode",
+    "redis://h:port": "the port is no port number",
+    "redis://h:0": "the port is no port number",
+    "redis://[h": "is not a URL",
+    "redis://h?decode_responses=true": "decode_responses: no such option; it takes db, ",
+    "redis://h?foo=bar": "foo: no such option",
+    "redis://:1?s3cr3t=@h": "no such option",
+    "unix:///run/redis.sock?db=abc": "db: must be a whole number",
+    "redis://h/abc": "the database, after the last /, must be a number",
+    "redis://h?socket_timeout=soon": "socket_timeout: must be seconds",
+    "redis+sentinel://a,b": "name the Sentinels and the service",
+    "redis+sentinel://a:26379,b:x/main": "the port is no port number",
+    "redis+sentinel://a/main/abc": "the database, after the last /, must be a number",
+    "redis://h?sentinel_password=x": "sentinel_password: no such option",
+}
+
+
+@pytest.mark.parametrize("url", WRONG_URLS)
+def test_an_invalid_redis_url_is_refused_in_one_line_and_not_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_REDIS_URL", url)
     with pytest.raises(SettingsError) as caught:
         read_settings()
-    assert str(caught.value).startswith("WORKER_REDIS_URL: must be redis://, rediss:// or unix://")
+    assert str(caught.value).startswith(f"WORKER_REDIS_URL: {WRONG_URLS[url]}")
     assert "s3cr3t" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_url_of_sentinels_names_them_the_service_and_the_options() -> None:
+    found = read_redis_url("rediss+sentinel://me:p%40ss@a:1,[::1],b/main/2?protocol=3&sentinel_password=s")
+    assert found is not None
+    assert (found.sentinels, found.service, found.tls) == ((("a", 1), ("::1", 26379), ("b", 26379)), "main", True)
+    assert found.options == {"username": "me", "password": "p@ss", "db": "2", "protocol": "3"}
+    assert found.sentinel_options == {"password": "s"}
+    assert "p@ss" not in repr(found)
 
 
 def test_settings_are_frozen() -> None:

@@ -1,0 +1,70 @@
+"""The table of rights in deploy/README.md is the code's and suffices; `check` names each right that is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from deploy.redis import LocalRedis
+from tests.conftest import ROOT, serving
+from tests.contract.test_redis_failover import NOTE
+from tests.contract.test_store_redis import ratings
+from tests.contract.worlds import RedisStoreWorld
+from tests.doubles import write
+from worker.errors import PermanentError
+from worker.redis.rights import COMMANDS, KEYS, require_rights
+from worker.settings import WorkerSettings
+
+README = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+RIGHTS = re.findall(r"[~+]\S+", re.findall(r"^ACL SETUSER starstream on ><password> (.*)$", README, re.MULTILINE)[0])
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[LocalRedis]:
+    with serving(LocalRedis()) as server:
+        yield server
+
+
+def user(server: LocalRedis, rights: list[str]) -> WorkerSettings:
+    with redis.Redis.from_url(server.url) as client:
+        client.execute_command("ACL SETUSER", "worker", "reset", "on", ">secret", *rights)
+    url = server.url.replace("//", "//worker:secret@")
+    return WorkerSettings(_env_file=None, redis_url=url)
+
+
+def test_the_table_is_the_one_in_the_code() -> None:
+    rows: dict[str, str] = dict(re.findall(r"^\| `(\w+:)\{<.*\| ([A-Z ]+) \|$", README, re.MULTILINE))
+    assert {kind: commands.split() for kind, commands in rows.items()} == {
+        key: list(value) for key, value in KEYS.items()
+    }
+    assert f"| {' '.join(COMMANDS)} |" in README
+
+
+def test_the_rights_of_the_table_suffice(locked: LocalRedis) -> None:
+    settings = user(locked, RIGHTS)
+    require_rights(settings)
+    world = RedisStoreWorld(locked)
+    world.url, world.prefix = settings.redis_url.get_secret_value(), ""
+    store, ledger = world.store(ttl_s=60), world.ledger()
+    store.ping()
+    write(store, ratings(3))
+    ledger.save_attempts(NOTE)
+    ledger.load_attempts(list(NOTE))
+    ledger.clear()
+    world.close()
+    with redis.Redis.from_url(locked.url, decode_responses=True) as client:
+        found: Any = client.keys("*")
+        client.flushall()
+    assert all(key.endswith("}") or key.startswith("deleted:{}") for key in found), "it left a key of its own"
+
+
+@pytest.mark.parametrize("right", [right for right in RIGHTS if right not in {"+wait", "+cluster", "+command"}])
+def test_a_missing_right_is_named(right: str, locked: LocalRedis) -> None:
+    settings = user(locked, [other for other in RIGHTS if other != right])
+    named = f"on {re.escape(right[1:])}" if right[0] == "~" else right[1:].replace("|", "[ |]")
+    with pytest.raises(PermanentError, match=f"(?i)WORKER_REDIS_URL: .*{named}|NoPermission.*{named}"):
+        require_rights(settings)
