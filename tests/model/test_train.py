@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,42 +16,33 @@ import pytest
 from schemas.bundle import read_bundle
 from schemas.manifest import Manifest
 from tests.conftest import ROOT
+from tests.model.conftest import channels, train, write_reviews
 from tests.model.reviews import synthetic, write_csv
 from trainer.__main__ import main
 from trainer.errors import Exit
 from trainer.export.golden import GOLDEN_TEXTS
 from trainer.export.runtime import open_interpreter
 
-SMALL = ["--units", "8", "--embedding", "8", "--batch-rows", "32", "--learning-rate", "0.02", "--epochs", "8"]
-SMALL += ["--wide-pairs", "1024"]
 
-
-def _train(folder: Path, registry: Path, *flags: str, rows: int = 300) -> int:
-    # Every ninth label is wrong, so that the sides of the split have different figures.
-    noisy = [
-        (text, label % 5 + 1 if number % 9 == 0 else label) for number, (text, label) in enumerate(synthetic(rows))
-    ]
-    data = write_csv(folder / "reviews.csv", noisy)
-    return main(["train", "--data", str(data), "--registry", str(registry), *SMALL, *flags])
-
-
-def _stable(registry: Path) -> Path:
-    return registry / str(json.loads((registry / "channels.json").read_bytes())["stable"])
+def _stable(folder: Path) -> Path:
+    return folder / "models" / channels(folder)["stable"]
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("train")
-    assert _train(folder, folder / "models", "--test-out", str(folder / "held_out.csv")) == Exit.OK
+def again(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the published version was trained once more, with fewer words in its report."""
+    folder = tmp_path_factory.mktemp("again")
+    write_reviews(folder)
+    assert train(folder, "--no-floors", "--no-texts") == Exit.OK
     return folder
 
 
 def _manifest(folder: Path) -> Manifest:
-    return read_bundle(_stable(folder / "models")).manifest
+    return read_bundle(_stable(folder)).manifest
 
 
 def test_published_bundle_reads_loads_and_replays_its_golden_set(published: Path) -> None:
-    bundle = read_bundle(_stable(published / "models"))
+    bundle = read_bundle(_stable(published))
     model = bundle.load(open_interpreter)
     assert [review.text for review in bundle.manifest.golden] == list(GOLDEN_TEXTS)
     scores = model.score(["love perfect best app", "terrible broken worst app"])
@@ -64,15 +56,15 @@ def test_manifest_describes_the_run(published: Path) -> None:
     assert manifest.metrics["accuracy"] > 0.7
     assert set(manifest.floors) == {"majority", "tfidf_logistic", "tfidf_logistic_balanced"}
     assert manifest.floors["majority"]["accuracy"] < 0.5
-    assert manifest.data.rows == 300
-    assert manifest.data.train_rows + manifest.data.validation_rows + manifest.data.test_rows == 300
+    assert manifest.data.rows == 600
+    assert manifest.data.train_rows + manifest.data.validation_rows + manifest.data.test_rows == 600
     assert sum(manifest.baseline.rating_shares) == pytest.approx(1, abs=1e-5)
     assert set(manifest.toolchain) >= {"tensorflow", "keras", "ai-edge-litert"}
     assert str(published) not in manifest.model_dump_json(), "the paths of this machine are not published"
 
 
 def test_report_loads_nothing(published: Path) -> None:
-    page = (_stable(published / "models") / "report.html").read_text(encoding="utf-8")
+    page = (_stable(published) / "report.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 8
     assert "tfidf_logistic_balanced" in page
     assert "<script" not in page
@@ -81,19 +73,14 @@ def test_report_loads_nothing(published: Path) -> None:
     assert "nan" not in page.lower().replace("ukrainian", "")
 
 
-def test_report_quotes_test_texts_only_and_none_with_no_texts(published: Path, tmp_path: Path) -> None:
-    everything = {text for text, _ in synthetic(300)}
+def test_report_quotes_test_texts_only_and_none_with_no_texts(published: Path, again: Path) -> None:
     with (published / "held_out.csv").open(encoding="utf-8", newline="") as file:
         held_out = {row["content"] for row in csv.DictReader(file)}
-    noisy = [(text, 1 + at * at // 7 % 5) for at, (text, _) in enumerate(synthetic(300))]  # cannot be learned
-    data = write_csv(tmp_path / "reviews.csv", noisy)
-    quick = ["--registry", str(tmp_path / "models"), *SMALL, "--epochs", "1", "--no-floors", "--variant", "float32"]
-    for flags, quoted in (([], True), (["--no-texts"], False)):
-        assert main(["train", "--data", str(data), *quick, *flags]) == Exit.OK
-        page = (_stable(tmp_path / "models") / "report.html").read_text(encoding="utf-8")
-        assert any(text in page for text in held_out) is quoted
-        assert not any(text in page for text in everything - held_out)
-    assert "serving until now" in page, "the second run is compared with the version of the first"
+    page, silent = ((_stable(folder) / "report.html").read_text(encoding="utf-8") for folder in (published, again))
+    everything = {text for text, _ in synthetic(600)}
+    assert {text for text in everything if text in page} & held_out
+    assert not {text for text in everything if text in page} - held_out
+    assert not {text for text in everything if text in silent}
 
 
 def test_evaluate_prints_the_figures_of_the_manifest(published: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,24 +105,23 @@ def test_list_and_show_name_the_version(published: Path, capsys: pytest.CaptureF
         assert version in capsys.readouterr().out
 
 
-def test_same_seed_and_data_give_the_same_hash_and_the_channel_moves(published: Path, tmp_path: Path) -> None:
-    registry = tmp_path / "models"
-    assert _train(tmp_path, registry, "--no-floors") == Exit.OK
-    first, again = _manifest(published), _manifest(tmp_path)
-    assert again.version.split("-")[1] == first.version.split("-")[1]
-    assert again.floors == {}
-    assert _train(tmp_path, registry, "--no-floors", "--seed", "1", "--channel", "none") == Exit.OK
-    versions = sorted(path.parent.name for path in registry.glob("*/manifest.json"))
-    assert len(versions) == 2
-    assert _stable(registry).name == versions[0]
-    assert versions[1].split("-")[1] != versions[0].split("-")[1]
+def test_same_seed_and_data_give_the_same_hash_and_another_seed_another(
+    published: Path, again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = _manifest(published), _manifest(again)
+    assert second.version.split("-")[1] == first.version.split("-")[1]
+    assert second.floors == {}
+    other = shutil.copytree(again, tmp_path / "other")
+    assert train(other, "--no-floors", "--seed", "1", "--channel", "candidate", "--force") == Exit.OK
+    assert channels(other)["candidate"].split("-")[1] != first.version.split("-")[1]
+    assert channels(other)["stable"] == second.version
+    assert "may have learned some of these texts" in " ".join(capsys.readouterr().out.split()), "it had another split"
 
 
 def test_lstm_with_two_directions_and_two_labels(tmp_path: Path) -> None:
-    data = write_csv(tmp_path / "imdb.csv", synthetic(200, labels=(1, 5)))
-    data.write_text(data.read_text().replace(",1\n", ",0\n").replace(",5\n", ",1\n"))
+    write_csv(tmp_path / "reviews.csv", [(text, label // 5) for text, label in synthetic(200, labels=(1, 5))])
     flags = ["--cell", "lstm", "--bidirectional", "--variant", "int8", "--no-floors", "--decide", "likeliest"]
-    assert main(["train", "--data", str(data), "--registry", str(tmp_path / "models"), *SMALL, *flags]) == Exit.OK
+    assert train(tmp_path, *flags, "--epochs", "1") == Exit.OK
     manifest = _manifest(tmp_path)
     assert (manifest.cell, manifest.variant, manifest.decision.labels) == ("lstm", "int8", [0, 1])
 
@@ -152,7 +138,8 @@ def test_lstm_with_two_directions_and_two_labels(tmp_path: Path) -> None:
 def test_refusals_leave_the_registry_untouched(
     tmp_path: Path, flags: list[str], code: Exit, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _train(tmp_path, tmp_path / "models", *flags) == code
+    write_reviews(tmp_path)
+    assert train(tmp_path, *flags) == code
     assert said in capsys.readouterr().err
     assert not (tmp_path / "models").exists()
 
