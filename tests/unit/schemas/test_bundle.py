@@ -14,7 +14,6 @@ from schemas.bundle import Bundle, BundleError, parse_table, read_bundle, table_
 from schemas.encoding import DROPPED, tokens
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
 from tests.fixtures.bundles import SECOND, Change, ToyRegistry
-from tests.fixtures.versions import add_toy
 from trainer.export.runtime import open_interpreter
 
 TABLE = {"good": 2, "bad": 3, "the": DROPPED}
@@ -23,7 +22,7 @@ TOY = read_bundle(TOY_REGISTRY / TOY_VERSION)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return add_toy(tmp_path, TOY_VERSION)
+    return ToyRegistry(tmp_path / "models").root / TOY_VERSION
 
 
 def _with_golden(bundle: Bundle, **changes: Any) -> Bundle:

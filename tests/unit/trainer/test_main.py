@@ -8,7 +8,7 @@ import pytest
 
 from schemas import __version__
 from tests.conftest import ROOT, TOY_REGISTRY
-from tests.fixtures.versions import add_toy
+from tests.fixtures.bundles import add_toy
 from tests.model.reviews import write_csv
 from trainer.__main__ import main
 from trainer.errors import Exit, TrainerError
@@ -84,21 +84,11 @@ RUN = """
 import sys
 EXTRA = {"tensorflow", "keras", "nltk", "sklearn", "scipy", "matplotlib", "jinja2"}
 
-class Without:
-    def __init__(self, finder):
-        self.finder = finder
-
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
-
-    def find_spec(self, name, *rest):
-        return None if name.partition(".")[0] in EXTRA else self.finder.find_spec(name, *rest)
-
 if sys.argv[1] == "without":
-    sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+    sys.modules.update(dict.fromkeys(EXTRA))
 from trainer.__main__ import main
 codes = [int(main(command.split())) for command in sys.argv[2:]]
-print(codes, sorted(EXTRA & {name.partition(".")[0] for name in sys.modules}))
+print(codes, sorted(EXTRA & {name.partition(".")[0] for name, module in sys.modules.items() if module}))
 """
 
 

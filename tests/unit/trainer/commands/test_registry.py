@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
-from tests.fixtures.versions import add_toy, costs_of_one_star
+from tests.fixtures.bundles import Change, add_toy
 from tests.model.reviews import write_csv
 from trainer.__main__ import main
 from trainer.errors import Exit
@@ -72,7 +72,7 @@ def test_promote_refuses_a_version_that_cannot_serve(registry: Path, capsys: pyt
 
 
 def test_promote_refuses_other_labels_unless_forced(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    add_toy(registry, THIRD, labels=[0, 1, 2, 3, 4])
+    add_toy(registry, THIRD, Change(labels=(0, 1, 2, 3, 4)))
     assert _run(registry, "promote", "--version", OLD) == Exit.OK
     assert _run(registry, "promote", "--version", THIRD) == Exit.GATE
     assert _channels(registry) == {"stable": OLD}
@@ -89,7 +89,7 @@ def test_promote_refuses_other_labels_unless_forced(registry: Path, capsys: pyte
 
 
 def test_promote_with_data_needs_the_gate(registry: Path, data: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    add_toy(registry, THIRD, costs=costs_of_one_star())
+    add_toy(registry, THIRD, Change(always=1))
     assert _run(registry, "promote", "--version", OLD, *data) == Exit.OK, "there is no version to be worse than"
     assert _run(registry, "promote", "--version", NEW, *data) == Exit.OK
     assert _run(registry, "promote", "--version", THIRD, *data) == Exit.GATE
@@ -102,7 +102,7 @@ def test_promote_with_data_needs_the_gate(registry: Path, data: list[str], capsy
 
 
 def test_candidate_is_compared_with_stable(registry: Path, data: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    add_toy(registry, THIRD, costs=costs_of_one_star())
+    add_toy(registry, THIRD, Change(always=1))
     assert _run(registry, "promote", "--version", OLD) == Exit.OK
     candidate = ["promote", "--version", THIRD, "--channel", "candidate", *data]
     assert _run(registry, *candidate) == Exit.GATE

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.versions import add_toy
+from tests.fixtures.bundles import add_toy
 from trainer.errors import ConflictError, Exit
 from trainer.publish.channel import move
 from trainer.registry.history import Why

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from trainer.publish.charts import Group
 from trainer.publish.report import LENGTH_EDGES, UNKNOWN_EDGES, grouped
@@ -30,10 +29,3 @@ def test_groups_of_shares_separate_zero() -> None:
         ("20%\N{EN DASH}40%", 1),
         ("> 40%", 1),
     ]
-
-
-@pytest.mark.parametrize("edges", [LENGTH_EDGES, UNKNOWN_EDGES])
-def test_groups_have_every_text_once(edges: tuple[float, ...]) -> None:
-    values = np.random.default_rng(0).uniform(0, 300, 1000) * (1 if edges is LENGTH_EDGES else 1 / 300)
-    found = grouped(values, edges, np.ones(1000, dtype=bool), np.zeros(1000))
-    assert sum(group.texts for group in found) == 1000

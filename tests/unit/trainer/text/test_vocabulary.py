@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from schemas.encoding import DROPPED, FIRST_WORD_ID, UNKNOWN_ID
+from schemas.encoding import DROPPED, UNKNOWN_ID
 from tests.conftest import ROOT, missing
 from trainer.errors import Exit
 from trainer.settings import TextSettings
@@ -64,16 +64,22 @@ def test_compiled_table_gives_the_ids_of_the_nltk_path(number: int, text: str) -
     assert vocabulary.encoder().encode(text).tolist() == vocabulary.reference.encode(text)
 
 
-def test_ids_are_ordered_by_count_then_alphabet() -> None:
-    vocabulary = learn(["b b b a a c c d"], TextSettings(min_count=2))
-    assert vocabulary.table == {"b": 2, "a": 3, "c": 4}
-    assert vocabulary.encoder().encode("a d e").tolist() == [3, UNKNOWN_ID, UNKNOWN_ID]
-
-
-def test_size_bounds_the_words_that_have_ids() -> None:
-    words = [chr(ord("a") + number) for number in range(20)]
-    vocabulary = learn([" ".join(words)], TextSettings(min_count=1, vocabulary_size=10))
-    assert list(vocabulary.table) == words[:10]
+@pytest.mark.parametrize(
+    ("texts", "unlabelled", "changes", "table"),
+    [
+        (["b b b a a c c d"], [], {"min_count": 2}, {"b": 2, "a": 3, "c": 4}),  # by count, then alphabet
+        (["b b b a a c d"], [], {"min_count": 1, "vocabulary_size": 2}, {"b": 2, "a": 3}),
+        (["cat cat", "cats"], [], {"normalise": "lemma", "min_count": 3}, {"cat": 2, "cats": 2}),
+        (["good good bad"], ["fine fine fine bad", "odd odd"], {"unlabelled_min_count": 3}, {"good": 2, "fine": 3}),
+    ],
+)
+def test_words_that_are_frequent_enough_have_ids(
+    texts: list[str], unlabelled: list[str], changes: dict[str, object], table: dict[str, int]
+) -> None:
+    vocabulary = learn(texts, TextSettings.model_validate(changes), unlabelled)
+    assert vocabulary.table == table
+    for text in (*texts, *unlabelled, "unseen"):
+        assert vocabulary.encoder().encode(text).tolist() == vocabulary.reference.encode(text)
 
 
 @pytest.mark.parametrize(
@@ -86,11 +92,6 @@ def test_surfaces_of_one_base_form_share_its_id(
     table = learn([*TRAINING, "work"], TextSettings(normalise=normalise)).table
     assert len({table[surface] for surface in same}) == 1
     assert table[other] != table[same[0]]
-
-
-def test_rare_surface_of_a_common_base_form_is_known() -> None:
-    vocabulary = learn(["cat cat", "cats"], TextSettings(normalise="lemma", min_count=3))
-    assert set(vocabulary.table) == {"cat", "cats"}
 
 
 def test_surface_outside_the_lexicon_is_unknown_even_with_a_known_base_form() -> None:
@@ -118,14 +119,6 @@ def test_missing_corpus_is_reported_before_the_data_is_read(flags: list[str], tm
     assert done.returncode == Exit.BAD_DATA
     assert "python -m nltk.downloader wordnet stopwords" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_words_of_unlabelled_texts_have_ids_after_those_of_training() -> None:
-    settings = TextSettings(unlabelled_min_count=3)
-    vocabulary = learn(["good good bad"], settings, ["fine fine fine bad", "once odd odd"])
-    assert vocabulary.table == {"good": FIRST_WORD_ID, "fine": FIRST_WORD_ID + 1}
-    assert vocabulary.encoder().encode("fine").tolist() == vocabulary.reference.encode("fine")
-    assert vocabulary.encoder().encode("once bad").tolist() == vocabulary.reference.encode("once bad")
 
 
 @pytest.mark.parametrize(("words", "expected"), [(5, 64), (90, 96), (300, 320), (5000, 1024)])
