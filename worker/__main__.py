@@ -1,18 +1,18 @@
-"""The worker's command line: `run`, `predict`, `check`, `dlq`, `replay`.
+"""The worker's command line.
 
-Owns the commands; a `WorkerError` ends here, as one line and its exit code.
+Owns which module each command is; a `WorkerError` ends here, as one line and its exit code.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 
 from schemas import __version__
-from schemas.input.files import ENDINGS
-from schemas.input.text_files import FileOptions
+from worker.commands.command_line import add_commands
 from worker.dead_letters import command as dlq
-from worker.errors import ExitCode, SettingsError, WorkerError
+from worker.errors import ExitCode, WorkerError
 from worker.replay import command as replay
 from worker.settings import WorkerSettings, read_settings
 
@@ -21,6 +21,10 @@ examples:
   starstream-worker check                                      show the settings, try bundle, Kafka and Redis
   WORKER_REGISTRY=models starstream-worker run --processes 2   rate the stream
   starstream-worker predict --input reviews.csv --output rated.jsonl
+  starstream-worker produce --input reviews.csv                send a file's reviews to Kafka
+  starstream-worker watch --max-stars 2 --with-text            the ratings as they come
+  starstream-worker get --id r-1                               one rating from Redis; --app: an app's summary
+  starstream-worker status                                     what waits, who works, which model serves
   starstream-worker dlq list                                   records that could not be rated, and why
   starstream-worker replay --help                              rate old reviews again with another model
   starstream-worker run --help                                 every setting and its default
@@ -29,9 +33,14 @@ exit codes:
   0 stopped by a signal              1 unforeseen error (traceback in the log)    2 wrong flag or variable
   3 no bundle that can serve         4 permanent error of Kafka   5 permanent error of Redis
   6 drain deadline passed            7 fenced by another worker   8 dead-letter breaker opened
-  9 predict: some rows were not rated; dlq redrive: some letters were not sent
+  9 predict, produce: some rows are no reviews; dlq redrive: some letters were not sent; get: there is none
   10 a process kept crashing         130 second signal; replay, dlq redrive: stopped before the end
 """
+_COMMANDS = {
+    **{name: f"worker.commands.{name}" for name in ("predict", "produce", "get", "watch", "status")},
+    "dlq": "worker.dead_letters.command",
+    "replay": "worker.replay.command",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,25 +52,10 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"starstream-worker {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{run,predict,check,dlq,replay}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", help="consume, rate, store and publish until stopped", add_help=False)
     commands.add_parser("check", help="show settings, try the bundle, Kafka and Redis", add_help=False)
-    files = commands.add_parser(
-        "predict",
-        help="rate a CSV or JSONL file, without Kafka",
-        epilog="Other flags are settings: --registry, --channel, --text-field, --input-preset (see `run --help`).",
-    )
-    files.add_argument(
-        "--input", required=True, help=f"{', '.join(ENDINGS)} or .parquet, also .gz and .zst; - for JSON or texts"
-    )
-    files.add_argument(
-        "--output", default="-", help=".csv: every row, with our columns added; else JSON lines; -: stdout"
-    )
-    files.add_argument(
-        "--encoding", help="of the input, such as cp1252; default: UTF-8, or what its byte order mark says"
-    )
-    files.add_argument("--delimiter", help="of a CSV; default: the one that gives its header the most columns")
-    files.add_argument("--text-column", help="the same as --text-field")
+    add_commands(commands)
     dlq.add_command(commands)
     replay.add_command(commands)
     known, flags = parser.parse_known_args(argv)
@@ -79,22 +73,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _dispatch(known: argparse.Namespace, settings: WorkerSettings, flags: list[str]) -> ExitCode:
     # Imported where used: `predict` needs no Kafka, and `--help` needs none of this.
-    if known.command == "predict":
-        from worker.commands.predict import PredictFiles, predict
-
-        try:
-            how = FileOptions(known.encoding, known.delimiter)
-        except ValueError as error:
-            raise SettingsError(f"--{error}") from error
-        return predict(settings, PredictFiles(known.input, known.output, how))
+    if known.command in _COMMANDS:
+        return ExitCode(import_module(_COMMANDS[known.command]).run(settings, known))
     if known.command == "check":
         from worker.commands.check import check
 
         return check(settings)
-    if known.command == "dlq":
-        return dlq.run(settings, known)
-    if known.command == "replay":
-        return replay.run(settings, known)
     if settings.processes > 1:
         from worker.run.supervisor import Supervisor
 

@@ -6,6 +6,7 @@ the model are the stream's own. Memory does not grow with the file.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -50,6 +51,19 @@ class PredictFiles:
     source: str
     target: str
     how: FileOptions = NO_OPTIONS
+
+
+def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+    """Run the command.
+
+    Raises:
+        WorkerError: as `predict`, or a flag is wrong.
+    """
+    try:
+        how = FileOptions(known.encoding, known.delimiter)
+    except ValueError as error:
+        raise SettingsError(f"--{error}") from error
+    return predict(settings, PredictFiles(known.input, known.output, how))
 
 
 def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:

@@ -18,12 +18,13 @@ from rich.console import Console
 from worker.clock import SystemClock
 from worker.dead_letters.letter import REFUSALS, Guard, Letter, Refusal, Selection, as_sent
 from worker.dead_letters.reader import letter_spans, read_letters
-from worker.dead_letters.show import as_text, printable
+from worker.dead_letters.show import as_text
 from worker.errors import ExitCode
 from worker.kafka.python.sender import Sender
 from worker.kafka.python.topics import Topics
 from worker.ops.progress import LongRun
 from worker.ops.signals import StopSignals
+from worker.ops.text import printable
 from worker.settings import WorkerSettings
 
 _LETTERS_IN_FLIGHT: Final = 500

@@ -22,6 +22,7 @@ from worker.dead_letters.letter import REASONS, Letter, Selection, header_text
 from worker.dead_letters.reader import find_letter, letter_spans, read_letters
 from worker.errors import ExitCode
 from worker.kafka.python.topics import Topics
+from worker.ops.text import printable
 from worker.settings import WorkerSettings
 
 _TABLE_LETTERS: Final = 100  # rows of a table without --limit; JSON has all
@@ -101,14 +102,6 @@ def letter_fields(letter: Letter) -> dict[str, str | int | None]:
         "model_version": letter.model_version,
         "value_bytes": None if record.value is None else len(record.value),
     }
-
-
-def printable(text: str, *, keep: str = "") -> str:
-    """Return a text with control characters escaped, except those in `keep`."""
-    return "".join(
-        character if character.isprintable() or character in keep else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 def reason_counts(counts: Counter[str]) -> str:

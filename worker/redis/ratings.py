@@ -1,22 +1,49 @@
-"""Looks up ratings that are stored in Redis. Reads only.
+"""Looks up ratings and summaries that are stored in Redis. Reads only.
 
 Owns its connection; `worker.redis.store` writes the ratings.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from schemas.rating import rating_key
+from pydantic import ValidationError
+
+from schemas.rating import Rating, rating_from_hash, rating_key, summary_key
 from worker.redis.client import connect, translated
 from worker.settings import WorkerSettings
 
 _FIELDS: Final = ("model_version", "rating")
+_COUNT: Final = re.compile(r"count:-?[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many rated reviews an app has, by stars."""
+
+    count: int
+    stars: Mapping[int, int]
+
+    @property
+    def mean(self) -> float:
+        """The mean of the stars."""
+        return sum(label * count for label, count in self.stars.items()) / self.count
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return the fields as JSON has them."""
+        stars = {str(label): count for label, count in sorted(self.stars.items())}
+        return {"count": self.count, "mean": round(self.mean, 4), "stars": stars}
 
 
 class RatingsInRedis:
-    """Looks up the rating of a review and the model version that gave it."""
+    """Looks up ratings by review id, and summaries by app.
+
+    Raises:
+        ServiceError: in every method: Redis does not answer.
+    """
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._prefix = settings.redis_prefix
@@ -39,3 +66,22 @@ class RatingsInRedis:
             for review_id, (version, rating) in zip(unique, found, strict=True)
             if version and rating and rating.lstrip("-").isdigit()  # other programs can write to Redis, too
         }
+
+    def rating(self, review_id: str) -> Rating | None:
+        """Return the rating of a review; None when it has none, or when something else wrote there."""
+        with translated("read the rating"):
+            found = self._client.hgetall(rating_key(review_id, prefix=self._prefix))
+        try:
+            return rating_from_hash(found) if found else None
+        except ValidationError:
+            return None
+
+    def summary(self, app_id: str) -> Summary | None:
+        """Return the summary of an app; None when none of its reviews has a rating."""
+        with translated("read the summary"):
+            found = self._client.hgetall(summary_key(app_id, prefix=self._prefix))
+        stars = {
+            int(name.removeprefix("count:")): int(count) for name, count in found.items() if _COUNT.fullmatch(name)
+        }
+        stars = {label: count for label, count in stars.items() if count > 0}
+        return Summary(sum(stars.values()), stars) if stars else None

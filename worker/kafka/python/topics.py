@@ -132,6 +132,33 @@ class Topics:
                 waited = f"no answer for {self._settings.request_timeout_s:g} s"
                 raise TransientError("kafka", f"read {partition.topic}-{partition.partition}: {waited}")
 
+    def follow(self, topic: str, last: int) -> Iterator[Record | None]:
+        """Yield the committed records that a topic gets from now on, after the `last` of each partition; never ends.
+
+        None after each answer of the brokers, about twice a second, so that the caller can stop.
+        """
+        partitions = [TopicPartition(*partition) for partition in self.partitions(topic)]
+        with translated(f"follow {topic}"):
+            self._consumer.assign(partitions)
+            ends, begins = self._consumer.end_offsets(partitions), self._consumer.beginning_offsets(partitions)
+            for at in partitions:
+                self._consumer.seek(at, max(begins[at], ends[at] - last))
+        while True:
+            with translated(f"follow {topic}"):
+                polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
+            for records in polled.values():
+                yield from records
+            yield None
+
+    def members(self, group_id: str) -> dict[str, int]:
+        """Return how many partitions each member of a group has, by the member's client id and host."""
+        with translated(f"describe group {group_id}"):
+            admin = KafkaAdminClient(**client_config(self._settings))
+            try:
+                return _members(admin.describe_groups([group_id]))
+            finally:
+                admin.close()
+
     def retention_ms(self, topic: str) -> int | None:
         """Return how long a topic keeps a record by the record's own time.
 
@@ -157,3 +184,16 @@ class Topics:
             return {}
         found = self._consumer.offsets_for_times(dict.fromkeys(asked, point.value))
         return {at: first.offset for at, first in found.items() if first is not None}
+
+
+def _members(described: Mapping[str, Any]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for group in described.values():
+        for member in group.get("members", ()):
+            assigned = (member.get("member_assignment") or {}).get("assigned_partitions", ())
+            count = sum(len(topic["partitions"]) for topic in assigned)
+            name = f"{member['client_id']} {member['client_host'].lstrip('/')}"
+            while name in found:
+                name += "'"
+            found[name] = count
+    return found

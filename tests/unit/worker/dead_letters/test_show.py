@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from worker.dead_letters.letter import FOREIGN
-from worker.dead_letters.show import printable, reason_counts
+from worker.dead_letters.show import reason_counts
+from worker.ops.text import printable
 
 
 def test_control_characters_are_escaped() -> None:

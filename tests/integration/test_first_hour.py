@@ -1,0 +1,91 @@
+"""The first hour with a feed of one's own: an export goes in, its ratings are watched, looked up and counted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fixtures.running import Deployment, Message
+from worker.__main__ import main
+from worker.errors import ExitCode
+
+
+@pytest.fixture
+def command(deployment: Deployment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Run a command of the worker with the deployment's settings; return its exit code."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in deployment.environ.items():
+        monkeypatch.setenv(name, value)
+    return lambda *words: main([*words])
+
+
+SPREADSHEET = 'Nr;App;Kommentar;Sterne\nr1;shop;"“love” it; really";5\nr2;shop;bad;1\nr3;shop; ;2\nr4;other;love;\n'
+
+
+def test_a_spreadsheet_goes_in_and_its_ratings_come_out(
+    deployment: Deployment, command: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sheet.csv").write_bytes(SPREADSHEET.encode("utf-16"))
+    produce = ["produce", "--input", "sheet.csv", "--text-field", "kommentar", "--id-field", "nr", "--app-field", "app"]
+    worker = deployment.worker().ready()
+    assert command(*produce, "--dry-run") == ExitCode.INPUT
+    said = capsys.readouterr()
+    assert json.loads(said.out.splitlines()[0]) == {"review_id": "r1", "app_id": "shop", "text": "“love” it; really"}
+    assert "sheet.csv: row 3 (line 4): text: empty or blank" in said.err
+    assert f"3 reviews would be sent to {deployment.input}, 1 rows are no reviews" in said.err
+    assert command(*produce, "--score-field", "sterne", "--rate", "1000") == ExitCode.INPUT
+    worker.until(lambda: deployment.stored_ids() == {"r1", "r2", "r4"}, "all are rated")
+
+    capsys.readouterr()
+    assert command("get", "--id", "r1", "--json") == ExitCode.OK
+    rating = json.loads(capsys.readouterr().out)
+    assert (rating["review_id"], rating["app_id"], rating["rating"]) == ("r1", "shop", 5)
+    assert command("get", "--id", "r1") == ExitCode.OK
+    assert "sure; " in capsys.readouterr().out
+    assert command("get", "--app", "shop", "--json") == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == {"app_id": "shop", "count": 2, "mean": 3.0, "stars": {"1": 1, "5": 1}}
+    assert command("get", "--id", "nobody") == ExitCode.INPUT
+    assert "nobody: no rating: not rated yet, deleted, or too old: ratings are kept for" in capsys.readouterr().err
+
+    watch = ("watch", "--last", "100", "--app", "shop", "--max-stars", "2", "--count", "1")
+    assert command(*watch, "--json") == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["review_id"] == "r2"
+    assert command(*watch, "--with-text") == ExitCode.OK
+    assert capsys.readouterr().out.split() == ["★☆☆☆☆", "73%", "r2", "shop", "bad"]
+
+    assert command("status", "--json", "--http-port", str(worker.port)) == ExitCode.OK
+    status = json.loads(capsys.readouterr().out)
+    group = status["group"]
+    assert (group["records_waiting"], group["partitions"], sum(group["members"].values())) == (0, 6, 6)
+    assert (status["redis"], status["worker"]["ready"]) == ({"answers": True}, True)
+    assert "stable" in status["model"]["channels"]
+
+    assert command(*produce, "--skip-known") == ExitCode.INPUT
+    repeated = capsys.readouterr().err
+    assert "0 reviews sent" in repeated
+    assert "3 left out: they have a rating" in repeated
+
+
+def test_change_events_and_cloud_events_are_rated_and_a_deleted_row_leaves(deployment: Deployment) -> None:
+    worker = deployment.worker(input_preset="debezium").ready()
+    row = {"id": 7, "body": "love it", "stars": 5, "app_id": "shop"}
+    cloud = {"specversion": "1.0", "id": "e1", "subject": "c1", "data": {"text": "bad"}}
+    as_cloud = [("content-type", b"application/cloudevents+json")]
+    deployment.produce(
+        Message(json.dumps({"payload": {"op": "c", "before": None, "after": row}}).encode(), b"{}", partition=0),
+        Message(json.dumps({"op": "r", "after": {**row, "id": 8}}).encode(), b"{}", partition=0),
+        Message(json.dumps(cloud).encode(), None, as_cloud),
+        Message(b'{"text": "bad"}', b"c2", [("ce_specversion", b"1.0"), ("ce_id", b"e2")]),
+        Message(b'\xef\xbb\xbf"love"', b"\xff\x01"),
+    )
+    worker.until(lambda: deployment.stored_ids() == {"7", "8", "c1", "c2", "ff01"}, "all are rated")
+    assert deployment.stored("7")["rating"] == deployment.stored("ff01")["rating"] == "5"
+    assert deployment.stored("c1")["rating"] == "1"
+    deployment.produce(
+        Message(json.dumps({"op": "d", "before": {"id": 7}, "after": None}).encode(), b"{}", partition=0)
+    )
+    worker.until(lambda: deployment.stored_ids() == {"8", "c1", "c2", "ff01"}, "the deleted row's rating is gone")
+    assert worker.total("starstream_reviews_rejected_total") == 0

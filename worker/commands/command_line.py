@@ -1,0 +1,136 @@
+"""The flags of `predict`, `produce`, `get`, `watch` and `status`.
+
+Owns their names and help, apart from the commands, so that `--help` loads no client and no model. `worker.__main__`
+calls the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Final
+
+from schemas.input.files import ENDINGS
+
+_PRODUCE: Final = """\
+Each review becomes {"review_id", "app_id", "text", "score", "created_at", "app_version"}, as far as it has them, with
+its id as the key. The same id again is the same review: its rating is replaced. A review without an id gets one from
+its place in the topic, so sending it twice rates it twice.
+
+examples:
+  starstream-worker produce --input reviews.csv
+  starstream-worker produce --input reviews_com.x_202611.csv --input-preset play-console --skip-known
+  my-scraper --json | starstream-worker produce --input - --input-preset google-play-scraper --rate 200
+
+exit codes:
+  0 all were sent    2 wrong flag or file    4 Kafka refused    5 Redis refused (--skip-known)
+  9 some rows were not reviews    130 stopped before the end
+
+Other flags are settings: --kafka-bootstrap-servers, --text-field, --input-preset ... (see `run --help`).
+"""
+_GET: Final = """\
+examples:
+  starstream-worker get --id r-1
+  starstream-worker get --app my.app --json | jq .mean
+
+exit codes:
+  0 found    2 wrong flag    5 Redis refused    9 there is none
+
+Other flags are settings: --redis-url, --redis-prefix ... (see `run --help`).
+"""
+_WATCH: Final = """\
+examples:
+  starstream-worker watch
+  starstream-worker watch --app my.app --max-stars 2 --with-text
+  starstream-worker watch --last 100 --json | jq .rating
+
+exit codes:
+  0 stopped by a signal, or --count were shown    2 wrong flag    4 Kafka refused
+
+Other flags are settings: --kafka-bootstrap-servers, --output-topic ... (see `run --help`).
+"""
+_STATUS: Final = """\
+One worker's page is asked too: the one at WORKER_HTTP_HOST and WORKER_HTTP_PORT, if it runs on this machine.
+
+exit codes:
+  0 all parts answered    4, 5, 3 Kafka, Redis or the registry did not
+
+Other flags are settings: --kafka-bootstrap-servers, --group-id ... (see `run --help`).
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Register the commands with the worker's parser."""
+    for add in (_add_predict, _add_produce, _add_get, _add_watch, _add_status):
+        add(commands)
+
+
+def _add_predict(commands: Any) -> None:
+    parser = commands.add_parser(
+        "predict",
+        help="rate a file of reviews, without Kafka",
+        epilog="Other flags are settings: --registry, --channel, --text-field, --input-preset (see `run --help`).",
+    )
+    _add_input(parser)
+    parser.add_argument("--output", default="-", help=".csv: every row, with our columns; else JSON lines; -: stdout")
+    parser.add_argument("--text-column", help="the same as --text-field")
+
+
+def _add_produce(commands: Any) -> None:
+    parser = commands.add_parser(
+        "produce",
+        help="send the reviews of a file to Kafka",
+        **_text(_PRODUCE),
+    )
+    _add_input(parser)
+    parser.add_argument("--topic", metavar="T", help="default: the first of WORKER_INPUT_TOPICS")
+    parser.add_argument("--rate", type=float, default=0.0, metavar="N", help="most reviews a second; 0: all at once")
+    parser.add_argument("--skip-known", action="store_true", help="leave out ids that have a rating in Redis")
+    parser.add_argument("--dry-run", action="store_true", help="print the messages, send nothing")
+
+
+def _add_get(commands: Any) -> None:
+    parser = commands.add_parser(
+        "get",
+        help="show a rating, or an app's summary",
+        **_text(_GET),
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--id", metavar="REVIEW_ID", help="the rating of this review")
+    what.add_argument("--app", metavar="APP_ID", help="how many reviews of this app have how many stars")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_watch(commands: Any) -> None:
+    parser = commands.add_parser(
+        "watch",
+        help="show the ratings as they come",
+        **_text(_WATCH),
+    )
+    parser.add_argument("--app", metavar="APP_ID", help="only this app")
+    parser.add_argument("--max-stars", type=int, metavar="N", help="only ratings up to N")
+    parser.add_argument("--uncertain", action="store_true", help="only ratings marked uncertain")
+    parser.add_argument("--with-text", action="store_true", help="also the review's text, which is personal data")
+    parser.add_argument("--last", type=int, default=0, metavar="N", help="begin with the last N of each partition")
+    parser.add_argument("--count", type=int, default=0, metavar="N", help="stop after N ratings; 0: never")
+    parser.add_argument("--json", action="store_true", help="print the records as they are, one a line")
+
+
+def _add_status(commands: Any) -> None:
+    parser = commands.add_parser(
+        "status",
+        help="what waits, who works, which model serves",
+        **_text(_STATUS),
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    formats = f"{', '.join(ENDINGS)} or .parquet, also .gz and .zst"
+    parser.add_argument("--input", required=True, help=f"{formats}; -: JSON lines or plain texts from standard input")
+    parser.add_argument("--encoding", help="of the input, such as cp1252; default: UTF-8, or what its mark says")
+    parser.add_argument("--delimiter", help="of a CSV; default: the one that gives its header the most columns")
+
+
+def _text(text: str) -> dict[str, Any]:
+    """Return how a command prints its help; no abbreviations, which could swallow a setting's flag."""
+    return {"epilog": text, "formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}

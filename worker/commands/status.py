@@ -1,0 +1,97 @@
+"""`status`: the deployment in one screen: what waits, who works, which model serves, what was rejected.
+
+Owns the questions and the look. Everything is asked from outside, of the brokers, Redis, the registry and one worker's
+page, so it answers while workers do not. A part that cannot be asked says why, and the others are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from worker.clock import SystemClock
+from worker.errors import ExitCode, WorkerError
+from worker.kafka.offset_range import EARLIEST, LATEST
+from worker.kafka.python.topics import Topics
+from worker.model.registry import read_channels
+from worker.ops.text import printable
+from worker.redis.ratings import RatingsInRedis
+from worker.settings import WorkerSettings
+
+_PAGE_TIMEOUT_S: Final = 2.0
+
+
+def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+    """Ask every part, print the answers, and return the exit code of the first part that gave none."""
+    parts: dict[str, Callable[[WorkerSettings], dict[str, Any]]] = {
+        "group": _group,
+        "redis": _redis,
+        "model": _model,
+        "worker": _worker,
+    }
+    answers: dict[str, Any] = {}
+    code = ExitCode.OK
+    for name, ask in parts.items():
+        try:
+            answers[name] = ask(settings)
+        except WorkerError as error:
+            answers[name] = {"failed": str(error)}
+            code = code or error.exit_code
+    if known.json:
+        print(json.dumps(answers))
+        return code
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, answer in answers.items():
+        for field, value in answer.items():
+            shown = ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else value
+            table.add_row(name, field.replace("_", " "), Text(printable(str(shown))))
+            name = ""  # noqa: PLW2901 - only in the first line of a part
+    Console().print(table)
+    return code
+
+
+def _group(settings: WorkerSettings) -> dict[str, Any]:
+    with closing(Topics(settings, SystemClock(), group_id=settings.group_id)) as topics:
+        partitions = topics.require(settings.input_topics, "WORKER_INPUT_TOPICS")
+        committed = topics.committed(partitions)
+        spans = topics.spans(partitions, EARLIEST, LATEST)
+        lag = sum(max(0, span.end - committed.get(at, span.start)) for at, span in spans.items())
+        letters = topics.spans(topics.partitions(settings.dead_letter_topic), EARLIEST, LATEST)
+        return {
+            "group_id": settings.group_id,
+            "records_waiting": lag,
+            "partitions": len(partitions),
+            "dead_letters_kept": sum(span.size for span in letters.values()),
+            "members": topics.members(settings.group_id),
+        }
+
+
+def _redis(settings: WorkerSettings) -> dict[str, Any]:
+    RatingsInRedis(settings).find(["starstream-status"])
+    return {"answers": True}
+
+
+def _model(settings: WorkerSettings) -> dict[str, Any]:
+    return {"registry": settings.registry, "channels": dict(read_channels(settings.registry))}
+
+
+def _worker(settings: WorkerSettings) -> dict[str, Any]:
+    host = "localhost" if settings.http_host in {"0.0.0.0", "::", ""} else settings.http_host  # noqa: S104 - compared only
+    page = f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}/readyz"
+    try:
+        with urllib.request.urlopen(page, timeout=_PAGE_TIMEOUT_S) as answer:
+            found = json.load(answer)
+    except urllib.error.HTTPError as error:  # 503: it runs and says why it is not ready
+        found = json.load(error)
+    except (OSError, ValueError) as error:
+        return {"page": f"{page}: none answers there ({getattr(error, 'reason', error)})"}
+    return {"page": page, **found}

@@ -1,0 +1,117 @@
+"""`watch`: prints the ratings as they are committed, for people or as JSON lines.
+
+Owns the filters and the look of a line. Reads the ratings topic without a group, so workers and their lag are not
+affected; with `--with-text` also the review that each rating names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from typing import Final
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.text import Text
+
+from schemas.input.fields import FieldFinder
+from schemas.input.value import InvalidReviewError
+from schemas.rating import Rating
+from schemas.review import parse_review
+from worker.clock import SystemClock
+from worker.errors import ExitCode
+from worker.kafka.offset_range import Point, Span
+from worker.kafka.python.topics import Topics
+from worker.ops.signals import StopSignals
+from worker.ops.text import printable
+from worker.records import Partition
+from worker.settings import WorkerSettings
+
+_MOST_TEXT: Final = 200
+
+
+def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+    """Print ratings until stopped.
+
+    Raises:
+        WorkerError: there is no such topic, or the brokers do not answer.
+    """
+    console = Console(soft_wrap=True, highlight=False)
+    shown = 0
+    with StopSignals(settings.drain_deadline_s) as stop, ExitStack() as stack:
+        topics = stack.enter_context(closing(Topics(settings, SystemClock())))
+        texts = _Texts(settings, stack) if known.with_text else None
+        topics.require([settings.output_topic], "WORKER_OUTPUT_TOPIC")
+        try:
+            for value in _values(topics, settings.output_topic, known.last, stop):
+                rating = _wanted(value, known)
+                if rating is None:
+                    continue
+                if known.json:
+                    print(value.decode(), flush=True)
+                else:
+                    console.print(_line(rating, texts.of(rating) if texts else None))
+                shown += 1
+                if shown == known.count:
+                    break
+        except BrokenPipeError:  # `watch | head` has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.OK
+
+
+def _values(topics: Topics, topic: str, last: int, stop: StopSignals) -> Iterator[bytes]:
+    for record in topics.follow(topic, last):
+        if stop.asked:
+            return
+        if record is not None and record.value is not None:
+            yield record.value
+
+
+def _wanted(value: bytes, known: argparse.Namespace) -> Rating | None:
+    """Return the rating that a record holds, when it is to be shown."""
+    try:
+        rating = Rating.from_json(value)
+    except ValidationError:  # another program's record
+        return None
+    wanted = (
+        (known.app is None or rating.app_id == known.app)
+        and (known.max_stars is None or rating.rating <= known.max_stars)
+        and (rating.uncertain or not known.uncertain)
+    )
+    return rating if wanted else None
+
+
+def _line(rating: Rating, text: str | None) -> Text:
+    stars = "★" * rating.rating + "☆" * (5 - rating.rating) if 1 <= rating.rating <= 5 else str(rating.rating)
+    line = Text(f"{stars} {rating.confidence:4.0%}{'?' if rating.uncertain else ' '} ")
+    line.stylize("red" if rating.rating <= 2 else "green" if rating.rating >= 4 else "yellow", 0, len(stars))
+    line.append(printable(rating.review_id))
+    if rating.app_id:
+        line.append(f"  {printable(rating.app_id)}", style="dim")
+    if text is not None:
+        line.append(f"  {printable(text)[:_MOST_TEXT]}")
+    return line
+
+
+class _Texts:
+    """Looks up the texts of reviews by the positions that their ratings name."""
+
+    def __init__(self, settings: WorkerSettings, stack: ExitStack) -> None:
+        self._topics = stack.enter_context(closing(Topics(settings, SystemClock())))
+        self._settings = settings
+        self._finder = FieldFinder(settings.field_paths)
+
+    def of(self, rating: Rating) -> str:
+        at = rating.source
+        partition, span = Partition(at.topic, at.partition), Span(at.offset, at.offset + 1)
+        log = self._topics.spans([partition], Point("offset", span.start), Point("offset", span.end))[partition]
+        record = next(iter(self._topics.read(partition, log)), None) if log.size else None
+        if record is None or record.value is None or record.offset != at.offset:
+            return "(the topic no longer has the review)"
+        try:
+            return parse_review(record.value, input_format=self._settings.input_format, finder=self._finder).text
+        except InvalidReviewError as error:
+            return f"({error.reason})"
