@@ -7,16 +7,24 @@ that does, so only `train` loads TensorFlow, and every other command works witho
 from __future__ import annotations
 
 import argparse
+import builtins
 import inspect
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_origin
 
 from pydantic import BaseModel, Field, ValidationError
-from pydantic_settings import BaseSettings, CliSettingsSource, CliSubCommand, SettingsConfigDict, get_subcommand
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    CliSubCommand,
+    SettingsConfigDict,
+    SettingsError,
+    get_subcommand,
+)
 
 from schemas import __version__
 from schemas.bundle import BundleError
@@ -108,15 +116,14 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code; see `--help`."""
+    words = sys.argv[1:] if argv is None else argv
     try:
-        command = _parse(sys.argv[1:] if argv is None else argv)
+        command = _parse(words)
     except SystemExit as stop:  # argparse has printed the help or the version (0), or what is wrong (2)
         return int(stop.code or 0)
-    except ValidationError as error:
-        for fault in error.errors(include_url=False, include_input=False):
-            flag = "-".join(str(part) for part in fault["loc"][1:]).replace("_", "-")
-            message = fault["msg"].removeprefix("Value error, ")
-            _complain(f"--{flag}: {message}" if flag else message)
+    except (ValidationError, SettingsError) as error:
+        for line in _lines(error, words):
+            _complain(line)
         return Exit.USAGE
     try:
         return _COMMANDS[type(command)](command)
@@ -143,8 +150,22 @@ def _parse(argv: list[str]) -> BaseModel:
     return command
 
 
+def _lines(error: ValidationError | SettingsError, words: Sequence[str]) -> Iterable[str]:
+    """Return one line for each wrong flag, and one for flags that do not agree."""
+    if isinstance(error, SettingsError):
+        # pydantic-settings joins the values of a repeated flag as JSON, and does not name the one that spoils it.
+        flags = sorted({word.partition("=")[0] for word in words} & _REPEATED)
+        return [f"{', '.join(flags)}: takes plain values, without brackets, braces or quotes"]
+    lines: dict[str, str] = {}
+    for fault in error.errors(include_url=False, include_input=False):
+        names = [str(part).replace("_", "-") for part in fault["loc"][1:] if isinstance(part, str)]
+        message = fault["msg"].removeprefix("Value error, ")
+        lines.setdefault("-".join(names), f"--{'-'.join(names)}: {message}" if names else message)
+    return lines.values()
+
+
 def _complain(line: str) -> None:
-    sys.stderr.write(f"{PROGRAM}: {line}\n")
+    sys.stderr.write(f"{PROGRAM}: {' '.join(line.split())}\n")
 
 
 def _require_extra() -> None:
@@ -224,6 +245,12 @@ _COMMANDS: dict[type[BaseModel], Callable[[Any], int]] = {
     SampleSettings: _sample,
     **registry_commands.COMMANDS,
 }
+_REPEATED: Final = frozenset(
+    f"--{name.replace('_', '-')}"
+    for settings in _COMMANDS
+    for name, field in settings.model_fields.items()
+    if get_origin(field.annotation) is builtins.list
+)
 
 
 if __name__ == "__main__":

@@ -212,9 +212,9 @@ class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, Data
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.validation_share + self.test_share > 0.6:
-            raise ValueError("validation-share + test-share: over 0.6; too little is left for training")
+            raise ValueError("--validation-share + --test-share: over 0.6; too little is left for training")
         if self.min_label_rows > 1 and len(set(self.labels)) == 1:
-            raise ValueError("labels: one label only; a model needs at least two")
+            raise ValueError("--labels: one label only; a model needs at least two")
         return self
 
 

@@ -6,6 +6,7 @@ Owns which module each command is; a `WorkerError` ends here, as one line and it
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from importlib import import_module
 
@@ -13,8 +14,9 @@ from schemas import __version__
 from worker.commands.command_line import add_commands
 from worker.dead_letters import command as dlq
 from worker.errors import ExitCode, WorkerError
+from worker.ops.logs import configure_logs
 from worker.replay import command as replay
-from worker.settings import WorkerSettings, read_settings
+from worker.settings import WorkerSettings, read_settings, warnings_about
 
 _EPILOG = """\
 examples:
@@ -63,12 +65,26 @@ def main(argv: list[str] | None = None) -> int:
         flags = [*flags, "--text-field", known.text_column]
     try:
         settings = read_settings(flags, program=f"starstream-worker {known.command}")
+        if settings.status_file is None:  # a supervised process would repeat its supervisor's
+            _warn(known.command, settings)
         return int(_dispatch(known, settings, flags))
     except WorkerError as error:
         print(f"starstream-worker: {error}", file=sys.stderr)
         return int(error.exit_code)
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
+
+
+def _warn(command: str, settings: WorkerSettings) -> None:
+    """Report what was set in vain: in the log of a service, elsewhere as plain lines."""
+    lines = warnings_about(settings)
+    if command == "run" and lines:
+        log = configure_logs(settings.log_level, settings.log_format)
+        for line in lines:
+            log(logging.WARNING, "setting_ignored", reason=line)
+        return
+    for line in lines:
+        print(f"starstream-worker: warning: {line}", file=sys.stderr)
 
 
 def _dispatch(known: argparse.Namespace, settings: WorkerSettings, flags: list[str]) -> ExitCode:

@@ -5,19 +5,14 @@ Owns their names, and which exclude each other. `worker.settings` inherits them 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import ssl
+from collections.abc import Iterator
+from typing import Literal, Self
 
-from pydantic import BeforeValidator, Field, FilePath, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings
 
-
-def _words(value: object) -> object:
-    """Split `a,b`, so that a list in the environment needs no JSON."""
-    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
-
-
-Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
-Words = Annotated[list[str], NoDecode, BeforeValidator(_words), Field(min_length=1)]
+from worker.setting_forms import Identity, ReadableFile, Servers, Topic, Topics
 
 
 class KafkaSettings(BaseSettings):
@@ -26,7 +21,7 @@ class KafkaSettings(BaseSettings):
     kafka_client: Literal["kafka-python", "confluent"] = Field(
         "kafka-python", description="confluent: librdkafka, which uses less CPU; needs the package confluent-kafka"
     )
-    kafka_bootstrap_servers: Words = Field(["localhost:9092"], description="host:port of brokers, comma separated")
+    kafka_bootstrap_servers: Servers = Field(["localhost:9092"], description="host:port of brokers, comma separated")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="protocol to the brokers"
     )
@@ -36,27 +31,29 @@ class KafkaSettings(BaseSettings):
     kafka_sasl_username: str | None = Field(None, description="user, with PLAIN and SCRAM")
     kafka_sasl_password: SecretStr | None = Field(None, description="password, with PLAIN and SCRAM; or ..._FILE")
     kafka_oauth_token: SecretStr | None = Field(None, description="token, with OAUTHBEARER; or ..._FILE")
-    kafka_ssl_cafile: FilePath | None = Field(
+    kafka_ssl_cafile: ReadableFile | None = Field(
         None, description="PEM file of the authority that signed the brokers' certificates"
     )
-    kafka_ssl_certfile: FilePath | None = Field(
+    kafka_ssl_certfile: ReadableFile | None = Field(
         None, description="PEM file of the client's certificate, for mutual TLS"
     )
-    kafka_ssl_keyfile: FilePath | None = Field(None, description="PEM file of the client's key")
+    kafka_ssl_keyfile: ReadableFile | None = Field(None, description="PEM file of the client's key")
     kafka_ssl_password: SecretStr | None = Field(None, description="password of that key; or ..._FILE")
     kafka_ssl_check_hostname: bool = Field(True, description="whether the broker's certificate must name its host")
     kafka_api_version: str | None = Field(
         None,
-        pattern=r"^[0-9]+\.[0-9]+$",
+        pattern=r"^[0-9]{1,3}\.[0-9]{1,3}$",
         description="kafka-python only: for a server that does not report its version",
     )
-    kafka_client_id: str = Field("starstream", min_length=1, description="name in the brokers' logs and quotas")
-    input_topics: Words = Field(["reviews"], description="topics to read, comma separated")
+    kafka_client_id: str = Field(
+        "starstream", min_length=1, max_length=200, description="name in the brokers' logs and quotas"
+    )
+    input_topics: Topics = Field(["reviews"], description="topics to read, comma separated")
     output_topic: Topic = Field("ratings", description="topic for the ratings")
     dead_letter_topic: Topic = Field("reviews.dlq", description="topic for records that cannot be rated")
-    group_id: str = Field("starstream", min_length=1, description="consumer group; one per deployment")
-    instance_id: str | None = Field(
-        None, min_length=1, description="static membership: unique in the group, the same after a restart"
+    group_id: str = Field("starstream", min_length=1, max_length=200, description="consumer group; one per deployment")
+    instance_id: Identity | None = Field(
+        None, description="static membership: unique in the group, the same after a restart"
     )
     auto_offset_reset: Literal["earliest", "latest"] = Field("earliest", description="where a new group starts reading")
     delivery: Literal["exactly_once", "at_least_once"] = Field(
@@ -82,4 +79,36 @@ class KafkaSettings(BaseSettings):
             raise ValueError("WORKER_KAFKA_SASL_USERNAME and WORKER_KAFKA_SASL_PASSWORD: needed with PLAIN and SCRAM")
         if (self.kafka_ssl_certfile is None) != (self.kafka_ssl_keyfile is None):
             raise ValueError("WORKER_KAFKA_SSL_CERTFILE and WORKER_KAFKA_SSL_KEYFILE: give both or neither")
+        self._check_certificates()
         return self
+
+    def _check_certificates(self) -> None:
+        """Load the files as a client would, which otherwise ends in its traceback at the first connection."""
+        context = ssl.create_default_context()
+        password = self.kafka_ssl_password.get_secret_value() if self.kafka_ssl_password else ""
+        try:
+            if self.kafka_ssl_cafile is not None:
+                context.load_verify_locations(self.kafka_ssl_cafile)
+        except (ssl.SSLError, OSError):
+            raise ValueError("WORKER_KAFKA_SSL_CAFILE: takes a PEM file of certificates") from None
+        try:
+            if self.kafka_ssl_certfile is not None:
+                context.load_cert_chain(self.kafka_ssl_certfile, self.kafka_ssl_keyfile, lambda: password)
+        except (ssl.SSLError, OSError, ValueError):
+            raise ValueError(
+                "WORKER_KAFKA_SSL_CERTFILE and WORKER_KAFKA_SSL_KEYFILE: take PEM files of a certificate and its key; "
+                "the password of a key that has one is WORKER_KAFKA_SSL_PASSWORD"
+            ) from None
+
+    def unused(self) -> Iterator[str]:
+        """Yield a line for each setting that has no effect because of another."""
+        protocol = self.kafka_security_protocol
+        for names, needed in (
+            (("SASL_MECHANISM", "SASL_USERNAME", "SASL_PASSWORD", "OAUTH_TOKEN"), "SASL"),
+            (("SSL_CAFILE", "SSL_CERTFILE"), "SSL"),
+        ):
+            found = [name for name in names if getattr(self, f"kafka_{name.lower()}") is not None]
+            if found and needed not in protocol:
+                takes = "SASL_SSL or SASL_PLAINTEXT" if needed == "SASL" else "SSL or SASL_SSL"
+                named = ", ".join(f"WORKER_KAFKA_{name}" for name in found)
+                yield f"{named}: not used with WORKER_KAFKA_SECURITY_PROTOCOL={protocol}; it takes {takes}"

@@ -7,21 +7,26 @@ from the file that `WORKER_<NAME>_FILE` names. Frozen once read.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from schemas.channels import CHANNEL_PATTERN, STABLE
+from worker.environment import DOTENV, PREFIX, SecretFiles, environment, read_dotenv, unknown_names
 from worker.errors import SettingsError
 from worker.input_settings import InputSettings
-from worker.kafka_settings import KafkaSettings, Topic
+from worker.kafka_settings import KafkaSettings
 from worker.redis_settings import RedisSettings
+from worker.setting_forms import Host, Topic, Version, line_of, tidy
 
-PREFIX = "WORKER_"
 Runtime = Literal["auto", "litert", "tflite"]
 
 
@@ -30,7 +35,8 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings):
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix=PREFIX,
-        env_file=".env",
+        env_file=DOTENV,
+        env_file_encoding="utf-8-sig",
         env_ignore_empty=True,
         frozen=True,
         extra="ignore",
@@ -50,15 +56,20 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings):
         0.5, gt=0, le=1, description="the breaker opens at a larger share of dead letters; 1: off"
     )
     breaker_window_records: int = Field(1000, ge=10, le=100_000, description="last records that count for it")
-    breaker_consecutive: int = Field(500, ge=0, description="the breaker opens at this many in a row; 0: off")
+    breaker_consecutive: int = Field(
+        500, ge=0, le=1_000_000_000, description="the breaker opens at this many in a row; 0: off"
+    )
     max_message_bytes: int = Field(
-        1_000_000, ge=10_000, description="the brokers' limit; a larger dead letter is truncated and marked so"
+        1_000_000,
+        ge=10_000,
+        le=1_000_000_000,
+        description="the brokers' limit; a larger dead letter is truncated and marked so",
     )
 
     # Model
     registry: str = Field("models", min_length=1, description="folder or fsspec URL of the bundles")
     channel: str = Field(STABLE, pattern=CHANNEL_PATTERN, description="channel whose version serves")
-    model_version: str | None = Field(None, description="serve this version, whatever the channel names")
+    model_version: Version | None = Field(None, description="serve this version, whatever the channel names")
     reload_interval_s: float = Field(
         5.0, ge=0, le=3600, description="time between two checks of the channels; 0: no checks"
     )
@@ -94,12 +105,17 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings):
     # Process
     processes: int = Field(1, ge=1, le=64, description="worker processes under one supervisor")
     drain_deadline_s: float = Field(20.0, ge=0, le=600, description="longest time from SIGTERM to the end")
-    http_host: str = Field("0.0.0.0", description="address of /metrics, /livez and /readyz")  # noqa: S104  (a container's probes and scrapes come from outside)
+    http_host: Host = Field("::", description="address of /metrics, /livez and /readyz; ::, all of IPv6 and IPv4")
     http_port: int = Field(9464, ge=0, le=65535, description="port of the same; 0: any free port, which is logged")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level logged")
     log_format: Literal["json", "text"] = Field("json", description="json for programs, text for a terminal")
     slot: int = Field(0, ge=0, le=63, description="number of a supervised process; the supervisor sets it")
     status_file: Path | None = Field(None, description="file for its status; the supervisor sets it")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _tidy(cls, value: object, info: ValidationInfo) -> object:
+        return tidy(value, cls.model_fields[info.field_name or ""].annotation)
 
     @model_validator(mode="after")
     def _limits_agree(self) -> Self:
@@ -163,27 +179,11 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Put `WORKER_<NAME>_FILE` between the environment and `.env`."""
+        """Put `WORKER_<NAME>_FILE` after the environment, and one in `.env` after that."""
         del file_secret_settings
-        return init_settings, env_settings, _SecretFiles(settings_cls), dotenv_settings
-
-
-class _SecretFiles(PydanticBaseSettingsSource):
-    """Reads `WORKER_<NAME>_FILE` for each secret, as container orchestrators mount them."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        variable = f"{PREFIX}{field_name.upper()}_FILE"
-        path = os.environ.get(variable)
-        if not path or "SecretStr" not in str(field.annotation):
-            return None, field_name, False
-        try:
-            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{variable}: cannot read {path}: {error}") from error
-
-    def __call__(self) -> dict[str, Any]:
-        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
-        return {name: value for name, value in found.items() if value is not None}
+        assert isinstance(dotenv_settings, DotEnvSettingsSource)  # noqa: S101
+        own, of_file = (SecretFiles(settings_cls, named) for named in (environment(), dotenv_settings.env_vars))
+        return init_settings, env_settings, own, dotenv_settings, of_file
 
 
 def read_settings(flags: list[str] | None = None, *, program: str = "starstream-worker run") -> WorkerSettings:
@@ -196,19 +196,17 @@ def read_settings(flags: list[str] | None = None, *, program: str = "starstream-
     Raises:
         SettingsError: one line for each wrong variable, with its limit.
     """
+    read_dotenv()  # refuses what the source below would end on
     try:
         if flags is None:
             return WorkerSettings()
         source = CliSettingsSource[Any](WorkerSettings, cli_prog_name=program, cli_parse_args=flags)
         return WorkerSettings(_cli_settings_source=source)
     except ValidationError as error:
-        raise SettingsError("\n".join(_lines(error))) from None
+        lines = (line_of(detail, PREFIX) for detail in error.errors(include_url=False, include_input=False))
+        raise SettingsError("\n".join(lines)) from None
 
 
-def _lines(error: ValidationError) -> list[str]:
-    lines = []
-    for detail in error.errors(include_url=False, include_input=False):
-        message = detail["msg"].removeprefix("Value error, ")
-        name = str(detail["loc"][0]).upper() if detail["loc"] else ""
-        lines.append(f"{PREFIX}{name}: {message}" if name else message)
-    return lines
+def warnings_about(settings: WorkerSettings) -> list[str]:
+    """Return a line for each name that is no setting, and for each setting that has no effect."""
+    return [*unknown_names(WorkerSettings), *settings.unused()]

@@ -15,7 +15,8 @@ from schemas import __version__
 from tests import PATIENCE_S
 from tests.conftest import missing
 from tests.deploy.assets import COMPOSE, ROOT, compose, seconds
-from worker.settings import PREFIX, WorkerSettings, read_settings
+from worker.environment import PREFIX
+from worker.settings import WorkerSettings, read_settings
 
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
 OURS = ("worker", "trainer")

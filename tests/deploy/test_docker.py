@@ -20,6 +20,7 @@ from tests.deploy.assets import DOCKERFILE, ROOT, compose
 from tests.doubles import ManualClock
 from worker.ops.health import Health
 from worker.ops.http_server import serve_http
+from worker.settings import read_settings
 
 HEALTHCHECK = ROOT / "deploy/docker/healthcheck.py"
 TRAINER = ROOT / "deploy/docker/trainer.sh"
@@ -122,8 +123,9 @@ def test_worker_image_runs_the_worker_and_exposes_its_port() -> None:
     assert list(STAGES)[-1] == "worker", "a build without --target makes the worker"
 
 
-def _check(port: int) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "WORKER_HTTP_PORT": str(port), "http_proxy": "http://127.0.0.1:9"}
+def _check(port: int | str, host: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "WORKER_HTTP_PORT": str(port), "WORKER_HTTP_HOST": host}
+    environment["http_proxy"] = "http://127.0.0.1:9"
     command = [sys.executable, str(HEALTHCHECK)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
@@ -135,6 +137,18 @@ def test_health_check_passes_on_a_ready_worker_and_says_why_another_is_not(
     done = _check(serve_http("127.0.0.1", 0, CollectorRegistry(), Health(clock, stall_s=1, parts=parts)))
     assert done.returncode == code
     assert said in done.stdout
+
+
+@pytest.mark.parametrize("host", ["::", "0.0.0.0", "::1", "[::1]", "127.0.0.2", "localhost"])  # noqa: S104
+def test_health_check_asks_the_host_that_is_set(host: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_HTTP_HOST", host)
+    port = serve_http(read_settings().http_host, 0, CollectorRegistry(), Health(clock, stall_s=1, parts=()))
+    assert _check(port, host).returncode == 0
+
+
+def test_health_check_names_a_port_that_is_none() -> None:
+    done = _check("nan")
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_health_check_fails_without_a_server() -> None:

@@ -57,7 +57,7 @@ def test_files_and_folders_stay_small() -> None:
 def test_environment_is_read_in_settings_only() -> None:
     """The supervisor hands its own on to the children, as it is."""
     readers = [path for path in WORKER if {"os.environ", "os.getenv"} & set(calls(path))]
-    assert names(readers) == ["worker/run/supervisor.py", "worker/settings.py"]
+    assert names(readers) == ["worker/environment.py", "worker/run/supervisor.py"]
 
 
 def test_the_core_asks_the_clock_it_is_given() -> None:

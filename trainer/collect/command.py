@@ -52,7 +52,11 @@ def collect(settings: CollectSettings, screen: Screen) -> Collected:
         DataError: too few reviews have stars, or the file cannot be written; then no file is written.
     """
     since = start_of(settings.since, datetime.now(UTC))
-    if not settings.out.absolute().parent.is_dir():
+    try:
+        there = settings.out.absolute().parent.is_dir()
+    except OSError as error:
+        raise DataError(f"--out {settings.out}: {error.strerror}") from error
+    if not there:
         raise DataError(f"--out {settings.out}: no such folder; make it first")
     with Pool() as pool:
         with screen.phase("read"):

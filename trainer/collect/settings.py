@@ -6,6 +6,7 @@ Owns their names, limits and help, and what `--since` means. `command` uses them
 from __future__ import annotations
 
 import re
+import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -18,6 +19,7 @@ from trainer.file_settings import FieldSettings
 
 HOW = "a number with s, m, h, d or w (30d), an ISO 8601 time (UTC when it names no zone), or all"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SERVER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9_-]{1,63}(\.[a-zA-Z0-9_-]{1,63})*\.?)(:[1-9][0-9]{0,4})?")
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
@@ -46,7 +48,9 @@ class CollectSettings(FieldSettings):
     since: Annotated[str, Field(description=f"How far back: {HOW}.")] = "30d"
     labels: list[int] = Field([], description="Stars allowed; others are unusable. Default: any whole number.")
     min_reviews: Annotated[int, Field(ge=1, description="With fewer: exit code 3, and no file.")] = 1
-    patience_s: Annotated[float, Field(gt=0, description="Give up after this many seconds without progress.")] = 30.0
+    patience_s: Annotated[
+        float, Field(gt=0, le=86_400, description="Give up after this many seconds without progress.")
+    ] = 30.0
     security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
         Field(description="What the brokers' listener expects."),
@@ -71,7 +75,10 @@ class CollectSettings(FieldSettings):
     @field_validator("bootstrap_servers", mode="after")
     @classmethod
     def _separate(cls, value: list[str]) -> list[str]:
-        return [part.strip() for servers in value for part in servers.split(",") if part.strip()]
+        found = [part.strip() for servers in value for part in servers.split(",") if part.strip()]
+        if not found or not all(_SERVER.fullmatch(server) for server in found):
+            raise ValueError("takes host:port of brokers, separated by commas")
+        return found
 
     @field_validator("since", mode="after")
     @classmethod
@@ -79,12 +86,32 @@ class CollectSettings(FieldSettings):
         start_of(value, datetime.now(UTC))
         return value
 
+    @field_validator("sasl_password_file", "ssl_cafile", "ssl_certfile", "ssl_keyfile", mode="after")
+    @classmethod
+    def _is_there(cls, value: Path | None) -> Path | None:
+        try:
+            if value is not None:
+                value.read_bytes()
+        except (OSError, ValueError):
+            raise ValueError("takes the path of a file that can be read") from None
+        return value
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
         named = (self.sasl_mechanism, self.sasl_username, self.sasl_password_file)
         if self.security_protocol.startswith("SASL_") and None in named:
-            needed = "sasl-mechanism, sasl-username and sasl-password-file"
-            raise ValueError(f"security-protocol {self.security_protocol}: needs {needed}")
+            needed = "--sasl-mechanism, --sasl-username and --sasl-password-file"
+            raise ValueError(f"--security-protocol {self.security_protocol}: needs {needed}")
+        context = ssl.create_default_context()
+        try:
+            if self.ssl_cafile is not None:
+                context.load_verify_locations(self.ssl_cafile)
+            if self.ssl_certfile is not None:
+                context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile, lambda: "")
+        except (ssl.SSLError, OSError):
+            raise ValueError(
+                "--ssl-cafile, --ssl-certfile, --ssl-keyfile: take PEM files, the key without a password"
+            ) from None
         return self
 
 
@@ -98,7 +125,10 @@ def start_of(since: str, now: datetime) -> datetime | None:
         return None
     found = re.fullmatch(r"(\d{1,6})([smhdw])", since)
     if found is not None:
-        return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
+        try:
+            return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
+        except OverflowError:
+            return None  # before the calendar begins
     try:
         time = datetime.fromisoformat(since)
     except ValueError as error:

@@ -8,7 +8,6 @@ the registry checks again afterwards.
 from __future__ import annotations
 
 import hashlib
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.bundle import MANIFEST_FILE
+from schemas.storage import reason, store_errors
 from trainer.registry.store import HISTORY, WEIGHTS, Content
 
 # S3's codes when a condition does not hold, and when two conditional writes collide.
@@ -30,11 +30,12 @@ class ObjectStore:
     def __init__(self, files: Any, root: str) -> None:
         self._files = files
         self._root = root.rstrip("/")
+        self._location = f"{_protocols(files)[0]}://{self._root}"
         self._conditional = "s3" in _protocols(files)
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the files in a folder, in order."""
-        with _translated():
+        with _translated(self._location):
             self._files.invalidate_cache()
             try:
                 found = self._files.ls(f"{self._root}/{folder}", detail=True)
@@ -44,7 +45,7 @@ class ObjectStore:
 
     def folders(self) -> list[str]:
         """Return the names of the folders that have a manifest."""
-        with _translated():
+        with _translated(self._location):
             self._files.invalidate_cache()
             found = self._files.glob(f"{self._root}/*/{MANIFEST_FILE}")
         return sorted(path.rsplit("/", 2)[-2] for path in found)
@@ -70,13 +71,13 @@ class ObjectStore:
     def folder(self, name: str) -> Iterator[Path]:
         """Yield a download of the folder, which is deleted after the block."""
         with tempfile.TemporaryDirectory(prefix="starstream-") as download:
-            with _translated():
+            with _translated(self._location):
                 self._files.get(f"{self._root}/{name}/", f"{download}/", recursive=True)
             yield Path(download)
 
     def remove(self, name: str) -> None:
         """Delete the manifest first: a folder without it is not a version."""
-        with _translated():
+        with _translated(self._location):
             self._files.invalidate_cache()
             found = self._files.find(f"{self._root}/{name}")  # of a file: the file itself
         for path in sorted(found, key=lambda path: not path.endswith(f"/{MANIFEST_FILE}")):
@@ -85,7 +86,7 @@ class ObjectStore:
     def leftovers(self, older_than_s: float) -> list[str]:
         """Return the folders without a manifest whose newest file is older."""
         whole, before = set(self.folders()), time.time() - older_than_s
-        with _translated():
+        with _translated(self._location):
             self._files.invalidate_cache()
             found = self._files.find(self._root, maxdepth=2, detail=True)
         newest: dict[str, float] = {}
@@ -98,7 +99,7 @@ class ObjectStore:
     def read(self, name: str) -> Content:
         """Return a file. The tag is read first, so a write between the two makes the next `swap` fail."""
         path = f"{self._root}/{name}"
-        with _translated():
+        with _translated(self._location):
             self._files.invalidate_cache()
             try:
                 tag = self._files.info(path).get("ETag")
@@ -109,7 +110,7 @@ class ObjectStore:
 
     def create(self, name: str, content: bytes) -> bool:
         """Write a file that must not exist. True also when a retry after a lost response finds its own file."""
-        with _translated():
+        with _translated(self._location):
             try:
                 self._files.pipe_file(f"{self._root}/{name}", content, mode="create")
             except OSError as error:
@@ -123,7 +124,7 @@ class ObjectStore:
         if tag is None:
             return self.create(name, content)
         path = f"{self._root}/{name}"
-        with _translated():
+        with _translated(self._location):
             if not self._conditional:
                 if self.read(name).tag != tag:
                     return False
@@ -138,22 +139,17 @@ class ObjectStore:
         return True
 
     def _delete(self, name: str) -> None:
-        with _translated(), suppress(FileNotFoundError):
+        with _translated(self._location), suppress(FileNotFoundError):
             self._files.rm_file(f"{self._root}/{name}")
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(location: str) -> Iterator[None]:
     """Translate the client's own errors to OSError, the only kind that a registry handles."""
     try:
         yield
-    except _client_errors() as error:
-        raise OSError(0, f"{error} (credentials and address come from the AWS_* environment)") from error
-
-
-def _client_errors() -> tuple[type[Exception], ...]:
-    boto = sys.modules.get("botocore.exceptions")
-    return () if boto is None else (boto.BotoCoreError, boto.ClientError)
+    except store_errors() as error:
+        raise OSError(0, reason(error, location)) from error
 
 
 def _condition_failed(error: OSError) -> bool:

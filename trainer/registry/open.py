@@ -10,6 +10,7 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from schemas.storage import OPENING, reason, refuse_malformed
 from trainer.errors import RegistryError
 from trainer.registry.local_store import LocalFolder
 from trainer.registry.object_store import ObjectStore
@@ -26,12 +27,14 @@ def open_registry(location: str) -> Registry:
     """
     scheme = location.partition("://")[0] if "://" in location else "file"
     try:
+        refuse_malformed(location)
         files, root = fsspec.core.url_to_fs(location)
     except ImportError as error:
         how = PACKAGES.get(scheme, "install its fsspec package")
         raise RegistryError(f"registry {location}: {scheme}:// needs a package that is not installed: {how}") from error
-    except ValueError as error:
-        raise RegistryError(f"registry {location}: {error}; use a folder or s3://bucket/path") from error
+    except OPENING as error:
+        text = f"registry {location}: {reason(error, location)}; use a folder or s3://bucket/path"
+        raise RegistryError(text) from error
     if isinstance(files, LocalFileSystem):
         return Registry(LocalFolder(Path(location.removeprefix("file://"))))
     return Registry(ObjectStore(files, str(root)))

@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.clock import SystemClock
+from worker.environment import PREFIX
 from worker.errors import ExitCode, PermanentError, WorkerError
 from worker.kafka.clients import require_client
 from worker.kafka.python.topics import Topics
 from worker.model.loading import load_classifier
 from worker.ops.metrics import Metrics
 from worker.redis.rights import KEYS, require_rights
-from worker.settings import PREFIX, WorkerSettings
+from worker.settings import WorkerSettings
 
 
 def check(settings: WorkerSettings) -> ExitCode:

@@ -14,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from schemas.bundle import Bundle, BundleError, read_bundle
 from schemas.channels import CHANNELS_FILE, ChannelsError, parse_channels
+from schemas.storage import OPENING, reason, refuse_malformed, store_errors
 from worker.errors import ModelError, RegistryError
 
 _HOW = "train one: python -m trainer train --data reviews.csv --registry {registry}"
@@ -34,8 +35,9 @@ def read_channels(registry: str) -> dict[str, str]:
         raise RegistryError(message) from error
     except ChannelsError as error:
         raise RegistryError(f"WORKER_REGISTRY={registry}: {error}") from error
-    except OSError as error:
-        raise RegistryError(f"WORKER_REGISTRY={registry}: cannot read {CHANNELS_FILE}: {error}") from error
+    except store_errors() as error:
+        text = f"cannot read {CHANNELS_FILE}: {reason(error, registry)}"
+        raise RegistryError(f"WORKER_REGISTRY={registry}: {text}") from error
 
 
 def resolve_version(registry: str, channel: str) -> str:
@@ -69,14 +71,16 @@ def fetch_bundle(registry: str, version: str) -> Bundle:
         raise ModelError(f"WORKER_REGISTRY={registry}: {error}") from error
     except FileNotFoundError as error:
         raise ModelError(f"WORKER_REGISTRY={registry}: there is no version {version}: {error}") from error
-    except OSError as error:
-        raise RegistryError(f"WORKER_REGISTRY={registry}: cannot fetch {version}: {error}") from error
+    except store_errors() as error:
+        text = f"cannot fetch {version}: {reason(error, registry)}"
+        raise RegistryError(f"WORKER_REGISTRY={registry}: {text}") from error
 
 
 def _open(registry: str) -> tuple[fsspec.AbstractFileSystem, str]:
     try:
+        refuse_malformed(registry)
         files, root = fsspec.core.url_to_fs(registry)
-    except (ImportError, ValueError) as error:
-        raise RegistryError(f"WORKER_REGISTRY={registry}: {error}") from error
+    except OPENING as error:
+        raise RegistryError(f"WORKER_REGISTRY={registry}: {reason(error, registry)}") from error
     files.invalidate_cache()
     return files, str(root).rstrip("/")

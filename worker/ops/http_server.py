@@ -6,16 +6,20 @@ own exporter does, and never touches the loop.
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from socketserver import ThreadingMixIn
 from threading import Thread
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from worker.errors import SettingsError
+
+_NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})  # as the kernel says that it has none
 
 
 class HealthView(Protocol):
@@ -38,6 +42,15 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        """Take IPv4 too where the address is `::`, whatever the machine's default is."""
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class's name)
         """Log nothing: probes and scrapes come every few seconds."""
@@ -50,13 +63,31 @@ def serve_http(host: str, port: int, registry: CollectorRegistry, health: Health
         SettingsError: the address is taken or not this machine's.
     """
     try:
-        server = make_server(host, port, _routes(registry, health), _Server, _Quiet)
+        server = _bind(host, port, _routes(registry, health))
     except OSError as error:
         raise SettingsError(
             f"WORKER_HTTP_HOST={host} WORKER_HTTP_PORT={port}: {error.strerror}; choose another"
         ) from error
     Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server.server_port
+
+
+def url_of(host: str, port: int) -> str:
+    """Return the address of the metrics, for the log."""
+    return f"http://[{host}]:{port}/metrics" if ":" in host else f"http://{host}:{port}/metrics"
+
+
+def _bind(host: str, port: int, app: Callable[..., Iterable[bytes]]) -> WSGIServer:
+    """Return a server on the address; on all addresses of IPv4 where `::` is asked for and there is no IPv6."""
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+    if family != socket.AF_INET6:
+        return make_server(host, port, app, _Server, _Quiet)
+    try:
+        return make_server(host, port, app, _Server6, _Quiet)
+    except OSError as error:
+        if host != "::" or error.errno not in _NO_IPV6:
+            raise
+        return make_server("0.0.0.0", port, app, _Server, _Quiet)  # noqa: S104  (what `::` asks for)
 
 
 def _routes(registry: CollectorRegistry, health: HealthView) -> Callable[..., Iterable[bytes]]:

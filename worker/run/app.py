@@ -23,7 +23,7 @@ from worker.kafka.clients import make_delivery, make_source
 from worker.kafka.group import GroupSource
 from worker.kafka.instance_id import InstanceId
 from worker.ops.health import Health
-from worker.ops.http_server import serve_http
+from worker.ops.http_server import serve_http, url_of
 from worker.ops.logs import configure_logs
 from worker.ops.metrics import Metrics
 from worker.ops.signals import StopSignals
@@ -71,7 +71,7 @@ def _start(settings: WorkerSettings) -> Process:
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
             registry.register(collector)
         port = serve_http(settings.http_host, settings.http_port, registry, health)
-        log(logging.INFO, "page_serving", url=f"http://{settings.http_host}:{port}/metrics")
+        log(logging.INFO, "page_serving", url=url_of(settings.http_host, port))
     else:
         report_status(settings.status_file, health)  # the supervisor has the HTTP server
     return Process(settings, clock, log, Metrics(registry), health)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from worker.errors import SettingsError
 from worker.ops.health import STARTING, Health
 
 _INTERVAL_S: Final = 0.5
@@ -19,18 +20,30 @@ _STALE_S: Final = 10.0  # a file this old is of a process that is stuck
 
 
 def report_status(path: Path, health: Health) -> None:
-    """Write the file from a daemon thread until the process ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the file from a daemon thread until the process ends.
+
+    Raises:
+        SettingsError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, health)
+    except (OSError, ValueError) as error:
+        raise SettingsError("WORKER_STATUS_FILE: cannot be written; the supervisor sets it, leave it unset") from error
     threading.Thread(target=_write_forever, args=(path, health), name="status", daemon=True).start()
 
 
 def _write_forever(path: Path, health: Health) -> None:
-    new = path.with_suffix(".new")
     while True:
-        status = {"alive": health.alive, "reasons": dict(health.reasons), "notes": dict(health.notes)}
-        new.write_text(json.dumps(status), encoding="utf-8")
-        new.replace(path)
         time.sleep(_INTERVAL_S)
+        _write(path, health)
+
+
+def _write(path: Path, health: Health) -> None:
+    new = path.with_suffix(".new")
+    status = {"alive": health.alive, "reasons": dict(health.reasons), "notes": dict(health.notes)}
+    new.write_text(json.dumps(status), encoding="utf-8")
+    new.replace(path)
 
 
 class SupervisedHealth:

@@ -31,8 +31,9 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from worker.backoff import Backoff
-from worker.errors import ExitCode
-from worker.ops.http_server import serve_http
+from worker.environment import METRICS_FOLDER
+from worker.errors import ExitCode, SettingsError
+from worker.ops.http_server import serve_http, url_of
 from worker.ops.logs import Log, configure_logs
 from worker.run.child_status import SupervisedHealth
 from worker.settings import WorkerSettings
@@ -59,12 +60,18 @@ class Supervisor:
 
     Args:
         flags: the command line after `run`, which the children get too.
+
+    Raises:
+        SettingsError: there is no folder for temporary files.
     """
 
     def __init__(self, settings: WorkerSettings, flags: list[str]) -> None:
         self._settings = settings
         self._flags = flags
-        self._folder = Path(tempfile.mkdtemp(prefix="starstream-"))
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix="starstream-"))
+        except OSError as error:
+            raise SettingsError(f"TMPDIR: no folder for temporary files can be written: {error.strerror}") from error
         self._children = [_Child(slot, self._folder / f"slot-{slot}.json") for slot in range(settings.processes)]
         self._log: Log = configure_logs(settings.log_level, settings.log_format)
         self._signals = 0
@@ -81,7 +88,7 @@ class Supervisor:
         registry.register(ChildrenCollector(self._pids))
         health = SupervisedHealth({child.slot: child.status_file for child in self._children})
         port = serve_http(self._settings.http_host, self._settings.http_port, registry, health)
-        self._log(logging.INFO, "page_serving", url=f"http://{self._settings.http_host}:{port}/metrics")
+        self._log(logging.INFO, "page_serving", url=url_of(self._settings.http_host, port))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         code: ExitCode | None = None
@@ -119,7 +126,7 @@ class Supervisor:
         own_flags = ["--processes", "1", "--slot", str(child.slot), "--status-file", str(child.status_file)]
         child.process = subprocess.Popen(
             [sys.executable, "-m", "worker", "run", *self._flags, *own_flags],
-            env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(self._folder)},
+            env={**os.environ, METRICS_FOLDER: str(self._folder)},
             start_new_session=True,  # so that Ctrl-C at a terminal reaches a child once, from the supervisor
         )
         self._log(logging.INFO, "process_started", slot=child.slot, child_pid=child.process.pid)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from schemas import __version__
-from tests.conftest import TOY_REGISTRY
+from tests.conftest import ROOT, TOY_REGISTRY
 from worker.__main__ import main
 from worker.errors import ExitCode
 from worker.settings import WorkerSettings
@@ -90,3 +94,23 @@ def test_an_interrupted_predict_prints_no_traceback(
     monkeypatch.setattr("worker.commands.predict.predict", interrupt)
     assert exit_code("predict", "--input", str(tmp_path / "x.csv")) == ExitCode.INTERRUPTED
     assert capsys.readouterr().err == ""
+
+
+def test_a_metrics_folder_of_another_program_is_ignored_and_a_vain_setting_logged(tmp_path: Path) -> None:
+    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": "/nowhere", "WORKER_GROUPID": "x", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "worker", "run", "--registry", str(tmp_path), "--http-port", "0"]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.MODEL, done.stderr
+    assert "Traceback" not in done.stderr
+    first = json.loads(done.stderr.splitlines()[0])
+    assert (first["event"], first["level"]) == ("setting_ignored", "warning")
+    assert first["reason"] == "WORKER_GROUPID: no such setting; the nearest is WORKER_GROUP_ID"
+
+
+def test_other_commands_print_what_is_set_in_vain(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WORKER_GROUPID", "x")
+    assert exit_code("predict", "--input", "x.csv", "--registry", str(tmp_path)) == ExitCode.MODEL
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first == "starstream-worker: warning: WORKER_GROUPID: no such setting; the nearest is WORKER_GROUP_ID"

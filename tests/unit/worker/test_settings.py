@@ -10,9 +10,10 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
+from worker.environment import PREFIX
 from worker.errors import ExitCode, SettingsError
 from worker.redis_settings import read_redis_url
-from worker.settings import PREFIX, WorkerSettings, read_settings
+from worker.settings import WorkerSettings, read_settings
 
 FIELDS = WorkerSettings.model_fields
 SECRETS = [name for name, field in FIELDS.items() if "SecretStr" in str(field.annotation)]

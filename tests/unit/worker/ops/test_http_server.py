@@ -10,11 +10,13 @@ import pytest
 
 from deploy.process import LOOPBACK
 from tests import PATIENCE_S
+from tests.conftest import missing
 from tests.doubles import ManualClock
 from worker.errors import SettingsError
 from worker.ops.health import Health
-from worker.ops.http_server import serve_http
+from worker.ops.http_server import serve_http, url_of
 from worker.ops.metrics import Metrics
+from worker.settings import WorkerSettings
 
 
 def get(port: int, path: str, method: str = "GET") -> tuple[int, str, bytes]:
@@ -80,6 +82,17 @@ def test_an_unusable_address_names_the_variables(metrics: Metrics, health: Healt
         serve_http(LOOPBACK, port, metrics.registry, health)
     with pytest.raises(SettingsError, match=r"WORKER_HTTP_HOST=192\.0\.2\.1 "):
         serve_http("192.0.2.1", 0, metrics.registry, health)  # an address for documentation (RFC 5737)
+
+
+def test_all_addresses_are_those_of_ipv6_and_ipv4(metrics: Metrics, health: Health) -> None:
+    port = serve_http(WorkerSettings.model_fields["http_host"].default, 0, metrics.registry, health)
+    assert get(port, "/livez")[0] == 200
+    assert url_of("::", port) == f"http://[::]:{port}/metrics"
+    if not socket.has_dualstack_ipv6():
+        missing("this machine has no IPv6")
+    with socket.create_connection(("::1", port), timeout=PATIENCE_S) as connection:
+        connection.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert b"200 OK" in connection.recv(100)
 
 
 def test_requests_leave_no_line_on_standard_error(port: int, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,72 @@
+"""Whatever a flag is given: the trainer takes it, or names it in one line. Never a traceback."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.worker.test_hostile_settings import ODD
+from trainer.__main__ import Commands, main
+from trainer.errors import Exit
+
+BASE = {
+    "train": ["--data=none.csv"],
+    "evaluate": ["--data=none.csv"],
+    "publish": ["--source=none", "--version=stable"],
+    "prune": ["--keep=1"],
+    # The missing folder is found before a broker is asked.
+    "collect": ["--bootstrap-servers=127.0.0.1:9", "--out=none/labelled.csv", "--patience-s=0.1"],
+}
+values = st.sampled_from([*ODD, "999999w", "9999-12-31", "0001-01-01T00:00:00+14:00"]) | st.binary(max_size=20).map(
+    lambda some: os.fsdecode(some.replace(b"\0", b""))
+)
+
+
+def flags() -> list[tuple[str, str]]:
+    """Return every command with each of its flags; `sample` would fetch its set."""
+    kinds = {name: field.annotation.__args__[0] for name, field in Commands.model_fields.items()}  # type: ignore[union-attr]
+    return [
+        (command, f"--{(field.alias or name).replace('_', '-')}")
+        for command, kind in kinds.items()
+        if command != "sample"
+        for name, field in kind.model_fields.items()
+    ]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(which=st.sampled_from(flags()), value=values)
+def test_a_hostile_flag_is_taken_or_named(
+    which: tuple[str, str],
+    value: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command, flag = which
+    others = [word for word in BASE.get(command, []) if not word.startswith(f"{flag}=")]
+    code = main([command, *others, f"{flag}={value}"])
+    said = capsys.readouterr().err
+    assert code in set(Exit)
+    # argparse prints its usage before the line, for a switch that takes no value.
+    lines = said.splitlines()[-1:] if said.startswith("usage:") else said.splitlines()
+    assert code == Exit.OK or len(lines) == 1, lines
+    assert code != Exit.USAGE or flag in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--data=[", "--data: takes plain values, without brackets, braces or quotes"),
+        ("--labels=a,b", "--labels: Input should be a valid integer"),
+        ("--labels=1", "--labels: one label only"),
+    ],
+)
+def test_a_repeated_flag_that_is_wrong_is_named_once(flag: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--data=none.csv", flag]) == Exit.USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
