@@ -179,10 +179,12 @@ def _require_extra() -> None:
 def _train(settings: TrainSettings) -> int:
     from trainer.text.vocabulary import linguistics
 
-    # What is missing (a package, a word list, a file) is reported before TensorFlow has loaded.
+    # What is missing (a package, a word list, a file, a registry) is reported before TensorFlow has loaded.
     _require_extra()
     linguistics(settings)
     require_files([*settings.data, *settings.test_data])
+    if settings.publish:
+        open_registry(settings.registry).channels()  # not after an hour of training
     quiet_libraries()
     from trainer.console import Screen
     from trainer.publish.result import finish
