@@ -165,7 +165,8 @@ def _lines(error: ValidationError | SettingsError, words: Sequence[str]) -> Iter
 
 
 def _complain(line: str) -> None:
-    sys.stderr.write(f"{PROGRAM}: {' '.join(line.split())}\n")
+    shown = " ".join(line.split()).encode("utf-8", "backslashreplace").decode()  # a flag can hold any bytes
+    sys.stderr.write(f"{PROGRAM}: {shown}\n")
 
 
 def _require_extra() -> None:

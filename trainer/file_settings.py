@@ -60,5 +60,8 @@ class FormatSettings(FieldSettings):
 
     @model_validator(mode="after")
     def _format_is_known(self) -> Self:
-        self.file_options  # noqa: B018 - it raises when there is no such encoding
+        try:
+            self.file_options  # noqa: B018 - it raises when there is no such encoding
+        except ValueError as error:
+            raise ValueError(f"--{error}") from error
         return self

@@ -119,7 +119,9 @@ class RedisSettings(BaseSettings):
     )
     redis_cluster: bool = Field(False, description="the URL names a node of a Redis Cluster")
     redis_prefix: str = Field("", max_length=64, description="prefix of every key")
-    redis_ttl_s: int = Field(30 * 24 * 3600, ge=0, description="how long a rating is kept; 0: indefinitely")
+    redis_ttl_s: int = Field(
+        30 * 24 * 3600, ge=0, le=100 * 366 * 86_400, description="how long a rating is kept; 0: indefinitely"
+    )
     redis_timeout_s: float = Field(5.0, gt=0, le=60, description="longest wait for Redis to answer")
     redis_wait_replicas: int = Field(
         0,

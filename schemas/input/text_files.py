@@ -45,9 +45,11 @@ class FileOptions:
     def __post_init__(self) -> None:
         if self.encoding is not None:
             try:
-                codecs.lookup(self.encoding)
-            except LookupError:
-                raise ValueError(f"encoding {self.encoding!r}: unknown; expected utf-8, utf-16, cp1252, ...") from None
+                is_text = codecs.lookup(self.encoding)._is_text_encoding
+            except (LookupError, ValueError):
+                is_text = False
+            if not is_text:  # `hex` and `rot13` are codecs too
+                raise ValueError(f"encoding {self.encoding!r}: unknown; expected utf-8, utf-16, cp1252, ...")
         if self.delimiter is not None and len(self.delimiter) != 1:
             raise ValueError(f"delimiter {self.delimiter!r}: expected one character")
 

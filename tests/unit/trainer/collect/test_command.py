@@ -153,7 +153,7 @@ def test_since_is_a_span_a_time_or_all(since: str, start: datetime | None) -> No
     [
         (["--since", "30"], "--since: '30' is not a number with s, m, h, d or w"),
         (["--topic", "a b"], "--topic"),
-        (["--security-protocol", "SASL_SSL"], "needs sasl-mechanism, sasl-username and sasl-password-file"),
+        (["--security-protocol", "SASL_SSL"], "needs --sasl-mechanism, --sasl-username and --sasl-password-file"),
     ],
 )
 def test_wrong_flags_are_named(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
