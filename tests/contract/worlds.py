@@ -149,6 +149,9 @@ class RedisStoreWorld(StoreWorld):
             store.close()
 
 
+Shares = list[list[Record]]  # what each member has read
+
+
 class StreamWorld(ABC):
     """Topics for input (three partitions), output and dead letters, and a group with its members and deliveries."""
 
@@ -206,15 +209,9 @@ class StreamWorld(ABC):
         assert len(found) == count
         return found
 
-    def read_shared(self, members: Sequence[Source], count: int) -> list[list[Record]]:
-        """Poll the members until `count` records have arrived at all of them; return the records of each."""
-        counts = [0] * len(members)
-
-        def enough(number: int, read: list[Record]) -> bool:
-            counts[number] = len(read)
-            return sum(counts) >= count
-
-        shares = self.poll_all(members, enough)
+    def read_shared(self, members: Sequence[Source], count: int) -> Shares:
+        """Poll the members until `count` records have arrived in total; return the records of each."""
+        shares = self.poll_all(members, lambda _number, shares: sum(map(len, shares)) >= count)
         assert sum(map(len, shares)) == count
         return shares
 
@@ -223,22 +220,22 @@ class StreamWorld(ABC):
         wanted = 12 if len(members) > 1 else 3
         quiet = [0] * len(members)
 
-        def settled(number: int, read: list[Record]) -> bool:
-            assert not read
+        def settled(number: int, shares: Shares) -> bool:
+            assert not shares[number]
             quiet[number] = quiet[number] + 1 if members[number].not_ready_reason() is None else 0
             return all(polls > wanted for polls in quiet)
 
         self.poll_all(members, settled)
 
-    def poll_all(self, members: Sequence[Source], enough: Callable[[int, list[Record]], bool]) -> list[list[Record]]:
-        """Poll each member until `enough(number, its records)` is true after a poll; return the records of each."""
-        read: list[list[Record]] = [[] for _ in members]
+    def poll_all(self, members: Sequence[Source], enough: Callable[[int, Shares], bool]) -> Shares:
+        """Poll each member until `enough(its number, the records of all)` after a poll; return the records of each."""
+        read: Shares = [[] for _ in members]
         deadline = time.monotonic() + PATIENCE_S
         while True:
             for number, member in enumerate(members):
                 assert time.monotonic() < deadline
                 read[number].extend(member.poll(100, 0.2))
-                if enough(number, read[number]):
+                if enough(number, read):
                     return read
 
 
@@ -325,9 +322,9 @@ class KafkaStreamWorld(StreamWorld):
         self._closers.insert(0, lambda: source.close(2.0))
         return source
 
-    def poll_all(self, members: Sequence[Source], enough: Callable[[int, list[Record]], bool]) -> list[list[Record]]:
+    def poll_all(self, members: Sequence[Source], enough: Callable[[int, Shares], bool]) -> Shares:
         """Poll each from a thread of its own: a joining member waits inside its poll for the others to join."""
-        read: list[list[Record]] = [[] for _ in members]
+        read: Shares = [[] for _ in members]
         stop = threading.Event()
         deadline = time.monotonic() + PATIENCE_S
 
@@ -336,7 +333,7 @@ class KafkaStreamWorld(StreamWorld):
                 while not stop.is_set():
                     assert time.monotonic() < deadline
                     read[number].extend(members[number].poll(100, 0.2))
-                    if enough(number, read[number]):
+                    if enough(number, read):
                         return
             finally:
                 stop.set()
