@@ -108,7 +108,7 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings):
     http_host: Host = Field("::", description="address of /metrics, /livez and /readyz; ::, all of IPv6 and IPv4")
     http_port: int = Field(9464, ge=0, le=65535, description="port of the same; 0: any free port, which is logged")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level logged")
-    log_format: Literal["json", "text"] = Field("json", description="json for programs, text for a terminal")
+    log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, json elsewhere")
     slot: int = Field(0, ge=0, le=63, description="number of a supervised process; the supervisor sets it")
     status_file: Path | None = Field(None, description="file for its status; the supervisor sets it")
 

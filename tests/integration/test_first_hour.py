@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import TOY_VERSION
 from tests.fixtures.running import Deployment, Message
 from worker.__main__ import main
 from worker.errors import ExitCode
@@ -89,3 +90,15 @@ def test_change_events_and_cloud_events_are_rated_and_a_deleted_row_leaves(deplo
     )
     worker.until(lambda: deployment.stored_ids() == {"8", "c1", "c2", "ff01"}, "the deleted row's rating is gone")
     assert worker.total("starstream_reviews_rejected_total") == 0
+
+
+def test_a_worker_that_logs_text_says_when_it_is_ready_how_fast_it_is_and_what_it_did(deployment: Deployment) -> None:
+    worker = deployment.worker(log_format="text").ready()
+    deployment.produce(Message(b"love"), Message(b"{"))
+    worker.until(lambda: worker.total("starstream_reviews_settled_total") == 2, "both are settled")
+    worker.until(lambda: " throughput " in worker.child.log_tail(99), "a line of throughput")
+    assert worker.stop() == ExitCode.OK
+    said = worker.child.log_tail(99)
+    assert f"ready partitions=6 topics={deployment.input} model={TOY_VERSION} page=http://" in said
+    assert "reviews_a_second=" in said
+    assert "summary rated=1 dead_letters=1 deleted=0" in said

@@ -55,14 +55,19 @@ class _TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def configure_logs(level: str, form: Literal["json", "text"]) -> StructuredLog:
+def is_text(form: Literal["auto", "json", "text"]) -> bool:
+    """Tell whether logs of this form are text: `auto` is on a terminal."""
+    return form == "text" or (form == "auto" and sys.stderr.isatty())
+
+
+def configure_logs(level: str, form: Literal["auto", "json", "text"]) -> StructuredLog:
     """Set up the process's logging: our events from `level` on, those of other libraries from `warning` on.
 
     kafka-python logs an unreachable broker many times a second, and the loop's own `outage` event reports it once, so
     kafka-python's lines appear at `debug` only.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter() if form == "json" else _TextFormatter())
+    handler.setFormatter(_TextFormatter() if is_text(form) else _JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -24,12 +24,13 @@ from worker.kafka.group import GroupSource
 from worker.kafka.instance_id import InstanceId
 from worker.ops.health import Health
 from worker.ops.http_server import serve_http, url_of
-from worker.ops.logs import configure_logs
+from worker.ops.logs import configure_logs, is_text
 from worker.ops.metrics import Metrics
 from worker.ops.signals import StopSignals
 from worker.redis.poison_ledger import RedisPoisonLedger
 from worker.redis.store import RedisStore
 from worker.run.child_status import report_status
+from worker.run.terminal import TerminalReport
 from worker.settings import WorkerSettings
 from worker.stream.pipeline import Pipeline
 from worker.stream.ports import Classifier
@@ -51,7 +52,8 @@ def run_worker(settings: WorkerSettings) -> ExitCode:
     Raises:
         WorkerError: a failure that waiting does not end; its exit code says which.
     """
-    process = _start(settings)
+    process, page = _start(settings)
+    report = TerminalReport(process, page) if is_text(settings.log_format) and settings.status_file is None else None
     with StopSignals(settings.drain_deadline_s, process.log) as stop:
         run = _Run(process, stop, InstanceId(settings))
         classifier = start_models(process, stop.event)
@@ -59,10 +61,12 @@ def run_worker(settings: WorkerSettings) -> ExitCode:
         pipeline = _connect(run, classifier)
         if pipeline is not None:  # None: stopped before the services answered; nothing was read
             _serve(run, pipeline)
+    if report is not None:
+        report.stop()
     return ExitCode.OK
 
 
-def _start(settings: WorkerSettings) -> Process:
+def _start(settings: WorkerSettings) -> tuple[Process, str]:
     log = configure_logs(settings.log_level, settings.log_format)
     clock = SystemClock()
     registry = CollectorRegistry()
@@ -71,10 +75,12 @@ def _start(settings: WorkerSettings) -> Process:
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
             registry.register(collector)
         port = serve_http(settings.http_host, settings.http_port, registry, health)
-        log(logging.INFO, "page_serving", url=url_of(settings.http_host, port))
+        page = url_of(settings.http_host, port)
+        log(logging.INFO, "page_serving", url=page)
     else:
+        page = ""
         report_status(settings.status_file, health)  # the supervisor has the HTTP server
-    return Process(settings, clock, log, Metrics(registry), health)
+    return Process(settings, clock, log, Metrics(registry), health), page
 
 
 def _connect(run: _Run, classifier: Classifier) -> Pipeline | None:
