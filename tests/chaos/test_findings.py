@@ -27,7 +27,7 @@ def test_poison_is_rejected_again_if_its_rejection_could_not_be_delivered() -> N
     for _ in range(3):  # its dead letter is refused twice
         assert last.split([record]) == [[record]]
         assert last.start([record]) == {(Partition(record.topic, 0), 0)}
-        last.undo([record])
+        last.undo()
 
 
 def test_poison_notes_of_a_revoked_partition_are_dropped() -> None:

@@ -1,7 +1,8 @@
 """SIGTERM and SIGINT: the first asks the process to stop, the second ends it at once.
 
 Owns the handlers while its `with` block lasts, and the deadline of the stop: a drain that takes longer ends the
-process, and whatever it had not committed is read again by its successor.
+process, and whatever it had not committed is read again by its successor. Before either end, one callback may leave
+word that the process ended on purpose.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from worker.errors import ExitCode
 from worker.ops.logs import Log
+
+_LAST_WORDS_S: Final = 1.0
 
 
 class StopSignals:
@@ -34,6 +37,7 @@ class StopSignals:
         self._deadline_s = deadline_s
         self._log = log
         self._callback: Callable[[], None] | None = None
+        self._last_words: Callable[[], None] | None = None
         self._previous: dict[signal.Signals, Any] = {}
         self._timer: threading.Timer | None = None
 
@@ -52,6 +56,10 @@ class StopSignals:
         if self.asked:
             callback()
 
+    def before_exit(self, callback: Callable[[], None]) -> None:
+        """Call `callback`, from a thread of its own and for a second at most, before this ends the process."""
+        self._last_words = callback
+
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._previous[number] = signal.signal(number, self._on_signal)
@@ -66,7 +74,7 @@ class StopSignals:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.asked:
-            os._exit(ExitCode.INTERRUPTED)
+            self._exit(ExitCode.INTERRUPTED)
         if self._log is not None:
             self._log(logging.INFO, "stopping", signal=signal.Signals(number).name)
         self.event.set()
@@ -79,4 +87,12 @@ class StopSignals:
     def _on_deadline(self) -> None:
         if self._log is not None:
             self._log(logging.ERROR, "drain_deadline_passed", deadline_s=self._deadline_s)
-        os._exit(ExitCode.DEADLINE)
+        self._exit(ExitCode.DEADLINE)
+
+    def _exit(self, code: ExitCode) -> None:
+        if self._last_words is not None:
+            # Not on this thread: the loop that a signal interrupts may hold a lock that the callback needs.
+            thread = threading.Thread(target=self._last_words, name="last-words", daemon=True)
+            thread.start()
+            thread.join(_LAST_WORDS_S)
+        os._exit(code)

@@ -134,6 +134,7 @@ def _serve(run: _Run, pipeline: Pipeline) -> None:
         pipeline.stop()
 
     run.stop.then(stop)
+    run.stop.before_exit(pipeline.undo_attempts)
     _calm_collector()
     try:
         pipeline.run()

@@ -41,6 +41,7 @@ from worker.settings import WorkerSettings
 _MIN_CRASHES: Final = 5  # of one child within the window, before the supervisor gives up
 _WINDOW_S: Final = 300.0
 _CHECK_INTERVAL_S: Final = 0.2
+_LAST_WORDS_S: Final = 2.0  # of children that are ended at once
 # A child that ended with one of these would end with it again.
 _FINAL_CODES: Final = frozenset({ExitCode.USAGE, ExitCode.MODEL, ExitCode.FENCED, ExitCode.BREAKER})
 
@@ -105,9 +106,18 @@ class Supervisor:
         self._signals += 1
         self._changed.set()
         if self._signals > 1:
-            for child in self._children:
-                _signal(child, signal.SIGKILL)
+            self._end_children()
             os._exit(ExitCode.INTERRUPTED)
+
+    def _end_children(self) -> None:
+        """Give each child its second signal and a moment to leave word; a killed one would suspect its records."""
+        deadline = time.monotonic() + _LAST_WORDS_S
+        for child in self._children:
+            _signal(child, signal.SIGTERM)
+        while time.monotonic() < deadline and any(_runs(child) for child in self._children):
+            time.sleep(0.02)
+        for child in self._children:
+            _signal(child, signal.SIGKILL)
 
     def _check_children(self) -> ExitCode | None:
         """Start the children that are due; return an exit code when the supervisor must end."""
@@ -206,5 +216,9 @@ def follow_parent() -> None:
 
 
 def _signal(child: _Child, number: signal.Signals) -> None:
-    if child.process is not None and child.process.poll() is None:
+    if child.process is not None and _runs(child):
         child.process.send_signal(number)
+
+
+def _runs(child: _Child) -> bool:
+    return child.process is not None and child.process.poll() is None

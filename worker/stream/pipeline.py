@@ -20,7 +20,7 @@ from typing import cast
 
 from worker.backoff import Backoff
 from worker.clock import Clock, iso_utc
-from worker.errors import ServiceError, StreamRejectedError, TransientError
+from worker.errors import ServiceError, StreamRejectedError, TransientError, WorkerError
 from worker.ops.health import Health
 from worker.ops.logs import Log
 from worker.ops.metrics import Metrics
@@ -43,8 +43,7 @@ from worker.stream.parse import Parser
 from worker.stream.poison import PoisonTracker
 from worker.stream.ports import Classifier, Delivery, Source, Store
 from worker.stream.rejection import rejected
-
-_STOP_CHECK_S = 0.5  # no call blocks longer, so a signal is seen in time
+from worker.stream.services import STOP_CHECK_S, Services
 
 
 @dataclass(slots=True)
@@ -65,9 +64,13 @@ class Pipeline:
     log: Log
     backoff: Backoff
     stopping: bool = field(default=False, init=False)
-    _down: set[str] = field(default_factory=set, init=False)  # services reported as away
+    services: Services = field(init=False)
+    _phase: str = field(default="", init=False)  # what the loop is doing now
     # Seconds of the current batch, by phase.
     _batch_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float), init=False)
+
+    def __post_init__(self) -> None:
+        self.services = Services(self.metrics, self.health, self.clock, self.log, self.backoff)
 
     def run(self) -> None:
         """Step until `stop`, then commit what is queued.
@@ -85,6 +88,15 @@ class Pipeline:
     def stop(self) -> None:
         """Ask `run` to end after the current step; safe to call from a signal handler."""
         self.stopping = True
+
+    def undo_attempts(self) -> None:
+        """Take back the attempts at records that are not committed, best effort: an exit is coming, or an outage.
+
+        Not while the model has them: a text that it never finishes with is to blame. Safe to call from another thread.
+        """
+        if self._phase not in {"parse", "classify"}:
+            with suppress(ServiceError):
+                self.poison.undo()
 
     def step(self) -> None:
         """Poll once and process every batch that is due.
@@ -104,7 +116,7 @@ class Pipeline:
             return
         now = self.clock.monotonic()
         self.metrics.phase_seconds.labels("poll" if records else "wait").inc(now - started)
-        self._report(self.source.not_ready_reason())
+        self.services.report(self.source.not_ready_reason())
         self._drop_revoked()
         self.batcher.add(records, self.clock.monotonic())
         self.metrics.consumed.inc(len(records))
@@ -127,12 +139,14 @@ class Pipeline:
             for records in self.poison.split(batch.records):
                 self._process_checkpoint(records)
                 uncommitted = [] if len(records) == len(uncommitted) else without(uncommitted, records)
-        except TransientError as error:
-            self.metrics.checkpoints.labels("failed").inc()
-            self._start_over(uncommitted, error)
-            return False
-        except StreamRejectedError as error:
-            self._halt(uncommitted, error)
+        except WorkerError as error:
+            self.undo_attempts()
+            if isinstance(error, TransientError):
+                self.metrics.checkpoints.labels("failed").inc()
+                self._start_over(uncommitted, error)
+                return False
+            if isinstance(error, StreamRejectedError):
+                self._halt(uncommitted, error)
             raise
         token_s = self._batch_s["parse"] + self._batch_s["classify"]  # what grows with the tokens
         self.batcher.learn(batch, self.classifier.tokens - tokens, self.clock.monotonic() - started, token_s)
@@ -153,6 +167,7 @@ class Pipeline:
         except TransientError:
             self.breaker.undo()
             raise
+        self.poison.committed()
         self.backoff.reset()
         self.metrics.checkpoints.labels("committed").inc()
         self.metrics.count_outcomes(outcomes, self.clock.wall())
@@ -230,33 +245,17 @@ class Pipeline:
         self.health.down("breaker", str(error))
         self.log(logging.CRITICAL, "breaker_open", reason=str(error))
         while not self.stopping:
-            self._hold(_STOP_CHECK_S)
+            self.services.hold(STOP_CHECK_S, self.source, lambda: self.stopping)
 
     def _start_over(self, uncommitted: Sequence[Record], error: TransientError) -> None:
         """Drop everything uncommitted, go back to where it was read, and wait until the services answer."""
-        with suppress(TransientError):  # best effort: if the ledger is away, no attempt was noted either
-            self.poison.undo(uncommitted)
         self._rewind(uncommitted)
-        while not self.stopping:
-            self._report_down(error)
-            self._hold(self.backoff.next_s())
-            try:
-                self.store.ping()
-                self.delivery.ping()
-            except TransientError as still:
-                error = still
-            else:
-                break
-        else:
-            return  # stopped meanwhile: nothing has recovered
-        self._report_up(*self._down)
+        self.services.wait(error, self.source, self._ping, lambda: self.stopping)
+        self.undo_attempts()  # what the ledger could not take back before
 
-    def _report(self, reason: str | None) -> None:
-        if reason is None:
-            self._report_up("kafka")
-        else:
-            self._report_down(TransientError("kafka", reason))
-        self.metrics.ready.set(0.0 if self.health.reasons else 1.0)
+    def _ping(self) -> None:
+        self.store.ping()
+        self.delivery.ping()
 
     def _rewind(self, uncommitted: Sequence[Record]) -> None:
         """Read everything uncommitted again, except partitions that another worker has, or had meanwhile.
@@ -268,33 +267,13 @@ class Pipeline:
         gone = self._drop_revoked()
         self.source.rewind({at: offset for at, offset in positions.items() if at not in gone})
 
-    def _report_up(self, *services: str) -> None:
-        for service in filter(self.health.up, services):
-            self.log(logging.INFO, "recovered", part=service)
-
-    def _report_down(self, error: ServiceError) -> None:
-        self.metrics.ready.set(0.0)
-        self._down.add(error.service)
-        if self.health.down(error.service, str(error)):
-            self.log(logging.WARNING, "outage", part=error.service, reason=str(error))
-
-    def _hold(self, seconds: float) -> None:
-        """Keep the membership and take no records for this long, or until stopped."""
-        until = self.clock.monotonic() + seconds
-        while not self.stopping and (left := until - self.clock.monotonic()) > 0:
-            self.health.beat()
-            try:
-                self.source.hold(min(_STOP_CHECK_S, left))
-            except TransientError as error:
-                self._report_down(error)
-                self.clock.sleep(min(_STOP_CHECK_S, left))
-
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
-        started = self.clock.monotonic()
+        started, self._phase = self.clock.monotonic(), phase
         try:
             yield
         finally:
+            self._phase = ""
             elapsed_s = self.clock.monotonic() - started
             self.metrics.phase_seconds.labels(phase).inc(elapsed_s)
             self._batch_s[phase] += elapsed_s

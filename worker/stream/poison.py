@@ -3,7 +3,8 @@
 Owns the arithmetic. Before a checkpoint is rated, the offsets about to be tried are noted outside the process, in the
 poison ledger; a process that dies leaves its note behind. The next process run that finds the partition still at that
 offset counts the crash: after `limit` crashes it tries the records one by one, and after `limit` more on a single
-record it rejects that record. An attempt that failed because a service was away is undone: the record is not to blame.
+record it rejects that record. An attempt that ended with an error that has a name (a service was away, a permission is
+missing, the breaker opened) is undone: only a death without a word counts.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class PoisonTracker:
         self._run_id = run_id
         self._limit = limit
         self._notes: dict[Partition, Attempt] = {}
+        self._trying: dict[Partition, Attempt] = {}  # noted by this run, neither committed nor undone
         self._alone_until: dict[Partition, int] = {}
         self._poison: dict[Partition, int] = {}
 
@@ -69,22 +71,34 @@ class PoisonTracker:
             notes[partition] = Attempt(first, last, runs, self._run_id)
         self._ledger.save_attempts(notes)
         self._notes |= notes
+        self._trying |= notes
         return frozenset(poison)
+
+    def committed(self) -> None:
+        """Keep the notes of what was tried: the partitions have advanced, so nobody counts them."""
+        self._trying.clear()
 
     def runs(self, partition: Partition) -> int:
         """Return how many process runs have started where this partition stands."""
         note = self._notes.get(partition)
         return 1 if note is None else note.runs
 
-    def undo(self, records: Sequence[Record]) -> None:
-        """Take back this run's attempt at records that failed because a service was away."""
-        notes = {}
-        for partition in spans(records):
-            note = self._notes.pop(partition, None)
-            if note is not None and note.run_id == self._run_id:
-                notes[partition] = replace(note, runs=note.runs - 1)
-        if notes:
-            self._ledger.save_attempts(notes)
+    def undo(self) -> None:
+        """Take back this run's attempts that were not committed; the next attempt counts again, also one of this run.
+
+        While the ledger is away it raises, and a later call takes them back.
+        """
+        trying = dict(self._trying)
+        if not trying:
+            return
+        found = self._ledger.load_attempts(list(trying))
+        # Another worker may have the partition by now; then the note is its own.
+        mine = {at: note for at, note in found.items() if note == trying[at]}
+        if mine:
+            self._ledger.save_attempts({at: replace(note, runs=note.runs - 1, run_id="") for at, note in mine.items()})
+        for partition in trying:
+            self._notes.pop(partition, None)
+        self._trying.clear()
 
     def drop(self, partitions: frozenset[Partition]) -> None:
         """Drop what is known of partitions that went to another worker: it may leave notes of its own."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from schemas.dead_letter import OWN
-from tests.doubles import REFUSED, StubClassifier
+from tests.doubles import REFUSED, TOPIC, StubClassifier
 from tests.fixtures.world import GONE, KAFKA_GONE, SETTINGS, World
-from worker.errors import StreamRejectedError
-from worker.records import Pending, Rated, Rejected
+from worker.errors import FencedError, PermanentError, ServiceError, StreamRejectedError
+from worker.records import Partition, Pending, Rated, Rejected
 from worker.stream.breaker import Breaker
+from worker.stream.ports import Attempt
+
+NO_RIGHTS = PermanentError("redis", "NOPERM No permissions to access a key")
 
 
 def test_unratable_records_do_not_affect_the_records_between_them() -> None:
@@ -74,6 +77,56 @@ def test_outages_do_not_count_as_crashes_of_a_record() -> None:
     assert "record_condemned" not in world.log.names
 
 
+@pytest.mark.parametrize("error", [NO_RIGHTS, FencedError("kafka", "fenced")])
+@pytest.mark.parametrize("part", ["store", "commit"])
+def test_an_exit_with_a_named_cause_is_no_attempt_at_a_record(error: ServiceError, part: str) -> None:
+    world = World()
+    world.produce("love", "bad")
+    for _ in range(12):
+        faults = world.store.faults if part == "store" else world.delivery.commit_faults
+        faults.then(error)
+        with pytest.raises(type(error)):
+            world.steps()
+        world.restart()
+    world.steps()
+    assert world.source.positions[Partition(TOPIC, 0)] == 2
+    assert "record_condemned" not in world.log.names
+    assert not world.cluster.all_records(SETTINGS.dead_letter_topic)
+
+
+def test_what_the_ledger_cannot_take_back_during_an_outage_it_takes_back_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.produce("love")
+    save, away = world.ledger.save_attempts, iter([False, True])
+
+    def sometimes(attempts: Mapping[Partition, Attempt]) -> None:
+        if next(away, False):
+            raise GONE
+        save(attempts)
+
+    monkeypatch.setattr(world.ledger, "save_attempts", sometimes)
+    world.store.faults.then(GONE)
+    while "recovered" not in world.log.names:
+        world.pipeline.step()
+    assert world.ledger.load_attempts([Partition(TOPIC, 0)])[Partition(TOPIC, 0)].runs == 0
+
+
+@pytest.mark.parametrize("where", ["classifier", "delivery"])
+def test_a_process_that_is_ended_on_purpose_suspects_its_records_only_while_the_model_has_them(where: str) -> None:
+    world = World()
+    world.produce("love")
+    port, name = (world.pipeline.classifier, "rate") if where == "classifier" else (world.delivery, "commit")
+
+    def ended(*_: object) -> None:
+        world.pipeline.undo_attempts()  # as at the drain deadline, from another thread
+        raise Died
+
+    setattr(port, name, ended)
+    with pytest.raises(Died):
+        world.steps()
+    assert world.ledger.load_attempts([Partition(TOPIC, 0)])[Partition(TOPIC, 0)].runs == (where == "classifier")
+
+
 def test_too_many_dead_letters_halt_the_stream_until_it_is_stopped() -> None:
     world = World(batch=50)
     world.pipeline.breaker = Breaker(share=0.5, window_records=100, consecutive=0)
@@ -90,6 +143,7 @@ def test_too_many_dead_letters_halt_the_stream_until_it_is_stopped() -> None:
     world.source.on_hold = stop_after_a_minute
     with pytest.raises(StreamRejectedError, match="WORKER_BREAKER_SHARE"):
         world.pipeline.run()
+    assert world.ledger.load_attempts([Partition(TOPIC, 0)])[Partition(TOPIC, 0)].runs == 0, "no attempt at a record"
     assert len(world.cluster.all_records(SETTINGS.dead_letter_topic)) == 50, "the rest is still in the input topic"
     assert world.source.held_s > 60
 

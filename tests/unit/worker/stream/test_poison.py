@@ -82,14 +82,38 @@ def test_an_attempt_that_failed_because_of_an_outage_does_not_count() -> None:
         tracker = runs.next()
         (part,) = tracker.split(batch)
         tracker.start(part)
-        tracker.undo(part)
+        tracker.undo()
     assert runs.next().split(batch) == [batch]
+
+
+def test_after_an_undone_attempt_the_next_one_of_the_same_run_counts() -> None:
+    runs = Runs()
+    batch = records(0, 1)
+    for _ in range(LIMIT):
+        tracker = runs.next()
+        tracker.split(batch)
+        tracker.start(batch)
+        tracker.undo()
+        tracker.split(batch)
+        tracker.start(batch)  # and dies
+    assert runs.next().split(batch) == [batch[:1], batch[1:]]
+
+
+def test_the_note_of_the_next_owner_is_not_undone() -> None:
+    runs = Runs()
+    mine, theirs = runs.next(), runs.next()
+    mine.start(records(0, 1))
+    mine.drop(frozenset({P0}))
+    theirs.split(records(0, 1))
+    theirs.start(records(0, 1))
+    mine.undo()
+    assert runs.ledger.load_attempts([P0])[P0].runs == 2
 
 
 def test_the_note_of_another_run_is_not_undone() -> None:
     runs = Runs()
     runs.crash_on(records(0, 1), killer=1)
-    runs.next().undo(records(0, 1))
+    runs.next().undo()
     assert runs.ledger.load_attempts([P0])[P0].runs == 1
 
 
