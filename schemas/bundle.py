@@ -138,12 +138,12 @@ def parse_manifest(content: bytes | None, name: str = MANIFEST_FILE) -> Manifest
         if found != SCHEMA_VERSION:
             raise BundleError(f"{name}: schema_version {found}, this release reads {SCHEMA_VERSION}; upgrade")
         return Manifest.model_validate(raw)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise BundleError(f"{name}: not a manifest ({type(error).__name__}); publish the bundle again") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))
         raise BundleError(f"{name}: {field}: {first['msg']}; publish the bundle again") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleError(f"{name}: not a manifest ({type(error).__name__}); publish the bundle again") from error
 
 
 def _read_manifest(path: Path) -> Manifest:

@@ -26,7 +26,7 @@ def parse_channels(content: bytes) -> dict[str, str]:
     """
     try:
         found = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ChannelsError(f"{CHANNELS_FILE}: not JSON ({error})") from error
     if not isinstance(found, dict) or not all(isinstance(version, str) for version in found.values()):
         raise ChannelsError(f"{CHANNELS_FILE}: expected an object of channel: version")

@@ -26,9 +26,14 @@ def parse_feedback(value: bytes | None) -> Feedback | None:
     """Read the value of a record; None when it is not a JSON object with an id and a score."""
     try:
         found: Any = json.loads(value or b"")
-    except ValueError:  # also when it is not UTF-8
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested too deeply
         return None
     if not isinstance(found, dict) or "score" not in found:
         return None
     review_id = found.get("review_id", found.get("reviewId"))
-    return Feedback(review_id, found["score"]) if isinstance(review_id, str) and review_id else None
+    return Feedback(review_id, found["score"]) if isinstance(review_id, str) and _has_bytes(review_id) else None
+
+
+def _has_bytes(text: str) -> bool:
+    """Whether a text is not empty and can be a key: JSON can escape half of a surrogate pair, which is no UTF-8."""
+    return text.encode("utf-8", "replace").decode() == text != ""

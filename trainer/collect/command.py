@@ -172,8 +172,7 @@ def write(path: Path, rows: Iterable[Labelled]) -> None:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             for row in rows:
-                at = datetime.fromtimestamp(row.at_ms / 1000, UTC).isoformat(timespec="seconds")
-                writer.writerow((row.text, row.score, row.review_id, row.app_id, at))
+                writer.writerow((row.text, row.score, row.review_id, row.app_id, _time(row.at_ms)))
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -181,6 +180,14 @@ def write(path: Path, rows: Iterable[Labelled]) -> None:
         raise DataError(f"--out {path}: {error.strerror or error}; choose another") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _time(at_ms: int) -> str:
+    """Return a record's time in ISO 8601; empty when no calendar has it: some producers send microseconds."""
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def _counted(rows: Iterable[Labelled], found: Collected) -> Iterator[Labelled]:

@@ -31,6 +31,7 @@ REFUSALS: Final[Mapping[Refusal, str]] = {
 }
 
 _NUMBER_FORMATS: Final = {4: ">i", 8: ">q"}
+_DIGITS: Final = 19  # of the largest offset; other programs write letters, too
 _SPRING_NUMBERS: Final = (f"{SPRING}original-partition", f"{SPRING}original-offset", f"{SPRING}original-timestamp")
 
 
@@ -156,7 +157,7 @@ def header_text(name: str, value: bytes) -> str:
 def _number(headers: Mapping[str, bytes], name: str) -> int | None:
     number = _big_endian(headers.get(f"{SPRING}original-{name}"))
     text = headers.get(f"{CONNECT}{name}", b"")
-    return int(text) if number is None and text.isdigit() else number
+    return int(text) if number is None and text.isdigit() and len(text) <= _DIGITS else number
 
 
 def _big_endian(value: bytes | None) -> int | None:

@@ -25,6 +25,7 @@ from worker.kafka.python.topics import Topics
 from worker.ops.text import printable
 from worker.settings import WorkerSettings
 
+_YEAR_10000_MS: Final = 253_402_300_800_000
 _TABLE_LETTERS: Final = 100  # rows of a table without --limit; JSON has all
 _COLUMNS: Final = ("letter", "time", "reason", "from", "key", "attempts", "model", "bytes")
 
@@ -140,7 +141,8 @@ def _console() -> Console:
 
 
 def _time(timestamp_ms: int) -> str | None:
-    return iso_utc(timestamp_ms / 1000) if timestamp_ms >= 0 else None
+    # Some producers send microseconds; no calendar reaches the year 57,000.
+    return iso_utc(timestamp_ms / 1000) if 0 <= timestamp_ms < _YEAR_10000_MS else None
 
 
 def _or_dash(value: object) -> str:

@@ -65,7 +65,7 @@ def plan_from_json(text: str | bytes) -> Plan:
             end=fields["to"],
             spans=spans,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"not a plan: {error}") from error
 
 

@@ -89,7 +89,7 @@ def test_wrong_manifest_names_the_field(folder: Path, spoil: Callable[[dict[str,
         read_bundle(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"{", b"null"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"{", b"null", b"[" * 100_000, b"9" * 5000])
 def test_damaged_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "manifest.json").write_bytes(content)
     with pytest.raises(BundleError, match=r"manifest\.json: not a manifest"):

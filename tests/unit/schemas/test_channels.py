@@ -20,6 +20,7 @@ def test_channels_read_back_and_are_written_sorted() -> None:
     [
         (b"{", "not JSON"),
         (b"\xff", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
         (b"[]", "expected an object"),
         (b'{"stable": 7}', "expected an object"),
     ],

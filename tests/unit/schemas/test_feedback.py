@@ -35,6 +35,9 @@ def test_feedback_has_an_id_and_a_score_and_may_have_more() -> None:
         b'{"score": 5}',
         b'{"review_id": "", "score": 5}',
         b'{"review_id": 7, "score": 5}',
+        b'{"review_id": "\\ud800", "score": 5}',
+        b'{"review_id": "a", "score": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
     ],
 )
 def test_other_values_are_not_feedback(content: bytes | None) -> None:

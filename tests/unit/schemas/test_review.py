@@ -100,6 +100,11 @@ def test_the_authors_own_stars_are_optional() -> None:
     assert parse_review(b'{"text": "a"}') == Review(text="a")
 
 
+@pytest.mark.parametrize("value", [b'{"text": "a"}', b"a"])
+def test_a_byte_order_mark_is_no_part_of_a_review(value: bytes) -> None:
+    assert parse_review(b"\xef\xbb\xbf" + value) == Review(text="a")
+
+
 @pytest.mark.parametrize(
     ("value", "reason", "message"),
     [

@@ -100,6 +100,8 @@ def test_review_is_known_by_its_id_its_key_or_its_position() -> None:
         (_review("ok", "a", 9), "score_not_a_label"),
         (_stars("a", 10**400), "score_not_a_label"),
         (_stars("a", 10**30), "score_not_a_label"),
+        (_record(b'{"review_id": "\\ud800", "score": 3}'), "not_json"),
+        (_record(b"{" + b'"a":[' * 100_000), "not_json"),
     ],
 )
 def test_unusable_record_is_counted_by_its_reason(record: LogRecord, reason: str) -> None:
@@ -117,6 +119,8 @@ def test_file_is_what_train_reads_and_appears_whole(tmp_path: Path) -> None:
     texts = ['a "quoted", text', "two\nlines", "carriage\r\nreturn", "\N{THUMBS UP SIGN}"]
     write(path, [Labelled(text, at, f"id{at}", "", 1000 * at) for at, text in enumerate(texts)])
     assert list(read_rows(path)) == [Row(text, at) for at, text in enumerate(texts)]
+    write(path, [Labelled("sent in microseconds", 1, "a", "", 1_700_000_000_000_000), Labelled("ok", 1, "a", "", 0)])
+    assert len(list(read_rows(path))) == 2
     with path.open(encoding="utf-8", newline="") as file:
         assert next(csv.reader(file)) == ["content", "score", "review_id", "app_id", "at"]
 

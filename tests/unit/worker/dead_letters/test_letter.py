@@ -69,14 +69,16 @@ def test_letters_of_spring_and_of_connect_are_read() -> None:
 
 @pytest.mark.parametrize("value", [b"", b"abc", b"\xff" * 3, b"12345678901"])
 def test_invalid_numbers_are_unknown(value: bytes) -> None:
-    letter = read_letter(foreign(spring_partition=value, spring_offset=value, connect_partition=b"two"))
+    letter = read_letter(
+        foreign(spring_partition=value, spring_offset=value, connect_partition=b"two", connect_offset=b"9" * 5000)
+    )
     assert (letter.topic, letter.partition, letter.offset) == (None, None, None)
 
 
 @given(OTHER_HEADERS, st.sampled_from([name + end for name in (CONNECT, SPRING, OWN) for end in ("x", "topic", "")]))
 def test_any_header_is_read_without_an_error(headers: list[tuple[str, bytes]], name: str) -> None:
-    for value in (b"", b"\xff", struct.pack(">q", -1)):
-        letter = read_letter(make_record(None, headers=[*headers, (name, value)]))
+    for value in (b"", b"\xff", struct.pack(">q", -1), struct.pack(">q", 2**63 - 1)):
+        letter = read_letter(make_record(None, headers=[*headers, (name, value)], timestamp=2**62))
         assert letter_fields(letter)["value_bytes"] is None
         assert header_text(name, value) is not None
 
