@@ -25,6 +25,7 @@ RejectReason = Literal[
     "bad_identifier",
     "no_identity",
     "unratable",
+    "refused",  # the brokers refuse its rating
 ]
 REJECT_REASONS: tuple[RejectReason, ...] = get_args(RejectReason)
 

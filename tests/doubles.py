@@ -19,8 +19,8 @@ from typing import Final, NamedTuple
 
 from schemas.rating import Rating, SourcePosition
 from worker.clock import Clock
-from worker.errors import ServiceError, TransientError
-from worker.kafka.outgoing import Outgoing, outgoing
+from worker.errors import RefusedError, ServiceError, TransientError
+from worker.kafka.outgoing import Outgoing, outgoing, size_of
 from worker.kafka.progress import joining_reason
 from worker.ops.metrics import WRITE_RESULTS
 from worker.records import Deleted, Outcome, Partition, Pending, PlainRecord, Rated, Record, Rejected, partition_of
@@ -311,6 +311,7 @@ class MemoryDelivery:
         self.outcomes: list[Outcome] = []
         self._prepared: tuple[Sequence[Outcome], Mapping[Partition, int]] | None = None
         self.commits: list[dict[Partition, int]] = []
+        self.refuses: Sequence[Record] = ()  # their ratings and deletions
         self.closed = False
         self._cluster = cluster
         self._settings = settings
@@ -323,8 +324,14 @@ class MemoryDelivery:
             raise TransientError("kafka", f"commit: {len(lost)} partitions belong to another worker now")
         records = self._outgoing(outcomes)
         self._require(record.topic for record in records)
-        if any(sum(len(value) for _, value in record.headers) > MAX_MESSAGE_BYTES for record in records):
-            raise TransientError("kafka", "publish: too large")
+        refused = [
+            outcome.record
+            for outcome, record in zip(outcomes, records, strict=True)
+            if size_of(record) > MAX_MESSAGE_BYTES
+            or (outcome.record in self.refuses and not isinstance(outcome, Rejected))
+        ]
+        if refused:
+            raise RefusedError("size", refused, "publish: too large")
         self._prepared = outcomes, offsets
 
     def commit(self) -> None:

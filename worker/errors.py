@@ -6,6 +6,7 @@
     │   └── RegistryError        the registry does not answer, or its channels cannot be read
     ├── ServiceError             Kafka or Redis failed
     │   ├── TransientError       it may work later: back off and try again
+    │   │   └── RefusedError     the brokers refuse some records as they are: change those, not the service is away
     │   ├── PermanentError       an operator must act (missing topic, no permission, wrong type of key)
     │   └── FencedError          another worker has this process's identity: exit
     └── StreamRejectedError      the dead-letter breaker opened
@@ -18,8 +19,9 @@ and a file's where a command reads or writes it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 
 class ExitCode(IntEnum):
@@ -37,6 +39,9 @@ class ExitCode(IntEnum):
     INPUT = 9  # predict, produce: some rows are no reviews; dlq redrive: some letters were not sent; get: there is none
     CHILDREN = 10  # a supervised process kept crashing
     INTERRUPTED = 130  # a second signal, or a signal before `replay` or `dlq redrive` was done
+
+
+Refusal = Literal["size", "time", "record"]
 
 
 class WorkerError(Exception):
@@ -76,6 +81,22 @@ class TransientError(ServiceError):
     """It may work later, without an operator."""
 
     kind = "transient"
+
+
+class RefusedError(TransientError):
+    """The brokers refuse some records as they are; waiting does not help, and the other records are not to blame.
+
+    Attributes:
+        why: the records' size, their time, or something else that makes them invalid, such as a missing key.
+        records: those refused, or all of the batch that was refused when the client does not say which.
+        exact: False when perhaps only one of them is at fault.
+    """
+
+    def __init__(self, why: Refusal, records: Sequence[Any], message: str, *, exact: bool = True) -> None:
+        super().__init__("kafka", message)
+        self.why = why
+        self.records = records
+        self.exact = exact
 
 
 class PermanentError(ServiceError):

@@ -56,6 +56,15 @@ def stream_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
     yield from _stream_world(request.param, request)
 
 
+@pytest.fixture(params=[f"{client} {mode}" for client in _CLIENTS for mode in _MODES])
+def kafka_world(request: pytest.FixtureRequest) -> Iterator[KafkaStreamWorld]:
+    """For what only real brokers do."""
+    world = _stream_world(request.param, request)
+    assert isinstance(world, KafkaStreamWorld)
+    yield world
+    world.close()
+
+
 @pytest.fixture(params=["memory", *(f"{client} {mode}" for client in _CLIENTS for mode in _MODES)])
 def delivery_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
     """For the Delivery suite."""

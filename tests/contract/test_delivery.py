@@ -19,7 +19,7 @@ from schemas.rating import Rating
 from tests import PATIENCE_S
 from tests.contract.worlds import KafkaStreamWorld, StreamWorld
 from tests.doubles import commit, make_rated, make_record
-from worker.errors import TransientError
+from worker.errors import RefusedError, TransientError
 from worker.records import Deleted, Outcome, Record, next_offsets
 from worker.stream.ports import Delivery, Source
 from worker.stream.rejection import rejected
@@ -217,10 +217,10 @@ def test_the_dead_letter_of_the_largest_record_fits_the_brokers_limit(
 
 def test_a_batch_that_the_brokers_refuse_is_not_committed(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world)
-    too_large = make_record("x", topic=delivery_world.topic, headers=[("traceparent", b"t" * 1_200_000)])
-    outcomes = [*rated(records), make_rated("refused", record=too_large)]
-    with pytest.raises(TransientError):
+    outcomes = [*rated(records), make_rated("refused", app_id="a" * 1_200_000, record=records[0])]
+    with pytest.raises(RefusedError) as refused:
         commit(delivery, outcomes, next_offsets(records))
+    assert refused.value.records == [records[0]]
     delivery.ping()
     delivery_world.published(delivery_world.output_topic)  # waits until no transaction is open
     assert [delivery_world.committed(number) for number in range(3)] == [0, 0, 0]

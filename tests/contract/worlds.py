@@ -297,8 +297,8 @@ class KafkaStreamWorld(StreamWorld):
         }
         return super().settings(**given | more)
 
-    def create(self, *topics: str) -> None:
-        self.broker.create_topics(dict.fromkeys(topics, self.partitions))
+    def create(self, *topics: str, configs: Mapping[str, str] | None = None) -> None:
+        self.broker.create_topics(dict.fromkeys(topics, self.partitions), configs)
 
     def produce(self, *records: PlainRecord) -> None:
         sent = [

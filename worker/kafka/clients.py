@@ -38,19 +38,19 @@ def make_delivery(settings: WorkerSettings, source: GroupSource, transactional_i
     The transactional id is this process's, the same after a restart; at-least-once does not use it.
     """
     if settings.delivery == "at_least_once":
-        return AtLeastOnce(settings, source, partial(make_producer, settings, None))
+        return AtLeastOnce(settings, source, partial(make_producer, settings, None), log)
     return ExactlyOnce(settings, source, partial(make_producer, settings, transactional_id), log)
 
 
-def make_producer(settings: WorkerSettings, transactional_id: str | None) -> Producer:
-    """Return a new producer of the client that the settings name."""
+def make_producer(settings: WorkerSettings, transactional_id: str | None, batch_bytes: int) -> Producer:
+    """Return a new producer of the client that the settings name, with record batches of up to so many bytes."""
     if require_client(settings) == "confluent":
         from worker.kafka.confluent.producer import ConfluentProducer
 
-        return ConfluentProducer(settings, transactional_id)
+        return ConfluentProducer(settings, transactional_id, batch_bytes)
     from worker.kafka.python.producer import PythonProducer
 
-    return PythonProducer(settings, transactional_id)
+    return PythonProducer(settings, transactional_id, batch_bytes)
 
 
 def require_client(settings: WorkerSettings) -> str:

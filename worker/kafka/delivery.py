@@ -4,30 +4,42 @@ Owns the order of publishing and committing, and the producer's start and end. T
 that broke it showed both (worker/DECISIONS.md). Commit under the membership that was current when the records were
 polled. After any failure discard the producer: an aborted one keeps the offsets of the failed transaction, and would
 commit them with its next.
+
+A refusal that names records is no outage: those are changed (`outgoing` says how) and the batch is sent again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from typing_extensions import override
 
-from worker.errors import ServiceError
+from worker.errors import RefusedError, ServiceError, TransientError
 from worker.kafka.group import GroupMember, OffsetCommitter
-from worker.kafka.outgoing import Outgoing, Producer, outgoing
+from worker.kafka.outgoing import Outgoing, OutgoingForm, Producer, size_of
 from worker.ops.logs import Log
-from worker.records import Outcome, Partition
+from worker.records import Outcome, Partition, Rejected
 from worker.settings import WorkerSettings
 from worker.stream.ports import Delivery
 
+_BATCH_BYTES: Final = 1_000_000  # librdkafka's default; less once a topic has refused a batch, not a record, for size
+MakeProducer = Callable[[int], Producer]
+
 
 class _KafkaDelivery(Delivery):
-    """A delivery and its producer, which is made on demand."""
+    """A delivery and its producer, which is made on demand, for the batch that is prepared."""
 
-    def __init__(self, settings: WorkerSettings, make_producer: Callable[[], Producer]) -> None:
+    def __init__(self, settings: WorkerSettings, make_producer: MakeProducer, log: Log) -> None:
         self._settings = settings
         self._make_producer = make_producer
+        self._log = log
+        self._form = OutgoingForm(settings)
+        self._batch_bytes = _BATCH_BYTES
+        self._isolated = False  # whether each record goes in a record batch of its own, to find the one that is refused
+        self._outcomes: Sequence[Outcome] = ()
+        self._records: list[Outgoing] = []  # of those outcomes, in order
         self._producer: Producer | None = None
         self._working_producer()
 
@@ -50,7 +62,7 @@ class _KafkaDelivery(Delivery):
         if self._producer is not None and self._producer.failed:
             self._discard()
         if self._producer is None:
-            producer = self._make_producer()
+            producer = self._make_producer(1 if self._isolated else self._batch_bytes)
             try:
                 producer.start()
             except ServiceError:
@@ -64,82 +76,136 @@ class _KafkaDelivery(Delivery):
         if producer is not None:
             producer.discard()
 
-    def _outgoing(self, outcomes: Sequence[Outcome]) -> list[Outgoing]:
-        return [outgoing(outcome, self._settings) for outcome in outcomes]
+    def _begin(self, outcomes: Sequence[Outcome]) -> None:
+        """Take the outcomes of another batch."""
+        if self._isolated:
+            self._isolated = False
+            self._discard()
+        self._take(outcomes)
+
+    def _take(self, outcomes: Sequence[Outcome]) -> None:
+        self._outcomes = outcomes
+        self._records = [self._form.of(outcome) for outcome in outcomes]
+
+    def _change_refused(self, error: RefusedError) -> None:
+        """Change the records that the brokers refused, so that the batch can be sent again.
+
+        Raises:
+            RefusedError: ratings or tombstones are refused, which cannot be changed; it names the consumed records.
+            TransientError: the present time is refused.
+        """
+        refused = error.records
+        if error.why == "size":
+            # A record as large as a record batch may get has one for itself.
+            refused = [record for record in refused if len(refused) == 1 or size_of(record) >= self._batch_bytes]
+            if not refused:
+                self._batch_bytes = max(1, min(self._batch_bytes, sum(map(size_of, error.records))) // 2)
+                self._log(logging.WARNING, "record_batches_halved", most_bytes=self._batch_bytes, reason=str(error))
+                return
+        numbers = {id(record): number for number, record in enumerate(self._records)}
+        at = [numbers[id(record)] for record in refused]
+        letters = [number for number in at if isinstance(self._outcomes[number], Rejected)]
+        if not letters:
+            if error.why == "time":
+                raise TransientError("kafka", f"{error}: is this machine's clock right?") from error
+            if not error.exact and not self._isolated:
+                self._isolated = True
+                return
+            raise RefusedError(error.why, [self._outcomes[number].record for number in at], str(error)) from error
+        self._change_letters(letters, error)
+
+    def _change_letters(self, numbers: Sequence[int], error: RefusedError) -> None:
+        """Bring letters into a form that their topic may take; leave out one that it takes in no form."""
+        before = [self._records[number] for number in numbers]
+        exact = error.exact or self._isolated
+        self._form.learn(error.why, before, exact=exact)
+        self._take(self._outcomes)
+        unchanged = [number for number, letter in zip(numbers, before, strict=True) if self._records[number] == letter]
+        if len(unchanged) < len(numbers):
+            self._log(logging.WARNING, "dead_letters_changed", why=error.why, reason=str(error))
+        elif not exact:
+            self._isolated = True
+        if exact:
+            for number in unchanged:
+                record = self._outcomes[number].record
+                where = f"{record.topic}-{record.partition}@{record.offset}"
+                self._log(logging.ERROR, "dead_letter_refused", record=where, reason=str(error))
+            self._take([outcome for number, outcome in enumerate(self._outcomes) if number not in unchanged])
 
 
 class AtLeastOnce(_KafkaDelivery):
     """Publishes, waits until all replicas have the records, and commits; a crash in between makes it publish again."""
 
     def __init__(
-        self, settings: WorkerSettings, consumer: OffsetCommitter, make_producer: Callable[[], Producer]
+        self, settings: WorkerSettings, consumer: OffsetCommitter, make_producer: MakeProducer, log: Log
     ) -> None:
         self._consumer = consumer
-        self._prepared: tuple[Producer, list[Outgoing], Mapping[Partition, int]] | None = None
-        super().__init__(settings, make_producer)
+        self._offsets: Mapping[Partition, int] | None = None
+        super().__init__(settings, make_producer, log)
 
     def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
         """Keep the outcomes and offsets for `commit`, because sent records cannot be withdrawn."""
-        self._prepared = self._working_producer(), self._outgoing(outcomes), offsets
+        self._begin(outcomes)
+        self._working_producer()
+        self._offsets = offsets
 
     @override
     def commit(self) -> None:
-        if self._prepared is None:
+        if self._offsets is None:
             raise RuntimeError("nothing is prepared")
-        producer, records, offsets = self._prepared
-        self._prepared = None
-        try:
-            producer.send(records)
-            producer.flush()
-        except ServiceError:
-            self._discard()
-            raise
+        offsets, self._offsets = self._offsets, None
+        while not self._published():
+            pass
         self._consumer.commit(offsets)
 
     @override
     def abort(self) -> None:
-        self._prepared = None
+        self._offsets = None
+
+    def _published(self) -> bool:
+        """Publish the batch; False when some records were refused, which are changed now."""
+        producer = self._working_producer()
+        try:
+            producer.send(self._records)
+            producer.flush()
+        except ServiceError as error:
+            self._discard()
+            if not isinstance(error, RefusedError):
+                raise
+            self._change_refused(error)
+            return False
+        return True
 
 
 class ExactlyOnce(_KafkaDelivery):
     """Publishes and commits in one transaction: a reader with `read_committed` sees each outcome once.
 
     Args:
-        make_producer: returns a new producer of the client, with this process's transactional id: the same after a
-            restart, so that a transaction that a crash left open is aborted at once.
+        make_producer: returns a new producer of the client, with record batches of up to so many bytes, and with this
+            process's transactional id: the same after a restart, so that a transaction that a crash left open is
+            aborted at once.
     """
 
-    def __init__(
-        self, settings: WorkerSettings, consumer: GroupMember, make_producer: Callable[[], Producer], log: Log
-    ) -> None:
+    def __init__(self, settings: WorkerSettings, consumer: GroupMember, make_producer: MakeProducer, log: Log) -> None:
         self._consumer = consumer
-        self._log = log
         self._open: Producer | None = None  # has an open transaction
-        super().__init__(settings, make_producer)
+        self._offsets: tuple[Mapping[Partition, int], Any] = ({}, None)  # and the membership to commit them under
+        super().__init__(settings, make_producer, log)
 
     @override
     def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
-        membership = self._consumer.membership()
-        producer = self._working_producer()
-        try:
-            producer.begin()
-            producer.send(self._outgoing(outcomes))
-            producer.add_offsets(offsets, membership)
-        except ServiceError as error:
-            self._replace(error)
-            raise
-        self._open = producer
+        self._offsets = offsets, self._consumer.membership()
+        self._begin(outcomes)
+        while not self._sent():
+            pass
 
     @override
     def commit(self) -> None:
         if self._open is None:
             raise RuntimeError("nothing is prepared")
-        producer, self._open = self._open, None
-        try:
-            producer.commit()
-        except ServiceError as error:
-            self._replace(error)
-            raise
+        while not self._committed():
+            while not self._sent():
+                pass
 
     @override
     def abort(self) -> None:
@@ -148,6 +214,38 @@ class ExactlyOnce(_KafkaDelivery):
             self._open = None
             self._discard()
 
+    def _sent(self) -> bool:
+        """Send the batch in a transaction; False when some records were refused, which are changed now."""
+        producer = self._working_producer()
+        try:
+            producer.begin()
+            producer.send(self._records)
+            producer.add_offsets(*self._offsets)
+        except ServiceError as error:
+            self._replace(error)
+            return False
+        self._open = producer
+        return True
+
+    def _committed(self) -> bool:
+        """Commit the transaction; False when some records were refused, which are changed now."""
+        assert self._open is not None  # noqa: S101
+        producer, self._open = self._open, None
+        try:
+            producer.commit()
+        except ServiceError as error:
+            self._replace(error)
+            return False
+        return True
+
     def _replace(self, error: ServiceError) -> None:
-        self._log(logging.WARNING, "transaction_failed", reason=str(error))
+        """Discard the producer, and change what was refused.
+
+        Raises:
+            ServiceError: nothing was; the caller rewinds.
+        """
         self._discard()
+        if not isinstance(error, RefusedError):
+            self._log(logging.WARNING, "transaction_failed", reason=str(error))
+            raise error
+        self._change_refused(error)

@@ -1,20 +1,32 @@
-"""What is published for an outcome (a rating, a tombstone or a dead letter), and the producer that publishes it.
+"""The record that is published for an outcome: a rating, a tombstone or a dead letter.
 
-Owns a record's topic, key, value, headers and time; they are the same with either client. `delivery` is next.
+Owns its topic, key, value, headers and time; they are the same with either client. `delivery` is next, and reports what
+the brokers refuse: a letter starts as its record came, but its topic may want a key (compaction), a recent time, or
+fewer bytes. Headers say what was changed. The record itself is still in the input topic, at the position they give.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any, Final, NamedTuple, Protocol
 
 from schemas.dead_letter import OWN
 from schemas.rating import CONTENT_TYPE
-from worker.records import Deleted, Outcome, Partition, Rated, Record
+from worker.errors import Refusal
+from worker.records import Deleted, Outcome, Partition, Rated, Record, Rejected
 from worker.settings import WorkerSettings
+
+GIVEN_KEY: Final = f"{OWN}given-key"  # the length of the record's own key, 0 when it has none
+TRUNCATED: Final = f"{OWN}truncated-from-bytes"
+_DROPPED_HEADERS: Final = f"{OWN}dropped-headers"
+_DROPPED_TIME: Final = f"{OWN}dropped-time"
+_CHANGES: Final = frozenset({GIVEN_KEY, _DROPPED_TIME})
 
 _RATING_HEADERS: Final = [("content-type", CONTENT_TYPE)]  # shared by all records: do not change it in place
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
+_MOST_TRACE_BYTES: Final = 4096  # W3C Trace Context asks for at most 512; larger ones could make a rating too large
 
 
 class Outgoing(NamedTuple):
@@ -28,7 +40,10 @@ class Outgoing(NamedTuple):
 
 
 class Producer(Protocol):
-    """One client's producer, discarded after any failure. Its methods raise `ServiceError`s only."""
+    """One client's producer, discarded after any failure.
+
+    Its methods raise `ServiceError`s only: a `RefusedError` when the brokers refuse records, whatever else failed then.
+    """
 
     @property
     def failed(self) -> bool:
@@ -62,32 +77,89 @@ class Producer(Protocol):
         """End the producer and drop its records, within about two seconds. Never raises."""
 
 
+class OutgoingForm:
+    """Makes the records to publish, and learns from refusals how the dead-letter topic takes letters. For one thread.
+
+    Args:
+        settings: topics, and the brokers' limit on a record.
+        wall_s: seconds since the epoch.
+    """
+
+    def __init__(self, settings: WorkerSettings, wall_s: Callable[[], float] = time.time) -> None:
+        self._output, self._dead = settings.output_topic, settings.dead_letter_topic
+        self._wall_s = wall_s
+        self._most_bytes = settings.max_message_bytes
+        self._keyed = False
+        self._oldest_ms, self._newest_ms = -inf, inf  # a letter's time, relative to now, lies between them
+
+    def of(self, outcome: Outcome) -> Outgoing:
+        """Return the record to publish for an outcome."""
+        record = outcome.record
+        if isinstance(outcome, Rated):
+            headers = [*_RATING_HEADERS, *_trace(record)] if record.headers else _RATING_HEADERS
+            return Outgoing(self._output, outcome.rating.review_id.encode(), outcome.value, headers, None)
+        if isinstance(outcome, Deleted):
+            return Outgoing(self._output, outcome.review_id.encode(), None, _trace(record), None)
+        return self._letter(outcome)
+
+    def learn(self, why: Refusal, letters: Sequence[Outgoing], *, exact: bool) -> None:
+        """Learn from letters that were refused, so that none is made like them again.
+
+        Args:
+            why: what the brokers do not take.
+            letters: those refused.
+            exact: False when perhaps only one of them is at fault.
+        """
+        if why == "size":
+            self._most_bytes = min(self._most_bytes, *map(size_of, letters)) // 2
+        elif why == "time":
+            now_ms = self._wall_s() * 1000
+            ages = [letter.timestamp_ms - now_ms for letter in letters if letter.timestamp_ms is not None]
+            if not exact:  # the one farthest from now is at fault; the limit is not known, so come near it in few steps
+                ages = [max(ages, key=abs, default=0.0) / 16]
+            self._oldest_ms = max([self._oldest_ms, *(age for age in ages if age < 0)])
+            self._newest_ms = min([self._newest_ms, *(age / 2 for age in ages if age > 0)])  # it comes nearer
+        else:
+            self._keyed = self._keyed or any(letter.key is None for letter in letters)
+
+    def _letter(self, outcome: Rejected) -> Outgoing:
+        record = outcome.record
+        headers = outcome.letter.headers([(name, value or b"") for name, value in record.headers])
+        # The original's time, so that `dlq redrive` can send the record back unchanged.
+        timestamp_ms = record.timestamp if record.timestamp >= 0 else None
+        if timestamp_ms is not None and not self._oldest_ms < timestamp_ms - self._wall_s() * 1000 < self._newest_ms:
+            headers.append((_DROPPED_TIME, str(timestamp_ms).encode()))
+            timestamp_ms = None
+        key = record.key
+        if (self._keyed and key is None) or len(key or b"") > self._most_bytes // 4:
+            headers.append((GIVEN_KEY, str(len(key or b"")).encode()))
+            key = f"{record.topic}-{record.partition}-{record.offset}".encode()
+        # Our headers make a letter larger than its record, so the brokers could refuse it at every attempt.
+        if _header_bytes(headers) > self._most_bytes // 2:
+            kept = [header for header in headers if header[0] in _CHANGES]
+            headers = [*outcome.letter.headers([]), *kept, (_DROPPED_HEADERS, str(len(record.headers)).encode())]
+        value = record.value
+        room = self._most_bytes - _header_bytes(headers) - len(key or b"")
+        if value is not None and len(value) > room:
+            headers.append((TRUNCATED, str(len(value)).encode()))
+            value = value[: max(room, 0)]
+        return Outgoing(self._dead, key, value, headers, timestamp_ms)
+
+
 def outgoing(outcome: Outcome, settings: WorkerSettings) -> Outgoing:
-    """Return the record to publish for an outcome."""
-    record = outcome.record
-    if isinstance(outcome, Rated):
-        headers = [*_RATING_HEADERS, *_trace(record)] if record.headers else _RATING_HEADERS
-        return Outgoing(settings.output_topic, outcome.rating.review_id.encode(), outcome.value, headers, None)
-    if isinstance(outcome, Deleted):
-        return Outgoing(settings.output_topic, outcome.review_id.encode(), None, _trace(record), None)
-    # The original's time, so that `dlq redrive` can send the record back unchanged.
-    timestamp_ms = record.timestamp if record.timestamp >= 0 else None
-    headers = outcome.letter.headers([(name, value or b"") for name, value in record.headers])
-    # Our headers make a letter larger than its record, so the brokers could refuse it at every attempt. What is cut off
-    # here is still in the input topic, at the position that the headers give.
-    if _size(headers) > settings.max_message_bytes // 2:
-        headers = [*outcome.letter.headers([]), (f"{OWN}dropped-headers", str(len(record.headers)).encode())]
-    room = settings.max_message_bytes - _size(headers) - len(record.key or b"")
-    value = record.value
-    if value is not None and len(value) > room:
-        headers.append((f"{OWN}truncated-from-bytes", str(len(value)).encode()))
-        value = value[: max(room, 0)]
-    return Outgoing(settings.dead_letter_topic, record.key, value, headers, timestamp_ms)
+    """Return the record to publish for an outcome, in the form that nobody has refused yet."""
+    return OutgoingForm(settings).of(outcome)
 
 
-def _size(headers: Sequence[tuple[str, bytes]]) -> int:
+def size_of(record: Outgoing) -> int:
+    """Return the bytes of a record's key, value and headers."""
+    return len(record.key or b"") + len(record.value or b"") + _header_bytes(record.headers)
+
+
+def _header_bytes(headers: Sequence[tuple[str, bytes]]) -> int:
     return sum(len(name) + len(value) for name, value in headers)
 
 
 def _trace(record: Record) -> list[tuple[str, bytes]]:
-    return [(name, value or b"") for name, value in record.headers if name in _TRACE_HEADERS]
+    headers = [(name, value or b"") for name, value in record.headers if name in _TRACE_HEADERS]
+    return headers if _header_bytes(headers) <= _MOST_TRACE_BYTES else []

@@ -20,7 +20,7 @@ from typing import cast
 
 from worker.backoff import Backoff
 from worker.clock import Clock, iso_utc
-from worker.errors import ServiceError, StreamRejectedError, TransientError, WorkerError
+from worker.errors import RefusedError, ServiceError, StreamRejectedError, TransientError, WorkerError
 from worker.ops.health import Health
 from worker.ops.logs import Log
 from worker.ops.metrics import Metrics
@@ -42,7 +42,7 @@ from worker.stream.chunks import chunks
 from worker.stream.parse import Parser
 from worker.stream.poison import PoisonTracker
 from worker.stream.ports import Classifier, Delivery, Source, Store
-from worker.stream.rejection import rejected
+from worker.stream.rejection import reject_refused, rejected
 from worker.stream.services import STOP_CHECK_S, Services
 
 
@@ -159,18 +159,16 @@ class Pipeline:
         with self._timed("store"):
             poison = self.poison.start(records)
         outcomes = self._rate(self._parse(records, poison))
-        reason = self.breaker.opens(outcomes)
-        if reason is not None:
-            raise StreamRejectedError(f"dead-letter breaker: {reason}; look at the dead letters, then restart")
+        self._ask_breaker(outcomes)
         try:
-            self._commit(outcomes, next_offsets(records))
+            published = self._commit(outcomes, next_offsets(records))
         except TransientError:
             self.breaker.undo()
             raise
         self.poison.committed()
         self.backoff.reset()
         self.metrics.checkpoints.labels("committed").inc()
-        self.metrics.count_outcomes(outcomes, self.clock.wall())
+        self.metrics.count_outcomes(published, self.clock.wall())
 
     def _parse(self, records: Sequence[Record], poison: frozenset[tuple[Partition, int]]) -> list[Pending | Outcome]:
         """Return what each record is, in order."""
@@ -199,8 +197,28 @@ class Pipeline:
             with self._timed("store"):
                 self.store.send(outcomes)
 
-    def _commit(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
-        """Publish the outcomes and commit the offsets, once the store has everything that was sent to it.
+    def _ask_breaker(self, outcomes: Sequence[Outcome]) -> None:
+        reason = self.breaker.opens(outcomes)
+        if reason is not None:
+            raise StreamRejectedError(f"dead-letter breaker: {reason}; look at the dead letters, then restart")
+
+    def _commit(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> Sequence[Outcome]:
+        """Publish the outcomes and commit the offsets; ratings that the brokers refuse become dead letters.
+
+        Returns what was published.
+        """
+        while True:
+            try:
+                self._publish(outcomes, offsets)
+            except RefusedError as error:
+                outcomes = reject_refused(outcomes, error, model_version=self.classifier.version)
+                self.breaker.undo()
+                self._ask_breaker(outcomes)
+            else:
+                return outcomes
+
+    def _publish(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
+        """Do it once the store has everything that was sent to it.
 
         `prepare` makes nothing visible, so the store works while the client takes the outcomes.
         """

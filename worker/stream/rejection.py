@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from schemas.dead_letter import OWN, DeadLetter, RejectReason
-from worker.records import Record, Rejected
+from worker.errors import RefusedError
+from worker.records import Outcome, Record, Rejected, partition_of
 
 ATTEMPTS_HEADER: Final = f"{OWN}attempts"
 _ATTEMPTS_DIGITS: Final = 6  # anybody can write a header; a longer number is not a count of attempts
@@ -29,12 +30,31 @@ def rejected(
             timestamp_ms=record.timestamp,
             reason=reason,
             message=message,
-            stage="rate" if reason == "unratable" else "parse",
+            stage="rate" if reason in {"unratable", "refused"} else "parse",
             exception=exception,
             model_version=model_version,
             attempts=attempts_so_far(record.headers) + 1,
         ),
     )
+
+
+def reject_refused(outcomes: Sequence[Outcome], error: RefusedError, *, model_version: str) -> list[Outcome]:
+    """Return the outcomes with a rejection in place of each rating or deletion that the brokers refuse.
+
+    Raises:
+        RefusedError: none of them is among the outcomes; the error given.
+    """
+    at = {(partition_of(record), record.offset) for record in error.records}
+    refused = [
+        not isinstance(outcome, Rejected) and (partition_of(outcome.record), outcome.record.offset) in at
+        for outcome in outcomes
+    ]
+    if not any(refused):
+        raise error
+    return [
+        rejected(outcome.record, "refused", str(error), model_version=model_version) if bad else outcome
+        for outcome, bad in zip(outcomes, refused, strict=True)
+    ]
 
 
 def attempts_so_far(headers: Sequence[tuple[str, bytes | None]]) -> int:

@@ -21,6 +21,7 @@ _TOKEN_LIFETIME_S: Final = 3600.0  # assumed, the settings do not give it: then 
 _QUEUE_KB: Final = 4 * 1024
 _QUEUE_RECORDS: Final = 10_000
 _FETCH_BYTES: Final = 2 * 1024 * 1024
+MOST_BYTES: Final = 2 * 1024 * 1024  # of a record to send
 _FULL_QUEUE_MS: Final = 5  # until it checks a full queue again; the default of 1 s starves the loop
 
 
@@ -63,7 +64,7 @@ def producer_config(settings: WorkerSettings, transactional_id: str | None, erro
         "linger.ms": 500,  # nothing leaves before `flush` or `commit_transaction`
         "queue.buffering.max.messages": 200_000,
         "retry.backoff.ms": 10,  # the default of 100 ms causes tails of 100 ms
-        "message.max.bytes": 2 * 1024 * 1024,
+        "message.max.bytes": MOST_BYTES,
         "message.timeout.ms": round(settings.request_timeout_s * 1000) + 2000,
         # Longest wait for a topic that does not exist; `ping` reports it.
         "topic.metadata.propagation.max.ms": round(min(settings.request_timeout_s, 2.0) * 1000),

@@ -14,11 +14,11 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from typing_extensions import override
 
-from worker.errors import TransientError
+from worker.errors import Refusal, RefusedError, ServiceError, TransientError
 from worker.kafka.confluent.client import CallbackErrors, await_brokers, call_with_timeout, missing_topic, translated
-from worker.kafka.confluent.options import producer_config
+from worker.kafka.confluent.options import MOST_BYTES, producer_config
 from worker.kafka.connection import connection_hint
-from worker.kafka.outgoing import Outgoing
+from worker.kafka.outgoing import Outgoing, size_of
 from worker.kafka.outgoing import Producer as ProducerPort
 from worker.records import Partition
 from worker.settings import WorkerSettings
@@ -26,6 +26,12 @@ from worker.settings import WorkerSettings
 _ABORT_S: Final = 1.0
 _GRACE_S: Final = 1.0  # beyond the time-out that the client was given
 _LEAST_START_S: Final = 5.0  # while the brokers abort a predecessor's transaction, the client retries twice a second
+_REFUSALS: Final[Mapping[int, Refusal]] = {
+    KafkaError.MSG_SIZE_TOO_LARGE: "size",
+    KafkaError.RECORD_LIST_TOO_LARGE: "size",
+    KafkaError.INVALID_TIMESTAMP: "time",
+    KafkaError.INVALID_RECORD: "record",
+}
 _ANY_PARTITION: Final = -1  # the key decides
 
 
@@ -34,22 +40,26 @@ class ConfluentProducer(ProducerPort):
 
     No reference to the client's producer outlives a method's call, so that `discard` ends it at once.
 
+    A record batch has at most `batch_bytes`, unless it has one record only.
+
     Raises:
         ServiceError: the brokers do not answer or refuse.
     """
 
-    def __init__(self, settings: WorkerSettings, transactional_id: str | None = None) -> None:
+    def __init__(
+        self, settings: WorkerSettings, transactional_id: str | None = None, batch_bytes: int = 1_000_000
+    ) -> None:
         self._settings = settings
         self._transactional_id = transactional_id
         self._timeout_s = settings.request_timeout_s
         self._errors = CallbackErrors()
-        self._refused: list[KafkaError] = []  # one for each record that the brokers did not take
+        self._sent: Sequence[Outgoing] = ()
+        self._failed: list[tuple[KafkaError, Any]] = []  # one for each record that the brokers did not take
         self._offsets: tuple[list[TopicPartition], Any] = ([], None)
         self._in_transaction = False
         with translated("producer"):
             config = producer_config(settings, transactional_id, self._errors)
-            if transactional_id is None:
-                config |= {"on_delivery": self._note_refusal, "delivery.report.only.error": True}
+            config |= {"on_delivery": self._note_failure, "delivery.report.only.error": True, "batch.size": batch_bytes}
             self._producer: Any = Producer(config)
         await_brokers(self._producer, lambda: self._producer.poll(0), self._errors, settings)
 
@@ -88,6 +98,8 @@ class ConfluentProducer(ProducerPort):
     @override
     def send(self, records: Sequence[Outgoing]) -> None:
         produce = self._producer.produce
+        self._sent, self._failed = records, []
+        record = None
         try:
             with translated("publish"):
                 for record in records:
@@ -101,6 +113,10 @@ class ConfluentProducer(ProducerPort):
                         record.timestamp_ms or 0,  # 0 is now
                         record.headers,
                     )
+        except ServiceError as error:
+            if record is not None and size_of(record) >= MOST_BYTES:  # the client refuses it itself
+                raise RefusedError("size", [record], str(error)) from error
+            raise
         finally:
             del produce
 
@@ -108,8 +124,9 @@ class ConfluentProducer(ProducerPort):
     def flush(self) -> None:
         with translated("publish"):
             unsent = self._producer.flush(self._timeout_s)
-            if self._refused:
-                raise KafkaException(self._refused[0])
+            self._raise_refused()
+            if self._failed:
+                raise KafkaException(self._failed[0][0])
         if unsent:
             raise TransientError("kafka", f"publish: {unsent} records were not acknowledged in {self._timeout_s:g} s")
 
@@ -126,8 +143,12 @@ class ConfluentProducer(ProducerPort):
             if self._producer is not None:  # not discarded meanwhile
                 self._producer.commit_transaction(self._timeout_s)
 
-        with translated("transaction"):
-            call_with_timeout(finish, self._timeout_s + _GRACE_S, "transaction")
+        try:
+            with translated("transaction"):
+                call_with_timeout(finish, self._timeout_s + _GRACE_S, "transaction")
+        except ServiceError:
+            self._raise_refused()  # it may be the cause: then the transaction has failed before
+            raise
         self._in_transaction = False
 
     def abort(self) -> None:
@@ -145,5 +166,34 @@ class ConfluentProducer(ProducerPort):
             self.abort()
         self._producer = None
 
-    def _note_refusal(self, error: KafkaError, _message: object) -> None:
-        self._refused.append(error)
+    def _note_failure(self, error: KafkaError, message: Any) -> None:
+        self._failed.append((error, message))
+
+    def _raise_refused(self) -> None:
+        """Raise the refusal that names records, if there is one: the other records only fail along with those.
+
+        Raises:
+            RefusedError: of records of one partition, for size, or of all that are refused for the same reason.
+        """
+        self._producer.poll(0)  # for what failed before the call that says so
+        failed = [
+            (_REFUSALS[error.code()], error, message) for error, message in self._failed if error.code() in _REFUSALS
+        ]
+        if not failed:
+            return
+        why, first, one = failed[0]
+        at = (one.topic(), one.partition())
+        same = [
+            (message.topic(), message.key() or b"", message.value() or b"")
+            for other, _, message in failed
+            if other == why and (why != "size" or (message.topic(), message.partition()) == at)
+        ]
+        records = []
+        for record in self._sent:
+            content = (record.topic, record.key or b"", record.value or b"")
+            if content in same:
+                same.remove(content)
+                records.append(record)
+        # librdkafka does not say which records of a record batch the brokers named.
+        text = f"publish: {one.topic()}: {len(records)} records: {first.str()[:200]}"
+        raise RefusedError(why, records, text, exact=len(records) == 1)

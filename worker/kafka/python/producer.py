@@ -15,17 +15,23 @@ from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from typing_extensions import override
 
+from worker.errors import Refusal, RefusedError, ServiceError
 from worker.kafka.connection import connection_hint
 from worker.kafka.outgoing import Outgoing, Producer
 from worker.kafka.python.client import client_config, make_client, translated
-from worker.kafka.python.record_batch import RecordBatchProducer
+from worker.kafka.python.record_batch import RecordBatchProducer, names_records, refused_of
 from worker.records import Partition
 from worker.settings import WorkerSettings
 
 _ABORT_MS: Final = 1000
 _CLOSE_S: Final = 2.0
 _BATCH_BYTES: Final = 128 * 1024  # far below the brokers' max.message.bytes of 1 MB
-_TOO_LARGE: Final = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
+_REFUSALS: Final[Mapping[type[kafka_errors.KafkaError], Refusal]] = {
+    kafka_errors.MessageSizeTooLargeError: "size",
+    kafka_errors.RecordListTooLargeError: "size",
+    kafka_errors.InvalidTimestampError: "time",
+    kafka_errors.InvalidRecordError: "record",
+}
 
 
 class BoundedProducer(RecordBatchProducer):
@@ -70,18 +76,23 @@ class BoundedProducer(RecordBatchProducer):
 class PythonProducer(Producer):
     """One `BoundedProducer`, and the record batches sent with it; without a `transactional_id` it has no transactions.
 
+    A record batch has at most `batch_bytes`, unless it has one record only.
+
     Raises:
         ServiceError: the brokers do not answer or refuse.
     """
 
     failed: Final = False  # the client raises its errors from the calls that wait
 
-    def __init__(self, settings: WorkerSettings, transactional_id: str | None = None) -> None:
+    def __init__(
+        self, settings: WorkerSettings, transactional_id: str | None = None, batch_bytes: int = _BATCH_BYTES
+    ) -> None:
         self._settings = settings
         self._transactional_id = transactional_id
-        self._sent: list[Any] = []  # a future per record batch
+        self._sent: list[tuple[Any, Sequence[Outgoing]]] = []  # a future per record batch, and its records
         self._await_offsets: Callable[[], None] = lambda: None
         config = producer_config(settings)
+        config["batch_size"] = min(batch_bytes, _BATCH_BYTES)
         if transactional_id is not None:
             config["transactional_id"] = transactional_id
             config["transaction_timeout_ms"] = round(settings.transaction_timeout_s * 1000)
@@ -115,12 +126,12 @@ class PythonProducer(Producer):
 
     @override
     def flush(self) -> None:
-        sent, self._sent = self._sent, []
         with self._translated("publish"):
             self._producer.flush(timeout=self._settings.request_timeout_s)
-            for future in sent:
+            for future, _ in self._sent:
                 if future.exception is not None:
                     raise future.exception
+        self._sent = []
 
     def add_offsets(self, offsets: Mapping[Partition, int], membership: Any) -> None:
         """Send consumed offsets for the transaction; `commit` waits until they are added."""
@@ -147,16 +158,31 @@ class PythonProducer(Producer):
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
-        """Translate errors, and say how to fix a refusal for size, which the client only names."""
-        with translated(doing):
-            try:
+        """Translate errors; a refusal that names records comes first, for the other batches only fail along with it.
+
+        Raises:
+            RefusedError: of records of one batch, for size, or of all batches that are refused for the same reason.
+            ServiceError: instead of any other `KafkaError`.
+        """
+        try:
+            with translated(doing):
                 yield
-            except _TOO_LARGE as error:
-                topics = f"{self._settings.output_topic} or {self._settings.dead_letter_topic}"
-                raise kafka_errors.MessageSizeTooLargeError(
-                    f"max.message.bytes of {topics} is below a batch of {_BATCH_BYTES} bytes, or a record is larger: "
-                    "raise it"
-                ) from error
+        except ServiceError as error:
+            refused = [(future.exception, records) for future, records in self._sent if _refusal(future) is not None]
+            if not refused:
+                raise
+            first, records = refused[0]
+            why = _REFUSALS[type(first)]
+            if why != "size":
+                same = [(found, batch) for found, batch in refused if _REFUSALS[type(found)] == why]
+                records = [record for found, batch in same for record in refused_of(found, batch)]
+            exact = len(records) == 1 or all(names_records(found) for found, _ in refused)
+            text = f"{records[0].topic}: {len(records)} records: {first}"
+            raise RefusedError(why, records, f"{doing}: {text[:300]}", exact=exact) from error
+
+
+def _refusal(future: Any) -> Refusal | None:
+    return _REFUSALS.get(type(future.exception)) if future.is_done else None
 
 
 def close_failed(producer: KafkaProducer) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from kafka import KafkaProducer, TopicPartition
@@ -28,6 +28,9 @@ _NOT_COMPRESSED: Final = 0
 _NO_ATTRIBUTES: Final = b"\0"
 
 
+_INDEXES: Final = "refused_indexes"
+
+
 class RecordBatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python has no types
     """The client's producer, which takes many records at a time."""
 
@@ -36,9 +39,12 @@ class RecordBatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python 
         # Let a batch that a topic refuses as too large fail whole. The client would split it and send the pieces, but
         # its `flush` does not wait for them, and our one future per batch would not cover them.
         self._sender._can_split = lambda *_: False
+        self._sender._record_exceptions_fn = _with_refused_indexes
 
-    def send_all(self, topic: str, records: Sequence[Outgoing]) -> list[FutureRecordMetadata]:
-        """Take records, each partition's in order, and return a future for each of the client's batches.
+    def send_all(
+        self, topic: str, records: Sequence[Outgoing]
+    ) -> list[tuple[FutureRecordMetadata, Sequence[Outgoing]]]:
+        """Take records, each partition's in order, and return the client's batches: a future, and the batch's records.
 
         The client sends them at once, on its own thread. A batch is stored or refused whole, so one future covers all
         its records.
@@ -54,11 +60,15 @@ class RecordBatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python 
         by_partition: dict[int, list[Outgoing]] = defaultdict(list)
         for number, (record, partition) in enumerate(zip(records, partitions, strict=True), start=now_ms):
             by_partition[number % count if record.key is None else partition].append(record)
-        sent = []
+        sent: list[tuple[FutureRecordMetadata, Sequence[Outgoing]]] = []
         for partition, partition_records in by_partition.items():
             at = TopicPartition(topic, partition)
             batches = list(batches_of(at, partition_records, self.config["batch_size"], now_ms))
-            sent += [_future_of(batch) for batch in batches]  # before the client's thread can complete them
+            end = 0
+            for batch in batches:
+                start, end = end, end + batch.record_count
+                # The future before the client's thread can complete it.
+                sent.append((_future_of(batch), partition_records[start:end]))
             self._take(at, batches)
         self._sender.wakeup()
         return sent
@@ -78,6 +88,25 @@ class RecordBatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python 
                     buffer._incomplete.add(batch)
         finally:
             buffer._appends_in_progress.decrement()
+
+
+def refused_of(error: Exception, records: Sequence[Outgoing]) -> Sequence[Outgoing]:
+    """Return which records of a batch the brokers refused; all, when they do not say."""
+    return [records[index] for index in getattr(error, _INDEXES, ()) if index < len(records)] or records
+
+
+def names_records(error: Exception) -> bool:
+    """Whether the brokers said which records of the batch they refused."""
+    return bool(getattr(error, _INDEXES, ()))
+
+
+def _with_refused_indexes(error: Exception, record_errors: Sequence[Any], _message: str) -> Callable[[int], Exception]:
+    """Note in a batch's error which of its records are at fault (KIP-467), in place of the client's own method.
+
+    The client's own loses the kind of the error when several are, and our single future per batch sees the first only.
+    """
+    setattr(error, _INDEXES, sorted(found.batch_index for found in record_errors or ()))
+    return lambda _index: error
 
 
 def batches_of(at: TopicPartition, records: Sequence[Outgoing], max_bytes: int, now_ms: int) -> Iterator[ProducerBatch]:

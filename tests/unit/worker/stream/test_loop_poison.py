@@ -30,6 +30,29 @@ def test_unratable_records_do_not_affect_the_records_between_them() -> None:
     world.assert_settled_once()
 
 
+def test_ratings_that_the_brokers_refuse_become_dead_letters_and_all_others_go_through() -> None:
+    world = World()
+    world.produce("love", "bad", None, "love")
+    world.delivery.refuses = list(world.cluster.records(Partition(TOPIC, 0)))[1:3]
+    world.steps()
+    outcomes = [type(outcome) for outcome in world.delivery.outcomes]
+    assert outcomes == [Rated, Rejected, Rejected, Rated]
+    assert world.sample("starstream_reviews_rejected_total", reason="refused") == 2
+    assert "outage" not in world.log.names
+
+
+def test_ratings_that_are_all_refused_open_the_breaker() -> None:
+    world = World(batch=100)
+    world.pipeline.breaker = Breaker(share=0.5, window_records=100, consecutive=0)
+    world.produce(*["love"] * 200)
+    world.delivery.refuses = list(world.cluster.records(Partition(TOPIC, 0)))
+    world.pipeline.stopping = True
+    world.pipeline.batcher.add(world.source.poll(200, 0.0), 0.0)
+    with pytest.raises(StreamRejectedError):
+        world.pipeline.run()
+    assert world.cluster.committed == {}
+
+
 class Died(BaseException):
     """Stands for a segmentation fault: nothing after it runs."""
 

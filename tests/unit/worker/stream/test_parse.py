@@ -13,10 +13,12 @@ from schemas.dead_letter import REJECT_REASONS, RejectReason
 from schemas.input.fields import FieldFinder
 from schemas.input.presets import PRESETS
 from schemas.review import MAX_ID_BYTES, OPTIONAL_FIELDS, Review
-from tests.doubles import REFUSED, StubClassifier, make_record
+from tests.doubles import REFUSED, StubClassifier, make_rated, make_record
+from worker.errors import RefusedError
 from worker.ops.metrics import Metrics
 from worker.records import Deleted, Pending, Record, Rejected
 from worker.stream.parse import Parser
+from worker.stream.rejection import reject_refused
 
 PARSER = Parser("auto", 1000)
 VERSION = "v1"
@@ -80,7 +82,10 @@ def test_every_reason_is_reachable() -> None:
     assert isinstance(pending, Pending)
     (unratable,) = StubClassifier().rate([pending], "now")
     assert isinstance(unratable, Rejected)
-    assert reached | {unratable.letter.reason} == set(REJECT_REASONS)
+    error = RefusedError("size", [pending.record], "too large")
+    (refused,) = reject_refused([make_rated(record=pending.record)], error, model_version="v1")
+    assert isinstance(refused, Rejected)
+    assert reached | {unratable.letter.reason, refused.letter.reason} == set(REJECT_REASONS)
     assert get_args(RejectReason) == REJECT_REASONS
 
 
