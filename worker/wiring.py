@@ -63,7 +63,13 @@ def wire_pipeline(
     return Pipeline(
         source=source,
         batcher=Batcher(
-            Limits(settings.batch_reviews, settings.batch_bytes, settings.batch_tokens, linger_s=settings.linger_s)
+            Limits(
+                settings.batch_reviews,
+                settings.batch_bytes,
+                settings.batch_tokens,
+                linger_s=settings.linger_s,
+                commit_s=min(settings.transaction_timeout_s, settings.request_timeout_s),
+            )
         ),
         parser=Parser(
             settings.input_format,

@@ -39,6 +39,7 @@ class Limits:
     bytes: int  # most bytes of their values
     tokens: int  # most tokens, by estimate
     linger_s: float  # the longest a record waits for others
+    commit_s: float = math.inf  # the longest a commit may take before it fails
     idle_wait_s: float = 0.5  # how long the loop may block when the queue is empty
 
 
@@ -53,11 +54,13 @@ class Batcher:
 
     Attributes:
         cost: what batches cost, as learned so far.
+        most_records: in the next batch: fewer than the limit while commits fail or are slow.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.cost = Cost()
         self._limits = limits
+        self.most_records = self._safe_records = limits.records
         self._queue: deque[_Queued] = deque()
         self._bytes = 0
         self._seen_tokens, self._seen_bytes = _TOKENS_PER_BYTE, 1.0
@@ -72,7 +75,7 @@ class Batcher:
     @property
     def room(self) -> int:
         """How many more records fit into the next batch."""
-        return max(0, self._limits.records - len(self._queue))
+        return max(0, self.most_records - len(self._queue))
 
     @property
     def tokens_per_byte(self) -> float:
@@ -96,6 +99,24 @@ class Batcher:
             self._seen_tokens = self._seen_tokens * _RATIO_KEPT + tokens
             self._seen_bytes = self._seen_bytes * _RATIO_KEPT + batch.size
         self.cost.observe(tokens, seconds, token_s)
+
+    def commit_failed(self, records: int) -> None:
+        """Halve the next batch: a throttled or slow broker might take less in time, and what it did not commit counts.
+
+        The same batch again would fail again, and use up the quota that a smaller one needs.
+        """
+        self.most_records = self._safe_records = max(1, min(self.most_records, records) // 2)
+
+    def commit_took(self, records: int, seconds: float) -> None:
+        """Halve the next batch also when a commit came near its time limit; let it grow when one was far from it.
+
+        It doubles up to the half of what failed last, and grows by an eighth from there.
+        """
+        if seconds > self._limits.commit_s / 2:
+            self.commit_failed(records)
+        elif seconds < self._limits.commit_s / 4 and records >= self.most_records < self._limits.records:
+            grown = self.most_records * 2 if self.most_records < self._safe_records else self.most_records * 9 // 8 + 1
+            self.most_records = min(self._limits.records, grown)
 
     def wait_s(self, now: float) -> float:
         """Return how long the loop may block for more records before it must call `release`."""
@@ -128,7 +149,7 @@ class Batcher:
 
     def _due(self, now: float) -> ReleaseReason | None:
         """Return why the queue is due now; None while waiting pays."""
-        if len(self._queue) >= self._limits.records or self._bytes >= self._most_bytes:
+        if len(self._queue) >= self.most_records or self._bytes >= self._most_bytes:
             return "full"
         if now + _LEAST_WAIT_S >= self._linger_until:
             return "linger"
@@ -167,7 +188,7 @@ class Batcher:
         oldest_s = now - self._queue[0].since
         taken: list[Record] = []
         taken_bytes = 0
-        while self._queue and len(taken) < self._limits.records:
+        while self._queue and len(taken) < self.most_records:
             first = self._queue[0]
             if taken and taken_bytes + first.size > most_bytes:
                 break
@@ -175,5 +196,5 @@ class Batcher:
             taken.append(first.record)
             taken_bytes += first.size
         self._bytes -= taken_bytes
-        fill = max(len(taken) / self._limits.records, taken_bytes / most_bytes)
+        fill = max(len(taken) / self.most_records, taken_bytes / most_bytes)
         return Batch(taken, reason, size=taken_bytes, fill=min(1.0, fill), oldest_s=oldest_s)

@@ -11,9 +11,8 @@ the batch and the queue are dropped and read again (`rewind`): an outage holds n
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -40,6 +39,7 @@ from worker.stream.batcher import Batcher
 from worker.stream.breaker import Breaker
 from worker.stream.chunks import chunks
 from worker.stream.parse import Parser
+from worker.stream.phases import Phases
 from worker.stream.poison import PoisonTracker
 from worker.stream.ports import Classifier, Delivery, Source, Store
 from worker.stream.rejection import reject_refused, rejected
@@ -65,11 +65,11 @@ class Pipeline:
     backoff: Backoff
     stopping: bool = field(default=False, init=False)
     services: Services = field(init=False)
-    _phase: str = field(default="", init=False)  # what the loop is doing now
-    # Seconds of the current batch, by phase.
-    _batch_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float), init=False)
+    phases: Phases = field(init=False)
+    _commit_s: float = field(default=0.0, init=False)  # seconds that the last commit took
 
     def __post_init__(self) -> None:
+        self.phases = Phases(self.metrics, self.clock)
         self.services = Services(self.metrics, self.health, self.clock, self.log, self.backoff)
 
     def run(self) -> None:
@@ -94,7 +94,7 @@ class Pipeline:
 
         Not while the model has them: a text that it never finishes with is to blame. Safe to call from another thread.
         """
-        if self._phase not in {"parse", "classify"}:
+        if self.phases.now not in {"parse", "classify"}:
             with suppress(ServiceError):
                 self.poison.undo()
 
@@ -133,7 +133,7 @@ class Pipeline:
         """Commit a batch whole; False when a service is away and everything uncommitted has been rewound."""
         self.metrics.count_batch(batch)
         started, tokens = self.clock.monotonic(), self.classifier.tokens
-        self._batch_s.clear()
+        self.phases.seconds.clear()
         uncommitted = list(batch.records)
         try:
             for records in self.poison.split(batch.records):
@@ -143,12 +143,15 @@ class Pipeline:
             self.undo_attempts()
             if isinstance(error, TransientError):
                 self.metrics.checkpoints.labels("failed").inc()
+                if error.service == "kafka":
+                    self.batcher.commit_failed(len(uncommitted))
+                    self.log(logging.INFO, "batches_halved", most_records=self.batcher.most_records)
                 self._start_over(uncommitted, error)
                 return False
             if isinstance(error, StreamRejectedError):
                 self._halt(uncommitted, error)
             raise
-        token_s = self._batch_s["parse"] + self._batch_s["classify"]  # what grows with the tokens
+        token_s = self.phases.seconds["parse"] + self.phases.seconds["classify"]  # what grows with the tokens
         self.batcher.learn(batch, self.classifier.tokens - tokens, self.clock.monotonic() - started, token_s)
         self.metrics.set_batch_cost(self.batcher.cost.fixed_s, self.batcher.cost.each_token_s)
         return True
@@ -156,7 +159,7 @@ class Pipeline:
     def _process_checkpoint(self, records: Sequence[Record]) -> None:
         """Take records from parse to commit: the batch, or one record that is suspected of killing the process."""
         self.health.beat()
-        with self._timed("store"):
+        with self.phases.timed("store"):
             poison = self.poison.start(records)
         outcomes = self._rate(self._parse(records, poison))
         self._ask_breaker(outcomes)
@@ -165,6 +168,7 @@ class Pipeline:
         except TransientError:
             self.breaker.undo()
             raise
+        self.batcher.commit_took(len(records), self._commit_s)
         self.poison.committed()
         self.backoff.reset()
         self.metrics.checkpoints.labels("committed").inc()
@@ -173,7 +177,7 @@ class Pipeline:
     def _parse(self, records: Sequence[Record], poison: frozenset[tuple[Partition, int]]) -> list[Pending | Outcome]:
         """Return what each record is, in order."""
         version = self.classifier.version
-        with self._timed("parse"):
+        with self.phases.timed("parse"):
             return [
                 self._reject_poison(record, version)
                 if poison and (partition_of(record), record.offset) in poison
@@ -185,7 +189,7 @@ class Pipeline:
         """Rate what is pending, chunk by chunk, and send each chunk to the store; return the outcomes in order."""
         self._send([row for row in parsed if not isinstance(row, Pending)])
         for chunk in chunks(parsed):
-            with self._timed("classify"):
+            with self.phases.timed("classify"):
                 rated = self.classifier.rate([review for _, review in chunk], iso_utc(self.clock.wall()))
             self._send(rated)
             for (index, _), outcome in zip(chunk, rated, strict=True):
@@ -194,7 +198,7 @@ class Pipeline:
 
     def _send(self, outcomes: Sequence[Outcome]) -> None:
         if outcomes:
-            with self._timed("store"):
+            with self.phases.timed("store"):
                 self.store.send(outcomes)
 
     def _ask_breaker(self, outcomes: Sequence[Outcome]) -> None:
@@ -224,16 +228,17 @@ class Pipeline:
         """
         self._deliver(partial(self.delivery.prepare, outcomes, offsets))
         try:
-            with self._timed("store"):
+            with self.phases.timed("store"):
                 self.store.flush()
         except ServiceError:
             self.delivery.abort()
             raise
         self._deliver(self.delivery.commit)
-        self.metrics.sink_seconds.labels("topic").observe(self._batch_s.pop("topic"))
+        self._commit_s = self.phases.seconds.pop("topic")
+        self.metrics.sink_seconds.labels("topic").observe(self._commit_s)
 
     def _deliver(self, call: Callable[[], None]) -> None:
-        with self._timed("topic"):
+        with self.phases.timed("topic"):
             try:
                 call()
             except ServiceError as error:
@@ -284,14 +289,3 @@ class Pipeline:
         positions = first_offsets([*uncommitted, *self.batcher.clear()])
         gone = self._drop_revoked()
         self.source.rewind({at: offset for at, offset in positions.items() if at not in gone})
-
-    @contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
-        started, self._phase = self.clock.monotonic(), phase
-        try:
-            yield
-        finally:
-            self._phase = ""
-            elapsed_s = self.clock.monotonic() - started
-            self.metrics.phase_seconds.labels(phase).inc(elapsed_s)
-            self._batch_s[phase] += elapsed_s

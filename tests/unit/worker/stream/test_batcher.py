@@ -225,3 +225,31 @@ def test_clear_returns_the_queued_records_in_order() -> None:
     batcher.add(taken, 0.0)
     assert batcher.clear() == taken
     assert batcher.room == 100
+
+
+def test_batches_shrink_to_one_record_while_commits_fail_and_grow_again() -> None:
+    batcher = Batcher(Limits(8, bytes=10**6, tokens=10**6, linger_s=0.01, commit_s=10.0))
+    sizes = []
+    for failed in (8, 4, 2, 1):
+        batcher.commit_failed(failed)
+        batcher.add([make_record(offset=number) for number in range(8)], 0.0)
+        batch = batcher.release(1.0)
+        assert batch is not None
+        sizes.append(len(batch.records))
+        batcher.clear()
+    assert sizes == [4, 2, 1, 1]
+    batcher.commit_took(1, 3.0)
+    assert batcher.most_records == 1, "not far from its limit"
+    grown = []
+    for _ in range(6):
+        batcher.commit_took(batcher.most_records, 1.0)
+        grown.append(batcher.most_records)
+    assert grown == [2, 3, 4, 5, 6, 7]
+    batcher.commit_took(3, 1.0)
+    assert batcher.most_records == 7, "a smaller batch proves nothing"
+
+
+def test_a_commit_near_its_time_limit_halves_the_next_batch_before_one_fails() -> None:
+    batcher = Batcher(Limits(8, bytes=10**6, tokens=10**6, linger_s=0.01, commit_s=10.0))
+    batcher.commit_took(8, 5.1)
+    assert batcher.most_records == 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from tests.doubles import REFUSED, TOPIC
 from tests.fixtures.world import GONE, KAFKA_GONE, World
 from worker.errors import FencedError, PermanentError, ServiceError
+from worker.records import Outcome, Partition
 
 
 @pytest.mark.parametrize("part", ["store", "delivery", "source"])
@@ -166,3 +169,26 @@ def test_every_record_is_settled_once_whatever_fails(
         world.produce(text, partition=partition, in_s=in_ms / 1000)
     world.steps()
     world.assert_settled_once()
+
+
+def test_after_a_failed_commit_batches_are_smaller_until_the_brokers_take_them() -> None:
+    world = World(batch=16)
+    world.produce(*["love"] * 64)
+    sizes: list[int] = []
+    prepare = world.delivery.prepare
+
+    def throttled(outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
+        sizes.append(len(outcomes))
+        if len(outcomes) > 4:
+            raise KAFKA_GONE
+        prepare(outcomes, offsets)
+
+    world.delivery.prepare = throttled  # type: ignore[method-assign]
+    world.steps()
+    world.assert_settled_once()
+    assert sizes[:3] == [16, 8, 4]
+    assert sum(size > 4 for size in sizes) < sum(size <= 4 for size in sizes), "it does not fail every second time"
+    world.delivery.prepare = prepare  # type: ignore[method-assign]
+    world.produce(*["love"] * 200)
+    world.steps()
+    assert world.pipeline.batcher.most_records == 16
