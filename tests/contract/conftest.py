@@ -59,10 +59,9 @@ def stream_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
 @pytest.fixture(params=[f"{client} {mode}" for client in _CLIENTS for mode in _MODES])
 def kafka_world(request: pytest.FixtureRequest) -> Iterator[KafkaStreamWorld]:
     """For what only real brokers do."""
-    world = _stream_world(request.param, request)
-    assert isinstance(world, KafkaStreamWorld)
-    yield world
-    world.close()
+    for world in _stream_world(request.param, request):
+        assert isinstance(world, KafkaStreamWorld)
+        yield world
 
 
 @pytest.fixture(params=["memory", *(f"{client} {mode}" for client in _CLIENTS for mode in _MODES)])

@@ -13,6 +13,9 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.reviews import garbage, mixed
 from tests.chaos.scene import SESSION_S, Scene
 from tests.chaos.workers import Worker
+from tests.fixtures.quotas import limit_client
+
+_QUOTA_S: Final = 400.0  # 2,000 ratings are about 1.4 MB, 70 s of the quota
 
 
 def broker_crash(scene: Scene) -> Verdict:
@@ -213,6 +216,19 @@ def disk_full(scene: Scene) -> Verdict:
     return scene.finish()
 
 
+def quota(scene: Scene) -> Verdict:
+    """The brokers allow the workers 20 kB/s: a batch of 2,000 takes longer than a transaction may. Batches get smaller
+    until they go through in time.
+    """
+    limited = f"{scene.name}-limited"
+    limit_client(scene.brokers.bootstrap, limited, 20_000)
+    scene.produce(mixed(scene.sent, 2_000, scene.random))
+    scene.count_fault()
+    scene.worker("one", ready=False, kafka_client_id=limited, batch_reviews=2_000)
+    scene.wait("all is committed", lambda: scene.lag() == 0, _QUOTA_S)
+    return scene.finish()
+
+
 AWAY: Final = (
     Case(broker_crash),
     Case(coordinator_moves),
@@ -223,4 +239,5 @@ AWAY: Final = (
     Case(dlq_missing),
     Case(topics_late),
     Case(disk_full),
+    Case(quota),
 )

@@ -175,7 +175,8 @@ class ConfluentProducer(ProducerPort):
         Raises:
             RefusedError: of records of one partition, for size, or of all that are refused for the same reason.
         """
-        self._producer.poll(0)  # for what failed before the call that says so
+        with suppress(KafkaException):  # it raises a fatal error again
+            self._producer.poll(0)  # reports what failed before the call that says so
         failed = [
             (_REFUSALS[error.code()], error, message) for error, message in self._failed if error.code() in _REFUSALS
         ]
