@@ -61,10 +61,8 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("s3_location"))
 
 
-@pytest.fixture(params=["folder", "s3"])
-def shared_location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """One that several processes can open."""
-    return str(tmp_path / "models") if request.param == "folder" else str(request.getfixturevalue("s3_location"))
+# Those that several processes can open.
+on_shared_stores = pytest.mark.parametrize("location", ["folder", "s3"], indirect=True)
 
 
 @pytest.fixture
@@ -143,8 +141,9 @@ from tests.contract.test_registry_stores import NEW, Interrupted, kill
 registry.publish(NEW, Interrupted(kill), b"weights")
 """
 DECIDE = """
+from trainer.publish.channel import move
 try:
-    registry.point("stable", sys.argv[2], Why(action="promote"), expected=sys.argv[3])
+    move(registry, "stable", sys.argv[2], Why(action="promote"), sys.argv[3])
     print("moved")
 except ConflictError as error:
     print(error)
@@ -173,12 +172,12 @@ def run_at_once(
     return [(child.returncode, output) for child, output in zip(children, outputs, strict=True)]
 
 
+@on_shared_stores
 def test_killed_publish_leaves_no_version_and_its_files_are_pruned_later(
-    shared_location: str, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, location: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = open_registry(shared_location)
     registry.publish(OLD, FILES)
-    assert run_at_once(PUBLISH, (shared_location,)) == [(-9, "")]
+    assert run_at_once(PUBLISH, (location,)) == [(-9, "")]
     assert registry.versions() == [OLD]
     with pytest.raises(RegistryError, match="is not in the registry"):
         registry.point("stable", NEW, WHY)
@@ -193,8 +192,10 @@ def test_killed_publish_leaves_no_version_and_its_files_are_pruned_later(
     assert registry.versions() == [OLD, NEW]
 
 
-def test_concurrent_publishers_lose_no_channel_move_and_readers_see_whole_files(shared_location: str) -> None:
-    registry = open_registry(shared_location)
+@on_shared_stores
+def test_concurrent_publishers_lose_no_channel_move_and_readers_see_whole_files(
+    registry: Registry, location: str
+) -> None:
     registry.publish(OLD, FILES)
     registry.publish(NEW, FILES)
 
@@ -202,7 +203,7 @@ def test_concurrent_publishers_lose_no_channel_move_and_readers_see_whole_files(
         assert set(registry.channels().values()) <= {OLD, NEW}
 
     movers = (("a", OLD), ("b", NEW), ("c", OLD))
-    done = run_at_once(MOVE, *((shared_location, *mover) for mover in movers), meanwhile=read)
+    done = run_at_once(MOVE, *((location, *mover) for mover in movers), meanwhile=read)
     assert done == [(0, "")] * 3
     changes = registry.history()
     assert [change.number for change in changes] == list(range(1, 19))
@@ -212,13 +213,13 @@ def test_concurrent_publishers_lose_no_channel_move_and_readers_see_whole_files(
         assert after.before == before.after, "each change starts from the result of the one before"
 
 
-def test_only_one_of_several_publishers_moves_the_channel_they_all_expected(shared_location: str) -> None:
-    registry = open_registry(shared_location)
+@on_shared_stores
+def test_only_one_of_several_publishers_moves_the_channel_they_all_expected(registry: Registry, location: str) -> None:
     versions = [f"2026010{day}T000000Z-0000000{day}" for day in range(2, 6)]
     for version in (OLD, *versions):
         registry.publish(version, FILES)
     registry.point("stable", OLD, WHY)
-    outputs = [output for _, output in run_at_once(DECIDE, *((shared_location, version, OLD) for version in versions))]
+    outputs = [output for _, output in run_at_once(DECIDE, *((location, version, OLD) for version in versions))]
     assert outputs.count("moved") == 1
     winner = registry.channels()["stable"]
     assert winner == versions[outputs.index("moved")]

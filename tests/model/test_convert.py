@@ -100,12 +100,6 @@ def test_logits_do_not_depend_on_the_batch(shape: Shape) -> None:
         assert np.abs(graph.logits(padded) - batch[at]).max() <= 1e-5
 
 
-def test_one_interpreter_takes_every_shape() -> None:
-    graph = Graph(open_interpreter(_converted(GRU, "int8")))
-    for rows, steps in ((1, 1), (64, 3), (2, 400), (1, 1), (33, 17)):
-        assert graph.logits(np.ones((rows, steps), dtype=np.int32)).shape == (rows, CLASSES)
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_same_weights_give_the_same_bytes(variant: Variant) -> None:
     assert convert(_trained(GRU).weights, variant) == _converted(GRU, variant)

@@ -143,20 +143,19 @@ def test_every_strategy_lowers_the_loss(loss: str, imbalance: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "expected"),
+    ("settings", "rows", "expected"),
     [
-        (240, Plan(epochs=12, batch_rows=16, steps=180)),
-        (1200, Plan(epochs=12, batch_rows=40, steps=360)),
-        (14_500, Plan(epochs=4, batch_rows=128, steps=456)),
-        (1_000_000, Plan(epochs=4, batch_rows=128, steps=31_252)),
+        (FitSettings(), 240, Plan(epochs=12, batch_rows=16, steps=180)),
+        (FitSettings(), 1200, Plan(epochs=12, batch_rows=40, steps=360)),
+        (FitSettings(), 14_500, Plan(epochs=4, batch_rows=128, steps=456)),
+        (FitSettings(), 1_000_000, Plan(epochs=4, batch_rows=128, steps=31_252)),
+        (FitSettings(epochs=2, batch_rows=10), 101, Plan(2, 10, 22)),
     ],
 )
-def test_small_data_gets_smaller_steps_and_more_passes(rows: int, expected: Plan) -> None:
-    assert plan(FitSettings(), rows) == expected
-
-
-def test_settings_override_the_plan() -> None:
-    assert plan(FitSettings(epochs=2, batch_rows=10), 101) == Plan(2, 10, 22)
+def test_small_data_gets_smaller_steps_and_more_passes_unless_set(
+    settings: FitSettings, rows: int, expected: Plan
+) -> None:
+    assert plan(settings, rows) == expected
 
 
 def test_step_size_rises_then_falls_to_its_last_share() -> None:

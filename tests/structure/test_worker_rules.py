@@ -80,16 +80,15 @@ def modules_after(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module",
-    ["worker.run.app", "worker.commands.predict", "worker.commands.check", "worker.run.supervisor", "worker.__main__"],
+    ("modules", "unwanted"),
+    [
+        ("worker.run.app, worker.run.supervisor, worker.commands.check", HEAVY),
+        ("worker.commands.predict, worker.__main__", (*HEAVY, "kafka", "confluent_kafka")),
+    ],
 )
-def test_the_worker_loads_nothing_heavy(module: str) -> None:
-    loaded = {name.partition(".")[0] for name in modules_after(f"import {module}")}
-    assert loaded & set(HEAVY) == set()
-
-
-def test_help_and_predict_load_no_kafka_client() -> None:
-    assert "kafka" not in modules_after("import worker.commands.predict, worker.__main__")
+def test_the_worker_loads_nothing_heavy_and_predict_no_kafka_client(modules: str, unwanted: tuple[str, ...]) -> None:
+    loaded = {name.partition(".")[0] for name in modules_after(f"import {modules}")}
+    assert loaded & set(unwanted) == set()
 
 
 def test_worker_on_confluent_loads_no_kafka_python() -> None:

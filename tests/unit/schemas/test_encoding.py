@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.encoding import DROPPED, FIRST_WORD_ID, UNKNOWN_ID, Encoder, EncoderSettings, squeezed, tokens
+from schemas.encoding import DROPPED, FIRST_WORD_ID, UNKNOWN_ID, Encoder, EncoderSettings, tokens
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[2] / "golden" / "encoder.json").read_bytes())
 TABLE: dict[str, int] = GOLDEN["table"]
@@ -89,14 +89,6 @@ def test_dropped_words_leave_no_id_and_no_room() -> None:
     encoder = Encoder(EncoderSettings(max_tokens=8), {"the": DROPPED, "good": 2})
     assert encoder.encode("the " * 50 + "good").tolist() == [2]
     assert encoder.encode("the the").tolist() == [UNKNOWN_ID]
-
-
-def test_elongations_are_looked_up_shorter() -> None:
-    assert list(squeezed("sooo")) == ["soo", "so"]
-    assert list(squeezed("good")) == []
-    encoder = Encoder(EncoderSettings(), {"so": 2, "good": 3, "!": 4, "aaa": 5})
-    assert encoder.encode("sooooo gooood !!!!! aaa aaaa").tolist() == [2, 3, 4, 5, UNKNOWN_ID]
-    assert Encoder(EncoderSettings(squeeze=False), {"so": 2}).encode("sooo").tolist() == [UNKNOWN_ID]
 
 
 def test_unknown_words_have_the_same_bucket_in_every_process() -> None:

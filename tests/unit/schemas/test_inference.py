@@ -68,20 +68,17 @@ def _model(interpreter: Adder) -> Model:
 
 
 @given(lengths=_lengths, max_rows=st.integers(1, 64), max_cells=st.integers(1, 2000))
-def test_groups_cover_every_row_once_within_both_limits(lengths: list[int], max_rows: int, max_cells: int) -> None:
+def test_groups_cover_every_row_once_from_short_to_long_within_both_limits(
+    lengths: list[int], max_rows: int, max_cells: int
+) -> None:
     found = np.array(lengths, dtype=np.int64)
     groups = list(length_groups(found, max_rows=max_rows, max_cells=max_cells))
-    assert sorted(row for group in groups for row in group.tolist()) == list(range(len(lengths)))
+    order = [row for group in groups for row in group.tolist()]
+    assert sorted(order) == list(range(len(lengths)))
+    assert [lengths[row] for row in order] == sorted(lengths)
     for group in groups:
         assert 1 <= len(group) <= max_rows
         assert len(group) == 1 or len(group) * int(found[group].max()) <= max_cells
-
-
-@given(lengths=_lengths)
-def test_groups_go_from_short_to_long(lengths: list[int]) -> None:
-    found = np.array(lengths, dtype=np.int64)
-    in_order = [int(found[row]) for group in length_groups(found) for row in group]
-    assert in_order == sorted(lengths)
 
 
 @given(rows=st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=30), min_size=1, max_size=40))

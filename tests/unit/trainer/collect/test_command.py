@@ -51,6 +51,7 @@ def _stars(review_id: str, score: Any, *, at: int = 0) -> LogRecord:
         ([_review("fine", "a", 5, at=1), _stars("a", 2, at=4)], [("fine", 2)], {}),
         ([_stars("a", 2, at=4), _review("fine", "a", 5, at=8)], [("fine", 5)], {}),
         ([_review("fine", "a", 5, at=8), _review("older", "a", 1, at=2)], [("fine", 5)], {}),
+        ([_review("one", "a", 4.0), _review("two", "b", 0)], [("one", 4), ("two", 0)], {}),
         ([_stars("gone", 4)], [], {"stars_without_review": 1}),
         ([_review("mine", "a", 5, at=1), _record(None, key="a", at=5)], [], {"deleted": 1}),
         ([_record(None, key="a", at=5), _review("mine", "a", 5, at=9)], [("mine", 5)], {}),
@@ -107,10 +108,6 @@ def test_review_is_known_by_its_id_its_key_or_its_position() -> None:
 def test_unusable_record_is_counted_by_its_reason(record: LogRecord, reason: str) -> None:
     found, rows = _outcome(record, labels=(1, 2, 3, 4, 5))
     assert (dict(found.bad), rows, found.records) == ({reason: 1}, [], 1)
-
-
-def test_whole_scores_of_any_form_are_taken() -> None:
-    assert _outcome(_review("one", "a", 4.0), _review("two", "b", 0))[1] == [("one", 4), ("two", 0)]
 
 
 def test_file_is_what_train_reads_and_appears_whole(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which rows can be trained on; tests/unit/schemas/test_files.py has the formats."""
+"""Which rows can be trained on; tests/unit/schemas/input has the formats, faults and fields."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ def _write(folder: Path, content: str, name: str = "a.csv") -> Path:
     return folder / name
 
 
-@pytest.mark.parametrize("text", ["content", "text", "review", "body", "Review", " Content "])
+NAMED = RowRules(FieldPaths(text="words", score="value"))
+
+
+@pytest.mark.parametrize(("text", "rules"), [("content", RowRules()), ("text", RowRules()), ("words", NAMED)])
 @pytest.mark.parametrize("score", ["score", "rating", "stars", "label", "LABEL"])
-def test_usual_columns_are_found(tmp_path: Path, text: str, score: str) -> None:
-    path = _write(tmp_path, f"id,{score},{text}\n7,2,meh\n")
-    assert list(read_rows(path)) == [Row("meh", 2)]
-
-
-def test_named_columns_win(tmp_path: Path) -> None:
-    path = _write(tmp_path, "content,score,body,value\nno,1,yes,5\n")
-    assert list(read_rows(path, RowRules(FieldPaths(text="body", score="value")))) == [Row("yes", 5)]
+def test_usual_columns_are_found_and_named_ones_win(tmp_path: Path, text: str, score: str, rules: RowRules) -> None:
+    path = _write(tmp_path, f"id,value,{score},{text}\n7,2,2,meh\n")
+    assert list(read_rows(path, rules)) == [Row("meh", 2)]
 
 
 @pytest.mark.parametrize(
@@ -85,14 +83,3 @@ def test_bad_csv_row_is_named_and_the_others_are_read(tmp_path: Path, cells: str
 def test_bad_json_row_is_named(tmp_path: Path, line: str, reason: str) -> None:
     (bad,) = read_rows(_write(tmp_path, f"\n{line}\n", "a.jsonl"))
     assert str(bad) == f"a.jsonl: row 1 (line 2): {reason}"
-
-
-def test_open_quotation_mark_is_an_error_not_one_giant_row(tmp_path: Path) -> None:
-    path = _write(tmp_path, 'content,score\n"fine,3\n' + "more text,4\n" * 20_000)
-    with pytest.raises(DataError, match="line 2: a quotation mark is opened"):
-        list(read_rows(path))
-
-
-def test_unreadable_file_is_a_data_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"missing\.csv: No such file"):
-        list(read_rows(tmp_path / "missing.csv"))
