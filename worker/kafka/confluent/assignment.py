@@ -16,7 +16,7 @@ from worker.kafka.group import Ownership
 from worker.records import Partition
 
 # `CGMDv2:`, generation (int32, native byte order), group id and member id (null-terminated), and more. Private to
-# librdkafka; `test_group_metadata_has_the_format_that_require_member_parses` fails if it changes.
+# librdkafka; `test_an_evicted_member_cannot_commit_before_it_has_joined_again` fails if it changes.
 _FORMAT: Final = b"CGMDv2:"
 _GENERATION: Final = struct.Struct("=i")
 
