@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer
+from pydantic import SecretStr
 
 from tests.doubles import ManualClock
 from worker.kafka.confluent.client import CallbackErrors
@@ -33,16 +34,20 @@ def test_every_setting_of_the_connection_reaches_librdkafka(tmp_path: Path) -> N
         {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "PLAIN"},
         {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "SCRAM-SHA-256"},
         {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "SCRAM-SHA-512"},
-        {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "OAUTHBEARER", "kafka_oauth_token": "t"},
+        {
+            "kafka_security_protocol": "SASL_PLAINTEXT",
+            "kafka_sasl_mechanism": "OAUTHBEARER",
+            "kafka_oauth_token": SecretStr("t"),
+        },
         {"kafka_ssl_cafile": pem},
         {"kafka_ssl_certfile": pem, "kafka_ssl_keyfile": pem},
-        {"kafka_ssl_password": "word"},
+        {"kafka_ssl_password": SecretStr("word")},
         {"kafka_ssl_check_hostname": False},
         {"kafka_client_id": "another"},
         {"request_timeout_s": 7},
     ):
-        login = {"kafka_sasl_username": "ann", "kafka_sasl_password": "sésame"}
-        changed = settings(**login, **change)
+        login = {"kafka_sasl_username": "ann", "kafka_sasl_password": SecretStr("sésame")}
+        changed = plain.model_copy(update=login | change)  # unchecked, so that the files may be empty
         assert changed_names(other_config, plain, changed), change
         names = changed_names(lambda which: client_config(which, CallbackErrors()), plain, changed)
         assert names, f"{change} does not reach librdkafka"
