@@ -22,6 +22,7 @@ _EPILOG = """\
 examples:
   starstream-worker check                                      show the settings, try bundle, Kafka and Redis
   WORKER_REGISTRY=models starstream-worker run --processes 2   rate the stream
+  starstream-worker serve                                      rate over HTTP: REST, and a page on port 8080
   starstream-worker predict --input reviews.csv --output rated.jsonl
   starstream-worker produce --input reviews.csv                send a file's reviews to Kafka
   starstream-worker watch --max-stars 2 --with-text            the ratings as they come
@@ -42,6 +43,7 @@ _COMMANDS = {
     **{name: f"worker.commands.{name}" for name in ("predict", "produce", "get", "watch", "status")},
     "dlq": "worker.dead_letters.command",
     "replay": "worker.replay.command",
+    "serve": "worker.rest.command",
 }
 
 
@@ -56,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"starstream-worker {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", help="consume, rate, store and publish until stopped", add_help=False)
+    commands.add_parser("serve", help="rate over HTTP, beside the stream, until stopped", add_help=False)
     commands.add_parser("check", help="show settings, try the bundle, Kafka and Redis", add_help=False)
     add_commands(commands)
     dlq.add_command(commands)
@@ -78,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
 def _warn(command: str, settings: WorkerSettings) -> None:
     """Report what was set in vain: in the log of a service, elsewhere as plain lines."""
     lines = warnings_about(settings)
-    if command == "run" and lines:
+    if command in {"run", "serve"} and lines:
         log = configure_logs(settings.log_level, settings.log_format)
         for line in lines:
             log(logging.WARNING, "setting_ignored", reason=line)

@@ -25,12 +25,13 @@ from worker.errors import SettingsError
 from worker.input_settings import InputSettings
 from worker.kafka_settings import KafkaSettings
 from worker.redis_settings import RedisSettings
+from worker.rest_settings import RestSettings
 from worker.setting_forms import Host, Topic, Version, line_of, tidy
 
 Runtime = Literal["auto", "litert", "tflite"]
 
 
-class WorkerSettings(RedisSettings, KafkaSettings, InputSettings):
+class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, RestSettings):
     """Everything an operator can set. Durations are seconds, sizes are bytes or records."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(

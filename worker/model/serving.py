@@ -54,6 +54,11 @@ class ServingClassifier:
         return self._lineup.stable.version
 
     @property
+    def lineup(self) -> Lineup:
+        """The models of the batch that is rated now."""
+        return self._lineup
+
+    @property
     def tokens(self) -> int:
         """Tokens read by the stable model since it was loaded."""
         return self._lineup.stable.tokens

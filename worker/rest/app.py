@@ -1,0 +1,31 @@
+"""The HTTP application: puts the routes together, and what every request goes through.
+
+Owns the order of those steps and the OpenAPI document. `worker.rest.server` runs it.
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from schemas import __version__
+from worker.rest.front import Front
+from worker.rest.measured import Measured
+from worker.rest.operations import operations_routes
+from worker.rest.problems import describe_problem_bodies, handle_problems
+from worker.rest.ratings import ratings_routes
+
+_DESCRIPTION = """\
+Rates reviews with the model of the stream: the same bundle, the same checks, the same numbers.
+Errors are problem details (RFC 9457, `application/problem+json`) that name the field at fault.
+"""
+
+
+def make_app(front: Front) -> FastAPI:
+    """Return the application over what the process has started."""
+    app = FastAPI(title="Starstream", version=__version__, description=_DESCRIPTION, redoc_url=None)
+    handle_problems(app)
+    describe_problem_bodies(app)
+    for router in (ratings_routes(front), operations_routes(front)):
+        app.include_router(router)
+    app.add_middleware(Measured, metrics=front.rest_metrics, clock=front.process.clock)
+    return app

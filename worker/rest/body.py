@@ -1,0 +1,116 @@
+"""Reads the body of a request within its limits, and the reviews in it by the stream's own rules.
+
+Owns the limits of a body, and the two forms of `POST /v1/ratings`: one review, or `reviews` with several.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from schemas.input.fields import FieldFinder
+from schemas.input.value import InvalidReviewError, describe_type, load
+from schemas.review import Review, review_from
+from worker.rest.problems import FieldError, Problem
+from worker.settings import WorkerSettings
+
+MANY: Final = "reviews"
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """The reviews of a request, each with the object it was read from."""
+
+    reviews: list[Review]
+    objects: list[dict[str, Any]]
+    many: bool  # whether they came as a list
+
+
+class Bodies:
+    """Reads bodies within the limits of the settings."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._finder = FieldFinder(settings.field_paths)
+
+    async def reviews(self, request: Request) -> Posted:
+        """Return the reviews of a request.
+
+        Raises:
+            Problem: the body is too large, too slow, not JSON, or holds something that is not a review.
+        """
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != "application/json":
+            raise Problem(415, "the body must be JSON, with Content-Type: application/json")
+        value = await self.read(request)
+        try:
+            found = load(value)
+        except InvalidReviewError as error:
+            detail = str(error).removeprefix("value: ")
+            raise Problem(400, detail, [FieldError(pointer="", detail=detail, reason=error.reason)]) from None
+        if not isinstance(found, dict):
+            detail = f"expected an object with a text, or with {MANY}; came {describe_type(found)}"
+            raise Problem(422, detail, [FieldError(pointer="", detail=detail, reason="wrong_type")])
+        if MANY in found:
+            return self._several(found[MANY])
+        return self._posted([found], [""], many=False)
+
+    async def read(self, request: Request) -> bytes:
+        """Return the bytes of a body.
+
+        Raises:
+            Problem: it is too large or too slow.
+        """
+        settings = self._settings
+        most = settings.rest_max_body_bytes
+        too_large = Problem(413, f"the body is over {most} bytes (WORKER_REST_MAX_BODY_BYTES)")
+        length = request.headers.get("content-length", "0")
+        if not length.isdecimal() or len(length) > 9 or int(length) > most:
+            raise too_large
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise Problem(415, "the body must not be compressed")
+        parts = bytearray()
+        try:
+            async with asyncio.timeout(settings.rest_read_timeout_s):
+                async for part in request.stream():
+                    parts += part
+                    if len(parts) > most:
+                        raise too_large
+        except TimeoutError:
+            raise Problem(408, "the body took too long (WORKER_REST_READ_TIMEOUT_S)") from None
+        except ClientDisconnect:
+            raise Problem(400, "the client left before its body was complete") from None
+        return bytes(parts)
+
+    def _several(self, found: Any) -> Posted:
+        settings = self._settings
+        most = settings.rest_max_reviews
+        if not isinstance(found, list) or not 1 <= len(found) <= most:
+            came = f"{len(found)}" if isinstance(found, list) else describe_type(found)
+            detail = f"{MANY}: expected a list of 1 to {most} (WORKER_REST_MAX_REVIEWS); came {came}"
+            raise Problem(422, detail, [FieldError(pointer=f"/{MANY}", detail=detail)])
+        objects = [{"text": each} if isinstance(each, str) else each for each in found]
+        return self._posted(objects, [f"/{MANY}/{number}" for number in range(len(found))], many=True)
+
+    def _posted(self, objects: list[Any], pointers: list[str], *, many: bool) -> Posted:
+        reviews, errors = [], []
+        for each, pointer in zip(objects, pointers, strict=True):
+            try:
+                reviews.append(self._review(each))
+            except InvalidReviewError as error:
+                field, _, _ = str(error).partition(":")
+                where = f"{pointer}/{field}" if field in {"text", "review_id"} else pointer
+                errors.append(FieldError(pointer=where, detail=str(error), reason=error.reason))
+        if errors:
+            count = f"{len(errors)} of {len(objects)} reviews cannot be rated, so none was; the first: " if many else ""
+            raise Problem(422, f"{count}{errors[0].detail}", errors)
+        return Posted(reviews, objects, many)
+
+    def _review(self, found: Any) -> Review:
+        if not isinstance(found, dict):
+            raise InvalidReviewError("wrong_type", f"value: expected a text or an object, came {describe_type(found)}")
+        return review_from(found, self._finder, self._settings.max_text_chars)

@@ -1,0 +1,42 @@
+"""`/livez`, `/readyz` and `/metrics`, as every process of ours has them.
+
+Owns their answers. `worker.ops.health` has the reasons, `worker.ops.rest_metrics` the mark on the metrics.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.responses import JSONResponse
+
+from worker.ops.rest_metrics import Marked
+from worker.rest.front import Front
+from worker.rest.rater import SOURCE
+
+
+def operations_routes(front: Front) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(tags=["operations"])
+    health, metrics = front.process.health, front.process.metrics
+    page = CollectorRegistry()
+    page.register(Marked(metrics.registry, {"source": SOURCE}))
+
+    @router.get("/livez", summary="Whether the rating thread moves", responses={503: {"description": "It is stuck"}})
+    async def livez() -> Response:
+        return JSONResponse({"alive": health.alive}, 200 if health.alive else 503)
+
+    @router.get("/readyz", summary="Whether texts can be rated", responses={503: {"description": "Not now"}})
+    async def readyz() -> Response:
+        reasons = dict(health.reasons)
+        body = {"ready": not reasons, "reasons": reasons, "notes": dict(health.notes)}
+        return JSONResponse(body, 503 if reasons else 200)
+
+    @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    async def scrape(request: Request) -> Response:
+        metrics.ready.set(0.0 if health.reasons else 1.0)
+        front.rest_metrics.waiting.set(front.rater.waiting)
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(page), media_type=content_type)
+
+    return router
