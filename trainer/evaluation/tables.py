@@ -26,6 +26,24 @@ def figures_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
     return table
 
 
+def comparison(ours: Mapping[str, float], baseline: Mapping[str, float], train_rows: int) -> str:
+    """Return a sentence on where a model is better than TF-IDF + logistic regression, and what to do if it is not.
+
+    Args:
+        ours: the figures of the model.
+        baseline: those of the baseline on the same texts.
+        train_rows: how many texts both were trained on.
+    """
+    lost = [name for name in FIGURES if best(name, [ours[name], baseline[name]]) != ours[name]]
+    if {"accuracy", "macro_f1"} <= {*lost}:
+        return (
+            f"TF-IDF + logistic regression beats this model on {', '.join(lost)}: {train_rows} texts are few for a "
+            "network; add reviews, --unlabelled texts or a --warm-start"
+        )
+    others = f", but not on {', '.join(lost)}" if lost else ""
+    return f"better than TF-IDF + logistic regression on {len(FIGURES) - len(lost)} of {len(FIGURES)} figures{others}"
+
+
 def classes_table(evaluation: Evaluation) -> Table:
     """Return each label's precision, recall, F1 and support."""
     table = Table(title="by label")

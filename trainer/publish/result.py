@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from trainer.console import Screen
 from trainer.errors import GateError
-from trainer.evaluation.tables import classes_table, figures_table, verdict_table
+from trainer.evaluation.baselines import PLAIN
+from trainer.evaluation.tables import classes_table, comparison, figures_table, verdict_table
 from trainer.publish.bundle import Run
 from trainer.publish.channel import move
 from trainer.registry.history import Why
@@ -28,6 +29,8 @@ def finish(run: Run, screen: Screen) -> None:
         note = "" if run.serving.held_out else " (learned from some of these)"
         rows[f"{current.version}{note}"] = current.evaluation.figures
     screen.result(figures_table(f"{len(run.dataset.test)} held-out reviews", rows))
+    if PLAIN in run.baselines:
+        screen.result(comparison(run.evaluation.figures, run.baselines[PLAIN], len(run.dataset.train)))
     screen.result(classes_table(run.evaluation))
     if verdict is not None:
         screen.result(verdict_table(_question(settings), verdict))
@@ -39,6 +42,7 @@ def finish(run: Run, screen: Screen) -> None:
         if verdict is not None and verdict.refusals:
             raise GateError(f"{settings.channel} would not move: {'; '.join(verdict.refusals)}")
         return
+    screen.result(f"report: {settings.registry.rstrip('/')}/{run.version}/report.html")
     published = f"published {run.version} in {settings.registry}"
     if verdict is None:
         screen.result(f"{published}; {seconds}")

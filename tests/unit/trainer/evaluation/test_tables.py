@@ -1,0 +1,21 @@
+"""The sentence that says where a model is better than its baseline, and what to do where it is not."""
+
+from __future__ import annotations
+
+from trainer.evaluation.metrics import FIGURES, LOWER_IS_BETTER
+from trainer.evaluation.tables import comparison
+
+GOOD = {name: 0.1 if name in LOWER_IS_BETTER else 0.9 for name in FIGURES}
+BAD = dict.fromkeys(FIGURES, 0.5)
+
+
+def test_a_model_that_is_better_everywhere_and_one_that_is_not_are_told_apart() -> None:
+    count = len(FIGURES)
+    assert comparison(GOOD, BAD, 5000) == f"better than TF-IDF + logistic regression on {count} of {count} figures"
+    said = comparison(GOOD | {"accuracy": 0.4}, BAD, 5000)
+    assert said == f"better than TF-IDF + logistic regression on {count - 1} of {count} figures, but not on accuracy"
+
+
+def test_a_model_that_the_baseline_beats_gets_the_reason_and_a_remedy() -> None:
+    said = comparison(GOOD | {"accuracy": 0.4, "macro_f1": 0.4}, BAD, 1500)
+    assert said.startswith("TF-IDF + logistic regression beats this model on accuracy, macro_f1: 1500 texts are few")
