@@ -19,11 +19,19 @@ CONTENT_TYPE = b"application/json"
 
 @dataclass(slots=True)
 class SourcePosition:
-    """Where the review was read: the position that fences the rating's write."""
+    """Where the review was read: the position that fences the rating's write.
+
+    The topic's tombstones have no value; they carry it as JSON in the header `starstream-source`.
+    """
 
     topic: str
     partition: Annotated[int, Field(ge=0)]
     offset: Annotated[int, Field(ge=0)]
+    timestamp_ms: Annotated[int | None, Field(description="The record's time; null in older ratings.")] = None
+
+    def to_json(self) -> bytes:
+        """Return the value of the header of a tombstone."""
+        return POSITION.serializer.to_json(self)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +71,8 @@ def _place(name: str) -> int:
 
 
 RATING: Final = TypeAdapter(Rating)
+POSITION: Final = TypeAdapter(SourcePosition)
+SOURCE_HEADER: Final = "starstream-source"
 
 
 _TYPES: Final = get_type_hints(Rating)

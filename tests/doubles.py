@@ -17,13 +17,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from schemas.rating import Rating, SourcePosition
+from schemas.rating import Rating
 from worker.clock import Clock
 from worker.errors import RefusedError, ServiceError, TransientError
 from worker.kafka.outgoing import Outgoing, outgoing, size_of
 from worker.kafka.progress import joining_reason
 from worker.ops.metrics import WRITE_RESULTS
-from worker.records import Deleted, Outcome, Partition, Pending, PlainRecord, Rated, Record, Rejected, partition_of
+from worker.records import (
+    Deleted,
+    Outcome,
+    Partition,
+    Pending,
+    PlainRecord,
+    Rated,
+    Record,
+    Rejected,
+    partition_of,
+    source_of,
+)
 from worker.settings import WorkerSettings
 from worker.stream.ports import Attempt, Delivery, Store
 from worker.stream.rejection import rejected
@@ -126,7 +137,7 @@ def make_rated(
             probabilities=probabilities,
             model_version="stub-1",
             rated_at="2026-01-01T00:00:00.000Z",
-            source=SourcePosition(topic=record.topic, partition=record.partition, offset=record.offset),
+            source=source_of(record),
         ),
     )
 

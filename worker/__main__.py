@@ -30,6 +30,7 @@ examples:
   starstream-worker status                                     what waits, who works, which model serves
   starstream-worker dlq list                                   records that could not be rated, and why
   starstream-worker replay --help                              rate old reviews again with another model
+  starstream-worker restore                                    fill a Redis that has lost its data from the topic
   starstream-worker run --help                                 every setting and its default
 
 exit codes:
@@ -37,10 +38,10 @@ exit codes:
   3 no bundle that can serve         4 permanent error of Kafka   5 permanent error of Redis
   6 drain deadline passed            7 fenced by another worker   8 dead-letter breaker opened
   9 predict, produce: some rows are no reviews; dlq redrive: some letters were not sent; get: there is none
-  10 a process kept crashing         130 second signal; replay, dlq redrive: stopped before the end
+  10 a process kept crashing         130 second signal; replay, restore, dlq redrive: stopped before the end
 """
 _COMMANDS = {
-    **{name: f"worker.commands.{name}" for name in ("predict", "produce", "get", "watch", "status")},
+    **{name: f"worker.commands.{name}" for name in ("predict", "produce", "get", "watch", "status", "restore")},
     "dlq": "worker.dead_letters.command",
     "replay": "worker.replay.command",
     "serve": "worker.rest.command",

@@ -38,7 +38,7 @@ class ExitCode(IntEnum):
     BREAKER = 8  # too large a share of dead letters
     INPUT = 9  # predict, produce: some rows are no reviews; dlq redrive: some letters were not sent; get: there is none
     CHILDREN = 10  # a supervised process kept crashing
-    INTERRUPTED = 130  # a second signal, or a signal before `replay` or `dlq redrive` was done
+    INTERRUPTED = 130  # a second signal, or a signal before `replay`, `restore` or `dlq redrive` was done
 
 
 Refusal = Literal["size", "time", "record"]

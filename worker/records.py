@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, Protocol
 
 from schemas.dead_letter import DeadLetter
-from schemas.rating import Rating
+from schemas.rating import Rating, SourcePosition
 from schemas.review import Review
 
 ReleaseReason = Literal["full", "enough", "linger", "idle", "drain"]
@@ -123,6 +123,11 @@ class Rejected:
 
 Outcome = Rated | Deleted | Rejected
 NAME_OF_OUTCOME: Final[dict[type, OutcomeName]] = {Rated: "rated", Deleted: "deleted", Rejected: "rejected"}
+
+
+def source_of(record: Record) -> SourcePosition:
+    """Return what a rating says of the record that it was made from."""
+    return SourcePosition(record.topic, record.partition, record.offset, record.timestamp)
 
 
 def partition_of(record: Record) -> Partition:

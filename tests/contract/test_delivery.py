@@ -15,7 +15,7 @@ import pytest
 
 from deploy.process import wait_until
 from schemas.dead_letter import CONNECT, OWN, SPRING
-from schemas.rating import Rating
+from schemas.rating import SOURCE_HEADER, Rating, SourcePosition
 from tests import PATIENCE_S
 from tests.contract.worlds import KafkaStreamWorld, StreamWorld
 from tests.doubles import commit, make_rated, make_record
@@ -78,7 +78,8 @@ def test_a_deletion_is_published_as_a_tombstone(delivery_world: StreamWorld) -> 
     commit(delivery, [Deleted(traced, "r1")], next_offsets(records))
     (tombstone,) = delivery_world.published(delivery_world.output_topic)
     assert (tombstone.key, tombstone.value) == (b"r1", None)
-    assert [tuple(header) for header in tombstone.headers] == [("traceparent", b"t")]
+    position = SourcePosition(traced.topic, traced.partition, traced.offset, traced.timestamp).to_json()
+    assert [tuple(header) for header in tombstone.headers] == [(SOURCE_HEADER, position), ("traceparent", b"t")]
 
 
 def test_a_dead_letter_keeps_the_original_record_and_adds_both_families_of_headers(delivery_world: StreamWorld) -> None:

@@ -1,4 +1,4 @@
-"""The flags of `predict`, `produce`, `get`, `watch` and `status`.
+"""The flags of `predict`, `produce`, `get`, `watch`, `status` and `restore`.
 
 Owns their names and help, apart from the commands, so that `--help` loads no client and no model. `worker.__main__`
 calls the command.
@@ -10,6 +10,7 @@ import argparse
 from typing import Any, Final
 
 from schemas.input.files import ENDINGS
+from worker.kafka.offset_range import POINT_SYNTAX
 
 _PRODUCE: Final = """\
 Each review becomes {"review_id", "app_id", "text", "score", "created_at", "app_version"}, as far as it has them, with
@@ -56,11 +57,24 @@ exit codes:
 
 Other flags are settings: --kafka-bootstrap-servers, --group-id ... (see `run --help`).
 """
+_RESTORE: Final = """\
+Writes the ratings and deletions that the output topic still has, each for the rest of its time to live. What a worker
+has written since stays, and a second run changes nothing.
+
+examples:
+  starstream-worker restore
+  starstream-worker restore --from 2026-11-27T08:00Z       by the time at which a rating was published
+
+exit codes:
+  0 reached the end    2 wrong flag    4 Kafka refused    5 Redis refused    130 stopped before the end
+
+Other flags are settings: --output-topic, --redis-prefix ... (see `run --help`).
+"""
 
 
 def add_commands(commands: Any) -> None:
     """Register the commands with the worker's parser."""
-    for add in (_add_predict, _add_produce, _add_get, _add_watch, _add_status):
+    for add in (_add_predict, _add_produce, _add_get, _add_watch, _add_status, _add_restore):
         add(commands)
 
 
@@ -122,6 +136,16 @@ def _add_status(commands: Any) -> None:
         **_text(_STATUS),
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_restore(commands: Any) -> None:
+    parser = commands.add_parser(
+        "restore",
+        help="fill Redis again from the output topic, also while workers run",
+        **_text(_RESTORE),
+    )
+    parser.add_argument("--from", dest="start", default="earliest", metavar="WHEN", help=f"begin at {POINT_SYNTAX}")
+    parser.add_argument("--to", dest="end", default="latest", metavar="WHEN", help="end there, itself not included")
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:

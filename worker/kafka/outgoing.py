@@ -13,9 +13,9 @@ from math import inf
 from typing import Any, Final, NamedTuple, Protocol
 
 from schemas.dead_letter import OWN
-from schemas.rating import CONTENT_TYPE
+from schemas.rating import CONTENT_TYPE, SOURCE_HEADER
 from worker.errors import Refusal
-from worker.records import Deleted, Outcome, Partition, Rated, Record, Rejected
+from worker.records import Deleted, Outcome, Partition, Rated, Record, Rejected, source_of
 from worker.settings import WorkerSettings
 
 GIVEN_KEY: Final = f"{OWN}given-key"  # the length of the record's own key, 0 when it has none
@@ -99,7 +99,8 @@ class OutgoingForm:
             headers = [*_RATING_HEADERS, *_trace(record)] if record.headers else _RATING_HEADERS
             return Outgoing(self._output, outcome.rating.review_id.encode(), outcome.value, headers, None)
         if isinstance(outcome, Deleted):
-            return Outgoing(self._output, outcome.review_id.encode(), None, _trace(record), None)
+            headers = [(SOURCE_HEADER, source_of(record).to_json()), *_trace(record)]
+            return Outgoing(self._output, outcome.review_id.encode(), None, headers, None)
         return self._letter(outcome)
 
     def learn(self, why: Refusal, letters: Sequence[Outgoing], *, exact: bool) -> None:

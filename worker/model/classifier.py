@@ -15,12 +15,12 @@ from schemas.bundle import Bundle, BundleError, InterpreterFactory
 from schemas.encoding import Ids
 from schemas.inference import Scores
 from schemas.prediction import prediction_values
-from schemas.rating import Rating, SourcePosition
+from schemas.rating import Rating
 from worker.clock import Clock
 from worker.errors import ModelError
 from worker.model.halving import rate_or_halve
 from worker.ops.metrics import Metrics
-from worker.records import Pending, Rated, Rejected
+from worker.records import Pending, Rated, Rejected, source_of
 from worker.stream.rejection import rejected
 
 
@@ -145,7 +145,7 @@ class TfliteClassifier:
                     review_id=review.review_id,
                     app_id=review.review.app_id,
                     rated_at=rated_at,
-                    source=SourcePosition(review.record.topic, review.record.partition, review.record.offset),
+                    source=source_of(review.record),
                 ),
                 review.author_stars(self._labels),
             )

@@ -69,7 +69,7 @@ class RatingsInRedis:
 
     def rating(self, review_id: str) -> Rating | None:
         """Return the rating of a review; None when it has none, or when something else wrote there."""
-        with translated("read the rating"):
+        with translated("read the rating", self._client):
             found = self._client.hgetall(rating_key(review_id, prefix=self._prefix))
         try:
             return rating_from_hash(found) if found else None
@@ -78,7 +78,7 @@ class RatingsInRedis:
 
     def summary(self, app_id: str) -> Summary | None:
         """Return the summary of an app; None when none of its reviews has a rating."""
-        with translated("read the summary"):
+        with translated("read the summary", self._client):
             found = self._client.hgetall(summary_key(app_id, prefix=self._prefix))
         stars = {
             int(name.removeprefix("count:")): int(count) for name, count in found.items() if _COUNT.fullmatch(name)

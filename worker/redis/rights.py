@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import uuid4
 
 from prometheus_client import CollectorRegistry
@@ -17,7 +17,7 @@ from redis.exceptions import NoPermissionError
 from worker.clock import SystemClock
 from worker.errors import PermanentError
 from worker.ops.metrics import Metrics
-from worker.records import Deleted
+from worker.records import Deleted, PlainRecord
 from worker.redis.client import connect, translated
 from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
@@ -34,16 +34,6 @@ COMMANDS: Final = ("EVALSHA", "SCRIPT LOAD", "PING", "CLIENT SETNAME", "WAIT", "
 _ARGUMENTS: Final[Mapping[str, tuple[str | int, ...]]] = {
     "HSET": ("x", 1), "HMGET": ("x",), "HDEL": ("x",), "HINCRBY": ("x", 1), "PERSIST": (), "EXPIRE": (60,), "DEL": (),
 }  # fmt: skip
-
-
-class _NoRecord(NamedTuple):
-    topic: str = "starstream-check"
-    partition: int = 0
-    offset: int = 0
-    timestamp: int = 0
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 def require_rights(settings: WorkerSettings) -> None:
@@ -75,7 +65,7 @@ def _run_script(settings: WorkerSettings, review_id: str) -> None:
     """Delete a review that was never there, as a tombstone does."""
     metrics = Metrics(CollectorRegistry())
     with closing(RedisStore(settings, metrics=metrics, clock=SystemClock(), topic_id=lambda _topic: "")) as store:
-        store.send([Deleted(_NoRecord(), review_id)])
+        store.send([Deleted(PlainRecord("starstream-check", 0, 0, 0), review_id)])
         store.flush()
 
 

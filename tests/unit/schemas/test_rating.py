@@ -24,7 +24,7 @@ RATING = Rating(
     probabilities=[0.0, 0.125, 0.125, 0.625, 0.125],
     model_version="20260101T000000Z-70700000",
     rated_at="2026-01-01T12:34:56.789Z",
-    source=SourcePosition(topic="reviews", partition=3, offset=1234567890123),
+    source=SourcePosition(topic="reviews", partition=3, offset=1234567890123, timestamp_ms=1767270896000),
 )
 
 
