@@ -21,6 +21,7 @@ from deploy.process import LocalService, ServiceUnavailable
 from deploy.redis import LocalRedis
 from tests import KAFKA_WARNING
 from tests.doubles import ManualClock, MemoryLog
+from tests.fixtures.markers import BROKER
 from worker.ops.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
@@ -86,21 +87,27 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[LocalKafka]:
-    """One broker for the session; whoever stops it starts it again."""
-    broker = LocalKafka(
-        extra_properties={
-            # Sessions shorter than a broker allows by default, so that a rebalance takes a moment.
-            "group.min.session.timeout.ms": "1000",
-            # Seldom, because a broker that looks while it recovers throws markers away (tests/fixtures/markers.py).
-            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "20000",
-        }
-    )
-    with serving(broker):
+    """One broker for the session."""
+    with serving(LocalKafka(extra_properties=BROKER)) as broker:
         yield broker
+
+
+@pytest.fixture
+def stoppable_kafka(kafka: LocalKafka) -> Iterator[LocalKafka]:
+    """The session's broker, which this test may stop; it runs again afterwards."""
+    yield kafka
+    kafka.start()
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[LocalRedis]:
     """One Redis for the session; tests keep apart by their prefix."""
+    with serving(LocalRedis(appendonly=True)) as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis() -> Iterator[LocalRedis]:
+    """A Redis of one test, which may stop, fill or lock it; its data survives."""
     with serving(LocalRedis(appendonly=True)) as server:
         yield server

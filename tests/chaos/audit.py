@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import redis
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from tests.chaos.reviews import EXPECT
+from tests.fixtures.records import read_topic
 
-_READ_S: Final = 60.0
 _EXAMPLES: Final = 3
 
 Outcome = tuple[
@@ -46,10 +45,10 @@ class Ledger:
     def read(self, bootstrap: str, topic: str) -> None:
         """Add the records that a topic holds now; call it also before a topic is deleted."""
         for message in read_topic(bootstrap, topic):
-            at = (message.partition(), message.offset())
-            expect = dict(message.headers())[EXPECT].decode()
+            at = (message.partition, message.offset)
+            expect = message.header(EXPECT)
             kind, _, detail = expect.partition(":")
-            key = message.key().decode()
+            key = message.id
             if kind == "rated":
                 self.expected["rated", *at, key, int(detail or 0)] += 1
             elif kind == "rejected":
@@ -75,8 +74,8 @@ def audit(ledger: Ledger, bootstrap: str, topics: tuple[str, str], store: redis.
     last: dict[str, Mapping[str, Any] | None] = {}
     no_stars = all(outcome[-1] == 0 for outcome in ledger.expected if outcome[0] == "rated")
     for message in read_topic(bootstrap, topics[0]):
-        key, value = message.key().decode(), message.value()
-        rating = None if value is None else json.loads(value)
+        key = message.id
+        rating = None if message.value is None else json.loads(message.value)
         last[key] = rating
         if rating is None:
             found["deleted", key] += 1
@@ -84,9 +83,8 @@ def audit(ledger: Ledger, bootstrap: str, topics: tuple[str, str], store: redis.
             source = rating["source"]
             found["rated", source["partition"], source["offset"], key, 0 if no_stars else rating["rating"]] += 1
     for message in read_topic(bootstrap, topics[1]):
-        headers = dict(message.headers())
-        at = (int(headers["__connect.errors.partition"]), int(headers["__connect.errors.offset"]))
-        found["rejected", *at, headers["starstream-reason"].decode()] += 1
+        at = (int(message.header(f"__connect.errors.{name}")) for name in ("partition", "offset"))
+        found["rejected", *at, message.header("starstream-reason")] += 1
         verdict.dead_lettered += 1
     lost, extra = ledger.expected - found, found - ledger.expected
     verdict.lost, verdict.duplicated = lost.total(), extra.total()
@@ -94,46 +92,6 @@ def audit(ledger: Ledger, bootstrap: str, topics: tuple[str, str], store: redis.
     verdict.wrong += _stale(ledger, last)
     verdict.wrong += _redis_differs(last, store, prefix)
     return verdict
-
-
-def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") -> Iterator[Any]:
-    """Yield every record of a topic, each partition in order, up to its present end.
-
-    Waits for open transactions to end.
-    """
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "auditor",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": isolation,
-        }
-    )
-    try:
-        partitions = sorted(consumer.list_topics(topic, timeout=_READ_S).topics[topic].partitions)
-        ends = {
-            number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_READ_S)[1]
-            for number in partitions
-        }
-        waiting = {number for number, end in ends.items() if end > 0}
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in waiting])
-        while waiting:
-            message: Any = consumer.poll(_READ_S)
-            assert message is not None, f"{topic}: no message for {_READ_S} s, partitions {waiting} not read to {ends}"
-            error = message.error()
-            if error is None:
-                if message.offset() < ends[message.partition()]:
-                    yield message
-                at: int = message.offset() + 1
-            elif error.code() == KafkaError._PARTITION_EOF:
-                at = message.offset()
-            else:
-                raise AssertionError(f"{topic}: {error}")
-            if at >= ends[message.partition()]:
-                waiting.discard(message.partition())
-    finally:
-        consumer.close()
 
 
 def _stale(ledger: Ledger, last: Mapping[str, Mapping[str, Any] | None]) -> list[str]:

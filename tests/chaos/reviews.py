@@ -10,54 +10,40 @@ import csv
 import gzip
 import json
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from tests.chaos.launcher import KILLER
+from tests.fixtures.records import Message
 
 EXPECT: Final = "expect"
 _APPS: Final = 7
 _TEXTS: Final = {1: "worst app, terrible", 3: "it is an app", 5: "love it, great app"}
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A record to produce, and its expected outcome: `rated:<stars>`, `rejected:<reason>` or `deleted`."""
-
-    key: bytes
-    value: bytes | None
-    expect: str
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """The header with the expected outcome."""
-        return [(EXPECT, self.expect.encode())]
-
-
-def review(number: int, *, version: int = 1, word: str = "", prefix: str = "r") -> Input:
+def review(number: int, *, version: int = 1, word: str = "", prefix: str = "r") -> Message:
     """Return a review that must be rated; another version has another text, often with other stars."""
     star = (1, 3, 5)[(number + version) % 3]
     return _json(f"{prefix}{number}", f"{_TEXTS[star]} {word} #{version}", f"rated:{star}")
 
 
-def killer(number: int) -> Input:
+def killer(number: int) -> Message:
     """Return a review that kills the process that rates it."""
     return _json(f"r{number}", f"great {KILLER}", "rejected:unratable")
 
 
-def refused(number: int) -> Input:
+def refused(number: int) -> Message:
     """Return a review that the runtime refuses."""
     return _json(f"r{number}", "great kaboom", "rejected:unratable")
 
 
-def tombstone(number: int) -> Input:
+def tombstone(number: int) -> Message:
     """Return the deletion of a review."""
-    return Input(f"r{number}".encode(), None, "deleted")
+    return _message(f"r{number}", None, "deleted")
 
 
-def garbage(number: int) -> Input:
+def garbage(number: int) -> Message:
     """Return an invalid record, one of five kinds."""
     kinds = (
         (b'{"text": ', "not_json"),
@@ -67,10 +53,10 @@ def garbage(number: int) -> Input:
         (b'{"text": "nul \\u0000"}', "null_byte"),
     )
     value, reason = kinds[number % len(kinds)]
-    return Input(f"r{number}".encode(), value, f"rejected:{reason}")
+    return _message(f"r{number}", value, f"rejected:{reason}")
 
 
-def mixed(start: int, count: int, source: random.Random) -> Iterator[Input]:
+def mixed(start: int, count: int, source: random.Random) -> Iterator[Message]:
     """Yield an ordinary stream: mostly new reviews, some edited, some deleted, and some invalid records."""
     for number in range(start, start + count):
         kind = source.random()
@@ -85,7 +71,7 @@ def mixed(start: int, count: int, source: random.Random) -> Iterator[Input]:
             yield garbage(number)
 
 
-def unlabelled(path: Path, count: int) -> Iterator[Input]:
+def unlabelled(path: Path, count: int) -> Iterator[Message]:
     """Yield `count` real reviews from a CSV with a column `content`, repeating the file as needed."""
     number = 0
     while number < count:
@@ -99,7 +85,12 @@ def unlabelled(path: Path, count: int) -> Iterator[Input]:
                     return
 
 
-def _json(review_id: str, text: str, expect: str) -> Input:
+def _json(review_id: str, text: str, expect: str) -> Message:
     app = f"app-{sum(review_id.encode()) % _APPS}"
     value = json.dumps({"review_id": review_id, "app_id": app, "text": text}, ensure_ascii=False).encode()
-    return Input(review_id.encode(), value, expect)
+    return _message(review_id, value, expect)
+
+
+def _message(review_id: str, value: bytes | None, expect: str) -> Message:
+    """Return a record with its expected outcome: `rated:<stars>`, `rejected:<reason>` or `deleted`."""
+    return Message(value, review_id.encode(), [(EXPECT, expect.encode())])

@@ -6,53 +6,43 @@ wait is for an event and has a deadline.
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import psutil
-import redis
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.kafka import LocalKafka
-from deploy.process import free_port, wait_until
+from deploy.process import wait_until
 from deploy.redis import LocalRedis
-from schemas.bundle import MANIFEST_FILE, MODEL_FILE
-from schemas.channels import CHANNELS_FILE, STABLE
+from schemas.channels import STABLE
 from tests.chaos.audit import Ledger, Verdict, audit
-from tests.chaos.reviews import Input
 from tests.chaos.workers import Worker
+from tests.fixtures.bundles import THIRD, ToyRegistry
+from tests.fixtures.markers import BROKER
+from tests.fixtures.records import Message, client, send
+from tests.fixtures.running import Brokers, Deployment
 
-PARTITIONS: Final = 6
 SESSION_S: Final = 4.0
 SETTLE_S: Final = 120.0
-TOY: Final = Path(__file__).parents[1] / "fixtures" / "toy_bundle"
-OTHER_VERSION: Final = "20260102T000000Z-70700001"
-DAMAGED_VERSION: Final = "20260103T000000Z-70700002"
 _GROWTH_BYTES: Final = 150 * 1024 * 1024  # more than a worker's full buffers and caches
 _REQUEST_S: Final = 10.0
-# A restarted broker must not abort expired transactions before it knows its own partitions: they would stay open
-# indefinitely (README.md). The workers end theirs within seconds.
-_BROKER: Final = {
-    "group.min.session.timeout.ms": "1000",
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "20000",
-}
-_FLAGS: Final = {
-    "session-timeout-s": SESSION_S,
-    "max-poll-interval-s": 20,
-    "transaction-timeout-s": 5,
-    "request-timeout-s": 5,
-    "drain-deadline-s": 15,
-    "batch-reviews": 200,
-    "redis-timeout-s": 2,
+_SETTINGS: Final[dict[str, object]] = {
+    "session_timeout_s": SESSION_S,
+    "max_poll_interval_s": 20,
+    "transaction_timeout_s": 5,
+    "request_timeout_s": 5,
+    "drain_deadline_s": 15,
+    "batch_reviews": 200,
+    "redis_timeout_s": 2,
 }
 
 
@@ -72,22 +62,6 @@ class Stage:
         return full if self.full else ci
 
 
-class Brokers(Protocol):
-    """What a scene needs from its brokers."""
-
-    @property
-    def bootstrap(self) -> str:
-        """Addresses for clients."""
-
-    def create_topics(self, topics: Mapping[str, int]) -> None:
-        """Create topics, name to number of partitions."""
-
-
-def client(bootstrap: str) -> dict[str, str | int | float | bool]:
-    """Return the options of the suite's own clients; they log nothing when a broker is killed."""
-    return {"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 1000}
-
-
 @contextmanager
 def open_stage(
     *, plants: Sequence[str] = (), full: bool = False, client: str = "kafka-python", keep: Path | None = None
@@ -103,7 +77,7 @@ def open_stage(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with (
-            LocalKafka(extra_properties=_BROKER, data_dir=folder / "kafka") as kafka,
+            LocalKafka(extra_properties=BROKER, data_dir=folder / "kafka") as kafka,
             LocalRedis(appendonly=True, data_dir=folder / "redis") as store,
         ):
             yield Stage(kafka, store, folder, plants, full, client)
@@ -133,7 +107,7 @@ class Row:
         return not self.wrong
 
 
-class Scene:
+class Scene(Deployment):
     """One case's topics, group, keys and workers.
 
     Args:
@@ -146,98 +120,67 @@ class Scene:
     def __init__(
         self, stage: Stage, name: str, *, delivery: str = "exactly_once", brokers: Brokers | None = None
     ) -> None:
+        folder = stage.folder / name
+        folder.mkdir()
+        super().__init__(brokers or stage.kafka, stage.redis.url, folder, name=f"{name}-")
         self.stage = stage
-        self.brokers = brokers or stage.kafka
         self.name = name
-        self.delivery = delivery
+        self.registry = ToyRegistry(folder / "models")
+        self.settings |= _SETTINGS | {
+            "kafka_client": stage.client,
+            "delivery": delivery,
+            "registry": str(self.registry.root),
+        }
         self.random = random.Random(name)  # noqa: S311  (the same stream in each run)
-        self.folder = stage.folder / name
-        self.folder.mkdir()
-        self.group = f"chaos-{name}-{free_port()}"
-        self.topic, self.ratings, self.letters = f"{name}.reviews", f"{name}.ratings", f"{name}.dlq"
-        self.prefix = f"{name}:"
-        self.registry = self.folder / "models"
-        shutil.copytree(TOY, self.registry)
         self.workers: list[Worker] = []
         self.kills = 0
         self.sent = 0
         self.recovery_s = 0.0
         self.ledger = Ledger()
         self._recovery_from: float | None = None
-        self.admin = AdminClient(client(self.brokers.bootstrap))
-        self._observer = self._make_observer()
-        self._producer = Producer({**client(self.brokers.bootstrap), "linger.ms": 5, "acks": "all"})
-        self.store = redis.Redis.from_url(stage.redis.url, decode_responses=True)
-        self.create_topics(self.topic, self.ratings, self.letters)
+        self.admin = AdminClient(client(self.kafka.bootstrap))
 
     # The stream
 
-    def create_topics(self, *names: str) -> None:
-        """Create topics and wait until they have leaders."""
-        self.brokers.create_topics({name: 1 if name == self.letters else PARTITIONS for name in names})
+    def create_topic(self, name: str) -> None:
+        """Create a topic of its names, and wait until it has leaders."""
+        self.kafka.create_topics({name: self.topics[name]})
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic and wait until it is gone from the brokers' metadata."""
         self.admin.delete_topics([name])[name].result(_REQUEST_S)
         self.wait(f"{name} is gone", lambda: name not in self.admin.list_topics(timeout=_REQUEST_S).topics)
 
-    def produce(self, inputs: Iterable[Input], *, wait: bool = True) -> int:
+    def send(self, messages: Iterable[Message], *, wait: bool = True) -> int:
         """Send records, and with `wait` wait until the brokers have them; return their number."""
         count = 0
-        for record in inputs:
-            self._send(record)
+        for message in messages:
+            send(self._producer, self.input, message)
             count += 1
         self.sent += count
         if wait:
             assert self._producer.flush(SETTLE_S) == 0, "the brokers did not take what was produced"
         return count
 
-    def _send(self, record: Input) -> None:
-        while True:
-            try:
-                self._producer.produce(self.topic, record.value, record.key, headers=list(record.headers))
-            except BufferError:
-                self._producer.poll(0.1)
-            else:
-                self._producer.poll(0)
-                return
-
     # Workers
 
-    def worker(self, name: str, *faults: str, ready: bool = True, **settings: object) -> Worker:
+    def start(self, name: str, *faults: str, ready: bool = True, **settings: object) -> Worker:
         """Start a worker with these settings in addition to the suite's; `faults` are the launcher's arguments."""
-        flags = {
-            **_FLAGS,
-            "kafka-bootstrap-servers": self.brokers.bootstrap,
-            "kafka-client": self.stage.client,
-            "input-topics": self.topic,
-            "output-topic": self.ratings,
-            "dead-letter-topic": self.letters,
-            "group-id": self.group,
-            "delivery": self.delivery,
-            "registry": self.registry,
-            "redis-url": self.stage.redis.url,
-            "redis-prefix": self.prefix,
-            **{key.replace("_", "-"): value for key, value in settings.items()},
-        }
-        words = [word for key, value in flags.items() for word in (f"--{key}", str(value))]
         all_faults = [*faults, *(f"--plant={plant}" for plant in self.stage.plants)]
         number = sum(worker.name.startswith(name) for worker in self.workers)
-        made = Worker(f"{name}{number or ''}", self.folder, words, port=free_port(), faults=all_faults)
+        made = Worker(f"{name}{number or ''}", self.folder, self.flags(**settings), faults=all_faults)
         self.workers.append(made)
-        if ready:
-            made.wait_ready()
-        return made
+        return made.ready() if ready else made
 
     @property
     def alive(self) -> list[Worker]:
         """The workers that run."""
-        return [worker for worker in self.workers if worker.returncode is None]
+        return [worker for worker in self.workers if worker.child.returncode is None]
 
     def kill(self, worker: Worker) -> None:
         """SIGKILL a worker, and count it."""
         worker.record_memory()
-        worker.kill()
+        worker.child.kill()
         self.count_fault()
 
     def count_fault(self) -> None:
@@ -250,39 +193,23 @@ class Scene:
         self._recovery_from = time.monotonic()
 
     def publish_bundle(self, version: str, *, candidate: str | None = None) -> None:
-        """Point the registry's channels at versions: the toy's own, or a copy of it under another name."""
-        for added in {version, candidate or version}:
-            self._add_bundle(added)
-        self._point({STABLE: version, **({"candidate": candidate} if candidate else {})})
+        """Point the registry's channels at versions that rate as the toy does."""
+        for channel, chosen in {STABLE: version, "candidate": candidate}.items():
+            if chosen is not None:
+                self._add_bundle(chosen)
+                self.registry.point(channel, chosen)
 
     def damage_bundle(self) -> None:
-        """Point the channel at a version whose graph is cut in half."""
-        self._add_bundle(DAMAGED_VERSION)
-        graph = self.registry / DAMAGED_VERSION / MODEL_FILE
-        graph.write_bytes(graph.read_bytes()[:1000])
-        self._point({STABLE: DAMAGED_VERSION})
+        """Point the channel at a version whose graph is not what its manifest says."""
+        if self._add_bundle(THIRD):
+            self.registry.corrupt(THIRD)
+        self.registry.point(STABLE, THIRD)
 
-    @contextmanager
-    def registry_away(self) -> Iterator[None]:
-        """Make the registry unreachable during the block."""
-        away = self.registry.rename(self.registry.with_name("models-away"))
-        try:
-            yield
-        finally:
-            away.rename(self.registry)
-
-    def _add_bundle(self, version: str) -> None:
-        (original,) = (path for path in TOY.iterdir() if path.is_dir())
-        if not (self.registry / version).exists():
-            shutil.copytree(original, self.registry / version)
-            manifest = self.registry / version / MANIFEST_FILE
-            fields = json.loads(manifest.read_text(encoding="utf-8")) | {"version": version}
-            manifest.write_text(json.dumps(fields), encoding="utf-8")
-
-    def _point(self, channels: dict[str, str]) -> None:
-        temporary = self.registry / f".{CHANNELS_FILE}"
-        temporary.write_text(json.dumps(channels), encoding="utf-8")
-        temporary.replace(self.registry / CHANNELS_FILE)
+    def _add_bundle(self, version: str) -> bool:
+        new = not (self.registry.root / version).exists()
+        if new:
+            self.registry.publish(version)
+        return new
 
     # Waiting
 
@@ -297,11 +224,9 @@ class Scene:
         try:
             wait_until(look, timeout_s, f"{self.name}: {what}")
         except TimeoutError as error:
-            state = {
-                worker.name: worker.reasons if worker in self.alive else worker.returncode for worker in self.workers
-            }
+            state = {worker.name: worker.child.returncode or worker.reasons for worker in self.workers}
             shown = self.alive or self.workers[-1:]
-            tails = "\n".join(f"--- {worker.name}\n{worker.log[-1500:]}" for worker in shown)
+            tails = "\n".join(f"--- {worker.name}\n{worker.child.log_tail()}" for worker in shown)
             raise AssertionError(f"{error}; lag {self.lag()}, workers: {state}\n{tails}") from error
 
     def wait_output(self, goal: int, timeout_s: float = SETTLE_S) -> None:
@@ -311,31 +236,9 @@ class Scene:
     def published(self) -> int:
         """Return the number of records in the output topics, open transactions included; -1 without an answer."""
         try:
-            return sum(
-                end for _, end in map(self._ends, self._partitions(self.ratings) + self._partitions(self.letters))
-            )
+            return sum(end for topic in (self.output, self.dead) for _, end in map(self._ends, self._partitions(topic)))
         except KafkaException:
             return -1
-
-    def lag(self) -> int | None:
-        """Return how far the committed offsets are behind the ends of the input; None without an answer."""
-        behind = 0
-        try:
-            for at in self._observer.committed(self._partitions(self.topic), timeout=_REQUEST_S):
-                if at.error is not None:
-                    return None
-                low, end = self._ends(TopicPartition(at.topic, at.partition))
-                behind += end - max(at.offset, low)
-        except KafkaException:
-            # There is no broker, or an open transaction blocks the answer, or librdkafka asks a former leader. It
-            # learns of a new leader only for topics that it reads, so replace the client.
-            self._observer.close()
-            self._observer = self._make_observer()
-            return None
-        return behind
-
-    def _make_observer(self) -> Consumer:
-        return Consumer({**client(self.brokers.bootstrap), "group.id": self.group, "enable.auto.commit": False})
 
     def settle(self, timeout_s: float = SETTLE_S) -> None:
         """Wait until everything produced is committed, and record the time since the last fault."""
@@ -346,38 +249,23 @@ class Scene:
         for worker in self.alive:
             worker.record_memory()
 
-    def _partitions(self, topic: str) -> list[TopicPartition]:
-        count = 1 if topic == self.letters else PARTITIONS
-        return [TopicPartition(topic, number) for number in range(count)]
-
-    def _ends(self, at: TopicPartition) -> tuple[int, int]:
-        found: tuple[int, int] | None = self._observer.get_watermark_offsets(at, timeout=_REQUEST_S)
-        assert found is not None
-        return found
-
     # The end of a case
 
     def finish(self) -> Verdict:
         """Wait until all is committed, stop every worker (each must exit with 0), and audit."""
         self.settle()
-        self.assert_healthy()
         for worker in self.alive:
-            worker.stop()
-        self.ledger.read(self.brokers.bootstrap, self.topic)
-        topics = (self.ratings, self.letters)
-        return audit(self.ledger, self.brokers.bootstrap, topics, self.store, self.prefix)
-
-    def assert_healthy(self) -> None:
-        """Check that every running worker reports that it is ready and has no lag."""
+            worker.wait_no_lag()
         for worker in self.alive:
-            worker.wait("ready in the end", lambda worker: worker.ready)
-            worker.wait("reports no lag", lambda worker: worker.metric("starstream_consumer_lag_records{") in {0.0})
+            worker.drain()
+        self.ledger.read(self.kafka.bootstrap, self.input)
+        return audit(self.ledger, self.kafka.bootstrap, (self.output, self.dead), self.redis, self.prefix)
 
     def close(self) -> list[str]:
         """End all workers; return what went wrong: leaked processes and memory growth."""
         for worker in self.workers:
-            worker.end()
-        self._observer.close()
+            worker.child.terminate(5.0)
+        self.__exit__(None, None, None)
         wrong = [f"leaked process {pid}" for pid in self._leaked()]
         for worker in self.workers:
             if worker.rss_bytes and max(worker.rss_bytes) - worker.rss_bytes[0] > _GROWTH_BYTES:

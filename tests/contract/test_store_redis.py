@@ -25,15 +25,8 @@ def ratings(count: int) -> list[Outcome]:
 
 
 @pytest.fixture
-def own_server() -> Iterator[LocalRedis]:
-    """A Redis that a test may stop, fill or lock."""
-    with serving(LocalRedis(appendonly=True)) as server:
-        yield server
-
-
-@pytest.fixture
-def own_world(own_server: LocalRedis) -> Iterator[RedisStoreWorld]:
-    world = RedisStoreWorld(own_server)
+def own_world(own_redis: LocalRedis) -> Iterator[RedisStoreWorld]:
+    world = RedisStoreWorld(own_redis)
     yield world
     world.close()
 
@@ -112,10 +105,10 @@ def test_label_zero_is_added_to_the_summary_and_subtracted_again(redis_world: Re
     assert redis_world.summary("app") == {"count": 1, "sum": 1, "count:1": 1}
 
 
-def test_an_outage_is_transient_and_the_store_recovers(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
+def test_an_outage_is_transient_and_the_store_recovers(own_redis: LocalRedis, own_world: RedisStoreWorld) -> None:
     store, ledger = own_world.store(), own_world.ledger()
     write(store, ratings(2))
-    own_server.stop()
+    own_redis.stop()
     note = {Partition("reviews", 0): Attempt(0, 0, 1, "x")}
     calls: list[Callable[[], object]] = [
         lambda: write(store, ratings(4)),
@@ -126,23 +119,23 @@ def test_an_outage_is_transient_and_the_store_recovers(own_server: LocalRedis, o
     for call in calls:
         with pytest.raises(TransientError, match="redis: "):
             call()
-    own_server.start()
+    own_redis.start()
     store.ping()
     write(store, ratings(4))
     assert own_world.rating("r3") is not None
     assert own_world.results()["written"] == 4
 
 
-def test_a_failed_send_fails_its_batch_but_not_the_next(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
+def test_a_failed_send_fails_its_batch_but_not_the_next(own_redis: LocalRedis, own_world: RedisStoreWorld) -> None:
     store = own_world.store()
     write(store, ratings(2))
-    own_server.stop()
+    own_redis.stop()
     batch = ratings(600)
     store.send(batch[:300])
     store.send(batch[300:])
     with pytest.raises(TransientError, match="redis: "):
         store.flush()
-    own_server.start()
+    own_redis.start()
     write(store, batch)
     assert own_world.results() == {"written": 600, "replayed": 2, "stale": 0, "deleted": 0}
 
@@ -193,30 +186,30 @@ def test_a_full_redis_is_a_transient_error(own_world: RedisStoreWorld) -> None:
 
 @pytest.mark.parametrize("before", [0, 1], ids=["the script is not loaded", "the script is loaded"])
 def test_a_write_to_a_hanging_redis_fails_within_the_timeout(
-    before: int, own_server: LocalRedis, own_world: RedisStoreWorld
+    before: int, own_redis: LocalRedis, own_world: RedisStoreWorld
 ) -> None:
     store = own_world.store(redis_timeout_s=0.2)
     store.ping()
     write(store, ratings(before))
     batch = ratings(20_000)  # more than the socket buffers hold
-    own_server.suspend()
+    own_redis.suspend()
     try:
         for count in (2, 20_000, 2):
             with pytest.raises(TransientError, match="Timeout"):
                 write(store, batch[:count])
     finally:
-        own_server.resume()
+        own_redis.resume()
     wait_until(lambda: bool(own_world.client.ping()), PATIENCE_S, "Redis after its pause")
     write(store, batch[:2])
 
 
 def test_a_restart_of_redis_before_or_between_two_sends_is_not_an_error(
-    own_server: LocalRedis, own_world: RedisStoreWorld
+    own_redis: LocalRedis, own_world: RedisStoreWorld
 ) -> None:
     store, batch = own_world.store(), ratings(600)
     write(store, batch[:1])
     for part in (batch[:300], batch[300:]):
-        own_server.restart()
+        own_redis.restart()
         store.send(part)
     store.flush()
     assert own_world.rating("r0") is not None
@@ -225,22 +218,22 @@ def test_a_restart_of_redis_before_or_between_two_sends_is_not_an_error(
 
 
 def test_a_wrong_password_is_a_permanent_error_that_does_not_show_it(
-    own_server: LocalRedis, own_world: RedisStoreWorld
+    own_redis: LocalRedis, own_world: RedisStoreWorld
 ) -> None:
     own_world.client.config_set("requirepass", "right")
     for password in ("wrong", ""):
-        store = own_world.store(redis_url=f"redis://:{password}@127.0.0.1:{own_server.port}/0")
+        store = own_world.store(redis_url=f"redis://:{password}@127.0.0.1:{own_redis.port}/0")
         with pytest.raises(PermanentError) as caught:
             store.ping()
         assert "wrong" not in str(caught.value).replace("wrong number", "").replace("WRONGPASS", "")
     own_world.client.config_set("requirepass", "")
 
 
-def test_a_forbidden_command_is_a_permanent_error(own_server: LocalRedis, own_world: RedisStoreWorld) -> None:
+def test_a_forbidden_command_is_a_permanent_error(own_redis: LocalRedis, own_world: RedisStoreWorld) -> None:
     own_world.client.acl_setuser(
         "reader", enabled=True, passwords=["+x"], keys="*", commands=["+ping", "+client|setname"]
     )
-    store = own_world.store(redis_url=f"redis://reader:x@127.0.0.1:{own_server.port}/0")
+    store = own_world.store(redis_url=f"redis://reader:x@127.0.0.1:{own_redis.port}/0")
     for call in (store.ping, lambda: write(store, ratings(1))):
         with pytest.raises(PermanentError, match="NoPermission"):
             call()

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any, Final
+from typing import Any
 
 import redis
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
@@ -155,7 +155,7 @@ Shares = list[list[Record]]  # what each member has read
 class StreamWorld(ABC):
     """Topics for input (three partitions), output and dead letters, and a group with its members and deliveries."""
 
-    partitions: Final = 3
+    partitions = 3
 
     def __init__(self) -> None:
         mark = uuid.uuid4().hex[:8]

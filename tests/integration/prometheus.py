@@ -6,11 +6,10 @@ configuration is where the workers are found and how often; the job's name and t
 
 from __future__ import annotations
 
-import http.client
 import json
 import shutil
-from contextlib import closing
 from dataclasses import dataclass
+from http import HTTPStatus
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,10 @@ from urllib.parse import urlencode
 
 import yaml
 
+from deploy.page import fetch
 from deploy.process import LOOPBACK, LocalService, LocalServiceError, ServiceUnavailable, free_port, wait_until
 from tests import PATIENCE_S
 from tests.deploy.assets import PROMETHEUS, RULES, WORKER_JOB
-
-_TIMEOUT_S = 10.0
 
 
 class PrometheusUnavailable(ServiceUnavailable):
@@ -73,10 +71,7 @@ class LocalPrometheus(LocalService):
         ]
 
     def _answers(self) -> bool:
-        try:
-            return self._get("/-/ready")[0] == http.HTTPStatus.OK
-        except OSError:
-            return False
+        return self._get("/-/ready")[0] == HTTPStatus.OK
 
     def query(self, expr: str) -> list[Sample]:
         """Return the series an expression gives now; empty when there are none. A scalar is one series.
@@ -86,42 +81,31 @@ class LocalPrometheus(LocalService):
         """
         status, body = self._get(f"/api/v1/query?{urlencode({'query': expr})}")
         answer = json.loads(body)
-        if status != http.HTTPStatus.OK:
+        if status != HTTPStatus.OK:
             raise QueryError(f"{expr}: {answer.get('error', status)}")
         data = answer["data"]
         if data["resultType"] == "scalar":
             return [Sample({}, float(data["result"][1]))]
         return [Sample(series["metric"], float(series["value"][1])) for series in data["result"]]
 
-    def wait_scraped(self, times: int = 2, timeout_s: float = PATIENCE_S) -> None:
+    def wait_scraped(self, times: int = 2) -> None:
         """Block until the page was scraped `times` more times from now; a rate needs two.
 
         Raises:
-            TimeoutError: it was not; the message holds what Prometheus says of the target.
+            TimeoutError: it was not.
         """
         before = self._scrapes()
-        try:
-            wait_until(lambda: self._scrapes() >= before + times, timeout_s, f"{times} scrapes of {self._target}")
-        except TimeoutError as late:
-            raise TimeoutError(f"{late}; last error: {self.last_scrape_error() or 'none'}") from None
-
-    def last_scrape_error(self) -> str:
-        """Return why the last scrape failed; empty when it did not."""
-        targets = json.loads(self._get("/api/v1/targets")[1])["data"]["activeTargets"]
-        return "; ".join(target["lastError"] for target in targets if target["lastError"])
+        wait_until(lambda: self._scrapes() >= before + times, PATIENCE_S, f"{times} scrapes of {self._target}")
 
     def _scrapes(self) -> int:
         found = self.query(f'sum(sum_over_time(up{{job="{WORKER_JOB}"}}[1h]))')
         return int(found[0].value) if found else 0
 
-    def _get(self, path: str) -> tuple[int, bytes]:
-        with closing(http.client.HTTPConnection(LOOPBACK, self._port, timeout=_TIMEOUT_S)) as connection:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+    def _get(self, path: str) -> tuple[int, str]:
+        return fetch(f"http://{LOOPBACK}:{self._port}{path}")
 
 
-def wait_for_data(prometheus: LocalPrometheus, expr: str, timeout_s: float = PATIENCE_S) -> list[Sample]:
+def wait_for_data(prometheus: LocalPrometheus, expr: str) -> list[Sample]:
     """Return an expression's series once at least one has a number (NaN is none).
 
     Raises:
@@ -133,7 +117,7 @@ def wait_for_data(prometheus: LocalPrometheus, expr: str, timeout_s: float = PAT
         found[:] = [sample for sample in prometheus.query(expr) if not isnan(sample.value)]
         return bool(found)
 
-    wait_until(numbers, timeout_s, f"data of {expr}")
+    wait_until(numbers, PATIENCE_S, f"data of {expr}")
     return found
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import TOY_VERSION
-from tests.fixtures.running import Deployment, Message
+from tests.fixtures.records import Message
+from tests.fixtures.running import Deployment
 from worker.__main__ import main
 from worker.errors import ExitCode
 
@@ -18,8 +19,8 @@ from worker.errors import ExitCode
 def command(deployment: Deployment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Run a command of the worker with the deployment's settings; return its exit code."""
     monkeypatch.chdir(tmp_path)
-    for name, value in deployment.environ.items():
-        monkeypatch.setenv(name, value)
+    for name, value in deployment.settings.items():
+        monkeypatch.setenv(f"WORKER_{name.upper()}", str(value))
     return lambda *words: main([*words])
 
 

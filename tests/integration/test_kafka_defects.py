@@ -12,10 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
@@ -23,116 +21,77 @@ from kafka import errors as kafka_errors
 from kafka.cluster import ClusterMetadata
 from kafka.producer.future import FutureProduceResult, FutureRecordMetadata
 from kafka.protocol.metadata import MetadataResponse
-from prometheus_client import CollectorRegistry
 
 from deploy.kafka import LocalKafka
 from deploy.process import wait_until
 from tests import PATIENCE_S
-from tests.doubles import ManualClock, MemoryLog, commit, make_rated
-from worker.clock import Clock, SystemClock
+from tests.contract.worlds import KafkaStreamWorld
+from tests.doubles import ManualClock, commit, make_rated, make_record
 from worker.errors import ExitCode, FencedError, TransientError
-from worker.kafka.clients import make_delivery
 from worker.kafka.delivery import ExactlyOnce
 from worker.kafka.python.client import translate
 from worker.kafka.python.producer import close_failed
 from worker.kafka.python.source import KafkaSource
-from worker.ops.health import QUIET_S, Health
-from worker.ops.metrics import Metrics
-from worker.records import Partition
-from worker.settings import WorkerSettings
-
-ROOT: Final = Path(__file__).parents[2]
 
 
-class World:
-    """Topics and a group of its own on the session's broker; closes what it opened."""
+class World(KafkaStreamWorld):
+    """Topics and a group of its own, read by the worker's consumers and by bare ones."""
+
+    partitions = 2
 
     def __init__(self, broker: LocalKafka) -> None:
-        self.broker = broker
-        self.name = f"defect-{uuid.uuid4().hex[:8]}"
-        self.topic, self.out = f"{self.name}.in", f"{self.name}.out"
-        self.at = TopicPartition(self.topic, 0)
-        self._open: list[Any] = []
-        broker.create_topics({self.topic: 2, self.out: 1, f"{self.name}.dlq": 1})
+        super().__init__(broker, "exactly_once")
+        self.create(self.topic, self.output_topic, self.dead_letter_topic)
+        self.first, self.second = TopicPartition(self.topic, 0), TopicPartition(self.topic, 1)
 
     def consumer(self, **options: Any) -> Any:
         """Return a bare consumer of the group that owns something."""
         client = KafkaConsumer(
-            bootstrap_servers=self.broker.bootstrap, group_id=self.name, enable_auto_commit=False,
+            bootstrap_servers=self.broker.bootstrap, group_id=self.group, enable_auto_commit=False,
             isolation_level="read_committed", auto_offset_reset="earliest", **options,
         )  # fmt: skip
+        self._closers.insert(0, lambda: client.close(autocommit=False, timeout_ms=2000))
         client.partitions_for_topic(self.topic)  # before it joins: a leader that knows no partitions gives none
         client.subscribe([self.topic])
-        self._open.append(client)
         wait_until(lambda: bool(client.poll(200) or client.assignment()), PATIENCE_S, "an assignment")
         return client
 
-    def producer(self, transactional_id: str | None = None) -> Any:
+    def producer(self, transactional_id: str | None = None, **options: Any) -> Any:
         """Return a bare producer, ready for transactions if it has an id for them."""
-        client = KafkaProducer(
-            bootstrap_servers=self.broker.bootstrap, transactional_id=transactional_id, retry_backoff_ms=10
-        )
-        self._open.append(client)
+        options |= {"transactional_id": transactional_id, "retry_backoff_ms": 10}
+        client = KafkaProducer(bootstrap_servers=self.broker.bootstrap, **options)
+        self._closers.insert(0, lambda: close_failed(client))
         if transactional_id is not None:
             client.init_transactions()
         return client
 
-    def settings(self, **options: Any) -> WorkerSettings:
-        """Return the worker's settings for this world."""
-        given: dict[str, Any] = {
-            "kafka_bootstrap_servers": [self.broker.bootstrap], "group_id": self.name, "session_timeout_s": 6,
-            "input_topics": [self.topic], "output_topic": self.out, "dead_letter_topic": f"{self.name}.dlq",
-        }  # fmt: skip
-        return WorkerSettings(_env_file=None, **given | options)
-
-    def source(self, *, instance_id: str | None = None, clock: Clock | None = None, **options: Any) -> KafkaSource:
+    def source(self, **options: Any) -> KafkaSource:
         """Return the worker's consumer, with an assignment."""
-        source = KafkaSource(
-            self.settings(**options),
-            instance_id=instance_id,
-            metrics=Metrics(CollectorRegistry()),
-            clock=clock or SystemClock(),
-        )
-        self._open.append(source._consumer)
+        source = self.member(**options)
+        assert isinstance(source, KafkaSource)
         wait_until(lambda: bool(source.poll(10, 0.2) or source._owned()), PATIENCE_S, "an assignment")
         return source
 
-    def delivery(self, source: KafkaSource, transactional_id: str, **options: Any) -> ExactlyOnce:
+    def worker(self, **settings: Any) -> tuple[KafkaSource, ExactlyOnce]:
+        """Return the worker's consumer and its delivery."""
+        source = self.source()
+        return source, self.exactly_once(source, **settings)
+
+    def exactly_once(self, source: KafkaSource, **settings: Any) -> ExactlyOnce:
         """Return the worker's delivery on that consumer."""
-        made = make_delivery(self.settings(**options), source, f"{self.name}-{transactional_id}", MemoryLog())
+        made = self.delivery(source, **settings)
         assert isinstance(made, ExactlyOnce)
-        self._open.append(made)
         return made
 
-    def committed(self, consumer: Any, partition: int = 0) -> int | None:
+    def ended(self, consumer: Any, partition: int = 0) -> int | None:
         """Return the group's committed offset, all transactions ended."""
-        found: int | None = consumer.committed(
-            TopicPartition(self.topic, partition), timeout_ms=round(PATIENCE_S * 1000)
-        )
+        at = TopicPartition(self.topic, partition)
+        found: int | None = consumer.committed(at, timeout_ms=round(PATIENCE_S * 1000))
         return found
 
     def send(self, *values: bytes) -> None:
         """Produce to the first partition."""
-        producer = self.producer()
-        for value in values:
-            producer.send(self.topic, value, partition=0).get(PATIENCE_S)
-
-    def close(self) -> None:
-        """Close everything, quickly."""
-        for each in reversed(self._open):
-            if isinstance(each, KafkaConsumer):
-                each.close(autocommit=False, timeout_ms=2000)
-            elif isinstance(each, KafkaProducer):
-                close_failed(each)
-            else:
-                _quietly(lambda delivery=each: delivery.close(2))  # type: ignore[misc]
-
-
-def _quietly(close: Callable[[], None]) -> None:
-    try:
-        close()
-    except (kafka_errors.KafkaError, TransientError):
-        return  # a producer that was fenced on purpose
+        self.produce(*(make_record(value, topic=self.topic) for value in values))
 
 
 @pytest.fixture
@@ -150,19 +109,19 @@ def test_the_client_is_the_one_these_defects_were_found_in() -> None:
     assert importlib.metadata.version("kafka-python") == "3.0.12", "look at each test here, then at its counter-measure"
 
 
-# 1. An evicted consumer tells generation -1 and no member, and the broker takes offsets under that unfenced.
+# 1. An evicted consumer reports generation -1 and no member, and the broker accepts offsets under that unfenced.
 
 
 def test_defect_1_offsets_of_an_evicted_consumer_are_not_fenced(world: World) -> None:
     zombie = world.consumer(max_poll_interval_ms=1500)
     wait_until(lambda: zombie.group_metadata().generation_id < 0, PATIENCE_S, "the eviction")
     heir = world.consumer()
-    heir.commit(offsets(world.at, 10))
-    producer = world.producer(world.name)
+    heir.commit(offsets(world.first, 10))
+    producer = world.producer(world.group)
     producer.begin_transaction()
-    producer.send_offsets_to_transaction(offsets(world.at, 3), zombie.group_metadata())
+    producer.send_offsets_to_transaction(offsets(world.first, 3), zombie.group_metadata())
     producer.commit_transaction()
-    assert world.committed(heir) == 3, "the zombie no longer moves the group back: the defect is gone"
+    assert world.ended(heir) == 3, "the zombie no longer moves the group back: the defect is gone"
 
 
 def test_defect_1_the_worker_refuses_to_commit_once_evicted(world: World) -> None:
@@ -173,15 +132,15 @@ def test_defect_1_the_worker_refuses_to_commit_once_evicted(world: World) -> Non
     wait_until(lambda: source._consumer.group_metadata().generation_id < 0, PATIENCE_S, "the eviction")
     assert source.membership() == before, "the membership of the last poll stays: it is the one the broker fences"
     heir = world.consumer()
-    heir.commit(offsets(world.at, 10))
+    heir.commit(offsets(world.first, 10))
     with pytest.raises(TransientError):
-        commit(world.delivery(source, "zombie"), [make_rated()], {Partition(*world.at): 3})
-    assert world.committed(heir) == 10
+        commit(world.exactly_once(source), [make_rated()], {world.at(0): 3})
+    assert world.ended(heir) == 10
 
 
 def test_defect_1_the_worker_holds_no_membership_until_it_joined_again(world: World) -> None:
     source = world.source()
-    source._membership = source._membership._replace(generation_id=-1, member_id="")  # as a poll after eviction tells
+    source._membership = source._membership._replace(generation_id=-1, member_id="")  # as a poll after eviction reports
     with pytest.raises(TransientError, match="member of group"):
         source.membership()
 
@@ -191,29 +150,28 @@ def test_defect_1_the_worker_holds_no_membership_until_it_joined_again(world: Wo
 
 def test_defect_2_offsets_of_an_aborted_transaction_go_with_the_next(world: World) -> None:
     consumer = world.consumer()
-    producer = world.producer(world.name)
+    producer = world.producer(world.group)
     stale = consumer.group_metadata()._replace(generation_id=99)
     producer.begin_transaction()
     with pytest.raises(kafka_errors.KafkaError):
-        producer.send_offsets_to_transaction(offsets(world.at, 7), stale)
+        producer.send_offsets_to_transaction(offsets(world.first, 7), stale)
     producer.abort_transaction()
     producer.begin_transaction()
-    producer.send_offsets_to_transaction(offsets(TopicPartition(world.topic, 1), 2), consumer.group_metadata())
+    producer.send_offsets_to_transaction(offsets(world.second, 2), consumer.group_metadata())
     producer.commit_transaction()
-    assert world.committed(consumer) == 7, "aborted offsets stay aborted: the defect is gone"
+    assert world.ended(consumer) == 7, "aborted offsets stay aborted: the defect is gone"
 
 
 def test_defect_2_the_worker_throws_the_producer_away(world: World) -> None:
-    source = world.source()
-    delivery = world.delivery(source, "one")
+    source, delivery = world.worker()
     failed, current = delivery._producer, source._membership
     source._membership = current._replace(generation_id=99)
     with pytest.raises(TransientError):
-        commit(delivery, [make_rated("lost")], {Partition(*world.at): 7})
+        commit(delivery, [make_rated("lost")], {world.at(0): 7})
     source._membership = current
-    commit(delivery, [make_rated("kept")], {Partition(world.topic, 1): 2})
+    commit(delivery, [make_rated("kept")], {world.at(1): 2})
     assert delivery._producer is not failed
-    assert (world.committed(source._consumer, 0), world.committed(source._consumer, 1)) == (None, 2)
+    assert (world.ended(source._consumer, 0), world.ended(source._consumer, 1)) == (None, 2)
 
 
 # 3. A deserializer that raises loses good records, and the client spins.
@@ -257,7 +215,7 @@ def test_defect_3_a_raising_deserializer_loses_records_and_blocks_poll(world: Wo
 def test_defect_3_the_worker_has_no_deserializer(world: World) -> None:
     world.send(b"1", b"\xff", b"3")
     source = world.source()
-    source.rewind({Partition(*world.at): 0})
+    source.rewind({world.at(0): 0})
     values: list[bytes | None] = []
 
     def all_came() -> bool:
@@ -284,7 +242,7 @@ def test_defect_4_a_fenced_static_member_polls_on(world: World) -> None:
     def fenced() -> bool:
         """Commit again while the group rebalances, as it may for long on a busy machine."""
         try:
-            first.commit(offsets(world.at, 1))
+            first.commit(offsets(world.first, 1))
         except kafka_errors.FencedInstanceIdError:
             return True
         except kafka_errors.RebalanceInProgressError:
@@ -295,53 +253,52 @@ def test_defect_4_a_fenced_static_member_polls_on(world: World) -> None:
 
 
 def test_defect_4_the_worker_ends_with_7(world: World) -> None:
-    """At its next join, which it asks for when new metadata comes, or at its next commit, whichever is first."""
+    """At its next join, which it asks for when new metadata comes, or at its next commit."""
     first = world.source(instance_id="same")
-    delivery = world.delivery(first, "one")
+    delivery = world.exactly_once(first)
     world.source(instance_id="same")
 
     def go_on() -> None:
         first.poll(10, 0.5)
-        commit(delivery, [make_rated()], {Partition(*world.at): 1})
+        commit(delivery, [make_rated()], {world.at(0): 1})
 
     with pytest.raises(FencedError) as caught:
         go_on()
     assert caught.value.exit_code is ExitCode.FENCED
 
 
-# 5. A producer that was fenced says so once, and then something general.
+# 5. A producer that was fenced reports it once, and then a general error.
 
 
-def test_defect_5_a_zombie_producer_is_told_two_different_errors(world: World) -> None:
-    zombie = world.producer(world.name)
+def test_defect_5_a_zombie_producer_gets_two_different_errors(world: World) -> None:
+    zombie = world.producer(world.group)
     zombie.begin_transaction()
-    zombie.send(world.out, b"zombie").get(PATIENCE_S)
-    world.producer(world.name)
+    zombie.send(world.output_topic, b"zombie").get(PATIENCE_S)
+    world.producer(world.group)
     with pytest.raises(kafka_errors.KafkaError) as first:
         zombie.commit_transaction()
     with pytest.raises(kafka_errors.KafkaError) as then:
         zombie.commit_transaction()
     assert type(first.value) is not type(then.value) is kafka_errors.KafkaError, "one error, twice: the defect is gone"
-    assert all(type(translate(each.value, "commit")) is TransientError for each in (first, then))
+    assert all(type(translate(caught.value, "commit")) is TransientError for caught in (first, then))
 
 
 def test_defect_5_the_worker_rebuilds_whatever_the_error_is(world: World) -> None:
-    source = world.source()
-    delivery = world.delivery(source, "one")
-    world.producer(f"{world.name}-one")  # another has its name now
+    source, delivery = world.worker()
+    world.producer(f"{world.group}-tx")  # another has its name now
     with pytest.raises(TransientError):
-        commit(delivery, [make_rated()], {Partition(*world.at): 1})
-    commit(delivery, [make_rated()], {Partition(*world.at): 1})
-    assert world.committed(source._consumer) == 1
+        commit(delivery, [make_rated()], {world.at(0): 1})
+    commit(delivery, [make_rated()], {world.at(0): 1})
+    assert world.ended(source._consumer) == 1
 
 
 # 6. The end of a transaction takes no time-out and waits as long as the broker is away.
 
 
 def test_defect_6_the_end_of_a_transaction_waits_without_limit(world: World) -> None:
-    producer = world.producer(world.name)
+    producer = world.producer(world.group)
     producer.begin_transaction()
-    producer.send(world.out, b"waits").get(PATIENCE_S)
+    producer.send(world.output_topic, b"waits").get(PATIENCE_S)
     ending = threading.Thread(target=producer.commit_transaction, daemon=True)
     world.broker.suspend()
     try:
@@ -356,8 +313,7 @@ def test_defect_6_the_end_of_a_transaction_waits_without_limit(world: World) -> 
 
 @pytest.mark.parametrize(("step", "said"), [("send_offsets", "send the offsets"), ("commit_transaction", "commit")])
 def test_defect_6_the_worker_waits_no_longer_than_its_time_out(world: World, step: str, said: str) -> None:
-    source = world.source()
-    delivery = world.delivery(source, "one")
+    source, delivery = world.worker()
     producer = client_of(delivery)
     real = getattr(producer, step)
 
@@ -373,9 +329,9 @@ def test_defect_6_the_worker_waits_no_longer_than_its_time_out(world: World, ste
 
     setattr(producer, step, suspended)
     with pytest.raises(TransientError, match=f"{said}: no answer in 1 s|RequestTimedOut"):
-        commit(delivery, [make_rated()], {Partition(*world.at): 1})
-    commit(delivery, [make_rated()], {Partition(*world.at): 1})
-    assert world.committed(source._consumer) == 1
+        commit(delivery, [make_rated()], {world.at(0): 1})
+    commit(delivery, [make_rated()], {world.at(0): 1})
+    assert world.ended(source._consumer) == 1
 
 
 def client_of(delivery: ExactlyOnce) -> Any:
@@ -384,52 +340,15 @@ def client_of(delivery: ExactlyOnce) -> Any:
     return producer._producer
 
 
-class Unanswered:
-    """The result of a step that the brokers never answer."""
-
-    def wait(self, timeout_ms: int | None = None) -> bool:
-        assert timeout_ms is not None, "waits for ever"
-        return False
-
-
-@pytest.mark.parametrize(
-    ("step", "said"), [("send_offsets_to_transaction", "send the offsets"), ("begin_commit", "commit")]
-)
-def test_defect_6_each_step_is_given_up_after_its_time_out(
-    world: World, monkeypatch: pytest.MonkeyPatch, step: str, said: str
-) -> None:
-    delivery = world.delivery(world.source(), "one")
-    producer = client_of(delivery)
-    monkeypatch.setattr(producer._transaction_manager, step, lambda *_: Unanswered())
-    with pytest.raises(TransientError, match=f"{said}: no answer in "):
-        commit(delivery, [make_rated()], {Partition(*world.at): 1})
-
-
-def test_defect_6_the_page_says_that_the_loop_stands_still() -> None:
-    clock = ManualClock()
-    health = Health(clock, stall_s=120, parts=())
-    clock.advance(QUIET_S + 1)
-    assert "no progress" in health.reasons["loop"]
-    assert health.alive, "an outage of the broker is no reason to kill the process"
-    clock.advance(120)
-    assert not health.alive
-
-
 # 7. 3.0.7 and 3.0.8 could stop fetching a partition that was kept over a rebalance.
 
 
 def test_defect_7_a_kept_partition_goes_on_after_a_rebalance(world: World) -> None:
     source = world.source()
-    second = KafkaSource(world.settings(), instance_id=None, metrics=Metrics(CollectorRegistry()), clock=SystemClock())
-
-    def one_each() -> bool:
-        return not source.poll(9, 0.1) and not second.poll(9, 0.1) and len(source._owned()) == len(second._owned()) == 1
-
-    wait_until(one_each, PATIENCE_S, "one partition each")
-    second._consumer.close(autocommit=False, timeout_ms=2000)
-    producer = world.producer()
-    for partition in (0, 1):
-        producer.send(world.topic, b"on", partition=partition).get(PATIENCE_S)
+    second = world.member()
+    world.settle_membership(source, second)
+    second.close(2)
+    world.produce(*(make_record("on", topic=world.topic, partition=partition) for partition in (0, 1)))
     seen: set[int] = set()
 
     def both_came() -> bool:
@@ -439,27 +358,27 @@ def test_defect_7_a_kept_partition_goes_on_after_a_rebalance(world: World) -> No
     wait_until(both_came, PATIENCE_S, "a record of each")
 
 
-def test_defect_7_a_partition_that_stands_still_is_told(world: World) -> None:
+def test_defect_7_a_partition_that_returns_nothing_is_reported(world: World) -> None:
     clock = ManualClock()
-    producer = world.producer(world.name)
+    producer = world.producer(world.group)
     producer.begin_transaction()
     producer.send(world.topic, b"held back", partition=0).get(PATIENCE_S)
     source = world.source(clock=clock)
 
-    def told() -> bool:
+    def reported() -> bool:
         clock.advance(20)
         source.poll(10, 0.2)
         return f"{world.topic}-0: records are waiting" in (source.not_ready_reason() or "")
 
-    wait_until(told, PATIENCE_S, "the stall is reported")
+    wait_until(reported, PATIENCE_S, "the stall is reported")
     producer.abort_transaction()
 
-    def untold() -> bool:
+    def withdrawn() -> bool:
         clock.advance(2)
         source.poll(10, 0.2)
         return source.not_ready_reason() is None
 
-    wait_until(untold, PATIENCE_S, "and taken back")
+    wait_until(withdrawn, PATIENCE_S, "the report is withdrawn")
 
 
 # 8. A batch that the topic refuses as too large is cut in two and sent, but flush gives up waiting for the pieces.
@@ -467,8 +386,7 @@ def test_defect_7_a_partition_that_stands_still_is_told(world: World) -> None:
 
 def test_defect_8_flush_does_not_wait_for_the_pieces_of_a_batch(world: World) -> None:
     small = _topic_of_small_batches(world)
-    producer = KafkaProducer(bootstrap_servers=world.broker.bootstrap, linger_ms=1000, batch_size=100_000)
-    world._open.append(producer)
+    producer = world.producer(linger_ms=1000, batch_size=100_000)
     for _ in range(50):
         producer.send(small, b"x" * 1000)
     with pytest.raises(kafka_errors.UnknownError, match="Future not done"):
@@ -478,25 +396,24 @@ def test_defect_8_flush_does_not_wait_for_the_pieces_of_a_batch(world: World) ->
 @pytest.mark.parametrize("store_s", [0.0, 0.3])
 def test_defect_8_the_worker_says_what_is_wrong_with_the_topic(world: World, store_s: float) -> None:
     small = _topic_of_small_batches(world)
-    source = world.source()
-    delivery = world.delivery(source, "one", output_topic=small)
+    source, delivery = world.worker(output_topic=small)
     outcomes = [make_rated(f"r{number}") for number in range(400)]
 
     def commit_after(store_s: float) -> None:
-        delivery.prepare(outcomes, {Partition(*world.at): 1})
+        delivery.prepare(outcomes, {world.at(0): 1})
         time.sleep(store_s)  # the refusal comes before or after the loop asks for it
         delivery.commit()
 
     with pytest.raises(TransientError, match=rf"max\.message\.bytes of {small} .*below a batch of 131072 .*raise it"):
         commit_after(store_s)
     delivery.ping()  # its new producer ends what the one before left open
-    assert not world.committed(source._consumer)
-    commit(delivery, outcomes[:20], {Partition(*world.at): 1})
-    assert world.committed(source._consumer) == 1
+    assert not world.ended(source._consumer)
+    commit(delivery, outcomes[:20], {world.at(0): 1})
+    assert world.ended(source._consumer) == 1
 
 
 def _topic_of_small_batches(world: World) -> str:
-    name = f"{world.name}.small"
+    name = f"{world.group}.small"
     world.broker.create_topics({name: 1}, {"max.message.bytes": "20000"})
     return name
 
@@ -505,24 +422,23 @@ def _topic_of_small_batches(world: World) -> str:
 
 
 def test_defect_9_the_worker_commits_nothing_once_a_batch_was_given_up(world: World) -> None:
-    source = world.source()
-    delivery = world.delivery(source, "one")
+    source, delivery = world.worker()
     producer = client_of(delivery)
     real = producer.send_all
 
     def give_one_up(*given: Any) -> list[Any]:
-        lost = FutureRecordMetadata(FutureProduceResult(TopicPartition(world.out, 0)), 0, 0, None, -1, -1, -1)
+        lost = FutureRecordMetadata(FutureProduceResult(TopicPartition(world.output_topic, 0)), 0, 0, None, -1, -1, -1)
         lost.failure(kafka_errors.KafkaTimeoutError("expired"))
         return [*real(*given), lost]
 
     producer.send_all = give_one_up
     with pytest.raises(TransientError, match="expired"):
-        commit(delivery, [make_rated()], {Partition(*world.at): 1})
+        commit(delivery, [make_rated()], {world.at(0): 1})
     delivery.ping()  # its new producer ends what the one before left open
-    assert not world.committed(source._consumer)
+    assert not world.ended(source._consumer)
 
 
-# 10. A subscription made while a metadata request is in flight is forgotten: the answer of the older request clears the
+# 10. A subscription made while a metadata request is in flight is lost: the answer of the older request clears the
 # flag. With `api_version` given, the constructor leaves such a request in flight, and the topic is not asked for until
 # `metadata_max_age_ms`, five minutes.
 
@@ -539,12 +455,6 @@ def test_defect_10_topics_named_while_metadata_is_in_flight_are_not_asked_for() 
 
 
 def test_defect_10_the_worker_knows_its_topics_before_it_subscribes(world: World) -> None:
-    source = KafkaSource(
-        world.settings(kafka_api_version="2.3"),
-        instance_id=None,
-        metrics=Metrics(CollectorRegistry()),
-        clock=SystemClock(),
-    )
-    world._open.append(source._consumer)
+    source: Any = world.member(kafka_api_version="2.3")
     assert source._consumer._cluster.partitions_for_topic(world.topic) == {0, 1}
-    assert source._consumer.config["metadata_max_age_ms"] <= 10_000, "what is forgotten is asked for soon"
+    assert source._consumer.config["metadata_max_age_ms"] <= 10_000, "what was lost is asked for soon"

@@ -65,6 +65,7 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Options
     listeners = f"SASL_PLAINTEXT://{LOOPBACK}:{sasl},SSL://{LOOPBACK}:{tls}"
     prefix = "listener.name.sasl_plaintext"
     broker = LocalKafka(
+        data_dir=folder / "données = 🎉",  # a path may hold anything
         extra_properties={
             "listeners": listeners,
             "advertised.listeners": listeners,
@@ -78,7 +79,7 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Options
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": str(folder / "ca.pem"),
             "ssl.client.auth": "required",
-        }
+        },
     )
     with serving(broker):
         broker.create_topics({"reviews": 1, "ratings": 1, "reviews.dlq": 1})

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,11 @@ from deploy.kafka import DownloadFailed, KafkaUnavailable, LocalKafka, TopicsFai
 from deploy.kafka.broker import broker_answers
 from deploy.kafka.embedded import EmbeddedKafka
 from deploy.kafka.jars import ensure_jars, find_java
-from deploy.process import LOOPBACK, StartFailed, free_port, wait_until
+from deploy.process import StartFailed, free_port, wait_until
 from tests import PATIENCE_S
 from tests.conftest import missing, serving
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def broker(kafka: LocalKafka) -> Iterator[LocalKafka]:
-    """The session's broker, running before and after the test."""
-    yield kafka
-    kafka.start()
 
 
 def kcat(bootstrap: str, *arguments: str, code: int = 0, stdin: str = "") -> list[str]:
@@ -49,56 +41,38 @@ def kcat(bootstrap: str, *arguments: str, code: int = 0, stdin: str = "") -> lis
     return done.stdout.splitlines()
 
 
-def test_topics_have_their_partitions_and_leaders_at_once(broker: LocalKafka) -> None:
-    broker.create_topics({"wide": 7}, {"cleanup.policy": "compact"})
-    lines = [line for line in kcat(broker.bootstrap, "-L", "-t", "wide") if "partition " in line]
+def test_topics_have_their_partitions_and_leaders_at_once(kafka: LocalKafka) -> None:
+    kafka.create_topics({"wide": 7}, {"cleanup.policy": "compact"})
+    lines = [line for line in kcat(kafka.bootstrap, "-L", "-t", "wide") if "partition " in line]
     assert len(lines) == 7
     assert all("leader 1" in line for line in lines)
-    broker.create_topics({"wide": 7})
+    kafka.create_topics({"wide": 7})
     with pytest.raises(TopicsFailed, match=r"wide exists with 7 partitions, not 3"):
-        broker.create_topics({"wide": 3})
+        kafka.create_topics({"wide": 3})
     with pytest.raises(TopicsFailed, match="no/slash"):
-        broker.create_topics({"no/slash": 1})
+        kafka.create_topics({"no/slash": 1})
 
 
-def test_restart_and_crash_keep_address_and_records(broker: LocalKafka) -> None:
-    broker.create_topics({"kept": 1})
+def test_restart_and_crash_keep_address_and_records(stoppable_kafka: LocalKafka) -> None:
+    stoppable_kafka.create_topics({"kept": 1})
     written: list[str] = []
-    address = broker.bootstrap
-    for end in (broker.stop, broker.kill):
+    address = stoppable_kafka.bootstrap
+    for end in (stoppable_kafka.stop, stoppable_kafka.kill):
         written.append(f"before {end.__name__} 🎉")
         kcat(address, "-P", "-t", "kept", "-X", "acks=all", stdin=written[-1])
-        pid = broker.pid
+        pid = stoppable_kafka.pid
         end()
         assert not psutil.pid_exists(pid)
-        assert not broker_answers(broker.port)
-        broker.start()
+        assert not broker_answers(stoppable_kafka.port)
+        stoppable_kafka.start()
     assert kcat(address, "-C", "-t", "kept", "-o", "beginning", "-c", "2", "-q") == written
 
 
-def test_suspended_broker_does_not_answer_until_resumed(broker: LocalKafka) -> None:
-    broker.suspend()
-    assert not broker_answers(broker.port, timeout_s=0.3)
-    broker.resume()
-    wait_until(lambda: broker_answers(broker.port), PATIENCE_S, "the resumed broker's answer")
-
-
-@pytest.mark.usefixtures("kafka")
-def test_added_listener_checks_passwords_and_paths_may_hold_anything(tmp_path: Path) -> None:
-    port = free_port()
-    listener = f"SASL_PLAINTEXT://{LOOPBACK}:{port}"
-    login = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_ann="sésame";'
-    extra = {
-        "listeners": listener,
-        "advertised.listeners": listener,
-        "sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.sasl_plaintext.plain.sasl.jaas.config": login,
-    }
-    with LocalKafka(data_dir=tmp_path / "données = 🎉", extra_properties=extra):
-        for password, code in (("sésame", 0), ("wrong", 1)):
-            settings = ["security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN", "sasl.username=ann"]
-            options = [word for setting in (*settings, f"sasl.password={password}") for word in ("-X", setting)]
-            kcat(f"{LOOPBACK}:{port}", "-L", "-m", "3", *options, code=code)
+def test_suspended_broker_does_not_answer_until_resumed(stoppable_kafka: LocalKafka) -> None:
+    stoppable_kafka.suspend()
+    assert not broker_answers(stoppable_kafka.port, timeout_s=0.3)
+    stoppable_kafka.resume()
+    wait_until(lambda: broker_answers(stoppable_kafka.port), PATIENCE_S, "the resumed broker's answer")
 
 
 def test_java_absent_says_what_to_install(tmp_path: Path) -> None:

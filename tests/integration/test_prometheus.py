@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from deploy.process import free_port, wait_until
-from tests import PATIENCE_S
 from tests.conftest import serving
 from tests.deploy.assets import dashboard_queries
 from tests.integration.prometheus import LocalPrometheus, QueryError, wait_for_data
@@ -111,11 +109,3 @@ def test_figures_on_the_dashboard_are_those_of_the_page(prometheus: LocalPrometh
 def test_wrong_query_is_refused_with_its_reason(prometheus: LocalPrometheus) -> None:
     with pytest.raises(QueryError, match="parse error"):
         prometheus.query("sum(")
-
-
-def test_page_that_does_not_answer_is_named() -> None:
-    port = free_port()
-    with serving(LocalPrometheus(f"127.0.0.1:{port}")) as server:
-        wait_until(lambda: bool(server.last_scrape_error()), PATIENCE_S, "a scrape that fails")
-        with pytest.raises(TimeoutError, match=rf"127\.0\.0\.1:{port}.*connection refused"):
-            server.wait_scraped(timeout_s=0.1)

@@ -1,6 +1,7 @@
-"""The whole refresh with trained models, by its commands: train, gate, shadow, promote, roll back.
+"""The whole refresh by its commands: train, gate, shadow, promote, roll back.
 
-Small networks on synthetic reviews; everything else is real. `test_worker_refresh` has the cases that need no training.
+A small network follows the toy bundle; everything else is real. `test_worker_refresh` has the cases
+that need no training.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from collections import Counter
 from itertools import count, cycle
 from pathlib import Path
 
-from schemas.channels import CHANNELS_FILE, STABLE
+from schemas.channels import CHANNELS_FILE
 from schemas.rating import Rating
-from tests.conftest import ROOT
-from tests.fixtures.running import Deployment, Message, RunningWorker
+from tests.conftest import ROOT, TOY_VERSION
+from tests.fixtures.bundles import ToyRegistry
+from tests.fixtures.records import Message
+from tests.fixtures.running import Deployment, RunningWorker
 from tests.model.reviews import synthetic, write_csv
 
 SMALL = ["--units", "8", "--embedding", "8", "--batch-rows", "32", "--learning-rate", "0.02", "--wide-pairs", "1024"]
-SMALL += ["--no-floors", "--gate-slower", "20"]  # the speed of so small a network says nothing
+SMALL += ["--no-floors", "--gate-slower", "1000"]  # the speed of the toy says nothing
 PROMOTED_S = 15.0  # "within seconds", on a busy machine
 
 
@@ -37,16 +40,7 @@ def served(worker: RunningWorker, version: str) -> float:
 
 
 def test_refresh_gates_shadows_promotes_and_rolls_back(deployment: Deployment, tmp_path: Path) -> None:
-    registry, held_out = tmp_path / "models", write_csv(tmp_path / "held_out.csv", synthetic(400, seed=5))
-    learn = ["--test-data", str(held_out), "--registry", str(registry), *SMALL]
-
-    def channels() -> dict[str, str]:
-        found: dict[str, str] = json.loads((registry / CHANNELS_FILE).read_bytes())
-        return found
-
-    few = write_csv(tmp_path / "few.csv", synthetic(200, seed=1))
-    trainer("train", "--data", str(few), *learn, "--epochs", "1")
-    first = channels()[STABLE]
+    registry, first = ToyRegistry(tmp_path / "models").root, TOY_VERSION
     worker = deployment.worker(registry=str(registry), reload_interval_s="0.5", shadow_channel="candidate").ready()
     ended = threading.Event()
     sent: list[str] = []
@@ -63,12 +57,11 @@ def test_refresh_gates_shadows_promotes_and_rolls_back(deployment: Deployment, t
     thread.start()
     try:
         worker.until(lambda: served(worker, first) > 50, "the stream runs")
-        more = write_csv(tmp_path / "more.csv", synthetic(1500, seed=2))
-        said = trainer(
-            *("train", "--data", str(more), *learn, "--epochs", "6", "--warm-start", STABLE),
-            *("--publish", "--channel", "candidate"),
-        )
-        second = channels()["candidate"]
+        reviews = write_csv(tmp_path / "reviews.csv", synthetic(600, seed=2))
+        held_out = write_csv(tmp_path / "held_out.csv", synthetic(400, seed=5))
+        files = ["--data", str(reviews), "--test-data", str(held_out), "--registry", str(registry)]
+        said = trainer("train", *files, *SMALL, "--epochs", "3", "--publish", "--channel", "candidate")
+        second = json.loads((registry / CHANNELS_FILE).read_bytes())["candidate"]
         assert "passes" in said
         assert "FAILS" not in said
         worker.until(
@@ -88,7 +81,7 @@ def test_refresh_gates_shadows_promotes_and_rolls_back(deployment: Deployment, t
         version: worker.total("starstream_feedback_correct_total", model_version=version) / served(worker, version)
         for version in (first, second)
     }
-    assert right[second] > right[first], "the model of more data is better on the stream, and the metrics show it"
+    assert right[second] > right[first], "the trained model is better on the stream, and the metrics show it"
     assert worker.stop() == 0
     found = [Rating.from_json(message.value) for message in deployment.read(deployment.output) if message.value]
     assert Counter(rating.review_id for rating in found) == Counter(sent)

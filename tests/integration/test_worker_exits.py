@@ -5,36 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import redis
 
 from deploy.kafka import LocalKafka
 from deploy.process import LOOPBACK, free_port
 from deploy.redis import LocalRedis
-from tests import PATIENCE_S
-from tests.conftest import ROOT, TOY_REGISTRY, serving
-from tests.fixtures.running import Deployment, Message
+from tests.conftest import TOY_REGISTRY, TOY_VERSION
+from tests.fixtures.bundles import ToyRegistry
+from tests.fixtures.records import Message
+from tests.fixtures.running import Deployment, RunningWorker, completed
+from worker.__main__ import main
 from worker.errors import ExitCode
-
-
-def run(command: str, *flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the worker to its end, with nothing set but what is given."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
-    environ |= {f"WORKER_{name.upper()}": value for name, value in variables.items()}
-    environ.setdefault("WORKER_HTTP_PORT", "0")
-    return subprocess.run(
-        [sys.executable, "-m", "worker", command, *flags],
-        cwd=ROOT,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
 
 
 def lines_of(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -43,61 +29,39 @@ def lines_of(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in done.stderr.splitlines() if not line.startswith(logs)]
 
 
-def variables(deployment: Deployment) -> dict[str, str]:
-    return {name.removeprefix("WORKER_").lower(): value for name, value in deployment.environ.items()}
-
-
-@pytest.fixture
-def locked_redis() -> Iterator[LocalRedis]:
-    """A Redis with a password, and one a test may stop or freeze."""
-    with serving(LocalRedis(extra_args=("--requirepass", "right"))) as server:
-        yield server
-
-
-def test_without_a_bundle_one_line_says_how_to_make_one(tmp_path: Path) -> None:
-    done = run("run", registry=str(tmp_path / "models"))
+@pytest.mark.parametrize("processes", [1, 2])
+def test_without_a_bundle_one_line_of_each_process_says_how_to_make_one(processes: int, tmp_path: Path) -> None:
+    done = completed("run", registry=tmp_path / "models", processes=processes)
     assert done.returncode == ExitCode.MODEL
-    (line,) = lines_of(done)
-    assert line.startswith(f"starstream-worker: WORKER_REGISTRY={tmp_path / 'models'}: no bundle there")
-    assert "python -m trainer train" in line
+    for line in lines_of(done):
+        assert line.startswith(f"starstream-worker: WORKER_REGISTRY={tmp_path / 'models'}: no bundle there")
+        assert "python -m trainer train" in line
+    assert len(lines_of(done)) == processes
 
 
 def test_for_a_damaged_bundle_one_line_names_the_file(tmp_path: Path) -> None:
-    for source in TOY_REGISTRY.rglob("*.*"):
-        if source.is_file():
-            target = tmp_path / source.relative_to(TOY_REGISTRY)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes() + (b"!" if source.name == "model.tflite" else b""))
-    done = run("run", registry=str(tmp_path))
+    registry = ToyRegistry(tmp_path / "models")
+    registry.corrupt(TOY_VERSION)
+    done = completed("run", registry=registry.root)
     assert done.returncode == ExitCode.MODEL
     (line,) = lines_of(done)
     assert "model.tflite: sha256 differs" in line
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
-def test_for_a_wrong_variable_one_line_names_it(processes: str) -> None:
-    done = run("run", linger_s="99", processes=processes)
-    assert done.returncode == ExitCode.USAGE
-    assert lines_of(done) == ["starstream-worker: WORKER_LINGER_S: Input should be less than or equal to 10"]
-
-
-def test_several_processes_without_a_bundle_end_as_one_does(tmp_path: Path) -> None:
-    done = run("run", "--processes", "2", registry=str(tmp_path))
-    assert done.returncode == ExitCode.MODEL
-    assert all("no bundle there" in line for line in lines_of(done))
-
-
 def test_for_a_port_in_use_one_line_names_the_variable() -> None:
-    with LocalRedis() as other:
-        done = run("run", registry=str(TOY_REGISTRY), http_port=str(other.port), http_host=LOOPBACK)
+    with socket.create_server((LOOPBACK, 0)) as other:
+        port = other.getsockname()[1]
+        done = completed("run", registry=TOY_REGISTRY, http_port=port, http_host=LOOPBACK)
     assert done.returncode == ExitCode.USAGE
     (line,) = lines_of(done)
-    assert f"WORKER_HTTP_PORT={other.port}" in line
+    assert f"WORKER_HTTP_PORT={port}" in line
 
 
-def test_a_wrong_redis_password_ends_with_five(deployment: Deployment, locked_redis: LocalRedis) -> None:
-    url = f"redis://:wrong@{LOOPBACK}:{locked_redis.port}/0"
-    done = run("run", **variables(deployment) | {"redis_url": url})
+def test_a_wrong_redis_password_ends_with_five(deployment: Deployment, own_redis: LocalRedis) -> None:
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.config_set("requirepass", "right")
+    url = f"redis://:wrong@{LOOPBACK}:{own_redis.port}/0"
+    done = completed("run", **deployment.settings | {"redis_url": url})
     assert done.returncode == ExitCode.REDIS
     (line,) = lines_of(done)
     assert line.startswith("starstream-worker: redis: ")
@@ -108,7 +72,7 @@ def test_no_number_of_exits_with_a_named_cause_makes_a_dead_letter_of_a_good_rev
     """A Redis user without rights on `deleted:*`, and an orchestrator that restarts the worker."""
     allowed = [f"{deployment.prefix}{kind}:*" for kind in ("rating", "summary", "attempts")]
     deployment.redis.acl_setuser("limited", enabled=True, nopass=True, categories=["+@all"], keys=allowed)
-    host = deployment.redis_url.partition("://")[2]
+    host = str(deployment.settings["redis_url"]).partition("://")[2]
     deployment.produce(Message(b"love", key=b"r1", partition=0), Message(b"bad", key=b"r2", partition=0))
     for _ in range(10):
         assert deployment.worker(redis_url=f"redis://limited:any@{host}").ends() == ExitCode.REDIS
@@ -119,61 +83,64 @@ def test_no_number_of_exits_with_a_named_cause_makes_a_dead_letter_of_a_good_rev
     assert deployment.read(deployment.dead) == []
 
 
-def test_check_shows_what_works_and_masks_secrets(deployment: Deployment) -> None:
-    done = run("check", **variables(deployment))
-    assert done.returncode == ExitCode.OK, done.stdout + done.stderr
+@pytest.mark.usefixtures("clean_environment")
+def test_check_shows_what_works_and_masks_secrets(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", *deployment.flags()]) == ExitCode.OK
+    out = capsys.readouterr().out
     for part in ("model", "kafka", "redis"):
-        assert f"ok     {part}" in done.stdout
-    assert deployment.group in done.stdout
-    assert deployment.redis_url not in done.stdout
+        assert f"ok     {part}" in out
+    assert deployment.group in out
+    assert str(deployment.settings["redis_url"]) not in out
 
 
-def test_check_ends_with_the_code_of_the_first_failure(deployment: Deployment, tmp_path: Path) -> None:
-    closed = free_port()
-    broken: Mapping[str, tuple[ExitCode, dict[str, str]]] = {
-        "model": (ExitCode.MODEL, {"registry": str(tmp_path)}),
-        "kafka": (ExitCode.KAFKA, {"kafka_bootstrap_servers": f"{LOOPBACK}:{closed}", "request_timeout_s": "1"}),
-        "topic": (ExitCode.KAFKA, {"output_topic": "nowhere-at-all"}),
-        "redis": (ExitCode.REDIS, {"redis_url": f"redis://{LOOPBACK}:{closed}/0"}),
-    }
-    named = {"model": "WORKER_REGISTRY", "kafka": "WORKER_KAFKA_BOOTSTRAP_SERVERS", "topic": "WORKER_OUTPUT_TOPIC"}
-    for part, (code, more) in broken.items():
-        done = run("check", **variables(deployment) | more)
-        assert done.returncode == code, done.stdout
-        assert named.get(part, "redis") in done.stdout
-        assert "Traceback" not in done.stderr
+@pytest.mark.usefixtures("clean_environment")
+@pytest.mark.parametrize(
+    ("code", "name", "settings"),
+    [
+        (ExitCode.MODEL, "WORKER_REGISTRY", {"registry": "."}),
+        (ExitCode.KAFKA, "WORKER_KAFKA_BOOTSTRAP_SERVERS", {"kafka_bootstrap_servers": "CLOSED"}),
+        (ExitCode.KAFKA, "WORKER_OUTPUT_TOPIC", {"output_topic": "nowhere-at-all"}),
+        (ExitCode.REDIS, "redis", {"redis_url": "redis://CLOSED/0"}),
+    ],
+)
+def test_check_ends_with_the_code_of_the_first_failure(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], code: ExitCode, name: str, settings: dict[str, str]
+) -> None:
+    closed = f"{LOOPBACK}:{free_port()}"
+    given = {setting: value.replace("CLOSED", closed) for setting, value in settings.items()}
+    assert main(["check", *deployment.flags(request_timeout_s=1, **given)]) == code
+    assert name in capsys.readouterr().out
 
 
-def test_a_second_signal_ends_the_process_at_once(deployment: Deployment, locked_redis: LocalRedis) -> None:
-    worker = deployment.worker(
-        redis_url=f"redis://:right@{LOOPBACK}:{locked_redis.port}/0", redis_timeout_s="30", transaction_timeout_s="70"
-    ).ready()
-    locked_redis.suspend()
+def stuck_worker(deployment: Deployment, server: LocalRedis, **settings: object) -> RunningWorker:
+    """Return a worker that has read a review and waits for a Redis that does not answer."""
+    settings |= {"redis_url": server.url, "redis_timeout_s": 30, "transaction_timeout_s": 70}
+    worker = deployment.worker(**settings).ready()
+    server.suspend()
+    deployment.produce(Message(b"love"))
+    worker.until(lambda: worker.total("starstream_reviews_consumed_total") == 1, "the review read")
+    return worker
+
+
+def test_a_second_signal_ends_the_process_at_once(deployment: Deployment, own_redis: LocalRedis) -> None:
+    worker = stuck_worker(deployment, own_redis)
     try:
-        deployment.produce(Message(b"love"))
-        worker.until(lambda: worker.total("starstream_reviews_consumed_total") == 1, "the review read")
         os.kill(worker.child.pid, signal.SIGTERM)
         worker.until(lambda: worker.said("stopping"), "the first signal is logged")
         os.kill(worker.child.pid, signal.SIGTERM)
         assert worker.ends() == ExitCode.INTERRUPTED
     finally:
-        locked_redis.resume()
+        own_redis.resume()
 
 
-def test_a_drain_that_takes_too_long_ends_at_its_deadline(deployment: Deployment, locked_redis: LocalRedis) -> None:
-    url = f"redis://:right@{LOOPBACK}:{locked_redis.port}/0"
-    worker = deployment.worker(
-        redis_url=url, redis_timeout_s="30", transaction_timeout_s="70", drain_deadline_s="1"
-    ).ready()
-    locked_redis.suspend()
+def test_a_drain_that_takes_too_long_ends_at_its_deadline(deployment: Deployment, own_redis: LocalRedis) -> None:
+    worker = stuck_worker(deployment, own_redis, drain_deadline_s=1)
     try:
-        deployment.produce(Message(b"love"))
-        worker.until(lambda: worker.total("starstream_reviews_consumed_total") == 1, "the review read")
         os.kill(worker.child.pid, signal.SIGTERM)
         assert worker.ends() == ExitCode.DEADLINE
         assert worker.said("drain_deadline_passed")
     finally:
-        locked_redis.resume()
+        own_redis.resume()
     successor = deployment.worker()
     successor.until(lambda: deployment.lag() == 0, "the uncommitted review is redelivered")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -14,10 +14,9 @@ import pytest
 from deploy.kafka import LocalKafka
 from deploy.process import LOOPBACK, free_port
 from deploy.redis import LocalRedis
-from tests import PATIENCE_S
-from tests.conftest import serving
 from tests.fixtures.markers import log_length, markers_lost
-from tests.fixtures.running import Deployment, Message, RunningWorker
+from tests.fixtures.records import Message
+from tests.fixtures.running import Deployment, RunningWorker
 from worker.errors import ExitCode
 
 _TRIES = 3
@@ -30,35 +29,17 @@ def messages(start: int, count: int) -> list[Message]:
 
 
 @pytest.fixture
-def own_redis() -> Iterator[LocalRedis]:
-    """A Redis a test may stop; its data survives."""
-    with serving(LocalRedis(appendonly=True)) as server:
-        yield server
-
-
-@pytest.fixture
 def own(kafka: LocalKafka, own_redis: LocalRedis, tmp_path: Path) -> Iterator[Deployment]:
     """A deployment on that Redis."""
     with Deployment(kafka, own_redis.url, tmp_path) as made:
         yield made
 
 
-@pytest.fixture
-def broker(kafka: LocalKafka) -> Iterator[LocalKafka]:
-    """The session's broker, running before and after."""
-    yield kafka
-    kafka.start()
-
-
-def published(deployment: Deployment) -> Counter[str]:
-    return Counter((record.key or b"").decode() for record in deployment.read(deployment.output))
-
-
 def assert_all(deployment: Deployment, count: int, *, once: bool = True) -> None:
     """Every message is in Redis and on the output topic, and there exactly once unless delivered at least once."""
     ids = {f"r{number}" for number in range(count)}
     assert deployment.stored_ids() == ids
-    found = published(deployment)
+    found = Counter(record.id for record in deployment.read(deployment.output))
     assert set(found) == ids
     assert not once or max(found.values()) == 1
 
@@ -107,39 +88,47 @@ def test_nothing_is_lost_when_redis_stops_while_the_stream_runs(
     assert worker.stop() == ExitCode.OK
 
 
-@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 def test_nothing_is_lost_when_kafka_crashes_while_the_stream_runs(
-    delivery: str, broker: LocalKafka, redis_server: LocalRedis, tmp_path: Path
+    stoppable_kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path
 ) -> None:
     for _ in range(_TRIES):
-        with Deployment(broker, redis_server.url, tmp_path) as deployment:
-            if crashes_and_loses_nothing(delivery, broker, deployment):
+        with (
+            Deployment(stoppable_kafka, redis_server.url, tmp_path) as exactly_once,
+            Deployment(stoppable_kafka, redis_server.url, tmp_path) as at_least_once,
+        ):
+            if crashes_and_loses_nothing(stoppable_kafka, exactly_once, at_least_once):
                 return
     pytest.fail(f"the broker lost the markers of a transaction {_TRIES} times in a row")
 
 
-def crashes_and_loses_nothing(delivery: str, broker: LocalKafka, deployment: Deployment) -> bool:
+def crashes_and_loses_nothing(broker: LocalKafka, exactly_once: Deployment, at_least_once: Deployment) -> bool:
     """Crash the broker; False when its own fault (lost markers, which an operator must repair) prevents the end."""
     since = log_length(broker)
-    worker = deployment.worker(delivery=delivery, batch_reviews="100").ready()
-    deployment.produce(*messages(0, 2000))
-    worker.until(lambda: worker.total("starstream_reviews_settled_total") > 0, "some reviews are committed")
+    running = {
+        deployment: deployment.worker(delivery=delivery, batch_reviews=100).ready()
+        for deployment, delivery in ((exactly_once, "exactly_once"), (at_least_once, "at_least_once"))
+    }
+    for deployment, worker in running.items():
+        deployment.produce(*messages(0, 2000))
+        worker.until(partial(worker.total, "starstream_reviews_settled_total"), "some reviews are committed")
     broker.kill()
-    # Either the brokers do not answer, or the loop is in a call of the client that takes no timeout.
-    worker.until(lambda: worker.get("/readyz")[0] == 503, "not ready")
-    assert {"kafka", "loop"} & set(worker.reasons)
-    assert worker.get("/livez")[0] == 200
+    for worker in running.values():
+        # Either the brokers do not answer, or the loop is in a call of the client that takes no timeout.
+        worker.until(lambda worker=worker: worker.get("/readyz")[0] == 503, "not ready")  # type: ignore[misc]
+        assert {"kafka", "loop"} & set(worker.reasons)
+        assert worker.get("/livez")[0] == 200
     broker.start()
-    deployment.produce(*messages(2000, 500))
-    try:
-        worker.until(lambda: deployment.lag() == 0, "all committed")
-    except AssertionError:
-        if markers_lost(broker, since):
-            return False
-        raise
-    worker.ready()
-    assert_all(deployment, 2500, once=delivery == "exactly_once")
-    assert worker.stop() == ExitCode.OK
+    for deployment, worker in running.items():
+        deployment.produce(*messages(2000, 500))
+        try:
+            worker.until(lambda deployment=deployment: deployment.lag() == 0, "all committed")  # type: ignore[misc]
+        except AssertionError:
+            if markers_lost(broker, since):
+                return False
+            raise
+        worker.ready()
+        assert_all(deployment, 2500, once=deployment is exactly_once)
+        assert worker.stop() == ExitCode.OK
     return True
 
 
@@ -153,20 +142,3 @@ def test_kafka_that_is_down_at_start_is_awaited_without_leaks(deployment: Deploy
     worker.until(lambda: time.time() - process.create_time() > 10, "ten seconds of attempts")
     assert process.num_fds() + process.num_threads() <= sockets_and_threads + 14  # one attempt's; ten leave 50
     assert worker.stop() == ExitCode.OK
-
-
-def test_at_least_once_delivers_everything(deployment: Deployment) -> None:
-    worker = deployment.worker("--processes", "2", delivery="at_least_once").ready()
-    deployment.produce(*messages(0, 1000))
-    worker.until(lambda: deployment.lag() == 0, "all committed")
-    assert_all(deployment, 1000, once=False)
-    assert worker.stop() == ExitCode.OK
-    assert_all(deployment, 1000, once=False)
-
-
-def test_a_text_from_the_shell_is_rated(deployment: Deployment) -> None:
-    worker = deployment.worker().ready()
-    command = ["kcat", "-P", "-b", deployment.kafka.bootstrap, "-t", deployment.input, "-k", "my-id"]
-    subprocess.run(command, input=b"love it, best app ever\n", check=True, timeout=PATIENCE_S)
-    worker.until(lambda: worker.total("starstream_reviews_settled_total", outcome="rated") == 1, "the rating")
-    assert deployment.stored("my-id")["rating"] == "5"

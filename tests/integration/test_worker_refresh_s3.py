@@ -9,7 +9,8 @@ import pytest
 
 from tests.conftest import TOY_REGISTRY, TOY_VERSION, serving
 from tests.fixtures.bundles import SECOND, THIRD, Change, toy
-from tests.fixtures.running import Deployment, Message
+from tests.fixtures.records import Message
+from tests.fixtures.running import Deployment
 from tests.fixtures.s3 import BUCKET, LocalS3
 from trainer.registry.history import Why
 from trainer.registry.open import open_registry
@@ -38,7 +39,7 @@ def test_a_worker_follows_channels_on_s3_and_keeps_rating_without_it(deployment:
     registry.point("candidate", SECOND, WHY)
     worker.until(lambda: worker.total("starstream_shadow_info", model_version=SECOND) == 1, "it runs in shadow")
     registry.point("stable", SECOND, WHY)
-    worker.until(lambda: len(worker.said("model_serving")) == 2, "it serves")
+    worker.until(lambda: len(worker.said("model_serving")) == 2, "it serves, though nothing has come to rate")
     registry.publish(THIRD, {**toy(THIRD), "model.tflite": b"cut"})
     registry.point("stable", THIRD, WHY)
     worker.until(lambda: worker.said("model_refused"), "the damaged version is refused")

@@ -1,6 +1,6 @@
 """A real Prometheus watches a real worker: every query of dashboards, recording rules and alerts finds what it reads.
 
-A renamed metric or a changed label value makes a query return nothing, which nobody notices on a dashboard until the
+A renamed metric or a changed label value makes a query return nothing, which is not noticed on a dashboard until the
 day it matters.
 """
 
@@ -12,7 +12,8 @@ from deploy.process import LOOPBACK
 from tests.conftest import serving
 from tests.deploy.assets import alerts, dashboard_queries, drawn_events, recorded, selectors
 from tests.fixtures.bundles import SECOND, Change, ToyRegistry
-from tests.fixtures.running import Deployment, Message
+from tests.fixtures.records import Message
+from tests.fixtures.running import Deployment
 from tests.integration.prometheus import LocalPrometheus, wait_for_data
 
 

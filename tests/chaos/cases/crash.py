@@ -11,6 +11,8 @@ from tests.chaos.cases.play import Case
 from tests.chaos.reviews import mixed, review
 from tests.chaos.scene import Scene
 from tests.chaos.workers import Worker
+from tests.conftest import TOY_VERSION
+from tests.fixtures.bundles import SECOND
 
 _SMALL_BATCHES: Final = {
     "batch-bytes": 8_000
@@ -29,8 +31,8 @@ def kill_at_least_once(scene: Scene) -> Verdict:
     duplicates are counted and allowed.
     """
     for _ in range(2):
-        dying = scene.worker("dying", "--fail=before_offsets:die:2", instance_id="dying", ready=False)
-        scene.produce(mixed(scene.sent, 1_000, scene.random))
+        dying = scene.start("dying", "--fail=before_offsets:die:2", instance_id="dying", ready=False)
+        scene.send(mixed(scene.sent, 1_000, scene.random))
         dying.wait_dead(-9)
         scene.count_fault()
     return _killed_at_random(scene, 4, 6_000)
@@ -40,20 +42,20 @@ def _killed_at_random(scene: Scene, kills: int, reviews: int) -> Verdict:
     workers = [_start(scene, 0), _start(scene, 1)]
     for _ in range(kills):
         before = scene.published()
-        scene.produce(mixed(scene.sent, reviews // kills, scene.random))
+        scene.send(mixed(scene.sent, reviews // kills, scene.random))
         goal = before + scene.random.randrange(reviews // kills)
         _wait_for_output(scene, goal, scene.random.uniform(0.5, 4.0))
         victim = scene.random.randrange(2)
         scene.kill(workers[victim])
         workers[victim] = _start(scene, victim, ready=False)
     for worker in workers:
-        worker.wait_ready()
+        worker.ready()
     return scene.finish()
 
 
 def _start(scene: Scene, number: int, *, ready: bool = True) -> Worker:
     static = {"instance-id": "static"} if number == 0 else {}
-    return scene.worker(f"w{number}-", ready=ready, **static, **_SMALL_BATCHES)
+    return scene.start(f"w{number}-", ready=ready, **static, **_SMALL_BATCHES)
 
 
 def _wait_for_output(scene: Scene, goal: int, at_most_s: float) -> None:
@@ -79,11 +81,11 @@ def kill_produce_commit(scene: Scene) -> Verdict:
 def _killed_at(scene: Scene, *points: str) -> Verdict:
     """Let one worker after the other die at its third batch; the next one has the same instance id."""
     for point in points:
-        dying = scene.worker("dying", f"--fail={point}:die:3", instance_id="one", ready=False, **_SMALL_BATCHES)
-        scene.produce(mixed(scene.sent, 1_500, scene.random))
+        dying = scene.start("dying", f"--fail={point}:die:3", instance_id="one", ready=False, **_SMALL_BATCHES)
+        scene.send(mixed(scene.sent, 1_500, scene.random))
         dying.wait_dead(-9)
         scene.count_fault()
-    scene.worker("successor", instance_id="one")
+    scene.start("successor", instance_id="one")
     return scene.finish()
 
 
@@ -92,13 +94,13 @@ def clock_back(scene: Scene) -> Verdict:
     The worker is killed and restarted twice meanwhile. Only `time.monotonic` may matter.
     """
     for _ in range(2):
-        jumpy = scene.worker("jumpy", "--clock", instance_id="jumpy", linger_s=0.2)
+        jumpy = scene.start("jumpy", "--clock", instance_id="jumpy", linger_s=0.2)
         for _ in range(10):
             before = scene.published()
-            scene.produce(review(number) for number in range(scene.sent, scene.sent + 100))
+            scene.send(review(number) for number in range(scene.sent, scene.sent + 100))
             scene.wait_output(before + 1, 30)
         scene.kill(jumpy)
-    scene.worker("successor", instance_id="jumpy")
+    scene.start("successor", instance_id="jumpy")
     return scene.finish()
 
 
@@ -106,17 +108,14 @@ def new_bundle(scene: Scene) -> Verdict:
     """Workers are restarted with another bundle under load. Each dies when Redis has a batch that the topic does not
     have, so that Redis holds one bundle's ratings when another bundle's are published.
     """
-    from tests.chaos.scene import OTHER_VERSION, TOY
-
-    own = next(path.name for path in TOY.iterdir() if path.is_dir())
-    for version in (own, OTHER_VERSION, own):
+    for version in (TOY_VERSION, SECOND, TOY_VERSION):
         scene.publish_bundle(version)
-        dying = scene.worker("dying", "--fail=stored:die:3", instance_id="one", ready=False, **_SMALL_BATCHES)
-        scene.produce(mixed(scene.sent, 1_000, scene.random))
+        dying = scene.start("dying", "--fail=stored:die:3", instance_id="one", ready=False, **_SMALL_BATCHES)
+        scene.send(mixed(scene.sent, 1_000, scene.random))
         dying.wait_dead(-9)
         scene.count_fault()
-    scene.publish_bundle(OTHER_VERSION)
-    scene.worker("successor", instance_id="one")
+    scene.publish_bundle(SECOND)
+    scene.start("successor", instance_id="one")
     return scene.finish()
 
 
@@ -125,41 +124,41 @@ def reload_under_load(scene: Scene) -> Verdict:
     one as a canary with a third of the ratings; then to a damaged bundle; then the registry is away for a moment.
     A worker is killed when Redis has a batch that the topic does not have.
     """
-    from tests.chaos.scene import OTHER_VERSION, TOY
-
-    own = next(path.name for path in TOY.iterdir() if path.is_dir())
     watching: dict[str, Any] = {
         "reload_interval_s": 0.1,
         "shadow_channel": "candidate",
         "canary_share": 0.33,
         **_SMALL_BATCHES,
     }
-    steady = scene.worker("steady", ready=False, **watching)
+    steady = scene.start("steady", ready=False, **watching)
     for _ in range(scene.stage.scaled(3, 20)):
-        dying = scene.worker("dying", "--fail=stored:die:15", instance_id="dying", **watching)
+        dying = scene.start("dying", "--fail=stored:die:15", instance_id="dying", **watching)
         scene.settle()
-        for version, other in ((OTHER_VERSION, own), (own, OTHER_VERSION)) * 3:
+        for version, other in ((SECOND, TOY_VERSION), (TOY_VERSION, SECOND)) * 3:
             with _reload(scene, steady, "served"):
                 scene.publish_bundle(version, candidate=other)
         with _reload(scene, steady, "refused"):
             scene.damage_bundle()
-        with scene.registry_away(), _reload(scene, steady, "unreachable"):
+        with scene.registry.away(), _reload(scene, steady, "unreachable"):
             pass
-        scene.produce(mixed(scene.sent, 1_000, scene.random))
+        scene.send(mixed(scene.sent, 1_000, scene.random))
         dying.wait_dead(-9)
         scene.count_fault()
-        scene.publish_bundle(own, candidate=OTHER_VERSION)
+        scene.publish_bundle(TOY_VERSION, candidate=SECOND)
     return scene.finish()
 
 
 @contextmanager
 def _reload(scene: Scene, worker: Worker, outcome: str) -> Iterator[None]:
     """Send reviews around the block, until the worker has counted a reload with this outcome."""
-    series = f'starstream_model_reloads_total{{outcome="{outcome}",role="stable"}}'
-    before = worker.metric(series)
+
+    def count() -> float:
+        return worker.total("starstream_model_reloads_total", outcome=outcome, role="stable")
+
+    before = count()
     yield
-    scene.produce(mixed(scene.sent, 300, scene.random))
-    scene.wait(f"a model {outcome}", lambda: worker.metric(series) > before)
+    scene.send(mixed(scene.sent, 300, scene.random))
+    scene.wait(f"a model {outcome}", lambda: count() > before)
 
 
 CRASH: Final = (

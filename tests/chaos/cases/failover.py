@@ -31,21 +31,21 @@ def redis_failover(scene: Scene) -> Verdict:
         _follow(clients[1], servers[0])
         address = stack.enter_context(Proxy(servers[0].port))
         url = f"redis://{LOOPBACK}:{address.port}/0"
-        worker = scene.worker("one", redis_url=url, redis_wait_replicas=1)
+        worker = scene.start("one", redis_url=url, redis_wait_replicas=1)
         for turn in range(3):
             old, new = turn % 2, (turn + 1) % 2
             before = scene.published()
-            scene.produce(mixed(scene.sent, 2_000, scene.random))
+            scene.send(mixed(scene.sent, 2_000, scene.random))
             scene.wait_output(before + 1)
             clients[new].replicaof("NO", "ONE")
             clients[old].replicaof(LOOPBACK, str(servers[new].port))
             scene.count_fault()
-            scene.produce(mixed(scene.sent, 500, scene.random))
+            scene.send(mixed(scene.sent, 500, scene.random))
             worker.wait_reason("redis", "redis: ")
             address.retarget(servers[new].port)
             scene.restored()
             scene.settle()
-            scene.store = clients[new]
+            scene.redis = clients[new]
         return scene.finish()
 
 
@@ -64,16 +64,16 @@ def sentinel_failover(scene: Scene) -> Verdict:
     comes back as one.
     """
     with WatchedRedis() as watched:
-        worker = scene.worker("one", redis_url=watched.url, redis_wait_replicas=1)
+        worker = scene.start("one", redis_url=watched.url, redis_wait_replicas=1)
         for _ in range(2):
             before = scene.published()
-            scene.produce(mixed(scene.sent, 3_000, scene.random))
+            scene.send(mixed(scene.sent, 3_000, scene.random))
             scene.wait_output(before + 1)
             scene.count_fault()
             new = watched.fail_over()
             scene.settle()
-            worker.wait_ready()
-            scene.store = redis.Redis.from_url(new.url, decode_responses=True)
+            worker.ready()
+            scene.redis = redis.Redis.from_url(new.url, decode_responses=True)
         return scene.finish()
 
 

@@ -9,7 +9,8 @@ from confluent_kafka import Producer
 from tests.chaos.audit import Verdict
 from tests.chaos.cases.play import Case
 from tests.chaos.reviews import mixed, review
-from tests.chaos.scene import Scene, client
+from tests.chaos.scene import Scene
+from tests.fixtures.records import client, send
 
 _ZOMBIES: Final = ("noted", "stored", "before_end")
 
@@ -20,26 +21,26 @@ def zombie(scene: Scene) -> Verdict:
     are continued, learn that they were evicted, and continue with the batches they held.
     """
     zombies = [
-        scene.worker(f"zombie-{point}", f"--fail={point}:stop:2", ready=False, batch_reviews=100) for point in _ZOMBIES
+        scene.start(f"zombie-{point}", f"--fail={point}:stop:2", ready=False, batch_reviews=100) for point in _ZOMBIES
     ]
     for worker in zombies:
-        worker.wait_ready()
+        worker.ready()
     scene.wait(
-        "two partitions each", lambda: all(worker.metric("starstream_partitions_assigned") == 2 for worker in zombies)
+        "two partitions each", lambda: all(worker.total("starstream_partitions_assigned") == 2 for worker in zombies)
     )
-    scene.produce(review(number) for number in range(3_000))
+    scene.send(review(number) for number in range(3_000))
     for worker in zombies:
         worker.wait_stopped()
         scene.count_fault()
-    scene.worker("successor", ready=False)
-    scene.produce(review(number, version=2) for number in range(3_000))
+    scene.start("successor", ready=False)
+    scene.send(review(number, version=2) for number in range(3_000))
     scene.settle()
     for worker in zombies:
-        worker.resume()
+        worker.child.resume()
     scene.restored()
     for worker in zombies:
-        worker.wait_ready()
-    scene.produce(review(number) for number in range(3_000, 4_000))
+        worker.ready()
+    scene.send(review(number) for number in range(3_000, 4_000))
     return scene.finish()
 
 
@@ -48,19 +49,19 @@ def join_leave(scene: Scene) -> Verdict:
     and a new one joins.
     """
     for number in range(3):
-        scene.worker("member", ready=number == 2)
+        scene.start("member", ready=number == 2)
     for turn in range(scene.stage.scaled(6, 30)):
-        scene.produce(mixed(scene.sent, 700, scene.random))
+        scene.send(mixed(scene.sent, 700, scene.random))
         oldest = scene.alive[0]
         before = scene.published()
-        oldest.wait_ready()
+        oldest.ready()
         scene.wait_output(before + 1, 60)
         if turn % 3 == 2:
             scene.kill(oldest)
         else:
-            oldest.stop()
+            oldest.drain()
             scene.count_fault()
-        scene.worker("member", ready=False)
+        scene.start("member", ready=False)
     return scene.finish()
 
 
@@ -68,13 +69,13 @@ def input_transactions(scene: Scene) -> Verdict:
     """The producer writes reviews in transactions and aborts every other one, the last included, so that each partition
     ends with a marker; a worker is killed meanwhile. Aborted reviews are never rated, and the lag becomes 0.
     """
-    first = scene.worker("first", instance_id="first")
-    producer = Producer({**client(scene.brokers.bootstrap), "transactional.id": scene.group})
+    first = scene.start("first", instance_id="first")
+    producer = Producer({**client(scene.kafka.bootstrap), "transactional.id": scene.group})
     producer.init_transactions(30)
     for turn in range(8):
         producer.begin_transaction()
-        for record in (review(number) for number in range(turn * 300, turn * 300 + 300)):
-            producer.produce(scene.topic, record.value, record.key, headers=list(record.headers))
+        for number in range(turn * 300, turn * 300 + 300):
+            send(producer, scene.input, review(number))
         producer.flush(30)  # so that aborted records are in the topic
         if turn % 2:
             producer.abort_transaction(30)
@@ -82,7 +83,7 @@ def input_transactions(scene: Scene) -> Verdict:
             producer.commit_transaction(30)
         if turn == 4:
             scene.kill(first)
-            first = scene.worker("first", instance_id="first")
+            first = scene.start("first", instance_id="first")
     return scene.finish()
 
 
@@ -90,15 +91,15 @@ def topic_recreated(scene: Scene) -> Verdict:
     """The input topic is deleted and created again under a running worker, with fewer, then with more records than
     before. Offsets start at 0 again; the new versions of the same reviews must win.
     """
-    scene.worker("one")
-    scene.produce(review(number) for number in range(2_000))
+    scene.start("one")
+    scene.send(review(number) for number in range(2_000))
     for version, count in ((2, 500), (3, 3_000)):
         scene.settle()
-        scene.ledger.read(scene.stage.kafka.bootstrap, scene.topic)
-        scene.delete_topic(scene.topic)
-        scene.create_topics(scene.topic)
+        scene.ledger.read(scene.stage.kafka.bootstrap, scene.input)
+        scene.delete_topic(scene.input)
+        scene.create_topic(scene.input)
         scene.count_fault()
-        scene.produce(review(number, version=version) for number in range(count))
+        scene.send(review(number, version=version) for number in range(count))
     return scene.finish()
 
 

@@ -206,15 +206,14 @@ def test_a_refused_version_is_tried_again_when_the_channel_moves_back_to_it(benc
 
 
 def test_an_unreachable_registry_is_counted_and_logged_once(bench: Bench) -> None:
-    bench.registry.hide()
-    for _ in range(3):
-        bench.reloader.check()
+    with bench.registry.away():
+        for _ in range(3):
+            bench.reloader.check()
     assert bench.offered == [TOY_VERSION, None]
     assert bench.count("unreachable") == 3
     assert bench.log.names == ["registry_unreachable"]
     assert bench.health.notes["registry"].startswith(f"WORKER_REGISTRY={bench.registry.root}: no bundle there")
     assert bench.metrics.registry.get_sample_value("starstream_registry_reachable") == 0
-    bench.registry.bring_back()
     bench.reloader.check()
     assert bench.log.names == ["registry_unreachable", "registry_reachable"]
     assert bench.health.notes == {}

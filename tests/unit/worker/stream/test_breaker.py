@@ -42,6 +42,23 @@ def test_the_breaker_opens_above_its_limits_and_not_at_them(case: str) -> None:
     assert opened is None if reason is None else reason in str(opened)
 
 
+def test_a_batch_that_is_undone_is_counted_once() -> None:
+    """Otherwise ten dead letters would open it by being retried fifty times while their topic is missing."""
+    breaker = Breaker(share=1.0, window_records=1000, consecutive=30)
+    for _ in range(50):
+        assert breaker.opens([BAD] * 10) is None
+        breaker.undo()
+    assert [breaker.opens([BAD] * 10) is None for _ in range(3)] == [True, True, False]
+
+
+def test_breaker_undoes_only_the_last_batch() -> None:
+    breaker = Breaker(share=0.5, window_records=100, consecutive=0)
+    assert breaker.opens([GOOD] * 60) is None
+    assert breaker.opens([BAD] * 45) is None
+    breaker.undo()
+    assert [breaker.opens([BAD] * 45) is None for _ in range(2)] == [True, False]
+
+
 @given(st.lists(st.lists(st.booleans(), max_size=50), max_size=20))
 def test_a_breaker_that_is_turned_off_never_opens(batches: list[list[bool]]) -> None:
     breaker = Breaker(share=1.0, window_records=100, consecutive=0)

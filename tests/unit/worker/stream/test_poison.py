@@ -64,6 +64,18 @@ def test_after_the_limit_of_crashes_records_are_tried_one_by_one_and_the_killer_
     assert last.start(parts[1]) == frozenset()
 
 
+def test_a_record_is_rejected_again_when_its_rejection_could_not_be_delivered() -> None:
+    """Otherwise it would kill another process each time that its dead letter cannot be delivered."""
+    runs = Runs()
+    for _ in range(LIMIT):
+        runs.crash_on(records(6), killer=6)
+    last = runs.next()
+    for _ in range(3):  # its dead letter is refused twice
+        assert last.split(records(6)) == [records(6)]
+        assert last.start(records(6)) == {(P0, 6)}
+        last.undo()
+
+
 def test_other_partitions_stay_one_checkpoint() -> None:
     runs = Runs()
     batch = [*records(0, 1), *records(0, 1, partition=1)]
