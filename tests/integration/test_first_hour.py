@@ -19,8 +19,8 @@ from worker.errors import ExitCode
 def command(deployment: Deployment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Run a command of the worker with the deployment's settings; return its exit code."""
     monkeypatch.chdir(tmp_path)
-    for name, value in deployment.settings.items():
-        monkeypatch.setenv(f"WORKER_{name.upper()}", str(value))
+    for name, value in deployment.environ.items():
+        monkeypatch.setenv(name, value)
     return lambda *words: main([*words])
 
 

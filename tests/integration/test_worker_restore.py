@@ -11,7 +11,8 @@ from typing import Any
 
 from tests import PATIENCE_S
 from tests.conftest import ROOT
-from tests.fixtures.running import Deployment, Message
+from tests.fixtures.records import Message
+from tests.fixtures.running import Deployment
 from worker.errors import ExitCode
 
 

@@ -221,10 +221,10 @@ def quota(scene: Scene) -> Verdict:
     until they go through in time.
     """
     limited = f"{scene.name}-limited"
-    limit_client(scene.brokers.bootstrap, limited, 20_000)
-    scene.produce(mixed(scene.sent, 2_000, scene.random))
+    limit_client(scene.kafka.bootstrap, limited, 20_000)
+    scene.send(mixed(scene.sent, 2_000, scene.random))
     scene.count_fault()
-    scene.worker("one", ready=False, kafka_client_id=limited, batch_reviews=2_000)
+    scene.start("one", ready=False, kafka_client_id=limited, batch_reviews=2_000)
     scene.wait("all is committed", lambda: scene.lag() == 0, _QUOTA_S)
     return scene.finish()
 
