@@ -5,12 +5,13 @@ Owns their names. `worker.settings` inherits them and reads the environment.
 
 from __future__ import annotations
 
+import ssl
 from typing import Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
 
-from worker.setting_forms import Host
+from worker.setting_forms import Host, Origins, ReadableFile, Token
 
 
 class RestSettings(BaseSettings):
@@ -27,6 +28,37 @@ class RestSettings(BaseSettings):
         2.0, gt=0, le=60, description="a request that has waited longer is not rated and gets 503"
     )
     rest_read_timeout_s: float = Field(10.0, gt=0, le=300, description="longest time a client may take for a body")
+
+    rest_rate_reviews: float = Field(
+        0.0, ge=0, le=1_000_000, description="reviews a second that one client address may post; 0: any number"
+    )
+    rest_token: Token | None = Field(
+        None,
+        description="bearer token that requests must have; or ..._FILE; without it: anybody",
+    )
+    rest_read_token: Token | None = Field(
+        None, description="a second token, which may rate and read but not post or delete reviews; or ..._FILE"
+    )
+    rest_cors_origins: Origins = Field([], description="web sites whose scripts may send requests; none by default")
+    rest_ssl_certfile: ReadableFile | None = Field(None, description="PEM file of the server's certificate, for HTTPS")
+    rest_ssl_keyfile: ReadableFile | None = Field(None, description="PEM file of its key")
+
+    @model_validator(mode="after")
+    def _rest_security_agrees(self) -> Self:
+        if self.rest_read_token is not None and self.rest_token is None:
+            raise ValueError("WORKER_REST_READ_TOKEN: needs WORKER_REST_TOKEN, or anybody may do more than its owner")
+        if (self.rest_ssl_certfile is None) != (self.rest_ssl_keyfile is None):
+            raise ValueError("WORKER_REST_SSL_CERTFILE and WORKER_REST_SSL_KEYFILE: give both or neither")
+        if self.rest_ssl_certfile is not None:
+            try:
+                ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+                    self.rest_ssl_certfile, self.rest_ssl_keyfile
+                )
+            except (OSError, ValueError):
+                raise ValueError(
+                    "WORKER_REST_SSL_CERTFILE and WORKER_REST_SSL_KEYFILE: take PEM files of a certificate and its key"
+                ) from None
+        return self
 
     @model_validator(mode="after")
     def _queue_takes_a_request(self) -> Self:

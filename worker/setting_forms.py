@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 _TOPIC: Final = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
 _LABEL: Final = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,62})"
 _HOST_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_TOKEN: Final = re.compile(r"[!-~]{16,512}")
 _QUOTES: Final = ("'", '"')
 # Control characters, invisible marks such as a byte-order mark, and bytes that are not UTF-8.
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
@@ -127,6 +128,19 @@ def _readable(path: Path) -> Path:
     raise ValueError("takes the path of a file that can be read")
 
 
+def _token(value: SecretStr) -> SecretStr:
+    if _TOKEN.fullmatch(value.get_secret_value()) is None:
+        raise ValueError("takes 16 or more visible ASCII characters, without blanks")
+    return value
+
+
+def _origin(value: str) -> str:
+    scheme, _, address = value.partition("://")
+    if scheme not in {"http", "https"} or address != _server(address):
+        raise ValueError("takes origins such as https://shop.example, separated by commas")
+    return value
+
+
 Topic = Annotated[str, AfterValidator(_topic)]
 Topics = Annotated[list[Topic], NoDecode, BeforeValidator(_words), Field(min_length=1)]
 Servers = Annotated[
@@ -135,6 +149,8 @@ Servers = Annotated[
 Identity = Annotated[str, Field(min_length=1, max_length=240), AfterValidator(_identity)]
 Version = Annotated[str, AfterValidator(_version)]
 Host = Annotated[str, AfterValidator(_host)]
+Token = Annotated[SecretStr, AfterValidator(_token)]
+Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, BeforeValidator(_words)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from deploy.process import LOOPBACK, wait_until
 from schemas.channels import STABLE
@@ -16,7 +19,15 @@ from tests.fixtures.rest import send, serving_rest
 from tests.fixtures.running import RunningWorker
 from worker.errors import ExitCode
 
+POST = b"POST /v1/ratings HTTP/1.1\r\nHost: localhost\r\n"
 TOY = {"WORKER_REGISTRY": str(TOY_REGISTRY)}
+
+
+@pytest.fixture(scope="module")
+def rest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
+    """One for the tests that change nothing."""
+    with serving_rest(tmp_path_factory.mktemp("rest"), TOY) as served:
+        yield served
 
 
 def begin(served: RunningWorker, body: bytes, sent: int) -> socket.socket:
@@ -60,3 +71,62 @@ def test_sigterm_answers_what_is_there_and_ends_with_0(tmp_path: Path) -> None:
         assert answer.startswith(b"HTTP/1.1 200")
         assert b'"rating":5' in answer
         assert served.child.returncode == ExitCode.OK, served.child.log_tail(30)
+
+
+def test_slow_clients_hold_nobody_up_and_are_let_go(tmp_path: Path) -> None:
+    body = json.dumps({"text": "good"}).encode()
+    with serving_rest(tmp_path, TOY | {"WORKER_REST_READ_TIMEOUT_S": "3"}) as served:
+        slow = [begin(served, body, 5) for _ in range(200)]
+        idle = [socket.create_connection((LOOPBACK, served.port), timeout=PATIENCE_S) for _ in range(200)]
+        assert send(served, "/v1/ratings", {"text": "bad"}).json()["rating"] == 1
+        answers = [connection.makefile("rb").readline() for connection in slow]
+        assert set(answers) == {b"HTTP/1.1 408 Request Timeout\r\n"}
+        assert send(served, "/v1/ratings", {"text": "bad"}).status_code == 200
+        for connection in (*slow, *idle):
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET " + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
+        POST + b"Content-Length: -5\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+        b"GET /v1/model HTTP/1.1\r\nHost: a\r\nHost: localhost\r\n\r\n",
+        b"GET /%00%ff/../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+    ids=["tls", "version", "long", "negative", "chunk", "smuggled", "hosts", "path"],
+)
+def test_what_is_hardly_http_ends_in_4xx(rest: RunningWorker, sent: bytes) -> None:
+    with socket.create_connection((LOOPBACK, rest.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.makefile("rb").readline()
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer
+    assert send(rest, "/v1/ratings", {"text": "good"}).status_code == 200
+
+
+def test_no_text_and_no_token_is_logged(tmp_path: Path) -> None:
+    environ = TOY | {"WORKER_REST_TOKEN": "a-secret-of-some-length", "WORKER_LOG_LEVEL": "debug"}
+    with serving_rest(tmp_path, environ) as served:
+        token = {"Authorization": "Bearer a-secret-of-some-length"}
+        for body in (
+            {"text": "unmistakable words"},
+            {"text": ["unmistakable"]},
+            {"unmistakable": "unmistakable words"},
+        ):
+            send(served, "/v1/ratings", body, **token)
+        send(served, "/v1/ratings", {"text": "good"}, Authorization="Bearer unmistakable")
+        send(served, "/unmistakable?unmistakable", method="GET")
+        assert served.stop() == ExitCode.OK
+        assert "unmistakable" not in served.child.log_output
+        assert "a-secret" not in served.child.log_output
+
+
+def test_a_taken_address_is_one_line_and_exit_code_2(rest: RunningWorker, tmp_path: Path) -> None:
+    second = RunningWorker(["serve", "--rest-port", str(rest.port)], log_path=tmp_path / "second.log", environ=TOY)
+    assert second.ends() == ExitCode.USAGE
+    assert f"WORKER_REST_PORT={rest.port}" in second.child.log_tail(1)

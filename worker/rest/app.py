@@ -5,7 +5,8 @@ Owns the order of those steps and the OpenAPI document. `worker.rest.server` run
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from schemas import __version__
 from worker.rest.front import Front
@@ -13,6 +14,7 @@ from worker.rest.measured import Measured
 from worker.rest.operations import operations_routes
 from worker.rest.problems import describe_problem_bodies, handle_problems
 from worker.rest.ratings import ratings_routes
+from worker.rest.security import Access, Hardened
 
 _DESCRIPTION = """\
 Rates reviews with the model of the stream: the same bundle, the same checks, the same numbers.
@@ -25,7 +27,18 @@ def make_app(front: Front) -> FastAPI:
     app = FastAPI(title="Starstream", version=__version__, description=_DESCRIPTION, redoc_url=None)
     handle_problems(app)
     describe_problem_bodies(app)
-    for router in (ratings_routes(front), operations_routes(front)):
-        app.include_router(router)
+    settings = front.process.settings
+    reads = Depends(Access(settings).reads)
+    app.include_router(ratings_routes(front), dependencies=[reads])
+    app.include_router(operations_routes(front, reads))
+    if settings.rest_cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.rest_cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After"],
+        )
+    app.add_middleware(Hardened, settings=settings)
     app.add_middleware(Measured, metrics=front.rest_metrics, clock=front.process.clock)
     return app

@@ -15,7 +15,9 @@ from starlette.requests import ClientDisconnect
 from schemas.input.fields import FieldFinder
 from schemas.input.value import InvalidReviewError, describe_type, load
 from schemas.review import Review, review_from
+from worker.clock import Clock
 from worker.rest.problems import FieldError, Problem
+from worker.rest.security import RateLimit
 from worker.settings import WorkerSettings
 
 MANY: Final = "reviews"
@@ -33,16 +35,20 @@ class Posted:
 class Bodies:
     """Reads bodies within the limits of the settings."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, clock: Clock) -> None:
         self._settings = settings
+        self._rate = RateLimit(settings.rest_rate_reviews, clock)
         self._finder = FieldFinder(settings.field_paths)
 
     async def reviews(self, request: Request) -> Posted:
         """Return the reviews of a request.
 
         Raises:
-            Problem: the body is too large, too slow, not JSON, or holds something that is not a review.
+            Problem: the body is too large, too slow, not JSON, or holds something that is not a review; or its client
+                is over its rate.
         """
+        client = request.client.host if request.client else ""
+        self._rate.take(client)
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":
             raise Problem(415, "the body must be JSON, with Content-Type: application/json")
@@ -56,7 +62,9 @@ class Bodies:
             detail = f"expected an object with a text, or with {MANY}; came {describe_type(found)}"
             raise Problem(422, detail, [FieldError(pointer="", detail=detail, reason="wrong_type")])
         if MANY in found:
-            return self._several(found[MANY])
+            posted = self._several(found[MANY])
+            self._rate.owe(client, len(posted.reviews) - 1)
+            return posted
         return self._posted([found], [""], many=False)
 
     async def read(self, request: Request) -> bytes:

@@ -5,7 +5,7 @@ Owns their answers. `worker.ops.health` has the reasons, `worker.ops.rest_metric
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request, Response, params
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import JSONResponse
@@ -15,8 +15,8 @@ from worker.rest.front import Front
 from worker.rest.rater import SOURCE
 
 
-def operations_routes(front: Front) -> APIRouter:
-    """Return the routes."""
+def operations_routes(front: Front, reads: params.Depends) -> APIRouter:
+    """Return the routes; the probes need no token, the metrics do."""
     router = APIRouter(tags=["operations"])
     health, metrics = front.process.health, front.process.metrics
     page = CollectorRegistry()
@@ -32,7 +32,7 @@ def operations_routes(front: Front) -> APIRouter:
         body = {"ready": not reasons, "reasons": reasons, "notes": dict(health.notes)}
         return JSONResponse(body, 503 if reasons else 200)
 
-    @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    @router.get("/metrics", summary="Prometheus metrics", response_class=Response, dependencies=[reads])
     async def scrape(request: Request) -> Response:
         metrics.ready.set(0.0 if health.reasons else 1.0)
         front.rest_metrics.waiting.set(front.rater.waiting)

@@ -74,7 +74,7 @@ def rating_json(rated: Sequence[Rated], *, many: bool) -> bytes:
 def ratings_routes(front: Front) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/v1")
-    bodies = Bodies(front.process.settings)
+    bodies = Bodies(front.process.settings, front.process.clock)
     one = rating_schema()
     many = {"type": "object", "required": ["ratings"], "properties": {"ratings": {"type": "array", "items": one}}}
     answer = {"schema": {"anyOf": [one, many]}, "example": _RATING_EXAMPLE}
@@ -86,7 +86,7 @@ def ratings_routes(front: Front) -> APIRouter:
         openapi_extra=REQUEST,
         responses={
             200: {"description": "The ratings, in order", "content": {JSON: answer}},
-            **describe_problems(400, 408, 413, 415, 422, 429, 503),
+            **describe_problems(400, 401, 408, 413, 415, 422, 429, 503),
         },
     )
     async def rate(request: Request) -> Response:
@@ -95,7 +95,7 @@ def ratings_routes(front: Front) -> APIRouter:
         rated = await front.rate(posted.reviews, pointers)
         return Response(rating_json(rated, many=posted.many), media_type=JSON)
 
-    @router.get("/model", summary="The model that rates", tags=["model"])
+    @router.get("/model", summary="The model that rates", tags=["model"], responses=describe_problems(401))
     async def model() -> Response:
         return JSONResponse(describe_model(front))
 

@@ -25,6 +25,7 @@ from worker.ops.signals import StopSignals
 from worker.rest.app import make_app
 from worker.rest.front import Front
 from worker.rest.rater import Rater
+from worker.rest.security import is_loopback
 from worker.settings import WorkerSettings
 from worker.stream.batcher import Batcher, Limits
 from worker.wiring import Process, start_models
@@ -54,6 +55,8 @@ def serve(settings: WorkerSettings) -> ExitCode:
         rating.start()
         http.start()
         log(logging.INFO, "page_serving", url=_url(settings, address))
+        if settings.rest_token is None and not is_loopback(settings.rest_host):
+            log(logging.WARNING, "rest_open", reason="anybody who reaches the port may ask: set WORKER_REST_TOKEN")
         while rating.is_alive() and http.is_alive() and not stop.wait(_CHECK_S):
             pass
         process.health.down("process", "stopping")
@@ -97,6 +100,8 @@ def make_server(front: Front) -> uvicorn.Server:
             lifespan="off",
             ws="none",
             server_header=False,
+            ssl_certfile=settings.rest_ssl_certfile,
+            ssl_keyfile=settings.rest_ssl_keyfile,
             timeout_graceful_shutdown=max(1, round(settings.drain_deadline_s / 2)),
         )
     )
@@ -115,4 +120,4 @@ def _bind(settings: WorkerSettings) -> socket.socket:
 
 def _url(settings: WorkerSettings, address: socket.socket) -> str:
     host = f"[{settings.rest_host}]" if ":" in settings.rest_host else settings.rest_host
-    return f"http://{host}:{address.getsockname()[1]}/"
+    return f"http{'s' if settings.rest_ssl_certfile else ''}://{host}:{address.getsockname()[1]}/"

@@ -49,7 +49,7 @@ def rating_client(make_front: FrontFactory) -> Iterator[Callable[..., TestClient
         thread = threading.Thread(target=front.rater.run)
         thread.start()
         started.append((front, thread))
-        return TestClient(make_app(front), raise_server_exceptions=False)
+        return TestClient(make_app(front), "http://localhost", raise_server_exceptions=False)
 
     yield make
     for front, thread in started:

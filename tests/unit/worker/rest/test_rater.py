@@ -56,7 +56,7 @@ def test_a_full_queue_refuses_the_whole_request_and_takes_the_next_that_fits(mak
 
 def test_a_request_that_waited_too_long_gets_503_and_is_not_rated(make_front: FrontFactory) -> None:
     front = make_front(rest_deadline_s=0.01)
-    answer = TestClient(make_app(front)).post("/v1/ratings", json={"text": "good"})
+    answer = TestClient(make_app(front), "http://localhost").post("/v1/ratings", json={"text": "good"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "WORKER_REST_DEADLINE_S" in answer.json()["detail"]
     drain(front)
@@ -66,6 +66,6 @@ def test_a_request_that_waited_too_long_gets_503_and_is_not_rated(make_front: Fr
 def test_a_full_queue_is_429_with_retry_after(make_front: FrontFactory) -> None:
     front = make_front(rest_queue_reviews=2, rest_max_reviews=2)
     front.rater.submit([Review("good")] * 2)
-    answer = TestClient(make_app(front)).post("/v1/ratings", json={"text": "good"})
+    answer = TestClient(make_app(front), "http://localhost").post("/v1/ratings", json={"text": "good"})
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
     assert "WORKER_REST_QUEUE_REVIEWS" in answer.json()["detail"]

@@ -1,0 +1,151 @@
+"""Who may ask, for what, and how often; and the headers by which browsers keep other sites out.
+
+Owns the tokens, the rate limit, and the security headers. Logs nothing of a request.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections import OrderedDict
+from typing import Annotated, Final
+
+from fastapi import Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import SecretStr
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker.clock import Clock
+from worker.rest.problems import Problem, try_again
+from worker.settings import WorkerSettings
+
+_CLIENTS_KEPT: Final = 10_000
+_LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_BEARER: Final = HTTPBearer(auto_error=False, description="WORKER_REST_TOKEN, when it is set.")
+Given = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
+HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+class Access:
+    """The two rights, as dependencies of routes: to rate and read, and to change what is stored."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._token = settings.rest_token
+        self._read_token = settings.rest_read_token
+
+    async def reads(self, given: Given) -> None:
+        """Let a request rate and read.
+
+        Raises:
+            Problem: 401, it has no valid token.
+        """
+        self._require(given, self._token, self._read_token)
+
+    async def writes(self, given: Given) -> None:
+        """Let a request change what is stored.
+
+        Raises:
+            Problem: 401, it has no valid token; 403, it has the read-only one.
+        """
+        self._require(given, self._token, self._read_token)
+        if self._token is not None and not _same(given, self._token):
+            raise Problem(403, "this token may rate and read only (WORKER_REST_READ_TOKEN)")
+
+    def _require(self, given: Given, *tokens: SecretStr | None) -> None:
+        if self._token is not None and not any(_same(given, token) for token in tokens):
+            raise Problem(401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
+
+
+def _same(given: HTTPAuthorizationCredentials | None, token: SecretStr | None) -> bool:
+    if given is None or token is None:
+        return False
+    return hmac.compare_digest(given.credentials.encode(), token.get_secret_value().encode())
+
+
+class RateLimit:
+    """A budget of reviews for each client address, which refills with time and is a second's worth at most.
+
+    A request that begins within the budget is taken whole, and what it takes beyond that is owed: a limit below the
+    size of a request slows its client down and does not shut it out.
+    """
+
+    def __init__(self, reviews_per_s: float, clock: Clock) -> None:
+        self._per_s = reviews_per_s
+        self._clock = clock
+        self._budgets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # what is left, and at what time
+
+    def take(self, client: str) -> None:
+        """Take one review from a client's budget.
+
+        Raises:
+            Problem: 429, nothing is left.
+        """
+        if self._per_s == 0:
+            return
+        now = self._clock.monotonic()
+        left, at = self._budgets.pop(client, (self._per_s, now))
+        left = min(self._per_s, left + (now - at) * self._per_s)
+        self._budgets[client] = (left - 1 if left > 0 else left, now)
+        while len(self._budgets) > _CLIENTS_KEPT:
+            self._budgets.popitem(last=False)
+        if left <= 0:
+            wait_s = max(1, round(-left / self._per_s + 0.5))
+            raise try_again(429, "over the rate of one client (WORKER_REST_RATE_REVIEWS)", wait_s)
+
+    def owe(self, client: str, reviews: int) -> None:
+        """Take the further reviews of a request that has begun."""
+        if client in self._budgets:
+            left, at = self._budgets[client]
+            self._budgets[client] = (left - reviews, at)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Hardened:
+    """The application inside, with the security headers.
+
+    Without a token and on loopback it answers to this machine's names only: a web site whose own name is pointed at
+    127.0.0.1 (DNS rebinding) could otherwise read and delete through its visitor's browser.
+    """
+
+    def __init__(self, app: ASGIApp, *, settings: WorkerSettings) -> None:
+        self._app = app
+        self._local_only = settings.rest_token is None and is_loopback(settings.rest_host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def hardened(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        if self._local_only and _name(Headers(scope=scope).get("host", "")) not in _LOCAL_NAMES:
+            refused = Problem(421, "this address answers to localhost only; WORKER_REST_TOKEN lets other names in")
+            await refused.response()(scope, receive, hardened)
+            return
+        await self._app(scope, receive, hardened)
+
+
+def _name(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name.lower() if colon and port.isdecimal() else host.lower()
