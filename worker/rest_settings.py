@@ -45,8 +45,6 @@ class RestSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _rest_security_agrees(self) -> Self:
-        if self.rest_read_token is not None and self.rest_token is None:
-            raise ValueError("WORKER_REST_READ_TOKEN: needs WORKER_REST_TOKEN, or anybody may do more than its owner")
         if (self.rest_ssl_certfile is None) != (self.rest_ssl_keyfile is None):
             raise ValueError("WORKER_REST_SSL_CERTFILE and WORKER_REST_SSL_KEYFILE: give both or neither")
         if self.rest_ssl_certfile is not None:

@@ -35,7 +35,10 @@ HEADERS: Final = {
 
 
 class Access:
-    """The two rights, as dependencies of routes: to rate and read, and to change what is stored."""
+    """The two rights, as dependencies of routes: to rate and read, and to change what is stored.
+
+    With neither token set everybody has both. With the read-only one alone nobody may change anything.
+    """
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._token = settings.rest_token
@@ -47,7 +50,9 @@ class Access:
         Raises:
             Problem: 401, it has no valid token.
         """
-        self._require(given, self._token, self._read_token)
+        if is_open(self._token, self._read_token) or _same(given, self._token) or _same(given, self._read_token):
+            return
+        raise Problem(401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
 
     async def writes(self, given: Given) -> None:
         """Let a request change what is stored.
@@ -55,13 +60,14 @@ class Access:
         Raises:
             Problem: 401, it has no valid token; 403, it has the read-only one.
         """
-        self._require(given, self._token, self._read_token)
-        if self._token is not None and not _same(given, self._token):
-            raise Problem(403, "this token may rate and read only (WORKER_REST_READ_TOKEN)")
+        await self.reads(given)
+        if not is_open(self._token, self._read_token) and not _same(given, self._token):
+            raise Problem(403, "this token may rate and read only; WORKER_REST_TOKEN may do more")
 
-    def _require(self, given: Given, *tokens: SecretStr | None) -> None:
-        if self._token is not None and not any(_same(given, token) for token in tokens):
-            raise Problem(401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
+
+def is_open(*tokens: SecretStr | None) -> bool:
+    """Return whether anybody may ask."""
+    return not any(tokens)
 
 
 def _same(given: HTTPAuthorizationCredentials | None, token: SecretStr | None) -> bool:
@@ -124,7 +130,8 @@ class Hardened:
 
     def __init__(self, app: ASGIApp, *, settings: WorkerSettings) -> None:
         self._app = app
-        self._local_only = settings.rest_token is None and is_loopback(settings.rest_host)
+        is_unguarded = is_open(settings.rest_token, settings.rest_read_token)
+        self._local_only = is_unguarded and is_loopback(settings.rest_host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -25,7 +25,7 @@ from worker.ops.signals import StopSignals
 from worker.rest.app import make_app
 from worker.rest.front import Front
 from worker.rest.rater import Rater
-from worker.rest.security import is_loopback
+from worker.rest.security import is_loopback, is_open
 from worker.settings import WorkerSettings
 from worker.stream.batcher import Batcher, Limits
 from worker.wiring import Process, start_models
@@ -55,7 +55,7 @@ def serve(settings: WorkerSettings) -> ExitCode:
         rating.start()
         http.start()
         log(logging.INFO, "page_serving", url=_url(settings, address))
-        if settings.rest_token is None and not is_loopback(settings.rest_host):
+        if is_open(settings.rest_token, settings.rest_read_token) and not is_loopback(settings.rest_host):
             log(logging.WARNING, "rest_open", reason="anybody who reaches the port may ask: set WORKER_REST_TOKEN")
         while rating.is_alive() and http.is_alive() and not stop.wait(_CHECK_S):
             pass

@@ -54,7 +54,6 @@ def test_with_a_token_set_only_its_owners_may_ask(rating_client: Client, given: 
     [
         {"rest_token": "short"},
         {"rest_token": "with blanks in between them"},
-        {"rest_read_token": READ_TOKEN},
         {"rest_cors_origins": ["shop.example"]},
         {"rest_cors_origins": ["https://shop.example/path"]},
         {"rest_ssl_certfile": __file__},
