@@ -172,12 +172,9 @@ def test_service_starts_again_after_stop_kill_and_restart_and_removes_its_tempor
 
 def test_service_that_does_not_answer_is_killed(tmp_path: Path) -> None:
     service = Mute(data_dir=tmp_path / "kept", start_timeout_s=0.2)
+    with pytest.raises(LocalServiceError, match="call start"):
+        _ = service.pid
     with pytest.raises(StartFailed):
         service.start()
     assert not service.running
     assert service.log_path.exists(), "a directory that was given is kept"
-
-
-def test_pid_of_a_service_that_was_never_started_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(LocalServiceError, match="call start"):
-        _ = Sleeper(data_dir=tmp_path, start_timeout_s=PATIENCE_S).pid

@@ -28,7 +28,14 @@ def test_damaged_download_in_the_cache_is_not_used(tmp_path: Path) -> None:
     """Without an index pip fetches nothing, so a cached file would be the only source."""
     (tmp_path / "starstream").mkdir()
     (tmp_path / "starstream" / sample.SDIST).write_bytes(b"not it")
-    done = _run(tmp_path, PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", "sample", "--out", str(tmp_path / "sample.csv")],
+        cwd=ROOT,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 3
     assert "pip cannot fetch vaderSentiment==3.3.2" in done.stderr
     assert "Traceback" not in done.stderr
@@ -60,14 +67,3 @@ def _have_sample() -> None:
         sample.fetch(cache_folder())
     except SampleError as error:
         missing(f"no package index: {error}")
-
-
-def _run(cache: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "trainer", "sample", "--out", str(cache / "sample.csv")],
-        cwd=ROOT,
-        env={**os.environ, "XDG_CACHE_HOME": str(cache), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
