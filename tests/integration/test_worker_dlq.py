@@ -149,10 +149,11 @@ def test_list_shows_every_letter_and_counts_by_reason(full: Stream) -> None:
         "attempts": 1,
         "model_version": "v1",
         "value_bytes": 12,
+        "message": "value: broken",
     }
     code, out, err = full.dlq("list", "--limit", "3")
     assert (code, len(out.splitlines())) == (0, 4)
-    assert re.search(r"0:1 +2026-01-01T00:00:02.000Z +no_text +reviews-\w+-2@20 +r2 +1 +v1 +12", out)
+    assert re.search(r"0:1 +2026-01-01T00:00:02.000Z +no_text +reviews-\w+-2@20 +r2 +1 +v1 +12 +value: broken", out)
     assert f"{full.dead}: 30 letters (3 shown; --limit 0 shows all): not_json 15, no_text 15" in err
     assert '"number"' not in out + err
 

@@ -26,8 +26,20 @@ examples:
   starstream-worker dlq list                                     the oldest 100, and counts by reason
   starstream-worker dlq list --reason not_json --from 2026-03-01 --json | jq .key
   starstream-worker dlq show 0:1234                              its headers
+  starstream-worker dlq held                                     what waits behind an open breaker, and why
   starstream-worker dlq redrive --reason not_json --dry-run      what would be sent back, and what would be refused
   starstream-worker dlq redrive --reason not_json --yes
+
+{_SETTINGS}
+"""
+
+_HELD: Final = f"""\
+The dead-letter breaker stops the stream before too many records become dead letters. What stopped it is still in the
+input topics. This reads from the group's committed offsets, parses as the worker does, and prints what would be
+rejected and why, without the values. It joins no group and commits nothing, so it can run beside the workers. After a
+setting was changed it shows whether that helps:
+
+  WORKER_TEXT_FIELD=body starstream-worker dlq held
 
 {_SETTINGS}
 """
@@ -63,7 +75,7 @@ exit codes:
 def add_command(commands: Any) -> None:
     """Register `dlq` and its verbs with the worker's parser."""
     dlq = commands.add_parser("dlq", help="look at dead letters, and send them back", **_text(_ABOUT))
-    verbs = dlq.add_subparsers(dest="verb", required=True, metavar="{list,show,redrive}")
+    verbs = dlq.add_subparsers(dest="verb", required=True, metavar="{list,show,held,redrive}")
 
     lists = verbs.add_parser("list", help="print a table of letters, and counts by reason", **_text(_SETTINGS))
     _add_filters(lists)
@@ -73,6 +85,16 @@ def add_command(commands: Any) -> None:
     show = verbs.add_parser("show", help="print one letter's headers, and its value on request", **_text(_SETTINGS))
     show.add_argument("letter", metavar="PARTITION:OFFSET", help="as `list` names it; put it right after `show`")
     show.add_argument("--value", action="store_true", help="also print the value, which is personal data")
+
+    held = verbs.add_parser("held", help="print the records that wait behind an open breaker", **_text(_HELD))
+    held.add_argument(
+        "--limit",
+        type=_count,
+        default=1000,
+        metavar="N",
+        help="most records read of a partition, 0: all (1000)",
+    )
+    held.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
 
     redrive = verbs.add_parser("redrive", aliases=["replay"], help="send letters back", **_text(_REDRIVE))
     _add_filters(redrive)
@@ -107,6 +129,10 @@ def _run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
         from worker.dead_letters.show import show_letter
 
         return show_letter(settings, *_place(known.letter), with_value=known.value)
+    if known.verb == "held":
+        from worker.dead_letters.held import list_held
+
+        return list_held(settings, known.limit, as_json=known.json)
     selection = _selection(known)
     if known.verb == "list":
         from worker.dead_letters.show import list_letters

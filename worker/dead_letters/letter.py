@@ -47,6 +47,7 @@ class Letter:
     timestamp_ms: int | None
     attempts: int
     model_version: str | None
+    message: str | None
     truncated: bool
 
     @property
@@ -73,6 +74,7 @@ def read_letter(record: Record) -> Letter:
         timestamp_ms=_big_endian(headers.get(f"{SPRING}original-timestamp")),
         attempts=max(1, attempts_so_far(record.headers)),
         model_version=_text(headers.get(f"{OWN}model-version")),
+        message=_text(headers.get(f"{CONNECT}exception.message") or headers.get(f"{SPRING}exception-message")),
         truncated=f"{OWN}truncated-from-bytes" in headers,
     )
 

@@ -27,7 +27,7 @@ from worker.settings import WorkerSettings
 
 _YEAR_10000_MS: Final = 253_402_300_800_000
 _TABLE_LETTERS: Final = 100  # rows of a table without --limit; JSON has all
-_COLUMNS: Final = ("letter", "time", "reason", "from", "key", "attempts", "model", "bytes")
+_COLUMNS: Final = ("letter", "time", "reason", "from", "key", "attempts", "model", "bytes", "message")
 
 
 def list_letters(settings: WorkerSettings, selection: Selection, limit: int | None, *, as_json: bool) -> ExitCode:
@@ -52,7 +52,7 @@ def list_letters(settings: WorkerSettings, selection: Selection, limit: int | No
             else:
                 table.add_row(*(Text(cell) for cell in _cells(letter)))
     if not as_json and shown:
-        _console().print(table)
+        console_of().print(table)
     _print_summary(settings.dead_letter_topic, counts, shown)
     return ExitCode.OK
 
@@ -71,7 +71,7 @@ def show_letter(settings: WorkerSettings, partition: int, offset: int, *, with_v
     headers = Table("header", "value", box=None, pad_edge=False)
     for name, raw in letter.record.headers:
         headers.add_row(Text(printable(name)), Text(printable(header_text(name, raw or b""))))
-    console = _console()
+    console = console_of()
     console.print(fields)
     console.print()
     console.print(headers)
@@ -93,7 +93,7 @@ def letter_fields(letter: Letter) -> dict[str, str | int | None]:
     return {
         "partition": record.partition,
         "offset": record.offset,
-        "time": _time(record.timestamp),
+        "time": time_text(record.timestamp),
         "reason": letter.reason,
         "original_topic": letter.topic,
         "original_partition": letter.partition,
@@ -102,6 +102,7 @@ def letter_fields(letter: Letter) -> dict[str, str | int | None]:
         "attempts": letter.attempts,
         "model_version": letter.model_version,
         "value_bytes": None if record.value is None else len(record.value),
+        "message": letter.message,
     }
 
 
@@ -123,6 +124,7 @@ def _cells(letter: Letter) -> list[str]:
         str(letter.attempts),
         printable(_or_dash(letter.model_version)),
         f"{size} (cut)" if letter.truncated else size,
+        printable(_or_dash(letter.message)),
     ]
 
 
@@ -135,12 +137,14 @@ def _print_summary(topic: str, counts: Counter[str], shown: int) -> None:
     print(f"{topic}: {total} letters{more}: {reason_counts(counts)}", file=sys.stderr)
 
 
-def _console() -> Console:
+def console_of() -> Console:
+    """Return the console for a table."""
     # A pipe has no width, and rich would cut the table at 80 columns.
     return Console() if sys.stdout.isatty() else Console(width=250)
 
 
-def _time(timestamp_ms: int) -> str | None:
+def time_text(timestamp_ms: int) -> str | None:
+    """Return a record's time in ISO 8601; None when it has none, or one that no calendar has."""
     # Some producers send microseconds; no calendar reaches the year 57,000.
     return iso_utc(timestamp_ms / 1000) if 0 <= timestamp_ms < _YEAR_10000_MS else None
 

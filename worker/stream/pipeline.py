@@ -36,11 +36,11 @@ from worker.records import (
     without,
 )
 from worker.stream.batcher import Batcher
-from worker.stream.breaker import Breaker
+from worker.stream.breaker import Breaker, what_to_do
 from worker.stream.chunks import chunks
 from worker.stream.parse import Parser
 from worker.stream.phases import Phases
-from worker.stream.poison import PoisonTracker
+from worker.stream.poison import HALTED, PoisonTracker
 from worker.stream.ports import Classifier, Delivery, Source, Store
 from worker.stream.rejection import reject_refused, rejected
 from worker.stream.services import STOP_CHECK_S, Services
@@ -89,14 +89,15 @@ class Pipeline:
         """Ask `run` to end after the current step; safe to call from a signal handler."""
         self.stopping = True
 
-    def undo_attempts(self) -> None:
+    def undo_attempts(self, why: str = "") -> None:
         """Take back the attempts at records that are not committed, best effort: an exit is coming, or an outage.
 
         Not while the model has them: a text that it never finishes with is to blame. Safe to call from another thread.
+        `why` is kept for the next run.
         """
         if self.phases.now not in {"parse", "classify"}:
             with suppress(ServiceError):
-                self.poison.undo()
+                self.poison.undo(why)
 
     def step(self) -> None:
         """Poll once and process every batch that is due.
@@ -140,7 +141,7 @@ class Pipeline:
                 self._process_checkpoint(records)
                 uncommitted = [] if len(records) == len(uncommitted) else without(uncommitted, records)
         except WorkerError as error:
-            self.undo_attempts()
+            self.undo_attempts(HALTED if isinstance(error, StreamRejectedError) else "")
             if isinstance(error, TransientError):
                 self.metrics.checkpoints.labels("failed").inc()
                 if error.service == "kafka":
@@ -202,9 +203,10 @@ class Pipeline:
                 self.store.send(outcomes)
 
     def _ask_breaker(self, outcomes: Sequence[Outcome]) -> None:
-        reason = self.breaker.opens(outcomes)
+        reason = self.breaker.opens(outcomes, again=self.poison.halted_before)
         if reason is not None:
-            raise StreamRejectedError(f"dead-letter breaker: {reason}; look at the dead letters, then restart")
+            positions = first_offsets([outcome.record for outcome in outcomes])
+            raise StreamRejectedError(what_to_do(reason, positions, again=self.poison.halted_before))
 
     def _commit(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> Sequence[Outcome]:
         """Publish the outcomes and commit the offsets; ratings that the brokers refuse become dead letters.

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from worker.records import Partition, Record, partition_of, spans
 from worker.stream.ports import Attempt, PoisonLedger
+
+HALTED: Final = "halted"
 
 
 class PoisonTracker:
@@ -36,6 +39,7 @@ class PoisonTracker:
         self._trying: dict[Partition, Attempt] = {}  # noted by this run, neither committed nor undone
         self._alone_until: dict[Partition, int] = {}
         self._poison: dict[Partition, int] = {}
+        self.halted_before = False  # whether the breaker stopped an earlier run at what this one tries now
 
     def split(self, records: Sequence[Record]) -> list[Sequence[Record]]:
         """Cut a batch into checkpoints, each partition's order kept: as a rule, the batch itself."""
@@ -59,9 +63,12 @@ class PoisonTracker:
             return frozenset()
         poison: set[tuple[Partition, int]] = set()
         notes: dict[Partition, Attempt] = {}
+        self.halted_before = False
         for partition, (first, last) in spans(records).items():
             before = self._notes.get(partition)
             runs = 1
+            if before is not None and before.first == first and before.run_id == HALTED:
+                self.halted_before = True
             if before is not None and before.first == first and before.alone == (first == last):
                 runs = before.runs + (before.run_id != self._run_id)
                 if before.alone and before.runs >= self._limit and before.run_id != self._run_id:
@@ -83,8 +90,10 @@ class PoisonTracker:
         note = self._notes.get(partition)
         return 1 if note is None else note.runs
 
-    def undo(self) -> None:
+    def undo(self, why: str = "") -> None:
         """Take back this run's attempts that were not committed; the next attempt counts again, also one of this run.
+
+        `why` is kept in place of the run's id; `HALTED` is for the breaker.
 
         While the ledger is away it raises, and a later call takes them back.
         """
@@ -95,7 +104,7 @@ class PoisonTracker:
         # Another worker may have the partition by now; then the note is its own.
         mine = {at: note for at, note in found.items() if note == trying[at]}
         if mine:
-            self._ledger.save_attempts({at: replace(note, runs=note.runs - 1, run_id="") for at, note in mine.items()})
+            self._ledger.save_attempts({at: replace(note, runs=note.runs - 1, run_id=why) for at, note in mine.items()})
         for partition in trying:
             self._notes.pop(partition, None)
         self._trying.clear()

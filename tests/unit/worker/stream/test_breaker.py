@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.doubles import make_rated, make_record
-from worker.records import Outcome
-from worker.stream.breaker import Breaker
+from worker.records import Outcome, Partition
+from worker.stream.breaker import Breaker, what_to_do
 from worker.stream.rejection import rejected
 
 GOOD: Outcome = make_rated()
@@ -57,6 +57,40 @@ def test_breaker_undoes_only_the_last_batch() -> None:
     assert breaker.opens([BAD] * 45) is None
     breaker.undo()
     assert [breaker.opens([BAD] * 45) is None for _ in range(2)] == [True, False]
+
+
+def test_the_reason_counts_the_kinds_and_gives_a_message_of_each() -> None:
+    other = rejected(make_record(b"{"), "not_json", "value: Invalid JSON at column 1", model_version="v1")
+    opened = Breaker(**FIVE).opens([GOOD, BAD, BAD, other, BAD, BAD])
+    assert opened == (
+        "5 records in a row cannot be rated (WORKER_BREAKER_CONSECUTIVE=5): 4 not_utf8 (x), "
+        "1 not_json (value: Invalid JSON at column 1)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "batch", "stops"),
+    [
+        (HALF, [BAD], True),
+        (HALF, [GOOD, BAD], False),
+        (FIVE, [BAD, BAD], True),
+        (FIVE, [BAD, GOOD], False),
+        ({"share": 1.0, "window_records": 100, "consecutive": 0}, [BAD], False),
+    ],
+)
+def test_records_that_stopped_an_earlier_run_stop_the_next_one_at_once(
+    limits: dict[str, Any], batch: list[Outcome], stops: bool
+) -> None:
+    assert (Breaker(**limits).opens(batch, again=True) is not None) == stops
+
+
+def test_what_to_do_names_the_places_the_command_and_the_settings() -> None:
+    positions = {Partition("reviews", number): 10 * number for number in range(7)}
+    line = what_to_do("5 of 6", positions, again=True)
+    for part in ("5 of 6", "reviews-0@0, reviews-1@10", "2 more partitions", "dlq held", "WORKER_BREAKER_SHARE=1"):
+        assert part in line
+    assert "a restart alone does not help" in line
+    assert "restart alone" not in what_to_do("5 of 6", positions, again=False)
 
 
 @given(st.lists(st.lists(st.booleans(), max_size=50), max_size=20))

@@ -171,6 +171,23 @@ def test_too_many_dead_letters_halt_the_stream_until_it_is_stopped() -> None:
     assert world.source.held_s > 60
 
 
+def test_a_restart_at_what_opened_the_breaker_says_so_and_sends_no_record_to_the_dead_letters() -> None:
+    world = World(batch=50)
+    world.produce(*["{"] * 150)
+    for again in (False, True, True):
+        world.pipeline.breaker = Breaker(share=0.5, window_records=100, consecutive=0)
+        world.source.on_hold = world.pipeline.stop
+        with pytest.raises(StreamRejectedError) as stopped:
+            world.pipeline.run()
+        assert ("a restart alone does not help" in str(stopped.value)) == again
+        assert "not_json (value: Invalid JSON" in str(stopped.value)
+        assert "reviews-0@50" in str(stopped.value)
+        world.restart()
+    assert len(world.cluster.all_records(SETTINGS.dead_letter_topic)) == 50
+    world.steps()  # with a breaker that is off
+    assert len(world.cluster.all_records(SETTINGS.dead_letter_topic)) == 150
+
+
 def test_the_log_never_contains_review_text() -> None:
     world = World()
     secret = "unspeakable"
