@@ -69,7 +69,7 @@ def _words(value: object) -> object:
     if value.startswith("["):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError('takes a list: a,b or ["a","b"]') from None
     return [word.strip() for word in value.split(",") if word.strip()]
 

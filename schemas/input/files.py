@@ -164,7 +164,7 @@ def _objects(path: str | Path, lines: Iterator[str], *, plain_texts: bool) -> It
         else:
             try:
                 found = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 yield FileRow(number, line_number, (), {}, f"not JSON: {error}")
                 continue
         yield _object(number, line_number, found)
@@ -183,7 +183,7 @@ def _is_document(first: str, *, plain_texts: bool) -> bool:
 def _document(path: str | Path, text: str) -> Iterator[FileRow]:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FileError(f"{path}: not JSON: {error}; expected an array of objects, or one object a line") from error
     if isinstance(found, dict):  # such as an API's page: {"data": [...], "links": {...}}
         lists = [value for value in found.values() if isinstance(value, list) and value and isinstance(value[0], dict)]

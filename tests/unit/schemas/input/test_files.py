@@ -65,6 +65,7 @@ def test_every_format_gives_its_rows(
         ("a.csv", 'text\n"two\nlines"\nfine,3\n', "more cells than columns"),
         ("a.csv", 'text\n"two\nlines"\n"love" it\n', "expected after"),
         ("a.jsonl", '{"text": "fine"}\n\n\n{\n', "not JSON"),
+        ("a.jsonl", '{"text": "fine"}\n\n\n' + "[" * 100_000 + "\n", "not JSON"),
         ("a.jsonl", '{"text": "fine"}\n\n\n[1]\n', "a JSON list, expected an object"),
     ],
 )
@@ -114,6 +115,7 @@ HALF = gzip.compress(b"text\n" + b"fine\n" * 1000)
         ("a.xlsx", b"", "unknown format '.xlsx'; expected .csv, .tsv, .jsonl, .ndjson, .json, .parquet, each also as"),
         ("a.txt", b"fine", "to rate each line of another text file, send it to standard input"),
         ("a.json", b"[1, 2", "not JSON: Expecting"),
+        ("a.json", b"[" * 100_000, "not JSON: maximum recursion"),
         ("a.json", b"[]", "an empty array"),
         ("a.json.zst", b"[]", "not a Zstandard file"),
         ("a.parquet", b"text", "not a Parquet file"),
