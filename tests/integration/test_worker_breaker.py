@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
-from tests.fixtures.running import Deployment, Message
+from tests.fixtures.records import Message
+from tests.fixtures.running import Deployment, RunningWorker
 from worker.__main__ import main
 from worker.errors import ExitCode
+
+
+def _breaker_is_open(worker: RunningWorker) -> bool:
+    return "breaker" in worker.reasons
 
 
 def test_the_breaker_says_what_to_do_and_a_setting_lets_its_records_through(
@@ -20,7 +26,7 @@ def test_the_breaker_says_what_to_do_and_a_setting_lets_its_records_through(
     deployment.produce(*(Message(value, key=b"r%d" % number) for number, value in enumerate(values)))
     for again in (False, True):
         worker = deployment.worker(breaker_consecutive="20")
-        worker.until(lambda worker=worker: "breaker" in worker.reasons, "the breaker")
+        worker.until(partial(_breaker_is_open, worker), "the breaker")
         reason = worker.reasons["breaker"]
         for part in ("no_text", "vertraulich", "WORKER_TEXT_FIELD", f"{deployment.input}-", "dlq held"):
             assert part in reason

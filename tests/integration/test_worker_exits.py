@@ -69,14 +69,17 @@ def test_a_wrong_redis_password_ends_with_five(deployment: Deployment, own_redis
 
 
 def test_no_number_of_exits_with_a_named_cause_makes_a_dead_letter_of_a_good_review(deployment: Deployment) -> None:
-    """A Redis user without rights on `deleted:*`, and an orchestrator that restarts the worker."""
-    allowed = [f"{deployment.prefix}{kind}:*" for kind in ("rating", "summary", "attempts")]
+    """A Redis user without rights on `summary:*`, which no ping needs, and an orchestrator that restarts the worker."""
+    allowed = [f"{deployment.prefix}{kind}:*" for kind in ("rating", "deleted", "attempts")]
     deployment.redis.acl_setuser("limited", enabled=True, nopass=True, categories=["+@all"], keys=allowed)
     host = str(deployment.settings["redis_url"]).partition("://")[2]
-    deployment.produce(Message(b"love", key=b"r1", partition=0), Message(b"bad", key=b"r2", partition=0))
+    for key in (b"r1", b"r2"):
+        deployment.produce(Message(b'{"text": "love", "app_id": "a"}', key=key, partition=0))
     for _ in range(10):
-        assert deployment.worker(redis_url=f"redis://limited:any@{host}").ends() == ExitCode.REDIS
-    deployment.redis.acl_setuser("limited", enabled=True, nopass=True, keys=[f"{deployment.prefix}deleted:*"])
+        worker = deployment.worker(redis_url=f"redis://limited:any@{host}")
+        assert worker.ends() == ExitCode.REDIS
+        assert "write ratings" in worker.child.log_tail(5)
+    deployment.redis.acl_setuser("limited", enabled=True, nopass=True, keys=[f"{deployment.prefix}summary:*"])
     worker = deployment.worker(redis_url=f"redis://limited:any@{host}").ready()
     worker.until(lambda: deployment.lag() == 0, "both reviews committed")
     assert deployment.stored_ids() == {"r1", "r2"}
