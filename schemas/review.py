@@ -25,6 +25,8 @@ _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | 
 
 
 def _refuse_without_text(found: Mapping[str, Any], finder: FieldFinder, setting: str) -> NoReturn:
+    if finder.finds("text", [name for name, value in found.items() if value is None]):
+        raise InvalidReviewError("no_text", "text: null, expected a string")
     guess = likely_text(found)
     hint = f"; if {guess} holds the text: {setting}={guess}" if guess else f"; name its field with {setting}"
     raise InvalidReviewError(

@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 
 from schemas import __version__
-from worker.commands.command_line import add_commands
+from worker.commands.command_line import Parser, add_commands, require_known_flags
 from worker.dead_letters import command as dlq
 from worker.errors import ExitCode, WorkerError
 from worker.ops.logs import configure_logs
@@ -50,7 +50,7 @@ _COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="starstream-worker",
         description="Rates a stream of reviews: reads Kafka, writes stars to Redis and a topic.",
         epilog=_EPILOG,
@@ -68,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     if getattr(known, "text_column", None) is not None:
         flags = [*flags, "--text-field", known.text_column]
     try:
+        require_known_flags(flags, WorkerSettings.model_fields)
         settings = read_settings(flags, program=f"starstream-worker {known.command}")
         if settings.status_file is None:  # a supervised process would repeat its supervisor's
             _warn(known.command, settings)

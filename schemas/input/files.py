@@ -69,6 +69,8 @@ def read_rows(path: str | Path, how: FileOptions = NO_OPTIONS, *, max_cell_chars
         FileError: the file cannot be read, is empty or not of its format, or has a quotation mark that is never closed.
     """
     ending = ending_of(path)
+    if Path(path).is_dir():
+        raise FileError(f"{path}: a folder; name a file")
     if ending == ".parquet":
         yield from _parquet(path)
         return
@@ -121,7 +123,7 @@ def _table(path: str | Path, lines: Iterator[str], delimiter: str | None, max_ce
         except csv.Error as error:
             if swallowed := reader.line_num - began:
                 raise FileError(
-                    f"{path}: line {began}: a quotation mark is opened and not closed in {swallowed} lines after it; "
+                    f"{path}: line {began}: a quotation mark is opened and not closed in the next {swallowed} lines; "
                     "close it, or double it if it belongs to the text"
                 ) from error
             number += 1

@@ -5,6 +5,7 @@ Owns the forms that are read, and the messages about those that are not. `review
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import Any, Final, Literal
 from xml.parsers import expat
@@ -14,6 +15,7 @@ from pydantic_core import from_json
 from schemas.dead_letter import RejectReason
 
 InputFormat = Literal["auto", "json", "text"]
+_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MOST_XML_CHARS: Final = 100_000
 
 
@@ -35,7 +37,8 @@ def decode(value: bytes) -> str:
         text = value.decode("utf-8")
     except UnicodeDecodeError as error:
         _refuse_wire_format(value)
-        raise InvalidReviewError("not_utf8", f"value: not UTF-8 at byte {error.start}; send UTF-8") from error
+        found = "UTF-16" if value.startswith(_UTF16) else f"not UTF-8 at byte {error.start}"
+        raise InvalidReviewError("not_utf8", f"value: {found}; send UTF-8") from error
     _refuse_wire_format(value)
     return text.removeprefix("\ufeff")
 

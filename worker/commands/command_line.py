@@ -7,9 +7,15 @@ calls the command.
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NoReturn
+
+from typing_extensions import override
 
 from schemas.input.files import ENDINGS
+from worker.errors import SettingsError
 from worker.kafka.offset_range import POINT_SYNTAX
 
 _PRODUCE: Final = """\
@@ -70,6 +76,34 @@ exit codes:
 
 Other flags are settings: --output-topic, --redis-prefix ... (see `run --help`).
 """
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors name the command that was probably meant."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        typed = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        near = difflib.get_close_matches(typed[1], re.findall(r"[\w-]+", typed[2]), 1) if typed else []
+        super().error(f"{message}; did you mean {near[0]}?" if near else message)
+
+
+def require_known_flags(flags: Sequence[str], settings: Iterable[str]) -> None:
+    """Refuse a flag that is no setting's, before a parser that knows all settings answers with all of them.
+
+    Args:
+        flags: what the command itself did not take.
+        settings: the names of the settings.
+
+    Raises:
+        SettingsError: naming the nearest flag.
+    """
+    known = [f"--{name.replace('_', '-')}" for name in settings] + ["--help"]
+    for flag in flags:
+        name = flag.partition("=")[0]
+        if name.startswith("--") and name not in known and name.replace("--no-", "--", 1) not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise SettingsError(f"{name}: no such flag; {f'did you mean {near[0]}?' if near else 'see `run --help`'}")
 
 
 def add_commands(commands: Any) -> None:

@@ -48,12 +48,18 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["fly"], ["run", "--fly"], ["predict"], ["run", "--linger-s"], ["predict", "--input", "x.csv", "--fly"]],
+    [[], ["fly"], ["predict"], ["run", "--linger-s"]],
     ids=" ".join,
 )
 def test_a_wrong_command_line_ends_with_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(*arguments) == ExitCode.USAGE
     assert "usage: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["run"], ["predict", "--input", "x.csv"]], ids=" ".join)
+def test_an_unknown_flag_is_one_line_with_the_nearest(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(*command, "--linger") == ExitCode.USAGE
+    assert capsys.readouterr().err == "starstream-worker: --linger: no such flag; did you mean --linger-s?\n"
 
 
 @pytest.mark.parametrize("command", ["run", "check", "predict"])
