@@ -184,7 +184,8 @@ def test_secrets_are_masked_and_can_come_from_a_file(
 
 
 def test_these_settings_are_secrets() -> None:
-    assert {"redis_url", "kafka_sasl_password", "kafka_ssl_password", "kafka_oauth_token"} == set(SECRETS)
+    passwords = {"redis_url", "kafka_sasl_password", "kafka_ssl_password"}
+    assert passwords | {"kafka_oauth_token", "rest_token", "rest_read_token"} == set(SECRETS)
 
 
 def test_a_secret_itself_wins_over_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
