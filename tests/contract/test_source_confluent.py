@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from deploy.kafka import LocalKafka
 from deploy.process import wait_until
@@ -17,13 +16,10 @@ from tests import PATIENCE_S
 from tests.contract.test_source import produce
 from tests.contract.worlds import KafkaStreamWorld, as_set
 from tests.doubles import ManualClock, commit, make_rated
-from worker.clock import SystemClock
 from worker.errors import ExitCode, FencedError, TransientError
 from worker.kafka.confluent.assignment import require_member
 from worker.kafka.confluent.source import ConfluentSource
-from worker.ops.metrics import Metrics
 from worker.records import Partition, first_offsets
-from worker.settings import WorkerSettings
 
 
 @pytest.fixture
@@ -176,25 +172,20 @@ def test_a_topic_created_again_is_read_from_its_beginning(
     assert "deleted and created again" in refusals[0]
 
 
-@pytest.mark.usefixtures("kafka")  # skips without Java; the test starts a broker of its own, to stop it
-def test_not_ready_reason_reports_a_broker_outage_and_its_end() -> None:
-    with LocalKafka() as broker:
-        broker.create_topics({"reviews": 1})
-        settings = WorkerSettings(
-            _env_file=None, kafka_client="confluent", kafka_bootstrap_servers=[broker.bootstrap], session_timeout_s=6
-        )
-        member = ConfluentSource(settings, instance_id=None, metrics=Metrics(CollectorRegistry()), clock=SystemClock())
+def test_not_ready_reason_reports_a_broker_outage_and_its_end(
+    stoppable_kafka: LocalKafka, world: KafkaStreamWorld
+) -> None:
+    member = joining(world)
 
-        def reason() -> str | None:
-            member.poll(1, 0.2)
-            return member.not_ready_reason()
+    def reason() -> str | None:
+        member.poll(1, 0.2)
+        return member.not_ready_reason()
 
-        wait_until(lambda: reason() is None, PATIENCE_S, "the member to join")
-        broker.stop()
-        wait_until(lambda: "answers; trying again" in str(reason()), PATIENCE_S, "the outage to be reported")
-        broker.start()
-        wait_until(lambda: reason() is None, PATIENCE_S, "the recovery to be reported")
-        member.close(2.0)
+    wait_until(lambda: reason() is None, PATIENCE_S, "the member to join")
+    stoppable_kafka.stop()
+    wait_until(lambda: "answers; trying again" in str(reason()), PATIENCE_S, "the outage to be reported")
+    stoppable_kafka.start()
+    wait_until(lambda: reason() is None, PATIENCE_S, "the recovery to be reported")
 
 
 def test_not_ready_reason_names_a_partition_blocked_by_an_open_transaction(world: KafkaStreamWorld) -> None:

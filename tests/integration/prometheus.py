@@ -1,6 +1,6 @@
 """One real Prometheus on loopback, as a child process, with the deployment's own configuration and rules.
 
-Owns the way from deploy/prometheus to a server that scrapes one page every second. What it changes of the
+Owns the way from deploy/prometheus to a server that scrapes one page twice a second. What it changes of the
 configuration is where the workers are found and how often; the job's name and the rules are the deployment's.
 """
 
@@ -40,7 +40,7 @@ class Sample:
 
 
 class LocalPrometheus(LocalService):
-    """A Prometheus that scrapes `target` and evaluates the deployment's rules, both every second.
+    """A Prometheus that scrapes `target` and evaluates the deployment's rules, both twice a second.
 
     Args:
         target: host:port of a worker's page, scraped as the deployment's job `starstream-worker`.
@@ -59,7 +59,7 @@ class LocalPrometheus(LocalService):
             raise PrometheusUnavailable("no `prometheus` on PATH: install it (Debian: prometheus)")
         self._require_free(self._port)
         rules = self.data_dir / "rules.yml"
-        rules.write_text(yaml.safe_dump(_rules_every_second()), encoding="utf-8")
+        rules.write_text(yaml.safe_dump(_rules_without_intervals()), encoding="utf-8")
         config = self.data_dir / "prometheus.yml"
         config.write_text(yaml.safe_dump(_config(self._target, rules)), encoding="utf-8")
         return [
@@ -122,9 +122,9 @@ def wait_for_data(prometheus: LocalPrometheus, expr: str) -> list[Sample]:
 
 
 def _config(target: str, rules: Path) -> dict[str, Any]:
-    """The deployment's configuration with one fixed target, scraped every second."""
+    """The deployment's configuration with one fixed target, scraped twice a second."""
     config: dict[str, Any] = yaml.safe_load(PROMETHEUS.read_text(encoding="utf-8"))
-    config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    config["global"] = dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), "500ms")
     config["rule_files"] = [str(rules)]
     (job,) = (job for job in config["scrape_configs"] if job["job_name"] == WORKER_JOB)
     del job["dns_sd_configs"]
@@ -133,7 +133,7 @@ def _config(target: str, rules: Path) -> dict[str, Any]:
     return config
 
 
-def _rules_every_second() -> dict[str, Any]:
+def _rules_without_intervals() -> dict[str, Any]:
     """The deployment's rules without intervals of their own."""
     loaded: dict[str, Any] = yaml.safe_load(RULES.read_text(encoding="utf-8"))
     for group in loaded["groups"]:

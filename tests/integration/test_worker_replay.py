@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -22,10 +21,10 @@ from deploy.kafka import LocalKafka
 from deploy.process import ChildProcess, wait_until
 from deploy.redis import LocalRedis
 from tests import PATIENCE_S
-from tests.conftest import ROOT, TOY_VERSION
+from tests.conftest import TOY_VERSION
 from tests.doubles import make_rated, make_record, write
 from tests.fixtures.records import Message, Seen, read_topic, send_aborted
-from tests.fixtures.running import Deployment, completed, environment
+from tests.fixtures.running import Deployment, RunningWorker, completed
 from worker.clock import SystemClock
 from worker.errors import ExitCode
 from worker.kafka.offset_range import Span
@@ -47,11 +46,9 @@ class Stage(Deployment):
     partitions = (3, 3, 1)
 
     def start(self, *words: str, **more: str) -> ChildProcess:
-        """Start a command; its settings come as variables."""
-        log = self.folder / f"{words[0]}-{uuid.uuid4().hex[:4]}.log"
-        variables = environment(**self.settings, **more)
-        settings = [f"{name}={value}" for name, value in variables.items() if name.startswith("WORKER_")]
-        return ChildProcess(["env", *settings, sys.executable, "-m", "worker", *words], log_path=log, cwd=ROOT)
+        """Start a replay; its settings come as variables."""
+        log = self.folder / f"replay-{uuid.uuid4().hex[:4]}.log"
+        return RunningWorker(["replay", *words], log_path=log, environ=self.environ | more).child
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a replay to its end."""
@@ -121,7 +118,7 @@ def assert_all_rated_once(stage: Stage, out: str, times: int = 1) -> None:
 def test_replay_broken_off_twice_rates_each_review_once(stage: Stage) -> None:
     stage.topic("twice")
     before = stage.live()
-    words = ["replay", *stage.words("twice"), "--batch-reviews", "5"]  # some 400 transactions
+    words = [*stage.words("twice"), "--batch-reviews", "5"]  # some 400 transactions
     for ending, more in (("terminate", 300), ("kill", 700)):
         run = stage.start(*words)
         try:
@@ -252,12 +249,12 @@ def test_group_with_another_member_is_waited_for_and_then_left_alone(stage: Stag
 
     try:
         wait_until(lambda: bool(consumer.poll(100) or consumer.assignment()), PATIENCE_S, "the assignment")
-        refused = stage.start("replay", *stage.words("busy"))
+        refused = stage.start(*stage.words("busy"))
         wait_until(lambda: polled(refused, "another program reads with it"), PATIENCE_S, "the refusal")
         assert refused.wait() == ExitCode.USAGE, refused.log_tail()
         assert stage.out("busy") == []
         # Long enough for the member to leave, on however busy a machine.
-        waiting = stage.start("replay", *stage.words("busy"), WORKER_SESSION_TIMEOUT_S=f"{PATIENCE_S:g}")
+        waiting = stage.start(*stage.words("busy"), WORKER_SESSION_TIMEOUT_S=f"{PATIENCE_S:g}")
         wait_until(lambda: polled(waiting, "waiting for a former member's session"), PATIENCE_S, "the wait")
     finally:
         consumer.close(autocommit=False)
