@@ -40,11 +40,11 @@ class Watched:
 
     def cpu_s(self) -> float:
         """Return CPU seconds of the program and its children so far."""
-        return sum(cpu_s(each.pid) for each in self._family())
+        return sum(cpu_s(process.pid) for process in self._family())
 
     def rss_mb(self) -> float:
         """Return the resident memory of its largest process, in MB."""
-        return max(each.memory_info().rss for each in self._family()) / 1e6
+        return max(process.memory_info().rss for process in self._family()) / 1e6
 
     def _family(self) -> list[psutil.Process]:
         self.require_alive()

@@ -129,7 +129,7 @@ class Run:
             found = self._offsets.committed(wanted, timeout=10)
         except KafkaException:
             return 0
-        return sum(min(max(each.offset, 0), self._backlog[each.partition]) for each in found)
+        return sum(min(max(at.offset, 0), self._backlog[at.partition]) for at in found)
 
     def await_committed(self, program: Watched, reviews: int, timeout_s: float) -> float:
         """Block until the group has committed so many reviews; return when."""

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from typing import Any
 
-from tests import PATIENCE_S
-from tests.conftest import ROOT
 from tests.fixtures.records import Message
-from tests.fixtures.running import Deployment
+from tests.fixtures.running import Deployment, completed
 from worker.errors import ExitCode
 
 
@@ -22,11 +17,7 @@ def message(number: int, text: str | None = "love it") -> Message:
 
 
 def restore(deployment: Deployment, *flags: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "worker", "restore", *flags],
-        cwd=ROOT, env={**os.environ, **deployment.environ}, capture_output=True, text=True,
-        timeout=PATIENCE_S, check=False,
-    )  # fmt: skip
+    done = completed("restore", *flags, **deployment.settings)
     assert done.returncode == ExitCode.OK, done.stderr
     return done.stderr
 

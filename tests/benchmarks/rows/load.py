@@ -123,8 +123,8 @@ def _read_topic(spec: Spec, seen: Seen, ready: threading.Event) -> None:
         }
     )
     at = [TopicPartition(spec.output_topic, partition) for partition in range(spec.partitions)]
-    for each in at:
-        each.offset = consumer.get_watermark_offsets(each, timeout=10)[1]
+    for partition in at:
+        partition.offset = consumer.get_watermark_offsets(partition, timeout=10)[1]
     consumer.assign(at)
     consumer.poll(1.0)
     ready.set()

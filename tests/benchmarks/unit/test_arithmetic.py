@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.benchmarks.arithmetic import alternated, medians, per_review, quantile, ratios
-from tests.benchmarks.catalogue import PROGRAMS
+from tests.benchmarks.catalogue import PROGRAMS, Program
 from tests.benchmarks.rows.job import CHECKPOINT
 from tests.benchmarks.rows.load import schedule
 from tests.benchmarks.throughput import share_of
@@ -67,10 +67,9 @@ def test_schedule_keeps_its_rate() -> None:
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
 @pytest.mark.parametrize("asked", [100, 450, 60_000, 1_000_000])
-def test_every_program_commits_its_last_review(program: object, asked: int) -> None:
-    chosen = next(each for each in PROGRAMS if each is program)
-    given_, checkpoint = share_of(asked, chosen)
-    assert 0 < given_ <= min(chosen.backlog or asked, chosen.most_reviews)
+def test_every_program_commits_its_last_review(program: Program, asked: int) -> None:
+    given_, checkpoint = share_of(asked, program)
+    assert 0 < given_ <= min(program.backlog or asked, program.most_reviews)
     assert given_ % checkpoint == 0
     assert checkpoint % 100 == 0
     assert checkpoint <= CHECKPOINT
