@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from deploy.process import LOOPBACK, wait_until
+from deploy.process import LOOPBACK, free_port, wait_until
 from tests import PATIENCE_S
+from tests.conftest import missing
 from tests.contract.test_redis_failover import NOTE, admin, answered, made, replicate, server, write_again
 from tests.contract.test_store_redis import ratings
 from tests.doubles import make_rated, write
 from tests.fixtures.clustered import SLOTS, cluster_with_replicas
-from tests.fixtures.sentinels import WatchedRedis
+from tests.fixtures.sentinels import SERVICE, LocalSentinel, WatchedRedis
 from worker.errors import TransientError
 from worker.settings import WorkerSettings
 
@@ -51,6 +55,31 @@ def test_a_batch_that_too_few_replicas_have_is_an_outage(stack: ExitStack) -> No
         replica.resume()
     wait_until(lambda: answered(lambda: write(store, ratings(602))), PATIENCE_S, "the replica")
     assert second.exists("rating:{r601}")
+
+
+@pytest.mark.usefixtures("redis_server")
+def test_sentinels_and_their_primary_over_tls(stack: ExitStack, tmp_path: Path) -> None:
+    """With passwords of both, and another database."""
+    if shutil.which("openssl") is None:
+        missing("openssl is not installed")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    make = f"openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=r -addext subjectAltName=IP:{LOOPBACK}"
+    subprocess.run([*make.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    files = {"tls-cert-file": certificate, "tls-key-file": key, "tls-ca-cert-file": certificate}
+    tls = {"tls-auth-clients": "no", **files}
+    ports = free_port(), free_port()
+    flags = [word for name, value in tls.items() for word in (f"--{name}", str(value))]
+    server(stack, None, *flags, "--tls-port", str(ports[0]), "--requirepass", "p@ss")
+    lines = [f"{name} {value}" for name, value in tls.items()]
+    lines += [f"tls-port {ports[1]}", "tls-replication yes", "requirepass s3", f"sentinel auth-pass {SERVICE} p@ss"]
+    stack.enter_context(LocalSentinel(ports[0], lines))
+    url = f"rediss+sentinel://:p%40ss@{LOOPBACK}:{ports[1]}/{SERVICE}/2"
+    options = f"ssl_ca_certs={certificate}&sentinel_password=s3&socket_keepalive=yes"
+    store, _ = made(WorkerSettings(_env_file=None, redis_url=f"{url}?{options}"), stack)
+    wait_until(lambda: answered(store.ping), PATIENCE_S, "the Sentinel finds the primary")
+    assert write(store, ratings(3))["written"] == 3
+    with pytest.raises(TransientError, match="CERTIFICATE_VERIFY_FAILED"):
+        made(WorkerSettings(_env_file=None, redis_url=f"{url}?sentinel_password=s3"), stack)[0].ping()
 
 
 @pytest.mark.usefixtures("redis_server")

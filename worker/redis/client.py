@@ -8,7 +8,7 @@ the old primary, which is a replica now.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -18,7 +18,7 @@ from redis import exceptions as redis_errors
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from worker.errors import PermanentError, ServiceError, TransientError
 from worker.ops.metrics import Metrics
@@ -76,6 +76,25 @@ def connect(settings: WorkerSettings, **options: Any) -> redis.Redis | redis.Red
         return redis.Redis.from_url(url, **options)
 
 
+class _Sentinels(Sentinel):
+    """redis-py's, with the reason of each Sentinel in the error; its own error shows the clients instead."""
+
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        reasons = []
+        is_up: Callable[[Any, str], bool] = self.check_master_state
+        for sentinel in self.sentinels:
+            try:
+                states: Any = sentinel.sentinel_masters()
+            except (redis_errors.ConnectionError, redis_errors.TimeoutError) as error:
+                reasons.append(str(error))
+                continue
+            state = states.get(service_name)
+            if state is not None and is_up(state, service_name):
+                return state["ip"], state["port"]
+            reasons.append("it is down" if state is not None else "it is not watched")
+        raise MasterNotFoundError(f"the Sentinels name no primary {service_name!r}: {'; '.join(reasons)}")
+
+
 def _follow(address: SentinelAddress, options: dict[str, Any]) -> redis.Redis:
     """Return a client that asks the Sentinels for the primary whenever it connects."""
     tls = {"ssl": True} if address.tls else {}
@@ -83,7 +102,7 @@ def _follow(address: SentinelAddress, options: dict[str, Any]) -> redis.Redis:
     typed: Any = parse_url
     given = typed(f"redis://?{urlencode(address.options)}")
     with_tls = {name: value for name, value in given.items() if name.startswith("ssl_")} | tls
-    untyped: Any = Sentinel
+    untyped: Any = _Sentinels
     sentinel = untyped(address.sentinels, sentinel_kwargs={**times, **with_tls, **address.sentinel_options})
     client: redis.Redis = sentinel.master_for(address.service, **options | tls | given)
     return client
