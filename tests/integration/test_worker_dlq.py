@@ -268,7 +268,7 @@ def test_refused_letters_are_counted_by_reason(stream: Stream) -> None:
     assert f"1 letters sent: {stream.input} 1" in err
     for line in (
         "1 not: tried as often as --max-attempts allows",
-        "1 not: the value was cut",
+        "1 not: the value or key was cut",
         "1 not: no header says where it came from",
         "2 not: it would go to the dead-letter topic or the output topic",
         "2 not: the topic it came from is gone",
@@ -301,6 +301,20 @@ def test_letters_that_would_be_deleted_on_arrival_stay(stream: Stream, kafka: Lo
     code, _, _ = stream.dlq("redrive", "--yes", "--to-topic", f"day-{stream.input}", "--from", "1", "--time", "now")
     assert code == ExitCode.OK
     assert stream.read(f"day-{stream.input}")[-1].timestamp >= now_ms
+
+
+def test_a_letter_that_the_brokers_refuse_stops_no_other(stream: Stream, kafka: LocalKafka) -> None:
+    compacted = f"compacted-{stream.input}"
+    kafka.create_topics({compacted: 1}, {"cleanup.policy": "compact"})
+    letters = [stream.letter(number) for number in range(5)]
+    letters[1], letters[3] = (letter._replace(key=None) for letter in (letters[1], letters[3]))
+    stream.produce(*letters)
+    code, _, err = stream.dlq("redrive", "--yes", "--to-topic", compacted)
+    assert code == ExitCode.INPUT
+    assert f"3 letters sent: {compacted} 3" in err
+    assert "2 not: the brokers refuse it" in err
+    assert "letter 0:1: " in err
+    assert [record.key for record in stream.read(compacted)] == [b"r0", b"r2", b"r4"]
 
 
 def test_a_redrive_does_not_read_what_comes_back_meanwhile(stream: Stream) -> None:

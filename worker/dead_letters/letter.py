@@ -13,20 +13,21 @@ from typing import Final, Literal
 
 from schemas.dead_letter import CONNECT, OWN, REJECT_REASONS, SPRING
 from worker.kafka.offset_range import Point
-from worker.kafka.outgoing import Outgoing
+from worker.kafka.outgoing import GIVEN_KEY, TRUNCATED, Outgoing
 from worker.records import Record
 from worker.stream.rejection import ATTEMPTS_HEADER, attempts_so_far
 
 FOREIGN: Final = "other"  # the reason of a letter that another program wrote
 REASONS: Final = (*REJECT_REASONS, FOREIGN)
 
-Refusal = Literal["attempts", "truncated", "no_origin", "forbidden_topic", "no_such_topic", "too_old"]
+Refusal = Literal["attempts", "truncated", "no_origin", "forbidden_topic", "no_such_topic", "too_old", "refused"]
 REFUSALS: Final[Mapping[Refusal, str]] = {
     "attempts": "tried as often as --max-attempts allows",
-    "truncated": "the value was cut to fit the dead-letter topic; the headers say where the whole one is",
+    "truncated": "the value or key was cut to fit the dead-letter topic; the headers say where the whole one is",
     "no_origin": "no header says where it came from; name a topic with --to-topic",
     "forbidden_topic": "it would go to the dead-letter topic or the output topic",
     "no_such_topic": "the topic it came from is gone",
+    "refused": "the brokers refuse it as it is; the lines above say why",
     "too_old": "its topic would soon delete it (retention.ms); --time now sends it with the present time",
 }
 
@@ -48,6 +49,7 @@ class Letter:
     attempts: int
     model_version: str | None
     message: str | None
+    key: bytes | None
     truncated: bool
 
     @property
@@ -75,7 +77,8 @@ def read_letter(record: Record) -> Letter:
         attempts=max(1, attempts_so_far(record.headers)),
         model_version=_text(headers.get(f"{OWN}model-version")),
         message=_text(headers.get(f"{CONNECT}exception.message") or headers.get(f"{SPRING}exception-message")),
-        truncated=f"{OWN}truncated-from-bytes" in headers,
+        key=None if GIVEN_KEY in headers else record.key,
+        truncated=TRUNCATED in headers or headers.get(GIVEN_KEY, b"0") != b"0",
     )
 
 
@@ -143,7 +146,7 @@ def as_sent(letter: Letter, topic: str, *, as_of_now: bool = False) -> Outgoing:
     kept = [(name, value or b"") for name, value in record.headers if not name.startswith((CONNECT, SPRING, OWN))]
     headers = [*kept, (ATTEMPTS_HEADER, str(letter.attempts).encode())]
     timestamp_ms = None if as_of_now or letter.time_ms < 0 else letter.time_ms
-    return Outgoing(topic, record.key, record.value, headers, timestamp_ms)
+    return Outgoing(topic, letter.key, record.value, headers, timestamp_ms)
 
 
 def header_text(name: str, value: bytes) -> str:

@@ -20,6 +20,7 @@ from worker.dead_letters.letter import REFUSALS, Guard, Letter, Refusal, Selecti
 from worker.dead_letters.reader import letter_spans, read_letters
 from worker.dead_letters.show import as_text
 from worker.errors import ExitCode
+from worker.kafka.outgoing import Outgoing
 from worker.kafka.python.sender import Sender
 from worker.kafka.python.topics import Topics
 from worker.ops.progress import LongRun
@@ -148,8 +149,17 @@ def _print_letters(run: _Run) -> _Tally:
 
 def _send_all(settings: WorkerSettings, run: _Run, order: RedriveOrder, console: Console) -> ExitCode:
     tally = _Tally()
-    in_flight: Counter[str] = Counter()
+    in_flight: dict[int, tuple[str, Outgoing]] = {}  # by the record's identity: the letter's place, and the record
     stopped_at = None
+
+    def settle() -> None:
+        for record, why in sender.flush():
+            place, _ = in_flight.pop(id(record))
+            tally.refused["refused"] += 1
+            _say(console, f"letter {place}: {why}")
+        tally.sent.update(record.topic for _, record in in_flight.values())
+        in_flight.clear()
+
     with (
         StopSignals(settings.drain_deadline_s) as stop,
         closing(Sender(settings)) as sender,
@@ -159,16 +169,14 @@ def _send_all(settings: WorkerSettings, run: _Run, order: RedriveOrder, console:
             if stop.asked:
                 stopped_at = letter.place
                 break
-            sender.send(as_sent(letter, topic, as_of_now=order.as_of_now), _sending(letter), partition)
-            in_flight[topic] += 1
-            if in_flight.total() == _LETTERS_IN_FLIGHT:
-                sender.flush()
-                tally.sent += in_flight
-                in_flight.clear()
+            record = as_sent(letter, topic, as_of_now=order.as_of_now)
+            sender.send(record, _sending(letter), partition)
+            in_flight[id(record)] = letter.place, record
+            if len(in_flight) == _LETTERS_IN_FLIGHT:
+                settle()
                 sent = tally.sent.total()
                 progress.update(run.read_up_to(letter), f"{sent} letters, {progress.rate(sent):.0f}/s")
-        sender.flush()
-        tally.sent += in_flight
+        settle()
     code = tally.show(console, "sent")
     if stopped_at is not None:
         _say(console, f"stopped: letter {stopped_at} and those after it were not looked at")

@@ -26,7 +26,7 @@ from worker.settings import WorkerSettings
 _ABORT_MS: Final = 1000
 _CLOSE_S: Final = 2.0
 _BATCH_BYTES: Final = 128 * 1024  # far below the brokers' max.message.bytes of 1 MB
-_REFUSALS: Final[Mapping[type[kafka_errors.KafkaError], Refusal]] = {
+REFUSALS: Final[Mapping[type[kafka_errors.KafkaError], Refusal]] = {
     kafka_errors.MessageSizeTooLargeError: "size",
     kafka_errors.RecordListTooLargeError: "size",
     kafka_errors.InvalidTimestampError: "time",
@@ -172,9 +172,9 @@ class PythonProducer(Producer):
             if not refused:
                 raise
             first, records = refused[0]
-            why = _REFUSALS[type(first)]
+            why = REFUSALS[type(first)]
             if why != "size":
-                same = [(found, batch) for found, batch in refused if _REFUSALS[type(found)] == why]
+                same = [(found, batch) for found, batch in refused if REFUSALS[type(found)] == why]
                 records = [record for found, batch in same for record in refused_of(found, batch)]
             exact = len(records) == 1 or all(names_records(found) for found, _ in refused)
             text = f"{records[0].topic}: {len(records)} records: {first}"
@@ -182,7 +182,7 @@ class PythonProducer(Producer):
 
 
 def _refusal(future: Any) -> Refusal | None:
-    return _REFUSALS.get(type(future.exception)) if future.is_done else None
+    return REFUSALS.get(type(future.exception)) if future.is_done else None
 
 
 def close_failed(producer: KafkaProducer) -> None:

@@ -1,19 +1,26 @@
 """Sends single records and waits for all of them: dead letters sent back, and a shadow model's ratings.
 
-Owns its producer. The stream's own batches go through `producer`.
+Owns its producer. The stream's own batches go through `producer`. A record that the brokers refuse stops no other.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka import KafkaProducer
 
 from worker.kafka.connection import connection_hint
 from worker.kafka.outgoing import Outgoing
 from worker.kafka.python.client import make_client, translated
-from worker.kafka.python.producer import close_failed, producer_config
+from worker.kafka.python.producer import REFUSALS, close_failed, producer_config
 from worker.settings import WorkerSettings
+
+
+class _Sent(NamedTuple):
+    record: Outgoing
+    doing: str
+    partition: int | None
+    future: Any
 
 
 class Sender:
@@ -24,10 +31,9 @@ class Sender:
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self._timeout_s = settings.request_timeout_s
-        self._in_flight: list[tuple[str, Any]] = []
-        with translated(connection_hint(settings)):
-            self._producer: Any = make_client(KafkaProducer, producer_config(settings))
+        self._settings = settings
+        self._in_flight: list[_Sent] = []
+        self._producer = self._connected()
 
     def send(self, record: Outgoing, doing: str, partition: int | None = None) -> None:
         """Send a record without waiting; its key chooses the partition when none is given, and errors call it `doing`.
@@ -39,23 +45,46 @@ class Sender:
             future = self._producer.send(
                 record.topic, record.value, record.key, record.headers, partition, record.timestamp_ms
             )
-        self._in_flight.append((doing, future))
+        self._in_flight.append(_Sent(record, doing, partition, future))
 
-    def flush(self) -> None:
-        """Wait until the brokers have acknowledged every record.
+    def flush(self) -> list[tuple[Outgoing, str]]:
+        """Wait until the brokers have acknowledged every record, and return those that they refuse, each with why.
 
         Raises:
             ServiceError: they have not; it names the first record that may be missing.
         """
-        if self._in_flight:
-            with translated(self._in_flight[0][0]):
-                self._producer.flush(timeout=self._timeout_s)
-        for doing, future in self._in_flight:
-            if future.exception is not None:
-                with translated(doing):
-                    raise future.exception
-        self._in_flight.clear()
+        failed = self._failed()
+        if failed and not any(type(sent.future.exception) in REFUSALS for sent in failed):
+            _raise(failed[0])
+        refused: list[tuple[Outgoing, str]] = []
+        for suspect in failed:  # a refused record fails those sent with it, and the client's producer
+            close_failed(self._producer)
+            self._producer = self._connected()
+            self.send(*suspect[:3])
+            for sent in self._failed():
+                if type(sent.future.exception) not in REFUSALS:
+                    _raise(sent)
+                refused.append((sent.record, str(sent.future.exception)))
+        return refused
 
     def close(self) -> None:
         """Close the producer; records in flight get two seconds."""
         close_failed(self._producer)
+
+    def _failed(self) -> list[_Sent]:
+        """Wait for the records in flight, and return those that are not stored."""
+        if self._in_flight:
+            with translated(self._in_flight[0].doing):
+                self._producer.flush(timeout=self._settings.request_timeout_s)
+        failed = [sent for sent in self._in_flight if sent.future.exception is not None]
+        self._in_flight.clear()
+        return failed
+
+    def _connected(self) -> Any:
+        with translated(connection_hint(self._settings)):
+            return make_client(KafkaProducer, producer_config(self._settings))
+
+
+def _raise(sent: _Sent) -> None:
+    with translated(sent.doing):
+        raise sent.future.exception

@@ -14,7 +14,7 @@ from tests.doubles import TIMESTAMP_MS, make_record
 from worker.dead_letters.letter import FOREIGN, REASONS, Guard, Selection, as_sent, header_text, read_letter
 from worker.dead_letters.show import letter_fields
 from worker.kafka.offset_range import EARLIEST, LATEST, Point
-from worker.kafka.outgoing import outgoing
+from worker.kafka.outgoing import OutgoingForm, outgoing
 from worker.records import PlainRecord, Record, Rejected
 from worker.settings import WorkerSettings
 from worker.stream.parse import Parser
@@ -89,6 +89,17 @@ def test_headers_are_shown_by_type() -> None:
     assert header_text(f"{SPRING}original-topic", b"abcd") == "abcd"  # four bytes, but no number
     assert header_text("any", "é".encode()) == "é"
     assert header_text("any", b"\xff\x00") == "0xff00"
+
+
+def test_a_key_that_the_topic_asked_for_is_not_sent_back() -> None:
+    form = OutgoingForm(SETTINGS)
+    record = make_record("x", offset=7)
+    form.learn("record", [form.of(rejected(record, "no_text", "", model_version="v"))], exact=True)
+    sent = form.of(rejected(record, "no_text", "", model_version="v"))
+    letter = read_letter(make_record("x", key=sent.key, headers=sent.headers))
+    assert (letter.record.key, as_sent(letter, "reviews").key, letter.truncated) == (b"reviews-0-7", None, False)
+    large = form.of(rejected(make_record("x", key=b"k" * 900_000), "no_text", "", model_version="v"))
+    assert read_letter(make_record("x", key=large.key, headers=large.headers)).truncated
 
 
 @given(OTHER_HEADERS)
