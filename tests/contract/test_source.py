@@ -152,3 +152,18 @@ def test_a_new_group_starts_at_auto_offset_reset(reset: str, stream_world: Strea
         before.clear()
     positions = before | produce(stream_world, 1, start=3)
     assert as_set(stream_world.read(member, len(positions))) == positions
+
+
+class _NotUtf8(str):
+    """A header's name as a client in another language can send it."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff\xfe"
+
+
+def test_a_record_with_a_header_name_that_is_not_utf8_is_read(stream_world: StreamWorld) -> None:
+    odd = make_record("odd", topic=stream_world.topic, headers=[(_NotUtf8("x"), b"v")])
+    stream_world.produce(odd, make_record("next", topic=stream_world.topic, offset=1))
+    assert [record.value for record in stream_world.read(stream_world.member(), 2)] == [b"odd", b"next"]

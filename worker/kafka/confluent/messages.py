@@ -27,6 +27,24 @@ _headers: Final[Callable[[Any], Any]] = Message.headers
 _record: Final[Callable[[tuple[Any, ...]], PlainRecord]] = partial(tuple.__new__, PlainRecord)
 
 
+# confluent-kafka 2.16 returns a value although it raises, which the interpreter reports as a SystemError.
+_NOT_UTF8: Final = (UnicodeDecodeError, SystemError)
+
+
+def _headers_of(messages: Sequence[Any]) -> list[Any]:
+    try:
+        return list(map(_headers, messages))
+    except _NOT_UTF8:  # other languages' clients can send such names
+        return list(map(_headers_if_text, messages))
+
+
+def _headers_if_text(message: Any) -> Any:
+    try:
+        return _headers(message)
+    except _NOT_UTF8:
+        return None
+
+
 def has_events(messages: Sequence[Any]) -> bool:
     """Return whether some are events of the client, such as an error or the end of a partition."""
     return any(map(_error, messages))
@@ -44,7 +62,7 @@ def to_records(messages: Sequence[Any]) -> tuple[list[PlainRecord], dict[tuple[s
         map(itemgetter(1), map(_timestamp, messages)),
         map(_key, messages),
         map(_value, messages),
-        [headers or () for headers in map(_headers, messages)],
+        [headers or () for headers in _headers_of(messages)],
         strict=True,
     )
     # A later offset of a partition replaces an earlier one.

@@ -17,7 +17,10 @@ from pydantic import SecretStr
 
 from worker.errors import FencedError, PermanentError, ServiceError, TransientError
 from worker.kafka.connection import path_text, secret_text
+from worker.kafka.python.header_names import tolerate_header_names
 from worker.settings import WorkerSettings
+
+tolerate_header_names()
 
 # Retrying does not help: the settings or the cluster's set-up must change.
 PERMANENT: Final[tuple[type[kafka_errors.KafkaError], ...]] = (
