@@ -8,9 +8,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
-from deploy.process import LOOPBACK, wait_until
+from deploy.process import LOOPBACK, free_port, wait_until
 from schemas.channels import STABLE
 from tests import PATIENCE_S
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
@@ -130,3 +131,26 @@ def test_a_taken_address_is_one_line_and_exit_code_2(rest: RunningWorker, tmp_pa
     second = RunningWorker(["serve", "--rest-port", str(rest.port)], log_path=tmp_path / "second.log", environ=TOY)
     assert second.ends() == ExitCode.USAGE
     assert f"WORKER_REST_PORT={rest.port}" in second.child.log_tail(1)
+
+
+def test_without_kafka_and_redis_it_rates_and_says_what_is_away(tmp_path: Path) -> None:
+    away = f"{LOOPBACK}:{free_port()}"
+    environ = TOY | {
+        "WORKER_KAFKA_BOOTSTRAP_SERVERS": away,
+        "WORKER_REDIS_URL": f"redis://{away}",
+        "WORKER_REQUEST_TIMEOUT_S": "1",
+    }
+    with serving_rest(tmp_path, environ) as served:
+        for method, path, service in (
+            ("POST", "/v1/reviews", "kafka"),
+            ("DELETE", "/v1/ratings/r-1", "kafka"),
+            ("GET", "/v1/ratings/r-1", "redis"),
+            ("GET", "/v1/apps/maps/summary", "redis"),
+        ):
+            answer = send(served, path, {"text": "good"} if method == "POST" else None, method=method)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            assert answer.json()["detail"].startswith(f"{service}: ")
+        with httpx2.stream("GET", f"http://{LOOPBACK}:{served.port}/v1/stream", timeout=PATIENCE_S) as stream:
+            assert next(line for line in stream.iter_lines() if line.startswith("event")) == "event: problem"
+            assert send(served, "/v1/ratings", {"text": "good"}).status_code == 200
+        assert served.get("/readyz")[0] == 200

@@ -10,11 +10,13 @@ from starlette.middleware.cors import CORSMiddleware
 
 from schemas import __version__
 from worker.rest.front import Front
+from worker.rest.live import live_routes
 from worker.rest.measured import Measured
 from worker.rest.operations import operations_routes
 from worker.rest.problems import describe_problem_bodies, handle_problems
 from worker.rest.ratings import ratings_routes
 from worker.rest.security import Access, Hardened
+from worker.rest.stored import stored_routes
 
 _DESCRIPTION = """\
 Rates reviews with the model of the stream: the same bundle, the same checks, the same numbers.
@@ -28,8 +30,11 @@ def make_app(front: Front) -> FastAPI:
     handle_problems(app)
     describe_problem_bodies(app)
     settings = front.process.settings
-    reads = Depends(Access(settings).reads)
+    access = Access(settings)
+    reads, writes = Depends(access.reads), Depends(access.writes)
     app.include_router(ratings_routes(front), dependencies=[reads])
+    app.include_router(stored_routes(front, reads, writes))
+    app.include_router(live_routes(front, reads))
     app.include_router(operations_routes(front, reads))
     if settings.rest_cors_origins:
         app.add_middleware(

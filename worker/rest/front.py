@@ -7,6 +7,7 @@ the routes.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ class Front:
     rest_metrics: RestMetrics
     classifier: ServingClassifier
     rater: Rater
+    stop: threading.Event  # set when the process is asked to stop
 
     async def rate(self, reviews: Sequence[Review], pointers: Sequence[str]) -> list[Rated]:
         """Return the ratings of reviews, in order.

@@ -86,7 +86,7 @@ def start_front(process: Process, stop: threading.Event) -> Front:
         health=process.health,
         clock=process.clock,
     )
-    return Front(process, RestMetrics(metrics.registry), classifier, rater)
+    return Front(process, RestMetrics(metrics.registry), classifier, rater, stop)
 
 
 def make_server(front: Front) -> uvicorn.Server:

@@ -50,6 +50,29 @@ def test_with_a_token_set_only_its_owners_may_ask(rating_client: Client, given: 
 
 
 @pytest.mark.parametrize(
+    ("settings", "given", "status"),
+    [
+        ({"rest_token": TOKEN}, "", 401),
+        ({"rest_token": TOKEN, "rest_read_token": READ_TOKEN}, READ_TOKEN, 403),
+        ({"rest_read_token": READ_TOKEN}, READ_TOKEN, 403),
+        ({"rest_read_token": READ_TOKEN}, "", 401),
+        ({"rest_token": TOKEN, "rest_read_token": READ_TOKEN}, TOKEN, 422),
+        ({}, "", 422),
+    ],
+)
+def test_the_read_only_token_changes_nothing(
+    rating_client: Client, settings: dict[str, str], given: str, status: int
+) -> None:
+    client = rating_client(**settings)
+    headers = {"authorization": f"Bearer {given}"} if given else {}
+    answers = (
+        client.delete(f"/v1/ratings/{'x' * 300}", headers=headers),
+        client.post("/v1/reviews", json={"text": ""}, headers=headers),
+    )
+    assert [answer.status_code for answer in answers] == [status] * 2
+
+
+@pytest.mark.parametrize(
     "values",
     [
         {"rest_token": "short"},

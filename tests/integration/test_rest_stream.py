@@ -1,0 +1,63 @@
+"""`serve` beside a real worker, Kafka and Redis: reviews posted, read, watched and deleted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from deploy.process import LOOPBACK
+from tests import PATIENCE_S
+from tests.fixtures.rest import send, serving_rest
+from tests.fixtures.running import Deployment, RunningWorker
+from worker.errors import ExitCode
+
+
+@pytest.fixture
+def served(deployment: Deployment, tmp_path: Path) -> Iterator[RunningWorker]:
+    with serving_rest(tmp_path, deployment.environ) as served:
+        yield served
+
+
+def events(answer: httpx2.Response) -> Iterator[tuple[str, Any]]:
+    """Yield the events of an answer, by kind, with their data."""
+    kind = ""
+    for line in answer.iter_lines():
+        name, _, value = line.partition(": ")
+        if name == "event":
+            kind = value
+        elif name == "data":
+            yield kind, json.loads(value)
+
+
+def test_a_review_is_posted_rated_read_watched_and_deleted(deployment: Deployment, served: RunningWorker) -> None:
+    worker = deployment.worker().ready()
+    url = f"http://{LOOPBACK}:{served.port}/v1/stream?app_id=maps&max_stars=1"
+    with httpx2.stream("GET", url, timeout=PATIENCE_S) as answer:
+        seen = events(answer)
+        assert next(seen) == ("open", {})
+        reviews = [{"text": "good", "review_id": "r/1", "app_id": "maps"}, {"content": "bad", "app_id": "maps"}, "bad"]
+        posted = send(served, "/v1/reviews", {"reviews": reviews})
+        assert posted.status_code == 202
+        ids = posted.json()["review_ids"]
+        kind, rating = next(seen)  # of the three only one has one star and the app
+        assert (kind, rating["review_id"], rating["rating"]) == ("rating", ids[1], 1)
+        found = send(served, "/v1/ratings/r%2F1", method="GET")
+        assert (found.status_code, found.json()["rating"], found.json()["app_id"]) == (200, 5, "maps")
+        assert found.json()["source"]["topic"] == deployment.input
+        summary = send(served, "/v1/apps/maps/summary", method="GET").json()
+        assert summary == {"app_id": "maps", "count": 2, "mean": 3.0, "stars": {"1": 1, "5": 1}}
+
+        deleted = send(served, "/v1/ratings/r%2F1", method="DELETE")
+        assert (deleted.status_code, deleted.json()) == (202, {"review_id": "r/1"})
+        assert next(seen) == ("deleted", {"review_id": "r/1"})
+        assert send(served, "/v1/ratings/r%2F1", method="GET").status_code == 404
+        assert send(served, "/v1/apps/maps/summary", method="GET").json()["count"] == 1
+        assert served.stop() == ExitCode.OK  # an open stream does not hold it
+        assert list(seen) == []
+    assert worker.stop() == ExitCode.OK
+    assert sorted(deployment.stored_ids()) == sorted(ids[1:])

@@ -1,0 +1,142 @@
+"""Reads ratings and summaries from Redis, and sends reviews and deletions to Kafka.
+
+Owns those routes. Nothing here writes to Redis: a deletion is a tombstone in the input topic, so that the workers carry
+it to every store, and a review is rated by them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from functools import cached_property, partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Path, Request, Response, params
+from pydantic_core import to_json
+from starlette.responses import JSONResponse
+
+from schemas.input.value import InvalidReviewError
+from schemas.rating import CONTENT_TYPE, RATING
+from schemas.review import MAX_ID_BYTES, check_identifier
+from worker.errors import ServiceError
+from worker.kafka.outgoing import Outgoing
+from worker.kafka.python.sender import Sender
+from worker.redis.ratings import RatingsInRedis
+from worker.rest.body import Bodies
+from worker.rest.front import Front
+from worker.rest.lane import Lane
+from worker.rest.problems import FieldError, Problem, describe_problems
+from worker.rest.ratings import JSON, REQUEST
+from worker.settings import WorkerSettings
+
+ReviewId = Annotated[str, Path(min_length=1, max_length=MAX_ID_BYTES, description="What the review is known by.")]
+AppId = Annotated[str, Path(min_length=1, max_length=MAX_ID_BYTES, description="What was reviewed.")]
+_HEADERS: Final = [("content-type", CONTENT_TYPE)]
+
+
+class Stored:
+    """Redis and the input topic; each is connected to when first used. One thread a service calls it."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._sender: Sender | None = None
+
+    @cached_property
+    def ratings(self) -> RatingsInRedis:
+        """Return the reader of Redis."""
+        return RatingsInRedis(self._settings)
+
+    def send(self, records: Sequence[tuple[str, bytes | None]]) -> None:
+        """Send reviews by id to the input topic, None for a deletion, and wait until the brokers have them.
+
+        Raises:
+            ServiceError: they may not have them.
+        """
+        topic = self._settings.input_topics[0]
+        try:
+            if self._sender is None:
+                self._sender = Sender(self._settings)
+            for review_id, value in records:
+                record = Outgoing(topic, review_id.encode(), value, _HEADERS if value is not None else [], None)
+                self._sender.send(record, f"send to {topic}")
+            self._sender.flush()
+        except ServiceError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the producer; it is made again when it is needed."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.close()
+
+
+def stored_routes(front: Front, reads: params.Depends, writes: params.Depends) -> APIRouter:
+    """Return the routes."""
+    settings = front.process.settings
+    router = APIRouter(prefix="/v1")
+    bodies = Bodies(settings, front.process.clock)
+    stored = Stored(settings)
+    redis = Lane("redis", threads=4, timeout_s=settings.redis_timeout_s)
+    kafka = Lane("kafka", threads=1, timeout_s=settings.request_timeout_s)
+    read: dict[str, Any] = {"dependencies": [reads], "responses": describe_problems(401, 404, 422, 503)}
+
+    @router.get("/ratings/{review_id:path}", summary="A review's rating", tags=["ratings"], **read)
+    async def rating(review_id: ReviewId) -> Response:
+        _check("review_id", review_id)
+        found = await redis.call(lambda: stored.ratings.rating(review_id))
+        if found is None:
+            raise Problem(404, "there is no rating: not rated yet, deleted, or too old (WORKER_REDIS_TTL_S)")
+        return Response(RATING.dump_json(found), media_type=JSON)
+
+    @router.get("/apps/{app_id:path}/summary", summary="Count and mean of an app's stars", tags=["apps"], **read)
+    async def summary(app_id: AppId) -> Response:
+        _check("app_id", app_id)
+        if not settings.redis_summary:
+            raise Problem(404, "WORKER_REDIS_SUMMARY is false: no summaries are kept")
+        found = await redis.call(lambda: stored.ratings.summary(app_id))
+        if found is None:
+            raise Problem(404, "no review of this app has a rating")
+        return JSONResponse({"app_id": app_id, **found.to_fields()})
+
+    accepted: dict[str, Any] = {"dependencies": [writes], "status_code": 202}
+
+    @router.delete(
+        "/ratings/{review_id:path}",
+        summary="Delete a review and its rating, in every store",
+        tags=["ratings"],
+        responses=describe_problems(401, 403, 422, 503),
+        **accepted,
+    )
+    async def delete(review_id: ReviewId) -> Response:
+        _check("review_id", review_id)
+        await kafka.call(partial(stored.send, [(review_id, None)]))
+        return JSONResponse({"review_id": review_id}, 202)
+
+    @router.post(
+        "/reviews",
+        summary="Send one review or many to the stream, where the workers rate them",
+        tags=["reviews"],
+        openapi_extra=REQUEST,
+        responses=describe_problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
+        **accepted,
+    )
+    async def send(request: Request) -> Response:
+        posted = await bodies.reviews(request)
+        ids = [review.review_id or uuid.uuid4().hex for review in posted.reviews]
+        as_text = settings.input_format == "text"
+        values = (
+            review.text.encode() if as_text else to_json(found)
+            for review, found in zip(posted.reviews, posted.objects, strict=True)
+        )
+        await kafka.call(partial(stored.send, [*zip(ids, values, strict=True)]))
+        return JSONResponse({"review_ids": ids} if posted.many else {"review_id": ids[0]}, 202)
+
+    return router
+
+
+def _check(name: str, value: str) -> None:
+    try:
+        check_identifier(name, value)
+    except InvalidReviewError as error:
+        raise Problem(422, str(error), [FieldError(pointer=name, detail=str(error), reason=error.reason)]) from None
