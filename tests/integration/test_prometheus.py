@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from tests.conftest import serving
 from tests.deploy.assets import dashboard_queries
 from tests.integration.prometheus import LocalPrometheus, QueryError, wait_for_data
+from worker.ops.health_metrics import HealthCollector
 from worker.ops.http_server import serve_http
 from worker.ops.metrics import PHASES, Metrics
 from worker.records import OUTCOME_NAMES
@@ -35,6 +36,7 @@ class Page:
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
+        registry.register(HealthCollector(_Health()))
         self.metrics = Metrics(registry)
         self.metrics.serve_model(range(1, 6), VERSION, {"cell": "gru", "variant": "int8", "runtime": "ai-edge-litert"})
         self.metrics.models.start_shadow(CANDIDATE, range(1, 6))
@@ -57,7 +59,6 @@ class Page:
             metrics.phase_seconds.labels(phase).inc()
         for partition, lag in LAG.items():
             metrics.lag.labels("reviews", str(partition)).set(lag)
-        metrics.ready.set(1)
         models.count_shadow(CANDIDATE, range(1, 6), np.array([4] * 8 + [0, 4]), np.array([4] * 8 + [1, 3]))
         models.shadow_difference.labels(CANDIDATE).observe_all(np.array([0.1] * 8 + [1.0, 1.2]))
         models.count_feedback(VERSION, 5, 5, 3)

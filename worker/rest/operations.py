@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import JSONResponse
 
+from worker.ops.health_metrics import HealthCollector
 from worker.ops.rest_metrics import Marked
 from worker.rest.front import Front
 from worker.rest.rater import SOURCE
@@ -20,7 +21,10 @@ def operations_routes(front: Front, reads: params.Depends) -> APIRouter:
     router = APIRouter(tags=["operations"])
     health, metrics = front.process.health, front.process.metrics
     page = CollectorRegistry()
-    page.register(Marked(metrics.registry, {"source": SOURCE}))
+    readiness = CollectorRegistry()
+    readiness.register(HealthCollector(health))
+    for registry in (metrics.registry, readiness):
+        page.register(Marked(registry, {"source": SOURCE}))
 
     @router.get("/livez", summary="Whether the rating thread moves", responses={503: {"description": "It is stuck"}})
     async def livez() -> Response:
@@ -34,7 +38,6 @@ def operations_routes(front: Front, reads: params.Depends) -> APIRouter:
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response, dependencies=[reads])
     async def scrape(request: Request) -> Response:
-        metrics.ready.set(0.0 if health.reasons else 1.0)
         front.rest_metrics.waiting.set(front.rater.waiting)
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(page), media_type=content_type)

@@ -23,6 +23,7 @@ from worker.kafka.clients import make_delivery, make_source
 from worker.kafka.group import GroupSource
 from worker.kafka.instance_id import InstanceId
 from worker.ops.health import Health
+from worker.ops.health_metrics import HealthCollector
 from worker.ops.http_server import serve_http, url_of
 from worker.ops.logs import configure_logs, is_text
 from worker.ops.metrics import Metrics
@@ -74,6 +75,7 @@ def _start(settings: WorkerSettings) -> tuple[Process, str]:
     if settings.status_file is None:
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
             registry.register(collector)
+        registry.register(HealthCollector(health))
         port = serve_http(settings.http_host, settings.http_port, registry, health)
         page = url_of(settings.http_host, port)
         log(logging.INFO, "page_serving", url=page)

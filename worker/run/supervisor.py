@@ -33,6 +33,7 @@ from prometheus_client.registry import Collector
 from worker.backoff import Backoff
 from worker.environment import METRICS_FOLDER
 from worker.errors import ExitCode, SettingsError
+from worker.ops.health_metrics import HealthCollector
 from worker.ops.http_server import serve_http, url_of
 from worker.ops.logs import Log, configure_logs
 from worker.run.child_status import SupervisedHealth
@@ -88,6 +89,7 @@ class Supervisor:
         MultiProcessCollector(registry, path=str(self._folder))  # type: ignore[no-untyped-call]
         registry.register(ChildrenCollector(self._pids))
         health = SupervisedHealth({child.slot: child.status_file for child in self._children})
+        registry.register(HealthCollector(health, len(self._children)))
         port = serve_http(self._settings.http_host, self._settings.http_port, registry, health)
         self._log(logging.INFO, "page_serving", url=url_of(self._settings.http_host, port))
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -70,7 +70,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self.phases = Phases(self.metrics, self.clock)
-        self.services = Services(self.metrics, self.health, self.clock, self.log, self.backoff)
+        self.services = Services(self.health, self.clock, self.log, self.backoff)
 
     def run(self) -> None:
         """Step until `stop`, then commit what is queued.
@@ -266,7 +266,6 @@ class Pipeline:
         """Hold the stream until stopped: to go on, or to restart again and again, would drain the topic."""
         self._rewind(uncommitted)
         self.metrics.breaker_open.set(1)
-        self.metrics.ready.set(0)
         self.health.down("breaker", str(error))
         self.log(logging.CRITICAL, "breaker_open", reason=str(error))
         while not self.stopping:

@@ -1,6 +1,6 @@
 """Which services are away, and the wait until they answer.
 
-Owns what an outage shows: the reasons on `/readyz`, the gauge `ready`, and one line in the log when a reason is new and
+Owns what an outage shows: the reasons on `/readyz`, which the metrics show too, and one line in the log when a reason is new and
 one when it is gone. `pipeline` decides what is read again; while it waits here, the source keeps the membership.
 """
 
@@ -16,7 +16,6 @@ from worker.clock import Clock
 from worker.errors import ServiceError, TransientError
 from worker.ops.health import Health
 from worker.ops.logs import Log
-from worker.ops.metrics import Metrics
 from worker.stream.ports import Source
 
 STOP_CHECK_S: Final = 0.5  # no call blocks longer, so a signal is seen in time
@@ -26,7 +25,6 @@ STOP_CHECK_S: Final = 0.5  # no call blocks longer, so a signal is seen in time
 class Services:
     """Reports outages and waits for their end. Not thread-safe: one a loop."""
 
-    metrics: Metrics
     health: Health
     clock: Clock
     log: Log
@@ -39,11 +37,9 @@ class Services:
             self._up("kafka")
         else:
             self.down(TransientError("kafka", reason))
-        self.metrics.ready.set(0.0 if self.health.reasons else 1.0)
 
     def down(self, error: ServiceError) -> None:
         """Report that a service is away."""
-        self.metrics.ready.set(0.0)
         self._down.add(error.service)
         if self.health.down(error.service, str(error)):
             self.log(logging.WARNING, "outage", part=error.service, reason=str(error))
