@@ -31,6 +31,9 @@ from tests.deploy.assets import (
     recorded,
     rules,
 )
+from tests.doubles import ManualClock
+from worker.ops.health import Health
+from worker.ops.health_metrics import HealthCollector
 from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
 
@@ -55,6 +58,7 @@ def exported() -> set[str]:
     registry = CollectorRegistry()
     Metrics(registry).serve_model([1, 2, 3, 4, 5], "v1", {"cell": "gru", "variant": "float32", "runtime": "litert"})
     registry.register(PROCESS_COLLECTOR)
+    registry.register(HealthCollector(Health(ManualClock(), stall_s=1)))
     found = {sample.name for family in registry.collect() for sample in family.samples}
     families = {family.name for family in registry.collect()}
     # Some label sets appear with their first event, so each family counts as all of its samples.

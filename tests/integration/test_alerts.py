@@ -1,0 +1,89 @@
+"""The alerts fire in the faults they were written for: real workers, a real Prometheus, faults caused on purpose.
+
+The deployment's rules with their durations divided by 60, so 10 minutes of an outage are 10 seconds here. What the
+undivided rules make of an outage is in deploy/prometheus/tests: recordings of real workers, and series made by hand.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deploy.kafka import LocalKafka
+from deploy.process import LOOPBACK, wait_until
+from deploy.redis import LocalRedis
+from tests import PATIENCE_S
+from tests.conftest import serving
+from tests.fixtures.running import Deployment, Message, RunningWorker
+from tests.integration.prometheus import LocalPrometheus
+
+WAITS = {"NoWorkerReady", "WorkerNotReady", "SinkErrors", "CheckpointsFailing", "NoProgress", "PartitionsPaused"}
+
+
+def page(worker: RunningWorker) -> str:
+    return f"{LOOPBACK}:{worker.port}"
+
+
+def until_firing(prometheus: LocalPrometheus, *wanted: str) -> None:
+    """Wait until these alerts fire, whatever others do."""
+    names = {f"Starstream{name}" for name in wanted}
+    try:
+        wait_until(lambda: names <= prometheus.firing(), PATIENCE_S, f"{sorted(names)}")
+    except TimeoutError as late:
+        raise AssertionError(f"{late}; firing: {sorted(prometheus.firing())}") from None
+
+
+def until_quiet(prometheus: LocalPrometheus) -> None:
+    """Wait until no alert fires."""
+    try:
+        wait_until(lambda: not prometheus.firing(), PATIENCE_S, "no alert")
+    except TimeoutError as late:
+        raise AssertionError(f"{late}; firing: {sorted(prometheus.firing())}") from None
+
+
+@contextmanager
+def trickle(deployment: Deployment) -> Iterator[None]:
+    """Produce a few reviews a second, so that there is always work to do."""
+    stopped = threading.Event()
+
+    def produce() -> None:
+        while not stopped.wait(0.3):
+            deployment.produce(Message(b"love it"), Message(b"bad"))
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def test_alerts_fire_in_the_faults_they_were_written_for(deployment: Deployment, kafka: LocalKafka) -> None:
+    with serving(LocalRedis()) as redis, serving(LocalPrometheus(speed=60)) as prometheus, trickle(deployment):
+        settings = {"redis_url": redis.url, "breaker_consecutive": "30", "redis_timeout_s": "1"}
+        workers = [deployment.worker(**settings).ready() for _ in range(2)]
+        prometheus.watch(*map(page, workers))
+        until_quiet(prometheus)
+
+        redis.stop()
+        until_firing(prometheus, *WAITS)
+        redis.start()
+        until_quiet(prometheus)
+
+        kafka.stop()
+        until_firing(prometheus, *WAITS - {"NoProgress"})
+        kafka.start()
+        until_quiet(prometheus)
+
+        workers[0].child.kill()
+        prometheus.watch(page(workers[1]))  # as Compose's DNS does
+        until_firing(prometheus, "WorkerDown")
+
+        deployment.produce(*[Message(b"\xff\xfe")] * 200)
+        until_firing(prometheus, "BreakerOpen", "NoProgress", "NoWorkerReady")
+
+        workers[1].child.kill()
+        prometheus.watch()
+        until_firing(prometheus, "NoWorkerReady", "WorkerDown")
