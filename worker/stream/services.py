@@ -1,7 +1,8 @@
 """Which services are away, and the wait until they answer.
 
-Owns what an outage shows: the reasons on `/readyz`, which the metrics show too, and one line in the log when a reason is
-new and one when it is gone. `pipeline` decides what is read again; while it waits here, the source keeps the membership.
+Owns what an outage shows: the reasons on `/readyz`, which the metrics show too, and one line in the log when a reason
+is new and one when it is gone. `pipeline` decides what is read again; while it waits here, the source keeps the
+membership.
 """
 
 from __future__ import annotations
