@@ -12,6 +12,7 @@ from importlib import import_module
 
 from schemas import __version__
 from worker.commands.command_line import Parser, add_commands, require_known_flags
+from worker.commands.settings_help import settings_help
 from worker.dead_letters import command as dlq
 from worker.errors import ExitCode, WorkerError
 from worker.ops.logs import configure_logs
@@ -67,6 +68,9 @@ def main(argv: list[str] | None = None) -> int:
     known, flags = parser.parse_known_args(argv)
     if getattr(known, "text_column", None) is not None:
         flags = [*flags, "--text-field", known.text_column]
+    if {"-h", "--help"} & {*flags}:
+        print(settings_help(known.command), end="")
+        return ExitCode.OK
     try:
         require_known_flags(flags, WorkerSettings.model_fields)
         settings = read_settings(flags, program=f"starstream-worker {known.command}")

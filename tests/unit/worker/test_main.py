@@ -14,7 +14,6 @@ from schemas import __version__
 from tests.conftest import ROOT, TOY_REGISTRY
 from worker.__main__ import main
 from worker.errors import ExitCode
-from worker.settings import WorkerSettings
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
@@ -32,13 +31,6 @@ def test_help_names_the_commands_and_all_exit_codes(capsys: pytest.CaptureFixtur
     out = capsys.readouterr().out
     for word in ("run", "predict", "check", "exit codes:", "examples:", *(f"{code.value} " for code in ExitCode)):
         assert word in out
-
-
-def test_run_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code("run", "--help") == ExitCode.OK
-    out = capsys.readouterr().out
-    flags = [f"--{name.replace('_', '-')}" for name in WorkerSettings.model_fields]
-    assert [flag for flag in flags if flag not in out] == []
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
