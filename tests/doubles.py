@@ -293,7 +293,7 @@ class MemorySource:
         for partition in free - set(self.positions):
             first = 0 if self._reset == "earliest" else self._cluster.end(partition)
             self.positions[partition] = self._cluster.committed.get((self.group, partition), first)
-        self._joined = bool(due)
+        self._joined = bool(self._cluster.partitions(self.topics))
 
     def _fetch(self, max_records: int) -> list[PlainRecord]:
         found: list[PlainRecord] = []

@@ -75,6 +75,18 @@ def test_not_ready_reason_is_none_once_the_member_has_joined(stream_world: Strea
     assert member.not_ready_reason() is None
 
 
+def test_a_member_without_partitions_is_ready_and_takes_over_at_once(stream_world: StreamWorld) -> None:
+    members = [stream_world.member() for _ in range(4)]
+    stream_world.settle_membership(*members)  # all are ready
+    positions = produce(stream_world, 5)
+    shares = stream_world.read_shared(members, 15)
+    assert sorted(map(len, shares)) == [0, 5, 5, 5]
+    surplus = members.pop(shares.index([]))
+    for member in members:
+        member.close(2.0)
+    assert as_set(stream_world.read(surplus, 15)) == positions
+
+
 @pytest.mark.parametrize("holds", [0, 1])
 def test_rewound_partitions_are_read_again_from_the_given_offset(holds: int, stream_world: StreamWorld) -> None:
     """Those that are owned; the loop holds them during an outage."""

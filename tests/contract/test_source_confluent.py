@@ -77,14 +77,6 @@ def test_partitions_lost_during_a_hold_are_read_after_they_return(world: KafkaSt
     assert as_set(world.read(member, 15)) == positions
 
 
-def test_a_member_without_partitions_is_ready(world: KafkaStreamWorld) -> None:
-    members = [joining(world) for _ in range(4)]
-    world.settle_membership(*members)
-    produce(world, 2)
-    shares = world.read_shared(members, 6)
-    assert sorted(len({record.partition for record in share}) for share in shares) == [0, 1, 1, 1]
-
-
 def test_both_clients_share_one_group(world: KafkaStreamWorld) -> None:
     """So that a deployment can switch its client one process at a time."""
     produce(world, 6)

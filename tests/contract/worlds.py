@@ -388,7 +388,7 @@ class KafkaStreamWorld(StreamWorld):
 
     def delivery(self, member: Source, **settings: Any) -> Delivery:
         assert isinstance(member, KafkaSource | ConfluentSource)
-        made = make_delivery(self.settings(**settings), member, f"{self.group}-tx", self.log)
+        made = make_delivery(self.settings(**settings), member, f"{self.group}-tx", log=self.log, clock=SystemClock())
         self._closers.insert(0, lambda: made.close(2.0))
         return made
 

@@ -88,6 +88,28 @@ def test_nothing_is_lost_when_redis_stops_while_the_stream_runs(
     assert worker.stop() == ExitCode.OK
 
 
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+@pytest.mark.parametrize("why", ["Redis is away", "Redis is away at the start", "the breaker is open"])
+def test_lag_is_the_groups_while_a_worker_holds(why: str, client: str, own: Deployment, own_redis: LocalRedis) -> None:
+    """A worker that holds fetches nothing, so what it has fetched says nothing about what waits."""
+    at_start = why.endswith("start")
+    if at_start:
+        own_redis.stop()
+    worker = own.worker(kafka_client=client, redis_timeout_s="1", breaker_consecutive="20")
+    if not at_start:
+        worker.ready()
+        own.produce(*messages(0, 50))
+        worker.until(lambda: own.lag() == 0, "all committed")
+        own_redis.stop() if why == "Redis is away" else own.produce(*[Message(b"\xff")] * 50)
+    own.produce(*messages(50, 5000))
+    worker.until(lambda: worker.total("starstream_consumer_lag_records") == own.lag() >= 5000, "the group's lag")
+    worker.until(lambda: worker.total("starstream_consumer_behind_seconds") > 6 * 5, "five seconds behind, and more")
+    if why != "the breaker is open":
+        own_redis.start()
+        worker.until(lambda: own.lag() == worker.total("starstream_consumer_lag_records") == 0, "no lag")
+        worker.until(lambda: worker.total("starstream_consumer_behind_seconds") == 0, "not behind")
+
+
 def test_nothing_is_lost_when_kafka_crashes_while_the_stream_runs(
     stoppable_kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ do not answer or refuse.
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 from importlib.util import find_spec
 
@@ -14,7 +15,9 @@ from worker.clock import Clock
 from worker.errors import SettingsError
 from worker.kafka.delivery import AtLeastOnce, ExactlyOnce
 from worker.kafka.group import GroupSource
+from worker.kafka.group_lag import GroupLag, OffsetReader
 from worker.kafka.outgoing import Producer
+from worker.ops.health import Health
 from worker.ops.logs import Log
 from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
@@ -32,14 +35,43 @@ def make_source(settings: WorkerSettings, *, instance_id: str | None, metrics: M
     return KafkaSource(settings, instance_id=instance_id, metrics=metrics, clock=clock)
 
 
-def make_delivery(settings: WorkerSettings, source: GroupSource, transactional_id: str, log: Log) -> Delivery:
+def watch_lag(
+    settings: WorkerSettings,
+    source: GroupSource,
+    stop: threading.Event,
+    *,
+    clock: Clock,
+    metrics: Metrics,
+    health: Health,
+    log: Log,
+) -> None:
+    """Set the metrics of the group's lag, from a thread, until `stop`.
+
+    Raises:
+        SettingsError: the client is not installed.
+    """
+    reader: OffsetReader
+    if require_client(settings) == "confluent":
+        from worker.kafka.confluent.group_offsets import ConfluentOffsetReader
+
+        reader = ConfluentOffsetReader(settings)
+    else:
+        from worker.kafka.python.group_offsets import PythonOffsetReader
+
+        reader = PythonOffsetReader(settings)
+    GroupLag(reader, settings, source.ownership, clock=clock, metrics=metrics, health=health, log=log).start(stop)
+
+
+def make_delivery(
+    settings: WorkerSettings, source: GroupSource, transactional_id: str, *, log: Log, clock: Clock
+) -> Delivery:
     """Return the delivery that the settings name, on the client of the source.
 
     The transactional id is this process's, the same after a restart; at-least-once does not use it.
     """
     if settings.delivery == "at_least_once":
         return AtLeastOnce(settings, source, partial(make_producer, settings, None), log)
-    return ExactlyOnce(settings, source, partial(make_producer, settings, transactional_id), log)
+    return ExactlyOnce(settings, source, partial(make_producer, settings, transactional_id), log=log, clock=clock)
 
 
 def make_producer(settings: WorkerSettings, transactional_id: str | None, batch_bytes: int) -> Producer:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from worker.kafka.read_log import ReadLog
 from worker.ops.metrics import Metrics
 from worker.records import Partition
 from worker.stream.ports import Source
@@ -37,7 +38,13 @@ class GroupMember(Protocol):
 
 
 class GroupSource(Source, OffsetCommitter, GroupMember, Protocol):
-    """A source that is a member of a consumer group, with what the deliveries and the store need from it, too."""
+    """A source that is a member of a consumer group, with what the deliveries and the store need from it, too.
+
+    Attributes:
+        ownership: which partitions it reads, and what it has read of them.
+    """
+
+    ownership: Ownership
 
     def topic_id(self, topic: str) -> str:
         """Return the brokers' id of a topic (KIP-516), a new one when it is created again; `""` when they have none.
@@ -54,6 +61,7 @@ class Ownership:
         owned: the partitions this member has.
         joined: whether it is a member of the group.
         changes: how often the assignment has changed.
+        reads: what was read of them.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -64,6 +72,7 @@ class Ownership:
         self.owned: set[Partition] = set()
         self.joined = False
         self.changes = 0
+        self.reads = ReadLog()
 
     def add(self, partitions: Iterable[Partition]) -> None:
         """Record partitions that were assigned; an empty assignment counts, too."""
@@ -85,8 +94,7 @@ class Ownership:
             self.owned = self.owned - removed
             self.joined = self.joined and event != "lost"
             self.changes += 1
-        for partition in removed:
-            self._metrics.lag.labels(partition.topic, str(partition.partition)).set(0)
+        self.reads.drop(removed)
         self._metrics.partitions_assigned.set(len(self.owned))
 
     def take_revoked(self) -> frozenset[Partition]:

@@ -1,7 +1,7 @@
 """How far each owned partition has been read, and why no record can come: the rules that both sources share.
 
-Owns the metrics of lag and of stalled partitions, and the wording of `not_ready_reason`. Never reads and never seeks:
-the sources report their positions here.
+Owns the metric of stalled partitions, and the wording of `not_ready_reason`. Never reads and never seeks: the sources
+report their positions here. How far the group is behind is for `group_lag`.
 """
 
 from __future__ import annotations
@@ -48,10 +48,8 @@ class Progress:
         self._positions: dict[Partition, tuple[int | None, float]] = {}  # position, and when it last changed
 
     def observe(self, partition: Partition, position: int | None, end: int) -> None:
-        """Set the lag of a partition; its position is None while no record of it has been read."""
+        """Note a partition's position, None while no record of it has been read, and the end of what was fetched."""
         now = self._clock.monotonic()
-        if position is not None:
-            self._metrics.lag.labels(partition.topic, str(partition.partition)).set(max(0, end - position))
         before = self._positions.get(partition)
         if before is None or before[0] != position or end <= (position or 0):
             self._positions[partition] = (position, now)

@@ -30,12 +30,14 @@ class Health:
         self._notes: dict[str, str] = {}
         self._last_beat = clock.monotonic()
 
-    def note(self, part: str, text: str | None) -> None:
-        """Set a note on a part, which leaves the process ready; None removes it."""
+    def note(self, part: str, text: str | None) -> bool:
+        """Set a note on a part, which leaves the process ready; None removes it. Return whether the note is new."""
         if text is None:
             self._notes.pop(part, None)
-        else:
-            self._notes[part] = text
+            return False
+        is_new = self._notes.get(part) != text
+        self._notes[part] = text
+        return is_new
 
     def up(self, part: str) -> bool:
         """Report that a part works; return whether it did not before."""

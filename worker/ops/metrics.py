@@ -87,10 +87,20 @@ class Metrics:
         self.checkpoints = counter("checkpoints_total", "Offset commits.", "result", values=CHECKPOINT_RESULTS)
         self.lag = gauge(
             "consumer_lag_records",
-            "Offsets between the position and the end of a partition; transaction markers count.",
+            "Offsets between the group's commit and the end of a partition; transaction markers count.",
             "livemax",
             "topic",
             "partition",
+        )
+        self.behind = gauge(
+            "consumer_behind_seconds",
+            "How long the first record of a partition that is not committed has waited; 0 when there is none.",
+            "livemax",
+            "topic",
+            "partition",
+        )
+        self.lost = counter(
+            "records_lost_total", "Offsets that retention removed before the group read them.", "topic", "partition"
         )
         self.partitions_assigned = gauge("partitions_assigned", "Partitions that the worker reads.", "livesum")
         self.partitions_paused = gauge(

@@ -19,7 +19,7 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 from worker.backoff import Backoff
 from worker.clock import SystemClock
 from worker.errors import ExitCode, TransientError
-from worker.kafka.clients import make_delivery, make_source
+from worker.kafka.clients import make_delivery, make_source, watch_lag
 from worker.kafka.group import GroupSource
 from worker.kafka.instance_id import InstanceId
 from worker.ops.health import Health
@@ -34,7 +34,7 @@ from worker.run.child_status import report_status
 from worker.run.terminal import TerminalReport
 from worker.settings import WorkerSettings
 from worker.stream.pipeline import Pipeline
-from worker.stream.ports import Classifier
+from worker.stream.ports import Classifier, Delivery
 from worker.wiring import Process, start_models, wire_pipeline
 
 _Service = TypeVar("_Service")
@@ -96,14 +96,23 @@ def _connect(run: _Run, classifier: Classifier) -> Pipeline | None:
     )
     if source is None:
         return None
+    watch_lag(settings, source, run.stop.event, clock=clock, metrics=metrics, health=process.health, log=process.log)
     transactional_id = f"{settings.group_id}-{run.identity.name}"
-    delivery = _wait_for(run, "kafka", lambda: make_delivery(settings, source, transactional_id, process.log))
+    made = _wait_for(
+        run, "kafka", lambda: make_delivery(settings, source, transactional_id, log=process.log, clock=clock)
+    )
+    delivery = _wait_for(run, "kafka", lambda: _pinged(made)) if made else None
     redis = _wait_for(run, "redis", lambda: _store(process, source)) if delivery else None
     if delivery is None or redis is None:
         return None
     store, ledger = redis
     process.health.up("redis")
     return wire_pipeline(process, source=source, classifier=classifier, store=store, ledger=ledger, delivery=delivery)
+
+
+def _pinged(delivery: Delivery) -> Delivery:
+    delivery.ping()  # names a topic that is missing or forbidden now, not at the first review
+    return delivery
 
 
 def _store(process: Process, source: GroupSource) -> tuple[RedisStore, RedisPoisonLedger]:

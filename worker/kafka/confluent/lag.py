@@ -1,4 +1,4 @@
-"""What librdkafka's consumer shows of its reading: positions, ends of partitions, lag, connections.
+"""What librdkafka's consumer shows of its reading: positions, ends of what it fetched, connections.
 
 Owns these figures. Never seeks: `source` does.
 """

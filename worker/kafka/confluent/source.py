@@ -6,7 +6,8 @@ itself: the delivery asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
@@ -21,7 +22,7 @@ from worker.kafka.confluent.messages import has_events, to_records
 from worker.kafka.confluent.options import consumer_config
 from worker.kafka.confluent.topic_ids import TopicIds
 from worker.kafka.group import GroupSource, Ownership
-from worker.kafka.progress import joining_reason, no_broker_reason
+from worker.kafka.progress import OncePerSecond, joining_reason, no_broker_reason
 from worker.ops.metrics import Metrics
 from worker.records import Partition, PlainRecord, Record
 from worker.settings import WorkerSettings
@@ -51,7 +52,7 @@ class ConfluentSource(GroupSource):
         self._metrics = metrics
         self._membership: Any = None
         self._errors = CallbackErrors()
-        self._ownership = Ownership(metrics)
+        self.ownership = Ownership(metrics)
         self._lag = LagTracker(metrics, clock)
         self._topic_ids = TopicIds(settings, self._read_from_beginning)
         self._poll_error: KafkaError | None = None  # returned in place of a record
@@ -59,14 +60,16 @@ class ConfluentSource(GroupSource):
         self._rewinds: dict[Partition, int] = {}  # offsets to seek to before anything else is read
         self._restarts: set[Partition] = set()  # to be read from the beginning: their topic was created again
         self._paused: set[Partition] = set()
+        self._topic_check = OncePerSecond(clock)  # while it has no partition
+        self._missing: str | None = None
         with translated("consumer"):
             self._consumer = Consumer(consumer_config(settings, instance_id, self._errors, self._lag.on_statistics))
         await_brokers(self._consumer, lambda: self._consumer.consume(1, 0), self._errors, settings)
-        with translated("subscribe"):
-            self._consumer.subscribe(settings.input_topics, **rebalance_callbacks(self._ownership))
+        self._subscribed = False
 
     @override
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+        self._subscribe()
         self._resume()
         self._seek()
         with translated("poll"):
@@ -87,7 +90,8 @@ class ConfluentSource(GroupSource):
             raise
         if messages:
             self._topic_ids.mark_unverified()
-        self._lag.observe_all(self._consumer, self._ownership.owned)
+        self._lag.observe_all(self._consumer, self.ownership.owned)
+        self._note_reads(records)
         return records
 
     @override
@@ -97,20 +101,25 @@ class ConfluentSource(GroupSource):
 
     @override
     def take_revoked(self) -> frozenset[Partition]:
-        return self._ownership.take_revoked()
+        return self.ownership.take_revoked()
 
     @override
     def not_ready_reason(self) -> str | None:
         if not self._lag.connected:
             return no_broker_reason(self._settings)
-        if self._ownership.joined:
-            return self._lag.stalled_reason(self._ownership.owned)
+        if self.ownership.owned:
+            return self._lag.stalled_reason(self.ownership.owned)
+        if self.ownership.joined and not self._topic_check.due():
+            return self._missing
         topics, timeout_s = self._settings.input_topics, self._settings.request_timeout_s
         try:
             missing = [topic for topic in topics if missing_topic(self._consumer, topic, timeout_s)]
         except KafkaException as error:
             return f"look for the input topics: {error.args[0].str()}"
-        return joining_reason(self._settings.group_id, missing)
+        # A member whose topic was deleted has joined, too.
+        joining = missing or not self.ownership.joined
+        self._missing = joining_reason(self._settings.group_id, missing) if joining else None
+        return self._missing
 
     @override
     def topic_id(self, topic: str) -> str:
@@ -123,18 +132,19 @@ class ConfluentSource(GroupSource):
     @override
     def rewind(self, positions: Mapping[Partition, int]) -> None:
         for partition, offset in positions.items():
-            if partition in self._ownership.owned:
+            if partition in self.ownership.owned:
                 self._rewinds[partition] = min(offset, self._rewinds.get(partition, offset))
                 self._lag.drop_ends([partition])
 
     @override
     def hold(self, timeout_s: float) -> None:
-        fresh = self._ownership.owned - self._paused
+        self._subscribe()
+        fresh = self.ownership.owned - self._paused
         with translated("poll"):
             if fresh:
                 self._consumer.pause([TopicPartition(*partition) for partition in fresh])
                 self._paused |= fresh
-            self._metrics.partitions_paused.set(len(self._paused & self._ownership.owned))
+            self._metrics.partitions_paused.set(len(self._paused & self.ownership.owned))
             messages = self._consumer.consume(_MAX_HOLD_RECORDS, timeout_s)
         # Records of partitions that were assigned during this call, and so were not paused.
         self._read_again(self._records_of(messages))
@@ -182,8 +192,8 @@ class ConfluentSource(GroupSource):
         if not messages:
             return []
         records, last = to_records(messages)
-        if last.keys() - self._ownership.owned:
-            records = [record for record in records if (record.topic, record.partition) in self._ownership.owned]
+        if last.keys() - self.ownership.owned:
+            records = [record for record in records if (record.topic, record.partition) in self.ownership.owned]
         if not eventful:
             self._lag.drop_ends(last)
         self._lag.returned(last)
@@ -197,7 +207,7 @@ class ConfluentSource(GroupSource):
             self._lag.drop_ends([at])  # in the order of the messages: this record is past an end reached before
             return False
         if error.code() == KafkaError._PARTITION_EOF:
-            if at in self._ownership.owned:
+            if at in self.ownership.owned:
                 self._lag.reached_end(at, message.offset())
         elif error.code() not in _IGNORED:
             self._errors.note(error)
@@ -206,10 +216,10 @@ class ConfluentSource(GroupSource):
 
     def _forget_removed(self) -> None:
         """Forget what is known of partitions that were removed since the assignment last changed."""
-        if self._seen_changes == self._ownership.changes:
+        if self._seen_changes == self.ownership.changes:
             return
-        self._seen_changes = self._ownership.changes
-        removed = self._ownership.take_removed()
+        self._seen_changes = self.ownership.changes
+        removed = self.ownership.take_removed()
         self._lag.drop(removed)
         self._rewinds = {partition: offset for partition, offset in self._rewinds.items() if partition not in removed}
         self._restarts -= removed
@@ -224,33 +234,54 @@ class ConfluentSource(GroupSource):
             with translated("seek"):
                 self._consumer.seek(TopicPartition(*partition, OFFSET_BEGINNING))
             self._lag.drop([partition])
+            self.ownership.reads.drop([partition])
             self._rewinds.pop(partition, None)
             self._restarts.discard(partition)
         if not self._rewinds:
             return
         with translated("read committed offsets"):
-            committed = self._committed()
+            committed = self._committed(self._rewinds)
             for partition, offset in tuple(self._rewinds.items()):
                 target = max(offset, committed.get(partition, offset))
                 self._consumer.seek(TopicPartition(*partition, target))
                 self._lag.sought(partition, target)
+                self.ownership.reads.sought({partition: target})
                 del self._rewinds[partition]
 
     def _read_from_beginning(self, topic: str) -> None:
         """Read a topic that was created again from its beginning, unless `auto_offset_reset` starts at the end."""
         if self._settings.auto_offset_reset == "earliest":
-            self._restarts |= {partition for partition in self._ownership.owned if partition.topic == topic}
+            self._restarts |= {partition for partition in self.ownership.owned if partition.topic == topic}
 
-    def _committed(self) -> dict[Partition, int]:
-        """Return the committed offsets of the partitions to rewind, once no open transaction includes them."""
-        wanted = [TopicPartition(*partition) for partition in self._rewinds]
+    def _committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Return the committed offsets of partitions, once no open transaction includes them; negative: none."""
+        wanted = [TopicPartition(*partition) for partition in partitions]
         found = self._consumer.committed(wanted, timeout=self._settings.request_timeout_s)
         _raise_first_error(found)
         return {Partition(at.topic, at.partition): at.offset for at in found}
 
+    def _subscribe(self) -> None:
+        """Join the group at the first poll: the client would join at once, and keep partitions that nobody polls."""
+        if not self._subscribed:
+            with translated("subscribe"):
+                self._consumer.subscribe(self._settings.input_topics, **rebalance_callbacks(self.ownership))
+            self._subscribed = True
+
+    def _note_reads(self, records: Sequence[PlainRecord]) -> None:
+        """Note what was read, and where reading began: the first poll of a partition asks for its committed offset."""
+        if not records:
+            return
+        firsts = {(record.topic, record.partition): record for record in reversed(records)}
+        lasts = {(record.topic, record.partition): record.offset for record in records}
+        if fresh := self.ownership.reads.unknown(firsts):
+            with suppress(KafkaException):  # then a loss before the first record goes unnoticed
+                committed = self._committed(fresh)
+                self.ownership.reads.sought({at: offset for at, offset in committed.items() if offset >= 0})
+        self.ownership.reads.returned(records, firsts, lasts)
+
     def _resume(self) -> None:
         """Resume what `hold` paused. librdkafka keeps a partition paused while it is away, so `_paused` does, too."""
-        if held := self._paused & self._ownership.owned:
+        if held := self._paused & self.ownership.owned:
             with translated("poll"):
                 self._consumer.resume([TopicPartition(*partition) for partition in held])
             self._paused -= held

@@ -7,11 +7,13 @@ skip good records) and never commits by itself: the delivery asks for it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.structs import MemberState
 from typing_extensions import override
 
 from worker.clock import Clock
@@ -49,7 +51,7 @@ class KafkaSource(GroupSource):
         self._maybe_committed: set[Partition] = set()  # rewound after a commit that failed or whose answer was lost
         # The offset after the last record returned, or the last one reported by `offsets_past_markers`.
         self._next_offsets: dict[Partition, int] = {}
-        self._ownership = Ownership(metrics)
+        self.ownership = Ownership(metrics)
         with translated(connection_hint(settings)):
             config = {
                 **client_config(settings),
@@ -72,7 +74,7 @@ class KafkaSource(GroupSource):
             # static member's next join may be answered with that assignment again (KIP-345): it would never read.
             for topic in settings.input_topics:
                 topic_exists(self._consumer, topic)
-            self._consumer.subscribe(settings.input_topics, listener=OwnershipListener(self._ownership))
+            self._consumer.subscribe(settings.input_topics, listener=OwnershipListener(self.ownership))
 
     @override
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
@@ -81,7 +83,9 @@ class KafkaSource(GroupSource):
             fetched = self._poll(timeout_s, max_records)
             # Now, not at the commit: an evicted consumer returns generation -1, which the broker would not fence.
             self._membership = self._consumer.group_metadata()
+        self._metrics.partitions_paused.set(0)
         self._observe()
+        self._note_reads(fetched)
         self._next_offsets |= {Partition(*at): records[-1].offset + 1 for at, records in fetched.items() if records}
         if len(fetched) == 1:
             return next(iter(fetched.values()))
@@ -96,19 +100,20 @@ class KafkaSource(GroupSource):
 
     @override
     def take_revoked(self) -> frozenset[Partition]:
-        return self._ownership.take_revoked()
+        return self.ownership.take_revoked()
 
     @override
     def not_ready_reason(self) -> str | None:
         if not self._progress.connected:
             return no_broker_reason(self._settings)
-        if self._ownership.joined:
+        if self.ownership.owned:
             return self._progress.stalled_reason(self._owned())
         try:
             missing = [topic for topic in self._settings.input_topics if not topic_exists(self._consumer, topic)]
         except kafka_errors.KafkaError as error:
             return f"look for the input topics: {error}"
-        return joining_reason(self._settings.group_id, missing)
+        # A member of a group that has no topic has joined, too.
+        return joining_reason(self._settings.group_id, missing) if missing or not self.ownership.joined else None
 
     @override
     def topic_id(self, topic: str) -> str:
@@ -130,6 +135,7 @@ class KafkaSource(GroupSource):
             if partition in owned:
                 self._consumer.seek(TopicPartition(*partition), offset)
                 self._maybe_committed.add(partition)
+                self.ownership.reads.sought({partition: offset})
 
     @override
     def hold(self, timeout_s: float) -> None:
@@ -146,8 +152,7 @@ class KafkaSource(GroupSource):
             self._progress.clear()
             self._next_offsets.clear()  # a commit failed: report the positions past markers again
             owned = self._owned()
-            self._consumer.resume(*(at for at in held if Partition(*at) in owned))
-            self._metrics.partitions_paused.set(0)
+            self._consumer.resume(*(at for at in held if Partition(*at) in owned))  # `poll` reports that it reads again
 
     @override
     def commit(self, offsets: Mapping[Partition, int]) -> None:
@@ -171,12 +176,26 @@ class KafkaSource(GroupSource):
         join = coordinator._join_task
         if join is not None and join.is_done and not coordinator.need_rejoin():
             coordinator.request_rejoin()
-        if not self._ownership.joined or coordinator.rejoining:
+        if not self.ownership.joined or coordinator.rejoining:
             timeout_s = max(timeout_s, _JOIN_S)
         polled: dict[TopicPartition, list[Record]] = self._consumer.poll(
             timeout_ms=round(timeout_s * 1000), max_records=max_records
         )
+        if not self.ownership.owned and coordinator.state is not MemberState.REBALANCING:
+            self.ownership.joined = coordinator.stable()  # the client calls its listener only about partitions
         return polled
+
+    def _note_reads(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        """Note what was read, and where reading began: the first poll of a partition asks for its committed offset."""
+        reads, timeout_ms = self.ownership.reads, round(self._settings.request_timeout_s * 1000)
+        records = {Partition(*at): found for at, found in fetched.items() if found}
+        for at in reads.unknown(records):
+            with suppress(kafka_errors.KafkaError):  # then a loss before the first record goes unnoticed
+                committed = self._consumer.committed(TopicPartition(*at), timeout_ms=timeout_ms)
+                if committed is not None:
+                    reads.sought({at: committed})
+        for at, found in records.items():
+            reads.returned(found, {at: found[0]}, {at: found[-1].offset})
 
     def _skip_committed(self) -> None:
         timeout_ms = round(self._settings.request_timeout_s * 1000)
@@ -187,6 +206,7 @@ class KafkaSource(GroupSource):
                 position = self._consumer.position(at, timeout_ms=timeout_ms)
             if committed is not None and position is not None and committed > position:
                 self._consumer.seek(at, committed)
+                self.ownership.reads.sought({partition: committed})
         self._maybe_committed.clear()
 
     def _owned(self) -> set[Partition]:

@@ -1,4 +1,4 @@
-"""Positions past markers, lag and stalled partitions."""
+"""Positions past markers, and stalled partitions."""
 
 from __future__ import annotations
 
@@ -75,20 +75,6 @@ def test_an_end_is_not_reported_once_the_position_has_moved(
     change(lag)
     lag.returned({AT: 24})
     assert reported(lag, clock) == {}
-
-
-def test_lag_counts_from_the_last_returned_record(lag: LagTracker, metrics: Metrics, clock: ManualClock) -> None:
-    def lag_records() -> float | None:
-        clock.advance(1)
-        lag.observe_all(Ends(110), {AT})
-        return metrics.registry.get_sample_value(
-            "starstream_consumer_lag_records", {"topic": "reviews", "partition": "0"}
-        )
-
-    lag.returned({AT: 99})
-    assert lag_records() == 10
-    lag.reached_end(AT, 110)
-    assert lag_records() == 0
 
 
 def test_a_stalled_partition_is_reported(lag: LagTracker, clock: ManualClock) -> None:
