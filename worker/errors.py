@@ -6,7 +6,8 @@
     │   └── RegistryError        the registry does not answer, or its channels cannot be read
     ├── ServiceError             Kafka or Redis failed
     │   ├── TransientError       it may work later: back off and try again
-    │   │   └── RefusedError     the brokers refuse some records as they are: change those, not the service is away
+    │   │   ├── RefusedError     the brokers refuse some records as they are: change those, not the service is away
+    │   │   └── ProducerFencedError  another producer has the transactional id, or the transaction ran out of time
     │   ├── PermanentError       an operator must act (missing topic, no permission, wrong type of key)
     │   └── FencedError          another worker has this process's identity: exit
     └── StreamRejectedError      the dead-letter breaker opened
@@ -97,6 +98,10 @@ class RefusedError(TransientError):
         self.why = why
         self.records = records
         self.exact = exact
+
+
+class ProducerFencedError(TransientError):
+    """Another producer has this one's transactional id, or the brokers ended its transaction when its time was up."""
 
 
 class PermanentError(ServiceError):

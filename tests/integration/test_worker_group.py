@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
 
 import psutil
+import pytest
 
+from deploy.kafka import LocalKafka
 from deploy.process import wait_until
+from deploy.redis import LocalRedis
 from tests import PATIENCE_S
 from tests.fixtures.records import Message
 from tests.fixtures.running import Deployment, RunningWorker
@@ -32,9 +36,14 @@ def children(worker: RunningWorker) -> list[int]:
     return [started[slot] for slot in sorted(started)]
 
 
-def test_workers_of_one_host_do_not_fence_one_another(deployment: Deployment) -> None:
-    """The second starts while the first runs: their transactional ids must differ."""
+@pytest.mark.parametrize("folders", ["one", "two"])
+def test_workers_of_one_host_name_do_not_fence_one_another(
+    folders: str, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The second starts while the first runs: their transactional ids must differ, also in containers of one name."""
     workers = [deployment.worker().ready()]
+    if folders == "two":
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
     workers.append(deployment.worker().ready())
     deployment.produce(*messages(0, 600))
     workers[0].until(lambda: deployment.lag() == 0, "all committed")
@@ -62,6 +71,33 @@ def test_a_child_that_is_killed_is_started_again_and_all_end_with_a_killed_super
     os.kill(worker.child.pid, signal.SIGKILL)
     _, left = psutil.wait_procs(running, timeout=PATIENCE_S)
     assert left == []
+
+
+class OnePartition(Deployment):
+    partitions = (1, 3, 1)
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_a_surplus_process_stands_by_and_takes_over(
+    client: str, kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path
+) -> None:
+    with OnePartition(kafka, redis_server.url, tmp_path) as deployment:
+        worker = deployment.worker("--processes", "2", kafka_client=client).ready()
+        idle: list[int] = []
+
+        def noted() -> bool:
+            notes = json.loads(worker.get("/readyz")[1])["notes"]
+            idle[:] = [int(part[0]) for part, text in notes.items() if text == "no partitions: standing by"]
+            return len(idle) == 1
+
+        worker.until(noted, "one process stands by")
+        deployment.produce(*messages(0, 100))
+        worker.until(lambda: deployment.lag() == 0, "all committed")
+        os.kill(children(worker)[1 - idle[0]], signal.SIGTERM)  # it leaves the group, and is started again
+        deployment.produce(*messages(100, 100))
+        worker.until(lambda: deployment.lag() == 0, "all committed")
+        assert_once(deployment, 200)
+        worker.until(lambda: len(worker.said("standing_by")) == 2, "the new process stands by")
 
 
 def sigterm_is_pending(pid: int) -> bool:

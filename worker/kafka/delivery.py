@@ -16,7 +16,9 @@ from typing import Any, Final
 
 from typing_extensions import override
 
+from worker.clock import Clock
 from worker.errors import RefusedError, ServiceError, TransientError
+from worker.kafka.fencing import FencingWatch
 from worker.kafka.group import GroupMember, OffsetCommitter
 from worker.kafka.outgoing import Outgoing, OutgoingForm, Producer, size_of
 from worker.ops.logs import Log
@@ -184,10 +186,20 @@ class ExactlyOnce(_KafkaDelivery):
         make_producer: returns a new producer of the client, with record batches of up to so many bytes, and with this
             process's transactional id: the same after a restart, so that a transaction that a crash left open is
             aborted at once.
+        clock: tells a transaction that ran out of time from one that another producer ended.
     """
 
-    def __init__(self, settings: WorkerSettings, consumer: GroupMember, make_producer: MakeProducer, log: Log) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        consumer: GroupMember,
+        make_producer: MakeProducer,
+        *,
+        log: Log,
+        clock: Clock,
+    ) -> None:
         self._consumer = consumer
+        self._fencing = FencingWatch(settings, clock)
         self._open: Producer | None = None  # has an open transaction
         self._offsets: tuple[Mapping[Partition, int], Any] = ({}, None)  # and the membership to commit them under
         super().__init__(settings, make_producer, log)
@@ -218,6 +230,7 @@ class ExactlyOnce(_KafkaDelivery):
         """Send the batch in a transaction; False when some records were refused, which are changed now."""
         producer = self._working_producer()
         try:
+            self._fencing.begin()
             producer.begin()
             producer.send(self._records)
             producer.add_offsets(*self._offsets)
@@ -247,5 +260,6 @@ class ExactlyOnce(_KafkaDelivery):
         self._discard()
         if not isinstance(error, RefusedError):
             self._log(logging.WARNING, "transaction_failed", reason=str(error))
+            self._fencing.check(error)
             raise error
         self._change_refused(error)

@@ -110,7 +110,9 @@ def _connected(tools: Tools) -> Iterator[tuple[BoundedSource, Delivery]]:
     source = BoundedSource(settings, metrics=tools.metrics, clock=tools.clock)
     try:
         identity = InstanceId(settings)  # kept until the end: it holds a file lock
-        delivery = make_delivery(settings, source, f"{settings.group_id}-{identity.name}", tools.log)
+        delivery = make_delivery(
+            settings, source, f"{settings.group_id}-{identity.name}", log=tools.log, clock=tools.clock
+        )
         try:
             yield source, delivery
         finally:

@@ -61,6 +61,20 @@ def test_a_name_is_free_once_its_process_has_ended(claim: Claim) -> None:
     assert number(second) == 1
 
 
+def test_containers_with_one_host_name_have_different_names(
+    claim: Claim, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each has a temporary folder of its own, and finds its name again after a restart."""
+    first = claim()
+    (tmp_path / "another").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "another"))
+    second = claim()
+    assert number(first) == number(second)
+    assert first.name != second.name
+    end(second)
+    assert claim().name == second.name
+
+
 def test_groups_do_not_share_names(claim: Claim) -> None:
     assert (number(claim()), number(claim("--group-id", "another"))) == (0, 0)
 
