@@ -12,11 +12,19 @@ from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from typing_extensions import override
 
 from worker.errors import Refusal, RefusedError, ServiceError, TransientError
-from worker.kafka.confluent.client import CallbackErrors, await_brokers, call_with_timeout, missing_topic, translated
-from worker.kafka.confluent.options import MOST_BYTES, producer_config
+from worker.kafka.confluent.client import (
+    CallbackErrors,
+    await_brokers,
+    call_with_timeout,
+    may_write,
+    missing_topic,
+    translated,
+)
+from worker.kafka.confluent.options import MOST_BYTES, client_config, producer_config
 from worker.kafka.connection import connection_hint
 from worker.kafka.outgoing import Outgoing, size_of
 from worker.kafka.outgoing import Producer as ProducerPort
@@ -86,6 +94,9 @@ class ConfluentProducer(ProducerPort):
     def require_topic(self, topic: str, doing: str) -> None:
         with translated(doing):
             reason = missing_topic(self._producer, topic, self._timeout_s)
+            if reason is None:
+                admin = AdminClient(client_config(self._settings, self._errors))
+                reason = None if may_write(admin, topic, self._timeout_s) else "it may be seen, not written"
         if reason is not None:
             raise TransientError("kafka", f"{doing}: {reason}")
 

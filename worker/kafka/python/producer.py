@@ -9,10 +9,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from threading import Event
 from typing import Any, Final
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka import errors as kafka_errors
+from kafka.admin import ACLOperation
+from kafka.protocol.metadata import MetadataRequest
 from typing_extensions import override
 
 from worker.errors import Refusal, RefusedError, ServiceError
@@ -66,6 +69,33 @@ class BoundedProducer(RecordBatchProducer):
         """
         self._wait(self._transaction_manager.begin_abort(), "abort", _ABORT_MS)
 
+    def require_writable(self, topic: str) -> None:
+        """Return if the topic exists and may be written; asks the brokers, whatever the client remembers.
+
+        Raises:
+            KafkaError: why not.
+        """
+        asked = MetadataRequest(
+            topics=[MetadataRequest.MetadataRequestTopic(name=topic)],
+            allow_auto_topic_creation=False,
+            include_topic_authorized_operations=True,
+        )
+        manager, done = self._sender._client._manager, Event()
+        answer = manager.call_soon(manager.send, asked)  # on the sender's thread, which drives the connections
+        answer.add_both(lambda *_: done.set())
+        limit_ms = self.config["max_block_ms"]
+        if not done.wait(limit_ms / 1000):
+            raise kafka_errors.KafkaTimeoutError(f"{topic}: no answer in {limit_ms / 1000:g} s")
+        if answer.exception is not None:
+            raise answer.exception
+        (found,) = answer.value.topics
+        error = kafka_errors.for_code(found.error_code)
+        if error is not kafka_errors.NoError:
+            raise error(topic)
+        allowed = found.authorized_operations  # KIP-430; None from brokers before 2.3
+        if allowed is not None and ACLOperation.WRITE not in allowed:
+            raise kafka_errors.TopicAuthorizationFailedError(f"{topic}: it may be seen, not written")
+
     def _wait(self, result: Any, doing: str, limit_ms: int | None = None) -> None:
         limit_ms = limit_ms or self.config["max_block_ms"]
         self._sender.wakeup()
@@ -108,7 +138,7 @@ class PythonProducer(Producer):
     @override
     def require_topic(self, topic: str, doing: str) -> None:
         with translated(doing):
-            self._producer.partitions_for(topic)
+            self._producer.require_writable(topic)
 
     @override
     def begin(self) -> None:
