@@ -19,6 +19,7 @@ from typing import Any, Final
 import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
 
 from deploy.kafka import LocalKafka
 from deploy.process import wait_until
@@ -145,6 +146,13 @@ class Scene(Deployment):
     def create_topic(self, name: str) -> None:
         """Create a topic of its names, and wait until it has leaders."""
         self.kafka.create_topics({name: self.topics[name]})
+
+    def add_partitions(self, count: int) -> None:
+        """Grow the input topic to this many partitions, and produce to all of them from now on."""
+        self.admin.create_partitions([NewPartitions(self.input, count)])[self.input].result(_REQUEST_S)
+        self.topics[self.input] = count
+        self.send([])  # what the old producer still holds
+        self._producer = self._make_producer()
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic and wait until it is gone from the brokers' metadata."""

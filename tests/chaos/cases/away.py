@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import resource
-from dataclasses import replace
 from typing import Final
 
 from tests.chaos.audit import Verdict
 from tests.chaos.cases.play import Case
-from tests.chaos.cluster import LocalCluster
 from tests.chaos.proxy import Proxy
 from tests.chaos.reviews import garbage, mixed
 from tests.chaos.scene import SESSION_S, Scene
@@ -33,36 +31,6 @@ def broker_crash(scene: Scene) -> Verdict:
     scene.send(mixed(scene.sent, 4_000, scene.random))
     _crash_broker(scene)
     return scene.finish()
-
-
-def coordinator_moves(scene: Scene) -> Verdict:
-    """In a cluster of three, kill -9 the broker that coordinates the group under load and restart it, then each of the
-    others. The leaders and the coordinators of the group and of transactions move; the workers keep running.
-    """
-    with LocalCluster(scene.folder / "kafka") as cluster:
-        moved = Scene(replace(scene.stage, folder=scene.folder), "on_three", brokers=cluster)
-        try:
-            workers = [moved.start(name) for name in ("one", "two")]
-            moved.send(mixed(moved.sent, 500, moved.random))
-            moved.settle()
-            first = cluster.coordinator(moved.group)
-            for number in sorted(cluster.members, key=lambda broker: broker != first):
-                before = moved.published()
-                moved.send(mixed(moved.sent, 1_500, moved.random), wait=False)
-                moved.wait_output(before + 1)
-                cluster.members[number].kill()
-                moved.count_fault()
-                moved.settle()
-                assert number != first or cluster.coordinator(moved.group) != first, "the coordinator did not move"
-                cluster.members[number].start()
-                cluster.wait_in_sync()
-            assert all(worker in moved.alive for worker in workers), "a worker ended"
-            verdict = moved.finish()
-        finally:
-            wrong = moved.close()
-    scene.kills, scene.recovery_s = moved.kills, moved.recovery_s
-    verdict.wrong += wrong
-    return verdict
 
 
 def answer_lost(scene: Scene) -> Verdict:
@@ -231,7 +199,6 @@ def quota(scene: Scene) -> Verdict:
 
 AWAY: Final = (
     Case(broker_crash),
-    Case(coordinator_moves),
     Case(answer_lost),
     Case(redis_restart),
     Case(redis_away),

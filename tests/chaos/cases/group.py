@@ -103,4 +103,23 @@ def topic_recreated(scene: Scene) -> Verdict:
     return scene.finish()
 
 
-GROUP: Final = (Case(zombie), Case(join_leave), Case(input_transactions), Case(topic_recreated))
+def partitions_added(scene: Scene) -> Verdict:
+    """The input topic grows from six to twelve partitions, then to thirteen, under load and with a producer that uses
+    them at once; a worker is killed in between. Records in a partition that no worker knows yet are not skipped.
+    """
+    first = scene.start("first")
+    scene.start("second")
+    for partitions in (12, 13):
+        scene.send((review(number) for number in range(scene.sent, scene.sent + 2_000)), wait=False)
+        scene.add_partitions(partitions)
+        scene.count_fault()
+        scene.send(review(number) for number in range(scene.sent, scene.sent + 2_000))
+        if partitions == 12:
+            scene.kill(first)
+            scene.start("third")
+    scene.settle()
+    assert sum(worker.total("starstream_partitions_assigned") for worker in scene.alive) == 13
+    return scene.finish()
+
+
+GROUP: Final = (Case(zombie), Case(join_leave), Case(input_transactions), Case(topic_recreated), Case(partitions_added))
