@@ -44,7 +44,8 @@ class SecretFiles(PydanticBaseSettingsSource):
         """Return the content of a field's file, or None."""
         variable = f"{PREFIX}{field_name.upper()}_FILE"
         path = self._variables.get(variable)
-        if not path or not is_secret(field):
+        # A file that is a setting of its own is read by those who use it, again and again.
+        if not path or not is_secret(field) or f"{field_name}_file" in self.settings_cls.model_fields:
             return None, field_name, False
         try:
             return Path(path).read_text(encoding="utf-8-sig").strip(), field_name, False

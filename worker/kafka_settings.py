@@ -25,12 +25,19 @@ class KafkaSettings(BaseSettings):
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="protocol to the brokers"
     )
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = Field(
-        None, description="mechanism, with SASL_*"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"] | None = (
+        Field(None, description="mechanism, with SASL_*; AWS_MSK_IAM needs the extra msk")
     )
     kafka_sasl_username: str | None = Field(None, description="user, with PLAIN and SCRAM")
     kafka_sasl_password: SecretStr | None = Field(None, description="password, with PLAIN and SCRAM; or ..._FILE")
-    kafka_oauth_token: SecretStr | None = Field(None, description="token, with OAUTHBEARER; or ..._FILE")
+    kafka_oauth_token: SecretStr | None = Field(None, description="token, with OAUTHBEARER, as long as it is valid")
+    kafka_oauth_token_file: ReadableFile | None = Field(
+        None, description="file with the token, read again before it expires"
+    )
+    kafka_oauth_command: str | None = Field(
+        None, min_length=1, description="command that prints the token, run again before it expires"
+    )
+    kafka_aws_region: str | None = Field(None, min_length=1, description="region of the cluster, with AWS_MSK_IAM")
     kafka_ssl_cafile: ReadableFile | None = Field(
         None, description="PEM file of the authority that signed the brokers' certificates"
     )
@@ -73,8 +80,16 @@ class KafkaSettings(BaseSettings):
         if self.kafka_security_protocol.startswith("SASL") and self.kafka_sasl_mechanism is None:
             raise ValueError("WORKER_KAFKA_SASL_MECHANISM: needed with WORKER_KAFKA_SECURITY_PROTOCOL=SASL_*")
         if self.kafka_sasl_mechanism == "OAUTHBEARER":
-            if self.kafka_oauth_token is None:
-                raise ValueError("WORKER_KAFKA_OAUTH_TOKEN: needed with OAUTHBEARER")
+            if not (self.kafka_oauth_token or self.kafka_oauth_token_file or self.kafka_oauth_command):
+                raise ValueError(
+                    "WORKER_KAFKA_OAUTH_TOKEN, WORKER_KAFKA_OAUTH_TOKEN_FILE or WORKER_KAFKA_OAUTH_COMMAND: "
+                    "needed with OAUTHBEARER"
+                )
+        elif self.kafka_sasl_mechanism == "AWS_MSK_IAM":
+            if self.kafka_aws_region is None:
+                raise ValueError("WORKER_KAFKA_AWS_REGION: needed with AWS_MSK_IAM")
+            if self.kafka_security_protocol != "SASL_SSL":
+                raise ValueError("WORKER_KAFKA_SECURITY_PROTOCOL: must be SASL_SSL with AWS_MSK_IAM")
         elif self.kafka_sasl_mechanism is not None and not (self.kafka_sasl_username and self.kafka_sasl_password):
             raise ValueError("WORKER_KAFKA_SASL_USERNAME and WORKER_KAFKA_SASL_PASSWORD: needed with PLAIN and SCRAM")
         if (self.kafka_ssl_certfile is None) != (self.kafka_ssl_keyfile is None):

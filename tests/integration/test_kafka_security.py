@@ -120,7 +120,7 @@ def go_in(client: str, options: Options) -> None:
     settings = WorkerSettings(_env_file=None, **given | options)
     source = make_source(settings, instance_id=None, metrics=Metrics(CollectorRegistry()), clock=SystemClock())
     try:
-        delivery = make_delivery(settings, source, f"id-{client}", MemoryLog())
+        delivery = make_delivery(settings, source, f"id-{client}", log=MemoryLog(), clock=SystemClock())
         delivery.ping()
         assert len(source.topic_id("reviews")) == 36
         delivery.close(5.0)

@@ -21,6 +21,11 @@ def connection_hint(settings: WorkerSettings) -> str:
     )
 
 
+def sasl_mechanism(settings: WorkerSettings) -> str | None:
+    """Return the mechanism as the clients know it: AWS's tokens go over OAUTHBEARER."""
+    return "OAUTHBEARER" if settings.kafka_sasl_mechanism == "AWS_MSK_IAM" else settings.kafka_sasl_mechanism
+
+
 def secret_text(secret: SecretStr | None) -> str | None:
     """Return a secret's text, for the client's options only."""
     return None if secret is None else secret.get_secret_value()

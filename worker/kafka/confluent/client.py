@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin._acl import AclOperation
 
-from worker.errors import FencedError, PermanentError, ServiceError, TransientError
+from worker.errors import FencedError, PermanentError, ProducerFencedError, ServiceError, TransientError
 from worker.kafka.connection import connection_hint
 from worker.settings import WorkerSettings
 
@@ -35,7 +36,11 @@ PERMANENT: Final[frozenset[int]] = frozenset(
 )
 # Another process has this worker's identity; if both went on, each would fence the other.
 FENCED: Final[frozenset[int]] = frozenset({KafkaError.FENCED_INSTANCE_ID})
+PRODUCER_FENCED: Final[frozenset[int]] = frozenset(
+    {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+)
 _FENCED_WORDS: Final = tuple(KafkaError(code).str() for code in FENCED)  # a fatal error has its cause in its text only
+ANSWER_GRACE_S: Final = 1.0  # beyond a request's time-out, for the client to report that by itself
 _ATTEMPT_S: Final = 1.0  # so that a signal is noticed in time, and a refused login at once
 
 
@@ -47,6 +52,8 @@ def translate(error: KafkaError, doing: str) -> ServiceError:
         kind = FencedError
     elif error.code() in PERMANENT:
         kind = PermanentError
+    elif error.code() in PRODUCER_FENCED:
+        kind = ProducerFencedError
     return kind("kafka", f"{doing}: {error.name()}: {error.str()[:300]}")
 
 
@@ -55,14 +62,14 @@ def translated(doing: str) -> Iterator[None]:
     """Turn what the client raises inside into our errors.
 
     Raises:
-        ServiceError: instead of any `KafkaException`, and of a full queue of messages.
+        ServiceError: instead of any `KafkaException`, of a full queue of messages, and of a future without an answer.
     """
     try:
         yield
     except KafkaException as error:
         raise translate(error.args[0], doing) from error
-    except BufferError as error:
-        raise TransientError("kafka", f"{doing}: {error}") from error
+    except (BufferError, TimeoutError) as error:
+        raise TransientError("kafka", f"{doing}: {error or 'no answer'}") from error
 
 
 class CallbackErrors:
@@ -158,3 +165,15 @@ def missing_topic(client: Any, topic: str, timeout_s: float) -> str | None:
     if found is None:
         return "no such topic"
     return None if found.error is None else str(found.error.str())
+
+
+def may_write(admin: Any, topic: str, timeout_s: float) -> bool:
+    """Return whether the brokers let this user write to a topic that exists.
+
+    Raises:
+        KafkaException: the brokers do not answer.
+    """
+    wanted = TopicCollection([topic])
+    answers = admin.describe_topics(wanted, include_authorized_operations=True, request_timeout=timeout_s)
+    allowed = answers[topic].result(timeout_s + ANSWER_GRACE_S).authorized_operations
+    return allowed is None or AclOperation.WRITE in allowed

@@ -6,17 +6,16 @@ Owns the names and the values. The measurements behind each option are in worker
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from worker.kafka.confluent.client import CallbackErrors
-from worker.kafka.connection import path_text, secret_text
+from worker.kafka.connection import path_text, sasl_mechanism, secret_text
+from worker.kafka.tokens import make_tokens
 from worker.settings import WorkerSettings
 
 # A topic that is created or gets partitions while the worker runs is noticed after this time; the default is 5 minutes.
 _METADATA_MS: Final = 10_000
-_TOKEN_LIFETIME_S: Final = 3600.0  # assumed, the settings do not give it: then the client gets the same token again
 # The client prefetches on its own thread. Its default queue of 64 MB or 100,000 records only costs memory.
 _QUEUE_KB: Final = 4 * 1024
 _QUEUE_RECORDS: Final = 10_000
@@ -95,7 +94,7 @@ def client_config(settings: WorkerSettings, errors: CallbackErrors) -> dict[str,
         "ssl.endpoint.identification.algorithm": "https" if settings.kafka_ssl_check_hostname else "none",
         **_without_none(
             {
-                "sasl.mechanism": settings.kafka_sasl_mechanism,
+                "sasl.mechanism": sasl_mechanism(settings),
                 "sasl.username": settings.kafka_sasl_username,
                 "sasl.password": secret_text(settings.kafka_sasl_password),
                 "ssl.ca.location": path_text(settings.kafka_ssl_cafile),
@@ -105,9 +104,9 @@ def client_config(settings: WorkerSettings, errors: CallbackErrors) -> dict[str,
             }
         ),
     }
-    token = settings.kafka_oauth_token
-    if token is not None and settings.kafka_sasl_mechanism == "OAUTHBEARER":
-        config["oauth_cb"] = lambda _config: (token.get_secret_value(), time.time() + _TOKEN_LIFETIME_S)
+    tokens = make_tokens(settings)
+    if tokens is not None:
+        config["oauth_cb"] = lambda _config: tuple(tokens.current())
     return config
 
 

@@ -13,11 +13,11 @@ from typing import Any, Final
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 from kafka.net.sasl.oauth import AbstractTokenProvider
-from pydantic import SecretStr
 
-from worker.errors import FencedError, PermanentError, ServiceError, TransientError
-from worker.kafka.connection import path_text, secret_text
+from worker.errors import FencedError, PermanentError, ProducerFencedError, ServiceError, TransientError
+from worker.kafka.connection import path_text, sasl_mechanism, secret_text
 from worker.kafka.python.header_names import tolerate_header_names
+from worker.kafka.tokens import Tokens, make_tokens
 from worker.settings import WorkerSettings
 
 tolerate_header_names()
@@ -38,6 +38,10 @@ PERMANENT: Final[tuple[type[kafka_errors.KafkaError], ...]] = (
 )
 # Another process has this worker's identity; if both went on, each would fence the other.
 FENCED: Final[tuple[type[kafka_errors.KafkaError], ...]] = (kafka_errors.FencedInstanceIdError,)
+PRODUCER_FENCED: Final[tuple[type[kafka_errors.KafkaError], ...]] = (
+    kafka_errors.ProducerFencedError,
+    kafka_errors.InvalidProducerEpochError,
+)
 
 
 def translate(error: kafka_errors.KafkaError, doing: str) -> ServiceError:
@@ -47,6 +51,8 @@ def translate(error: kafka_errors.KafkaError, doing: str) -> ServiceError:
         kind = FencedError
     elif isinstance(error, PERMANENT):
         kind = PermanentError
+    elif isinstance(error, PRODUCER_FENCED):
+        kind = ProducerFencedError
     return kind("kafka", f"{doing}: {str(error)[:300]}")
 
 
@@ -92,7 +98,7 @@ def client_config(settings: WorkerSettings) -> dict[str, Any]:
         "bootstrap_timeout_ms": round(settings.request_timeout_s * 1000),
         "reconnect_backoff_max_ms": 1000,  # the default of 30 s delays the return of a broker by up to 13.7 s
         "security_protocol": settings.kafka_security_protocol,
-        "sasl_mechanism": settings.kafka_sasl_mechanism,
+        "sasl_mechanism": sasl_mechanism(settings),
         "sasl_plain_username": settings.kafka_sasl_username,
         "sasl_plain_password": secret_text(settings.kafka_sasl_password),
         "sasl_oauth_token_provider": _token_provider(settings),
@@ -119,17 +125,21 @@ def topic_exists(consumer: Any, topic: str) -> bool:
 class _Token(AbstractTokenProvider):  # type: ignore[misc]  # the client has no types
     """Gives the client its OAuth token."""
 
-    def __init__(self, token: SecretStr) -> None:
+    def __init__(self, tokens: Tokens) -> None:
         super().__init__()
-        self._token = token
+        self._tokens = tokens
 
     def token(self) -> str:
         """Return the token of this login."""
-        return self._token.get_secret_value()
+        try:
+            return self._tokens.current().text
+        except TransientError as error:
+            raise kafka_errors.KafkaConnectionError(str(error)) from error  # the client connects again
 
 
 def _token_provider(settings: WorkerSettings) -> _Token | None:
-    return None if settings.kafka_oauth_token is None else _Token(settings.kafka_oauth_token)
+    tokens = make_tokens(settings)
+    return None if tokens is None else _Token(tokens)
 
 
 def _version(version: str | None) -> tuple[int, ...] | None:

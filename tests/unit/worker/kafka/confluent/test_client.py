@@ -27,6 +27,7 @@ def test_librdkafka_errors_are_all_translated() -> None:
         assert str(error).startswith("kafka: doing: ")
         found.setdefault(type(error).__name__, set()).add(name)
     assert found.pop("FencedError") == {"FENCED_INSTANCE_ID"}
+    assert found.pop("ProducerFencedError") == {"INVALID_PRODUCER_EPOCH", "PRODUCER_FENCED", "_FENCED"}
     # On purpose: retrying does not help with these. A code that a new release adds is transient until it is listed.
     assert found.pop("PermanentError") == {
         "ILLEGAL_SASL_STATE",

@@ -22,6 +22,7 @@ def test_kafka_errors_are_all_translated() -> None:
             assert str(ours).startswith("kafka: doing: ")
             found.setdefault(type(ours).__name__, set()).add(name)
     assert found.pop("FencedError") == {"FencedInstanceIdError"}
+    assert found.pop("ProducerFencedError") == {"InvalidProducerEpochError", "ProducerFencedError"}
     # On purpose: retrying does not help with these. A class that a new release adds is transient until it is listed.
     assert found.pop("PermanentError") == {
         "IllegalArgumentError",
