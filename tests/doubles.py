@@ -322,6 +322,7 @@ class MemoryDelivery:
         self.outcomes: list[Outcome] = []
         self._prepared: tuple[Sequence[Outcome], Mapping[Partition, int]] | None = None
         self.commits: list[dict[Partition, int]] = []
+        self.refuses_one_by_one = False
         self.refuses: Sequence[Record] = ()  # their ratings and deletions
         self.closed = False
         self._cluster = cluster
@@ -342,7 +343,7 @@ class MemoryDelivery:
             or (outcome.record in self.refuses and not isinstance(outcome, Rejected))
         ]
         if refused:
-            raise RefusedError("size", refused, "publish: too large")
+            raise RefusedError("size", refused[:1] if self.refuses_one_by_one else refused, "publish: too large")
         self._prepared = outcomes, offsets
 
     def commit(self) -> None:

@@ -27,6 +27,8 @@ from worker.settings import WorkerSettings
 from worker.stream.ports import Delivery
 
 _BATCH_BYTES: Final = 1_000_000  # librdkafka's default; less once a topic has refused a batch, not a record, for size
+# Of one batch, about a third of a second each: fewer than let the worker lose its partitions, more than a letter needs.
+_MOST_CHANGES: Final = 50
 MakeProducer = Callable[[int], Producer]
 
 
@@ -39,6 +41,7 @@ class _KafkaDelivery(Delivery):
         self._log = log
         self._form = OutgoingForm(settings)
         self._batch_bytes = _BATCH_BYTES
+        self._changes = 0  # of this batch
         self._isolated = False  # whether each record goes in a record batch of its own, to find the one that is refused
         self._outcomes: Sequence[Outcome] = ()
         self._records: list[Outgoing] = []  # of those outcomes, in order
@@ -80,6 +83,7 @@ class _KafkaDelivery(Delivery):
 
     def _begin(self, outcomes: Sequence[Outcome]) -> None:
         """Take the outcomes of another batch."""
+        self._changes = 0
         if self._isolated:
             self._isolated = False
             self._discard()
@@ -96,6 +100,9 @@ class _KafkaDelivery(Delivery):
             RefusedError: ratings or tombstones are refused, which cannot be changed; it names the consumed records.
             TransientError: the present time is refused.
         """
+        self._changes += 1
+        if self._changes > _MOST_CHANGES:
+            raise TransientError("kafka", str(error)) from error  # the next batch is smaller
         refused = error.records
         if error.why == "size":
             # A record as large as a record batch may get has one for itself.
@@ -113,6 +120,13 @@ class _KafkaDelivery(Delivery):
             if not error.exact and not self._isolated:
                 self._isolated = True
                 return
+            if error.why == "size":  # then what is as large would be refused, too
+                least = min(map(size_of, refused))
+                at = [
+                    number
+                    for number, record in enumerate(self._records)
+                    if size_of(record) >= least and not isinstance(self._outcomes[number], Rejected)
+                ]
             raise RefusedError(error.why, [self._outcomes[number].record for number in at], str(error)) from error
         self._change_letters(letters, error)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
+from typing import Final, cast
 
 from worker.backoff import Backoff
 from worker.clock import Clock, iso_utc
@@ -44,6 +44,8 @@ from worker.stream.poison import HALTED, PoisonTracker
 from worker.stream.ports import Classifier, Delivery, Source, Store
 from worker.stream.rejection import reject_refused, rejected
 from worker.stream.services import STOP_CHECK_S, Services
+
+_MOST_REFUSALS: Final = 50  # of one batch, each less than a second: the worker must not lose its partitions meanwhile
 
 
 @dataclass(slots=True)
@@ -211,17 +213,21 @@ class Pipeline:
     def _commit(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> Sequence[Outcome]:
         """Publish the outcomes and commit the offsets; ratings that the brokers refuse become dead letters.
 
-        Returns what was published.
+        Returns what was published. Where it would take too long to find them one by one, the batch fails: the next is
+        smaller.
         """
-        while True:
+        for left in reversed(range(_MOST_REFUSALS)):
             try:
                 self._publish(outcomes, offsets)
             except RefusedError as error:
+                if left == 0:
+                    raise
                 outcomes = reject_refused(outcomes, error, model_version=self.classifier.version)
                 self.breaker.undo()
                 self._ask_breaker(outcomes)
             else:
-                return outcomes
+                break
+        return outcomes
 
     def _publish(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
         """Do it once the store has everything that was sent to it.

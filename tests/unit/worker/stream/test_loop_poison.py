@@ -41,6 +41,16 @@ def test_ratings_that_the_brokers_refuse_become_dead_letters_and_all_others_go_t
     assert "outage" not in world.log.names
 
 
+def test_refused_ratings_that_take_too_long_to_find_are_found_in_smaller_batches() -> None:
+    world = World(batch=200)
+    world.produce(*["love"] * 200)
+    world.delivery.refuses = list(world.cluster.records(Partition(TOPIC, 0)))
+    world.delivery.refuses_one_by_one = True
+    world.steps()
+    assert world.sample("starstream_reviews_rejected_total", reason="refused") == 200
+    assert sorted(outcome.record.offset for outcome in world.outcomes) == list(range(200))
+
+
 def test_ratings_that_are_all_refused_open_the_breaker() -> None:
     world = World(batch=100)
     world.pipeline.breaker = Breaker(share=0.5, window_records=100, consecutive=0)
