@@ -49,6 +49,15 @@ def test_a_deletion_is_remembered_for_a_day(redis_world: RedisStoreWorld) -> Non
     assert 24 * 3600 - 5 <= ttl_s <= 24 * 3600
 
 
+@pytest.mark.parametrize("note", [b"", b"nonsense", b"1:2", b"1:2:3:\xff", b"1:2:x:run", b"9" * 5000 + b":1:1:a"])
+def test_a_note_that_the_worker_did_not_write_is_none(note: bytes, redis_world: RedisStoreWorld) -> None:
+    here = Partition("reviews", 0)
+    redis_world.client.hset(f"{redis_world.prefix}attempts:{{starstream}}", "reviews-0", note)
+    assert redis_world.ledger().load_attempts([here]) == {}
+    redis_world.ledger().save_attempts({here: Attempt(1, 2, 3, "")})
+    assert redis_world.ledger().load_attempts([here]) == {here: Attempt(1, 2, 3, "")}
+
+
 def test_keys_start_with_the_prefix(redis_world: RedisStoreWorld) -> None:
     write(redis_world.store(), ratings(2))
     keys: Any = redis_world.client.keys("*{r0}*")

@@ -5,8 +5,9 @@ Owns that hash. `worker.stream.poison` interprets the notes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from typing_extensions import override
 
@@ -15,6 +16,8 @@ from worker.records import Partition
 from worker.redis.client import close, connect, counted
 from worker.settings import WorkerSettings
 from worker.stream.ports import Attempt, PoisonLedger
+
+_NOTE: Final = re.compile(rb"(\d{1,19}):(\d{1,19}):(\d{1,9}):([a-z0-9]*)")
 
 
 class RedisPoisonLedger(PoisonLedger):
@@ -31,9 +34,9 @@ class RedisPoisonLedger(PoisonLedger):
             found = self._client.hmget(self._key, list(map(_field, partitions)))
         notes = {}
         for partition, note in zip(partitions, found, strict=True):
-            if note is not None:
-                first, last, runs, run_id = note.decode().split(":")
-                notes[partition] = Attempt(int(first), int(last), int(runs), run_id)
+            if note is not None and (read := _NOTE.fullmatch(note)):  # other programs can write to Redis, too
+                first, last, runs = map(int, read.groups()[:3])
+                notes[partition] = Attempt(first, last, runs, read[4].decode())
         return notes
 
     @override
