@@ -17,6 +17,7 @@ from tests.doubles import make_rated, make_record, write
 from tests.fixtures.clustered import clustered_redis
 from worker.errors import PermanentError, TransientError
 from worker.records import Deleted, Outcome, Partition
+from worker.redis.ratings import RatingsInRedis
 from worker.stream.ports import Attempt
 
 
@@ -56,6 +57,16 @@ def test_a_note_that_the_worker_did_not_write_is_none(note: bytes, redis_world: 
     assert redis_world.ledger().load_attempts([here]) == {}
     redis_world.ledger().save_attempts({here: Attempt(1, 2, 3, "")})
     assert redis_world.ledger().load_attempts([here]) == {here: Attempt(1, 2, 3, "")}
+
+
+def test_a_key_that_the_worker_did_not_write_costs_no_other_rating(redis_world: RedisStoreWorld) -> None:
+    write(redis_world.store(), ratings(1))
+    client, keys = redis_world.client, {name: rating_key(name, prefix=redis_world.prefix) for name in ("a", "b", "c")}
+    client.set(keys["a"], "no hash")
+    client.hset(keys["b"], mapping={"model_version": b"\xff", "rating": "5"})
+    client.hset(keys["c"], mapping={"model_version": "v", "rating": "\u00b2"})
+    found = RatingsInRedis(redis_world.settings()).find(["r0", *keys])
+    assert found == {"r0": ("stub-1", 5), "b": ("\ufffd", 5)}
 
 
 def test_keys_start_with_the_prefix(redis_world: RedisStoreWorld) -> None:

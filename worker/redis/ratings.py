@@ -17,6 +17,7 @@ from worker.redis.client import connect, translated
 from worker.settings import WorkerSettings
 
 _FIELDS: Final = ("model_version", "rating")
+_STARS: Final = re.compile(r"-?[0-9]{1,9}")
 _COUNT: Final = re.compile(r"count:-?[0-9]+")
 
 
@@ -47,7 +48,8 @@ class RatingsInRedis:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._prefix = settings.redis_prefix
-        self._client: Any = connect(settings, decode_responses=True)
+        # Other programs can write to Redis, too: one of their keys must not cost the ratings asked for with it.
+        self._client: Any = connect(settings, decode_responses=True, encoding_errors="replace")
 
     def find(self, review_ids: Sequence[str]) -> Mapping[str, tuple[str, int]]:
         """Return model version and stars by review id, for the ids that have a rating.
@@ -60,11 +62,17 @@ class RatingsInRedis:
             pipeline = self._client.pipeline(transaction=False)
             for review_id in unique:
                 pipeline.hmget(rating_key(review_id, prefix=self._prefix), _FIELDS)
-            found = pipeline.execute()
+            found = pipeline.execute(raise_on_error=False)
+            for reply in found:
+                if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
+                    raise reply
+        hashes = {
+            review_id: reply for review_id, reply in zip(unique, found, strict=True) if not isinstance(reply, Exception)
+        }
         return {
             review_id: (version, int(rating))
-            for review_id, (version, rating) in zip(unique, found, strict=True)
-            if version and rating and rating.lstrip("-").isdigit()  # other programs can write to Redis, too
+            for review_id, (version, rating) in hashes.items()
+            if version and rating and _STARS.fullmatch(rating)
         }
 
     def rating(self, review_id: str) -> Rating | None:
