@@ -42,7 +42,9 @@ exit codes:
   10 a process kept crashing         130 second signal; replay, restore, dlq redrive: stopped before the end
 """
 _COMMANDS = {
-    **{name: f"worker.commands.{name}" for name in ("predict", "produce", "get", "watch", "status", "restore")},
+    **{
+        name: f"worker.commands.{name}" for name in ("check", "predict", "produce", "get", "watch", "status", "restore")
+    },
     "dlq": "worker.dead_letters.command",
     "replay": "worker.replay.command",
     "serve": "worker.rest.command",
@@ -61,7 +63,9 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", help="consume, rate, store and publish until stopped", add_help=False)
     commands.add_parser("serve", help="rate over HTTP, beside the stream, until stopped", add_help=False)
-    commands.add_parser("check", help="show settings, try the bundle, Kafka and Redis", add_help=False)
+    check = commands.add_parser("check", help="show settings, try the bundle, Kafka and Redis", add_help=False)
+    check.add_argument("--json", action="store_true")
+    check.add_argument("--all", action="store_true")
     add_commands(commands)
     dlq.add_command(commands)
     replay.add_command(commands)
@@ -71,6 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     if {"-h", "--help"} & {*flags}:
         print(settings_help(known.command), end="")
         return ExitCode.OK
+    known.flags = flags
     try:
         require_known_flags(flags, WorkerSettings.model_fields)
         settings = read_settings(flags, program=f"starstream-worker {known.command}")
@@ -100,10 +105,6 @@ def _dispatch(known: argparse.Namespace, settings: WorkerSettings, flags: list[s
     # Imported where used: `predict` needs no Kafka, and `--help` needs none of this.
     if known.command in _COMMANDS:
         return ExitCode(import_module(_COMMANDS[known.command]).run(settings, known))
-    if known.command == "check":
-        from worker.commands.check import check
-
-        return check(settings)
     if settings.processes > 1:
         from worker.run.supervisor import Supervisor
 

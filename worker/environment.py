@@ -73,6 +73,16 @@ def environment() -> Mapping[str, str]:
     return os.environ
 
 
+def origin_of(name: str) -> str:
+    """Return where a setting that is no flag was set: the environment, a file, or `.env`."""
+    variables = {variable.upper(): value for variable, value in os.environ.items()}
+    if variables.get(f"{PREFIX}{name.upper()}"):
+        return "environment"
+    if path := variables.get(f"{PREFIX}{name.upper()}_FILE"):
+        return path
+    return DOTENV
+
+
 def is_secret(field: FieldInfo) -> bool:
     """Return whether a setting is a secret, which may come from a file."""
     return "SecretStr" in str(field.annotation)

@@ -87,13 +87,28 @@ def test_no_number_of_exits_with_a_named_cause_makes_a_dead_letter_of_a_good_rev
 
 
 @pytest.mark.usefixtures("clean_environment")
-def test_check_shows_what_works_and_masks_secrets(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_shows_what_works_what_was_set_and_where_without_secrets(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKER_KAFKA_SASL_PASSWORD", "a-secret")
     assert main(["check", *deployment.flags()]) == ExitCode.OK
     out = capsys.readouterr().out
     for part in ("model", "kafka", "redis"):
         assert f"ok     {part}" in out
-    assert deployment.group in out
-    assert str(deployment.settings["redis_url"]) not in out
+    assert [line.split() for line in out.splitlines() if "WORKER_GROUP_ID" in line or "SASL" in line] == [
+        ["WORKER_KAFKA_SASL_PASSWORD", "***", "environment"],
+        ["WORKER_GROUP_ID", deployment.group, "flag"],
+    ]
+    assert (
+        main(["check", "--json", "--all", *deployment.flags(redis_url="redis://me:a-secret@localhost:1/0")])
+        == ExitCode.REDIS
+    )
+    out = capsys.readouterr().out
+    found = json.loads(out)
+    assert [entry["ok"] for entry in found["checks"]] == [True, True, False]
+    assert found["settings"]["WORKER_REDIS_URL"]["value"] == "redis://me:***@localhost:1/0"
+    assert found["settings"]["WORKER_LINGER_S"] == {"value": "0.01", "from": "default"}
+    assert "a-secret" not in out
 
 
 @pytest.mark.usefixtures("clean_environment")

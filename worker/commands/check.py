@@ -1,20 +1,28 @@
-"""`check`: prints the settings in force and tries what a worker needs, without reading a record.
+"""`check`: prints which settings differ from the defaults and tries what a worker needs, without reading a record.
 
 Owns the probes and the exit code: that of the first that failed, in the order model, Kafka, Redis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from worker.clock import SystemClock
-from worker.environment import PREFIX
+from worker.environment import PREFIX, origin_of
 from worker.errors import ExitCode, PermanentError, WorkerError
 from worker.kafka.clients import require_client
 from worker.kafka.python.topics import Topics
@@ -24,27 +32,76 @@ from worker.redis.rights import KEYS, require_rights
 from worker.settings import WorkerSettings
 
 
-def check(settings: WorkerSettings) -> ExitCode:
-    """Print the settings and what works; return OK, or the exit code of the first probe that failed."""
-    console = Console()
-    table = Table("variable", "value", title="settings (secrets masked)", title_justify="left")
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        table.add_row(f"{PREFIX}{name.upper()}", ",".join(value) if isinstance(value, list) else str(value))
-    console.print(table)
-    codes = [_try(console, name, probe, settings) for name, probe in _PROBES.items()]
-    return next(filter(None, codes), ExitCode.OK)
+def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+    """Print what differs from the defaults and what works; return OK, or the code of the first probe that failed."""
+    changed = [name for name in type(settings).model_fields if known.all or name in settings.model_fields_set]
+    shown = {
+        f"{PREFIX}{name.upper()}": (_shown(getattr(settings, name)), _origin(name, settings, known.flags))
+        for name in changed
+    }
+    if not known.json:
+        table = Table("variable", "value", "from", box=None, pad_edge=False, title_justify="left")
+        for variable, (value, origin) in shown.items():
+            table.add_row(variable, Text(value), Text(origin))
+        rest = "" if known.all else "; --all shows the others too"
+        title = f"{len(shown)} settings differ from the defaults{rest}" if not known.all else "all settings"
+        Console(soft_wrap=not sys.stdout.isatty()).print(title, table if shown else "", sep="\n", highlight=False)
+    results = [_try(name, probe, settings, as_json=known.json) for name, probe in _PROBES.items()]
+    if known.json:
+        values = {variable: {"value": value, "from": origin} for variable, (value, origin) in shown.items()}
+        print(json.dumps({"settings": values, "checks": [result.to_fields() for result in results]}))
+    return next((result.code for result in results if result.code), ExitCode.OK)
 
 
-def _try(console: Console, name: str, probe: Callable[[WorkerSettings], str], settings: WorkerSettings) -> ExitCode:
-    try:
-        answer = probe(settings)
-    except WorkerError as error:
-        console.print(f"[red]failed[/] {name:6}", end=" ")
-        console.print(str(error), markup=False, highlight=False)
-        return error.exit_code
-    console.print(f"[green]ok[/]     {name:6} {answer}", highlight=False)
-    return ExitCode.OK
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What a probe found, and how long it took."""
+
+    name: str
+    code: ExitCode
+    answer: str
+    seconds: float
+
+    def to_fields(self) -> dict[str, object]:
+        fields = {"check": self.name, "ok": not self.code, "exit_code": int(self.code), "answer": self.answer}
+        return {**fields, "seconds": round(self.seconds, 3)}
+
+
+def _try(name: str, probe: Callable[[WorkerSettings], str], settings: WorkerSettings, *, as_json: bool) -> _Result:
+    clock = SystemClock()
+    started_at = clock.monotonic()
+    waiting = Console(stderr=True)
+    with waiting.status(f"trying {name}") if waiting.is_terminal and not as_json else nullcontext():
+        try:
+            code, answer = ExitCode.OK, probe(settings)
+        except WorkerError as error:
+            code, answer = error.exit_code, str(error)
+    result = _Result(name, code, answer, clock.monotonic() - started_at)
+    if not as_json:
+        word = "[red]failed[/]" if code else "[green]ok[/]    "
+        Console(soft_wrap=True, highlight=False).print(f"{word} {name:6} {result.seconds:5.2f} s ", escape(answer))
+    return result
+
+
+def _shown(value: object) -> str:
+    """Return a value without its secrets; the host in a URL is none."""
+    if isinstance(value, SecretStr):
+        parts = urlsplit(value.get_secret_value())
+        user, at, host = parts.netloc.rpartition("@")
+        return (
+            parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}" if at else host).geturl()
+            if parts.scheme
+            else "***"
+        )
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _origin(name: str, settings: WorkerSettings, flags: Sequence[str]) -> str:
+    if name not in settings.model_fields_set:
+        return "default"
+    flag = f"--{name.replace('_', '-')}"
+    given = {word.partition("=")[0].replace("--no-", "--", 1) for word in flags}
+    return "flag" if flag in given else origin_of(name)
 
 
 def _model(settings: WorkerSettings) -> str:

@@ -56,6 +56,9 @@ def settings_help(command: str) -> str:
         add_help=False,
     )
     group: Any = parser
+    if command == "check":
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.add_argument("--all", action="store_true", help="also show the settings that have their defaults")
     for name, field in WorkerSettings.model_fields.items():
         if name in GROUPS:
             group = parser.add_argument_group(GROUPS[name])
