@@ -32,7 +32,7 @@ POISON: dict[str, tuple[bytes, str]] = {
     "poison-none": (b'{"review_id": "r"}', "no_text"),
     "poison-long": (b"x" * 20_001, "text_too_long"),
     "poison-null": (b"a\0b", "null_byte"),
-    "poison-id": (b'{"text": "a", "review_id": ""}', "bad_identifier"),
+    "poison-id": (rb'{"text": "a", "review_id": "r\u0000"}', "bad_identifier"),
     "poison-model": (b"good until kaboom", "unratable"),
 }
 
