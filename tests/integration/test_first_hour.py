@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import TOY_VERSION
+from tests.conftest import ROOT, TOY_VERSION
 from tests.fixtures.records import Message
 from tests.fixtures.running import Deployment
 from worker.__main__ import main
@@ -103,3 +104,29 @@ def test_a_worker_that_logs_text_says_when_it_is_ready_how_fast_it_is_and_what_i
     assert f"ready partitions=6 topics={deployment.input} model={TOY_VERSION} page=http://" in said
     assert "reviews_a_second=" in said
     assert "summary rated=1 dead_letters=1 deleted=0" in said
+
+
+def test_the_programs_of_the_readme_run_as_they_stand(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker = deployment.worker(redis_prefix="").ready()
+    *producers, reader = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert [len(re.findall("localhost", program)) for program in (*producers, reader)] == [1, 1, 1]
+    ours = {
+        "localhost:9092": deployment.kafka.bootstrap,
+        '"reviews"': f'"{deployment.input}"',
+        "redis://localhost:6379/0": str(deployment.settings["redis_url"]),
+        "r-2": f"{deployment.mark}-2",
+        "r-3": f"{deployment.mark}-3",
+    }
+    for number, program in enumerate((*producers, reader)):
+        if number == len(producers):
+            worker.until(lambda: worker.total("starstream_reviews_settled_total") == len(producers), "all are rated")
+        for theirs, own in ours.items():
+            program = program.replace(theirs, own)  # noqa: PLW2901 - the names of this test's own topics
+        exec(program, {})  # noqa: S102 - the README's own lines
+    stars, rest = capsys.readouterr().out.split(" ", 1)
+    assert stars == "5"
+    assert "'rating': '1'" in rest
+    for number in (2, 3):
+        deployment.redis.delete(f"rating:{{{deployment.mark}-{number}}}")
