@@ -313,7 +313,7 @@ def test_a_letter_that_the_brokers_refuse_stops_no_other(stream: Stream, kafka: 
     assert code == ExitCode.INPUT
     assert f"3 letters sent: {compacted} 3" in err
     assert "2 not: the brokers refuse it" in err
-    assert "letter 0:1: " in err
+    assert "letters 0:1, 0:3: " in err
     assert [record.key for record in stream.read(compacted)] == [b"r0", b"r2", b"r4"]
 
 

@@ -19,7 +19,7 @@ from worker.clock import SystemClock
 from worker.dead_letters.letter import REFUSALS, Guard, Letter, Refusal, Selection, as_sent
 from worker.dead_letters.reader import letter_spans, read_letters
 from worker.dead_letters.show import as_text
-from worker.errors import ExitCode
+from worker.errors import ExitCode, RefusedError
 from worker.kafka.outgoing import Outgoing
 from worker.kafka.python.sender import Sender
 from worker.kafka.python.topics import Topics
@@ -153,10 +153,12 @@ def _send_all(settings: WorkerSettings, run: _Run, order: RedriveOrder, console:
     stopped_at = None
 
     def settle() -> None:
-        for record, why in sender.flush():
-            place, _ = in_flight.pop(id(record))
-            tally.refused["refused"] += 1
-            _say(console, f"letter {place}: {why}")
+        try:
+            sender.flush()
+        except RefusedError as error:
+            places = [in_flight.pop(id(record))[0] for record in error.records]
+            tally.refused["refused"] += len(places)
+            _say(console, f"letters {', '.join(places)}: {error}")
         tally.sent.update(record.topic for _, record in in_flight.values())
         in_flight.clear()
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from kafka import KafkaProducer
 
+from worker.errors import RefusedError
 from worker.kafka.connection import connection_hint
 from worker.kafka.outgoing import Outgoing
 from worker.kafka.python.client import make_client, translated
@@ -47,16 +48,17 @@ class Sender:
             )
         self._in_flight.append(_Sent(record, doing, partition, future))
 
-    def flush(self) -> list[tuple[Outgoing, str]]:
-        """Wait until the brokers have acknowledged every record, and return those that they refuse, each with why.
+    def flush(self) -> None:
+        """Wait until the brokers have acknowledged every record.
 
         Raises:
+            RefusedError: they refuse some as they are, which it names; they have all others.
             ServiceError: they have not; it names the first record that may be missing.
         """
         failed = self._failed()
         if failed and not any(type(sent.future.exception) in REFUSALS for sent in failed):
             _raise(failed[0])
-        refused: list[tuple[Outgoing, str]] = []
+        refused: list[_Sent] = []
         for suspect in failed:  # a refused record fails those sent with it, and the client's producer
             close_failed(self._producer)
             self._producer = self._connected()
@@ -64,8 +66,10 @@ class Sender:
             for sent in self._failed():
                 if type(sent.future.exception) not in REFUSALS:
                     _raise(sent)
-                refused.append((sent.record, str(sent.future.exception)))
-        return refused
+                refused.append(sent)
+        if refused:
+            error, records = refused[0].future.exception, [sent.record for sent in refused]
+            raise RefusedError(REFUSALS[type(error)], records, f"{records[0].topic}: {error}")
 
     def close(self) -> None:
         """Close the producer; records in flight get two seconds."""

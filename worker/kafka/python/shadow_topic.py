@@ -71,7 +71,4 @@ class ShadowTopic:
         for rated in ratings:
             record = Outgoing(self._topic, rated.rating.review_id.encode(), rated.value, headers, None)
             self._sender.send(record, f"WORKER_SHADOW_TOPIC={self._topic}")
-        refused = self._sender.flush()
-        if refused:
-            self._errors.labels("topic").inc(len(refused))
-            self._log(logging.WARNING, "shadow_topic_refused", reason=refused[0][1], dropped=len(refused))
+        self._sender.flush()
