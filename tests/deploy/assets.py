@@ -95,6 +95,12 @@ def dashboard_queries(job: str = WORKER_JOB, interval: str = "1m") -> list[Query
     ]
 
 
+def tiles(job: str = WORKER_JOB, interval: str = "1m") -> list[Query]:
+    """Return the queries of the tiles that show one number, without that of the alerts."""
+    stats = {panel["title"] for panel in panels() if panel["type"] == "stat"} - {"Alerts"}
+    return [query for query in dashboard_queries(job, interval) if query.where.partition(" / ")[0] in stats]
+
+
 def drawn_events(job: str = WORKER_JOB, interval: str = "1m") -> list[Query]:
     """Return what the dashboards draw as annotations, filled in likewise."""
     return [

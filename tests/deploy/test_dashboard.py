@@ -23,6 +23,8 @@ def test_dashboard_is_stored_as_provisioned(board: dict[str, Any]) -> None:
     assert set(variables) == {"datasource", "job"}
     assert variables["datasource"]["query"] == "prometheus"
     assert variables["job"]["query"]["query"] == variables["job"]["definition"]
+    assert variables["job"]["definition"] == 'label_values(starstream_ready{source=""}, job)', "jobs of workers only"
+    assert "allValue" not in variables["job"], "a pattern for all would match Prometheus itself"
     ids = [panel["id"] for panel in board["panels"]]
     ids += [inner["id"] for panel in board["panels"] for inner in panel.get("panels", [])]
     assert len(set(ids)) == len(ids)
@@ -31,6 +33,7 @@ def test_dashboard_is_stored_as_provisioned(board: dict[str, Any]) -> None:
 @pytest.mark.parametrize("panel", PANELS, ids=[panel["title"] for panel in PANELS])
 def test_panel_says_what_it_shows_and_queries_the_chosen_data_source(panel: dict[str, Any]) -> None:
     assert panel["description"]
+    assert len(panel["fieldConfig"]["defaults"]["noValue"]) > 1 or panel["type"] == "stat", "an empty panel says why"
     assert panel["targets"]
     assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
     for target in panel["targets"]:
@@ -42,6 +45,15 @@ def test_query_selects_the_job_and_has_no_variable_left(query: Query) -> None:
     assert "$" not in query.expr
     for selector in selectors(query.expr):
         assert 'job=~"starstream-worker"' in selector or selector.startswith("ALERTS{"), selector
+
+
+def test_a_tile_shows_now_and_no_latency_is_nan() -> None:
+    """The last value of a range can be an hour old; the quantile of nothing is NaN, and NaN >= 0 is nothing."""
+    for panel in PANELS:
+        for target in panel["targets"]:
+            assert panel["type"] != "stat" or (target["instant"], target["range"]) == (True, False), panel["title"]
+            assert "histogram_quantile" not in target["expr"] or target["expr"].endswith(">= 0"), panel["title"]
+        assert "lastNotNull" not in panel.get("options", {}).get("legend", {}).get("calcs", []), panel["title"]
 
 
 def test_rates_use_the_interval_grafana_picks() -> None:
