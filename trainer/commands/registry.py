@@ -7,10 +7,11 @@ import contract and tests/unit/trainer/test_main.py hold that.
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version as installed
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 from rich.table import Table
@@ -31,28 +32,37 @@ from trainer.registry.open import open_registry
 from trainer.registry.registry import Registry, check_channel
 
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
+_FIGURES: Final = ("accuracy", "macro_f1", "mae", "qwk")
 
 
 def list_versions(settings: flags.ListSettings) -> int:
     """Print the versions; one whose manifest cannot be read is shown as damaged."""
     registry = open_registry(settings.registry)
     channels = registry.channels()
-    table = Table()
-    for column in ("version", "channels", "cell", "variant", "accuracy", "macro_f1", "mae", "qwk", "reviews"):
-        table.add_column(column, no_wrap=True)
+    found: list[dict[str, Any]] = []
     damaged = []
     for version in reversed(registry.versions()):
-        pointing = ", ".join(sorted(name for name, to in channels.items() if to == version))
+        pointing = sorted(name for name, to in channels.items() if to == version)
         try:
             manifest = registry.manifest(version)
         except BundleError as error:
             damaged.append(str(error))
-            table.add_row(version, pointing, "damaged")
+            found.append({"version": version, "channels": pointing, "cell": "damaged"})
             continue
-        figures = [_figure(manifest, name) for name in ("accuracy", "macro_f1", "mae", "qwk")]
-        table.add_row(version, pointing, manifest.cell, manifest.variant, *figures, str(manifest.data.rows))
+        figures: dict[str, float] = {name: manifest.metrics[name] for name in _FIGURES if name in manifest.metrics}
+        model = {"cell": manifest.cell, "variant": manifest.variant}
+        found.append({"version": version, "channels": pointing, **model, **figures, "reviews": manifest.data.rows})
+    if settings.as_json:
+        print(json.dumps(found))
+        return Exit.OK
+    table = Table()
+    columns = ("version", "channels", "cell", "variant", *_FIGURES, "reviews")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    for entry in found:
+        table.add_row(*(_cell(entry.get(column)) for column in columns))
     screen = Screen()
-    screen.result(table if table.row_count else "no version yet; publish one with `train`")
+    screen.result(table if found else "no version yet; publish one with `train`")
     for line in damaged:
         screen.result(line)
     return Exit.OK
@@ -244,8 +254,10 @@ def _print_move(change: Change) -> None:
     sys.stdout.write(f"{change}{', forced' if change.forced else ''}\n")
 
 
-def _figure(manifest: Manifest, name: str) -> str:
-    return f"{manifest.metrics[name]:.3f}" if name in manifest.metrics else ""
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
 
 
 def _summary(manifest: Manifest) -> dict[str, str]:

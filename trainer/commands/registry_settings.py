@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from schemas.channels import STABLE
 from trainer.file_settings import FormatSettings
@@ -39,7 +39,10 @@ class ListSettings(RegistrySettings):
     Examples:
       starstream-trainer list --registry models/
       starstream-trainer list --registry s3://bucket/models     # AWS_* variables, AWS_ENDPOINT_URL for other servers
+      starstream-trainer list --json | jq '.[0].accuracy'
     """
+
+    as_json: Annotated[bool, Field(validation_alias=AliasChoices("json"), description="Print one JSON array.")] = False
 
 
 class ShowSettings(RegistrySettings):
@@ -47,11 +50,13 @@ class ShowSettings(RegistrySettings):
 
     Examples:
       starstream-trainer show                     # the version that `stable` points at
-      starstream-trainer show --raw | less        # the manifest
+      starstream-trainer show --json | jq .metrics
     """
 
     version: Version = STABLE
-    raw: Annotated[bool, Field(description="Print the manifest as JSON.")] = False
+    raw: Annotated[
+        bool, Field(validation_alias=AliasChoices("json", "raw"), description="Print the manifest as JSON.")
+    ] = False
 
 
 class PublishSettings(RegistrySettings):

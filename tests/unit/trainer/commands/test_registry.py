@@ -155,3 +155,7 @@ def test_list_shows_channels_and_damaged_versions(registry: Path, capsys: pytest
     said = capsys.readouterr().out
     assert "stable" in said
     assert f"{NEW}/manifest.json: not a manifest" in said
+    assert _run(registry, "list", "--json") == Exit.OK
+    damaged, whole = json.loads(capsys.readouterr().out)
+    assert damaged == {"version": NEW, "channels": [], "cell": "damaged"}
+    assert (whole["version"], whole["channels"], whole["variant"]) == (OLD, ["stable"], "float32")
