@@ -55,7 +55,7 @@ def test_wheel_holds_every_file_of_the_three_rooms_and_nothing_else(wheel: zipfi
     held = {name for name in wheel.namelist() if ".dist-info/" not in name}
     there = {path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file()}
     wanted = {str(path) for path in there if "__pycache__" not in path.parts and path.suffix != ".md"}
-    assert {Path(name).suffix for name in wanted} == {".py", ".lua", ".j2", ".json", ".typed"}
+    assert {Path(name).suffix for name in wanted} == {".py", ".lua", ".j2", ".json", ".typed", ".html"}
     assert held == wanted
 
 

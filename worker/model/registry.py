@@ -12,7 +12,7 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.bundle import Bundle, BundleError, read_bundle
+from schemas.bundle import REPORT_FILE, Bundle, BundleError, read_bundle
 from schemas.channels import CHANNELS_FILE, ChannelsError, parse_channels
 from schemas.storage import OPENING, reason, refuse_malformed, store_errors
 from worker.errors import ModelError, RegistryError
@@ -73,6 +73,22 @@ def fetch_bundle(registry: str, version: str) -> Bundle:
         raise ModelError(f"WORKER_REGISTRY={registry}: there is no version {version}: {error}") from error
     except store_errors() as error:
         text = f"cannot fetch {version}: {reason(error, registry)}"
+        raise RegistryError(f"WORKER_REGISTRY={registry}: {text}") from error
+
+
+def read_report(registry: str, version: str) -> str | None:
+    """Return the HTML report of a version; None when it has none.
+
+    Raises:
+        RegistryError: the registry does not answer.
+    """
+    files, root = _open(registry)
+    try:
+        return str(files.cat_file(f"{root}/{version}/{REPORT_FILE}").decode("utf-8", "replace"))
+    except FileNotFoundError:
+        return None
+    except store_errors() as error:
+        text = f"cannot read the report of {version}: {reason(error, registry)}"
         raise RegistryError(f"WORKER_REGISTRY={registry}: {text}") from error
 
 

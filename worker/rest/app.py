@@ -13,6 +13,7 @@ from worker.rest.front import Front
 from worker.rest.live import live_routes
 from worker.rest.measured import Measured
 from worker.rest.operations import operations_routes
+from worker.rest.page import page_routes
 from worker.rest.problems import describe_problem_bodies, handle_problems
 from worker.rest.ratings import ratings_routes
 from worker.rest.security import Access, Hardened
@@ -26,7 +27,7 @@ Errors are problem details (RFC 9457, `application/problem+json`) that name the 
 
 def make_app(front: Front) -> FastAPI:
     """Return the application over what the process has started."""
-    app = FastAPI(title="Starstream", version=__version__, description=_DESCRIPTION, redoc_url=None)
+    app = FastAPI(title="Starstream", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
     handle_problems(app)
     describe_problem_bodies(app)
     settings = front.process.settings
@@ -35,6 +36,7 @@ def make_app(front: Front) -> FastAPI:
     app.include_router(ratings_routes(front), dependencies=[reads])
     app.include_router(stored_routes(front, reads, writes))
     app.include_router(live_routes(front, reads))
+    app.include_router(page_routes(front, reads))
     app.include_router(operations_routes(front, reads))
     if settings.rest_cors_origins:
         app.add_middleware(

@@ -47,6 +47,9 @@ class Event:
         return b"event: %s\ndata: %s\n\n" % (self.kind.encode(), self.data)
 
 
+_OPEN: Final = Event("open", b"{}")
+
+
 @dataclass(slots=True, eq=False)
 class Listener:
     """One open answer, with its filter."""
@@ -86,13 +89,16 @@ class Live:
         self._stop = front.stop
         self._listeners: set[Listener] = set()
         self._reading = False  # whether the thread runs
-        self._lock = threading.Lock()  # of both
+        self._is_open = False  # whether it has reached the end of the topic
+        self._lock = threading.Lock()  # of all three
 
     async def listen(self, listener: Listener) -> AsyncIterator[bytes]:
         """Yield the events of one listener until it leaves or the process stops."""
         with self._lock:
             self._listeners.add(listener)
             is_first, self._reading = not self._reading, True
+            if self._is_open:
+                listener.offer(_OPEN)
         if is_first:
             loop = asyncio.get_running_loop()
             threading.Thread(target=self._read, args=(loop,), name="live", daemon=True).start()
@@ -127,6 +133,7 @@ class Live:
         """Read the topic on this thread while somebody listens; a broker that is away is waited for."""
         backoff = Backoff()
         while self._wanted():
+            self._is_open = False
             try:
                 self._follow(loop, backoff)
             except WorkerError as error:  # SettingsError: there is no such topic yet
@@ -138,21 +145,29 @@ class Live:
         settings = self._process.settings
         with closing(Topics(settings, self._process.clock)) as topics:
             topics.require([settings.output_topic], "WORKER_OUTPUT_TOPIC")
-            self._hand_over(loop, [Event("open", b"{}")])
             events: list[Event] = []
             for record in topics.follow(settings.output_topic, 0):
-                backoff.reset()
                 if record is not None:
                     events += _events_of(record)
                     continue
+                if not self._is_open:
+                    backoff.reset()
+                    self._set_open(loop)
                 self._hand_over(loop, events)
                 events = []
                 if not self._wanted():
                     return
 
+    def _set_open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell those who wait for it that nothing is missed from now on; later listeners are told at once."""
+        with self._lock:
+            self._is_open = True
+            self._hand_over(loop, [_OPEN])
+
     def _wanted(self) -> bool:
         with self._lock:
             self._reading = bool(self._listeners) and not self._stop.is_set()
+            self._is_open = self._is_open and self._reading
             return self._reading
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop, events: Sequence[Event]) -> None:

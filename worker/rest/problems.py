@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from worker.errors import ServiceError
+from worker.errors import WorkerError
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -90,7 +90,7 @@ def handle_problems(app: FastAPI) -> None:
     async def own(_request: Request, error: Exception) -> Response:
         return _problem_of(error).response()
 
-    for kind in (Problem, RequestValidationError, HTTPException, ServiceError, Exception):
+    for kind in (Problem, RequestValidationError, HTTPException, WorkerError, Exception):
         app.add_exception_handler(kind, own)
 
 
@@ -102,6 +102,6 @@ def _problem_of(error: Exception) -> Problem:
         return Problem(422, "; ".join(f"{each.pointer}: {each.detail}" for each in found), found)
     if isinstance(error, HTTPException):
         return Problem(error.status_code, str(error.detail), headers=error.headers)
-    if isinstance(error, ServiceError):
+    if isinstance(error, WorkerError):
         return try_again(503, str(error))
     return Problem(500, "an unforeseen error; the log of `serve` has its traceback")
