@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from worker.errors import WorkerError
+from worker.errors import RefusedError, WorkerError
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -102,6 +102,8 @@ def _problem_of(error: Exception) -> Problem:
         return Problem(422, "; ".join(f"{each.pointer}: {each.detail}" for each in found), found)
     if isinstance(error, HTTPException):
         return Problem(error.status_code, str(error.detail), headers=error.headers)
+    if isinstance(error, RefusedError):
+        return Problem(422, f"the brokers refuse it: {error}")
     if isinstance(error, WorkerError):
         return try_again(503, str(error))
     return Problem(500, "an unforeseen error; the log of `serve` has its traceback")
