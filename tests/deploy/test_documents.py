@@ -78,3 +78,13 @@ def test_a_text_that_no_table_holds_quotes_no_measured_figure() -> None:
 )
 def test_a_measured_figure_is_recognised(text: str) -> None:
     assert MEASURED.search(text)
+
+
+def test_the_example_of_a_dotenv_file_names_settings_and_their_defaults() -> None:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    given = dict(line.lstrip("#").split("=", 1) for line in lines if not line.startswith("# "))
+    fields = WorkerSettings.model_fields
+    names = {variable: variable.removeprefix("WORKER_").removesuffix("_FILE").lower() for variable in given}
+    assert [variable for variable, name in names.items() if name not in fields] == []
+    settings = WorkerSettings(_env_file=ROOT / ".env.example")
+    assert settings.model_dump() == WorkerSettings(_env_file=None).model_dump()
