@@ -51,6 +51,10 @@ def run(name: str, demo: Callable[[Console], bool]) -> int:
 
 
 def _demo(console: Console, *, keep: bool) -> bool:
+    trained = (REGISTRY / CHANNELS_FILE).exists()
+    console.print(
+        "less than half a minute" if trained else "a few minutes the first time: it trains a model on two cores"
+    )
     sample = make_sample(console)
     _train(console, sample)
     console.rule("3. serve")
@@ -162,11 +166,16 @@ def _show_counts(console: Console, stack: Stack, produced: list[str], last: Scra
 
 
 def _stay(console: Console, stack: Stack) -> None:
+    program = Path(sys.executable).with_name("starstream-worker")
     redis_port = stack.redis_url.rpartition(":")[2].partition("/")[0]
     console.rule("everything keeps running until Ctrl-C")
     console.print(
         f"metrics   {stack.worker_url}/metrics\n"
         f"produce   echo 'love it, best app ever' | kcat -b {stack.bootstrap} -P -t reviews -k my-id\n"
+        f"watch     {program} watch --kafka-bootstrap-servers {stack.bootstrap} --with-text\n"
+        f"get       {program} get --id my-id --redis-url {stack.redis_url}\n"
+        f"status    {program} status --kafka-bootstrap-servers {stack.bootstrap} --redis-url {stack.redis_url}"
+        f" --http-port {stack.worker_url.rpartition(':')[2]}\n"
         f"read      redis-cli -p {redis_port} HGETALL 'rating:{{my-id}}'\n"
         f"ratings   kcat -b {stack.bootstrap} -C -t ratings -o end\n"
         f"dead      kcat -b {stack.bootstrap} -C -t reviews.dlq -e -f '%k %h\\n'",
