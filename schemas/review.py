@@ -41,7 +41,9 @@ def _name(value: Any) -> str | None:
 
 
 def _short_name(value: Any) -> str | None:
-    name = _name(value) if not isinstance(value, float) or not math.isfinite(value) else f"{value:g}"
+    name = _name(value)
+    if isinstance(value, float) and math.isfinite(value):  # as a table has it that lacks some of a column's numbers
+        name = str(int(value) if value.is_integer() else value)
     try:
         check_identifier("", name or "")
     except InvalidReviewError:
@@ -176,7 +178,10 @@ def deleted_row_id(value: bytes, finder: FieldFinder) -> str | None:
     """
     if b'"before"' not in value:
         return None
-    found = load(value)
+    try:
+        found = load(decode(value).strip())
+    except InvalidReviewError:  # a text, or an object inside a JSON string
+        return None
     event = found.get("payload", found) if isinstance(found, dict) else None
     if not isinstance(event, dict) or event.get("op") != "d" or not isinstance(event.get("before"), dict):
         return None

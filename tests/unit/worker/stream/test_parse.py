@@ -114,6 +114,18 @@ def test_identity_is_the_review_id_else_the_key_else_the_position() -> None:
     assert identity_of(make_record("plain", key=b"\xff\x00")) == "ff00"
 
 
+@pytest.mark.parametrize("value", ['\ufeff{"before": 1}', '\u00a0{"before": 1}', '"{\\"before\\": 1}"', '{"before": 1}'])
+def test_an_object_without_a_text_is_rejected_also_when_it_resembles_a_change_event(value: str) -> None:
+    assert reason_of(make_record(value)) == "no_text"
+
+
+def test_a_change_event_with_a_byte_order_mark_deletes_its_row() -> None:
+    parser = Parser("auto", 1000, FieldFinder(PRESETS["debezium"]))
+    outcome = parse(make_record('\ufeff{"op": "d", "before": {"id": 7.0}, "after": null}'), parser)
+    assert isinstance(outcome, Deleted)
+    assert outcome.review_id == "7"
+
+
 @pytest.mark.parametrize("key", ["k" * (MAX_ID_BYTES // 4), "k" * MAX_ID_BYTES, "é" * (MAX_ID_BYTES // 2)])
 def test_the_longest_text_and_id_are_valid(key: str) -> None:
     record = make_record("🙂" * 1000, key=key.encode())
@@ -160,6 +172,7 @@ def test_aliases_are_read_and_unknown_fields_ignored() -> None:
     [
         ({"score": "5"}, {"score": 5}, ()),
         ({"score": "4.5", "app_id": 7, "app_version": 1.2}, {"score": 4.5, "app_id": "7", "app_version": "1.2"}, ()),
+        ({"app_id": 12345678.0, "app_version": 20261127.5}, {"app_id": "12345678", "app_version": "20261127.5"}, ()),
         ({"score": "five", "at": [1]}, {"score": None, "created_at": None}, ("score", "created_at")),
         ({"score": True, "review_id": {}}, {"score": None, "review_id": None}, ("review_id", "score")),
         ({"app_id": "\u20ac" * 86, "app_version": "1\0"}, {"app_id": None}, ("app_id", "app_version")),
