@@ -114,7 +114,9 @@ def test_identity_is_the_review_id_else_the_key_else_the_position() -> None:
     assert identity_of(make_record("plain", key=b"\xff\x00")) == "ff00"
 
 
-@pytest.mark.parametrize("value", ['\ufeff{"before": 1}', '\u00a0{"before": 1}', '"{\\"before\\": 1}"', '{"before": 1}'])
+@pytest.mark.parametrize(
+    "value", ['\ufeff{"before": 1}', '\u00a0{"before": 1}', '"{\\"before\\": 1}"', '{"before": 1}']
+)
 def test_an_object_without_a_text_is_rejected_also_when_it_resembles_a_change_event(value: str) -> None:
     assert reason_of(make_record(value)) == "no_text"
 
