@@ -2,7 +2,8 @@
 
 Owns the two header families in common use, Kafka Connect's (`DeadLetterQueueReporter`, values are UTF-8 strings)
 and Spring Kafka's (`DeadLetterPublishingRecoverer`, numbers are big-endian), and our own, `starstream-*`.
-Never holds the review's text in a header.
+Never holds the review's text in a header. Where a letter cannot be as its record came, `worker.kafka.outgoing` says so
+in `starstream-given-key`, `-dropped-time`, `-dropped-headers` and `-truncated-from-bytes`.
 """
 
 from __future__ import annotations

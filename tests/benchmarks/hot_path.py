@@ -23,7 +23,7 @@ from tests.benchmarks.machine import this_machine
 from tests.doubles import make_record
 from worker.clock import SystemClock
 from worker.errors import ModelError
-from worker.kafka.outgoing import outgoing
+from worker.kafka.outgoing import OutgoingForm
 from worker.kafka.python.partitioner import partitions_of
 from worker.kafka.python.producer import producer_config
 from worker.kafka.python.record_batch import batches_of
@@ -130,7 +130,8 @@ class Steps:
             tally.take("of it: infer", partial(self.model.score_ids, ids))
             rated += [outcome for outcome in settled if isinstance(outcome, Rated)]
         tally.take("Redis call", lambda: self.store._call(rated))
-        out = tally.take("outgoing records", lambda: [outgoing(outcome, self.settings) for outcome in rated])
+        form = OutgoingForm(self.settings)
+        out = tally.take("outgoing records", lambda: [form.of(outcome) for outcome in rated])
         at, most_bytes = TopicPartition(self.settings.output_topic, 0), producer_config(self.settings)["batch_size"]
         tally.take("kafka-python's batches", lambda: list(batches_of(at, out, most_bytes, 0)))
         keys = [outcome.rating.review_id.encode() for outcome in rated]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deploy.kafka import LocalKafka
 from tests.conftest import ROOT, TOY_VERSION
 from tests.fixtures.records import Message
 from tests.fixtures.running import Deployment
@@ -70,6 +71,21 @@ def test_a_spreadsheet_goes_in_and_its_ratings_come_out(
     repeated = capsys.readouterr().err
     assert "0 reviews sent" in repeated
     assert "3 left out: they have a rating" in repeated
+
+
+def test_a_review_that_the_brokers_refuse_costs_no_other(
+    deployment: Deployment, kafka: LocalKafka, command: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic = f"{deployment.input}-compacted"
+    kafka.create_topics({topic: 1}, {"cleanup.policy": "compact"})
+    (tmp_path / "rows.jsonl").write_text(
+        '{"text": "love", "review_id": "a"}\n{"text": "no id"}\n{"text": "bad", "review_id": "b"}\n'
+    )
+    assert command("produce", "--input", "rows.jsonl", "--topic", topic) == ExitCode.INPUT
+    said = capsys.readouterr().err
+    assert "1 reviews are refused" in said
+    assert f"2 reviews sent to {topic}, 0 rows are no reviews" in said
+    assert [record.key for record in deployment.read(topic)] == [b"a", b"b"]
 
 
 def test_change_events_and_cloud_events_are_rated_and_a_deleted_row_leaves(deployment: Deployment) -> None:

@@ -23,7 +23,7 @@ from schemas.input.value import InvalidReviewError
 from schemas.rating import CONTENT_TYPE
 from schemas.review import Review
 from worker.clock import SystemClock
-from worker.errors import ExitCode, SettingsError
+from worker.errors import ExitCode, RefusedError, SettingsError
 from worker.kafka.outgoing import Outgoing
 from worker.ops.signals import StopSignals
 from worker.redis.ratings import RatingsInRedis
@@ -55,7 +55,7 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     console, clock = Console(stderr=True), SystemClock()
     # In batches that take a tenth of a second, so that the pace is even.
     at_once = min(_AT_ONCE, max(1, round(known.rate / 10))) if known.rate else _AT_ONCE
-    sent = left_out = unnamed = 0
+    sent = left_out = unnamed = refused = 0
     with StopSignals(settings.drain_deadline_s) as stop, ExitStack() as stack:
         topic = known.topic or settings.input_topics[0]
         send = _print if known.dry_run else _opened(settings, topic, stack)
@@ -64,7 +64,11 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
         task, started_at = progress.add_task("sending", total=None), clock.monotonic()
         while not stop.asked and (batch := list(islice(rows, at_once))):
             new = batch if ratings is None else _unknown(batch, ratings)
-            send(new)
+            try:
+                send(new)
+            except RefusedError as error:
+                refused += len(error.records)
+                console.print(f"{len(error.records)} reviews are refused: {error}", markup=False, soft_wrap=True)
             sent += len(new)
             left_out += len(batch) - len(new)
             unnamed += sum(message.key is None for message in new)
@@ -75,12 +79,14 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     verb = "would be sent" if known.dry_run else "sent"
     skipped = f", {left_out} left out: they have a rating" if known.skip_known else ""
-    console.print(f"{sent} reviews {verb} to {topic}{skipped}, {len(rows.faults)} rows are no reviews", highlight=False)
+    console.print(
+        f"{sent - refused} reviews {verb} to {topic}{skipped}, {len(rows.faults)} rows are no reviews", highlight=False
+    )
     if unnamed:
         console.print(f"{unnamed} have no id: sent again, they are rated again (--id-field names it)", highlight=False)
     if stop.asked:
         return ExitCode.INTERRUPTED
-    return ExitCode.INPUT if rows.faults else ExitCode.OK
+    return ExitCode.INPUT if rows.faults or refused else ExitCode.OK
 
 
 class _Rows:
