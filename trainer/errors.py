@@ -3,6 +3,7 @@
 Owns the tree below and the exit codes. Every message names the file, row, field or setting at fault and what to do.
 
     TrainerError
+    ├── FlagError                 a flag names a file that cannot be used          exit 2
     ├── MissingExtraError         the trainer's extra is not installed             exit 2
     ├── WarmStartError            a flag contradicts the version to start from     exit 2
     ├── DataError                 reviews that cannot be used for training         exit 3
@@ -40,6 +41,10 @@ class TrainerError(Exception):
     """The root of the tree; `exit_code` is the exit code of the command."""
 
     exit_code = Exit.USAGE
+
+
+class FlagError(TrainerError):
+    """A flag names a file that cannot be read, or is not what the flag takes."""
 
 
 class MissingExtraError(TrainerError):

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 import yaml
 
@@ -86,10 +87,11 @@ def test_manifests_are_valid_by_the_schemas_of_kubernetes(overlay: str, release:
 def test_worker_variables_are_valid(overlay: str, clean_environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert set(variables(overlay)) <= known_variables()
     secrets = {"redis-url": "rediss://worker:word@redis:6380/0", "kafka-sasl-password": "word"}
+    secrets["kafka-ca.pem"] = Path(certifi.where()).read_text(encoding="utf-8")
     for name, value in secrets.items():
         (tmp_path / name).write_text(f"{value}\n", encoding="utf-8")
     for name, value in variables(overlay).items():
-        clean_environment.setenv(name, value.replace("/run/secrets/starstream", str(tmp_path)))
+        clean_environment.setenv(name, re.sub("^(/run/secrets|/etc)/starstream", str(tmp_path), value))
     settings = read_settings(None)
     assert settings.redis_url.get_secret_value() == secrets["redis-url"]
     assert settings.instance_id == "worker-0"
@@ -150,9 +152,48 @@ def test_every_pod_is_restricted(overlay: str) -> None:
                 "readOnlyRootFilesystem": True,
                 "capabilities": {"drop": ["ALL"]},
             }
-            assert {"cpu", "memory"} <= set(container_["resources"]["requests"])
-            assert "memory" in container_["resources"]["limits"]
+            assert {"cpu", "memory", "ephemeral-storage"} <= set(container_["resources"]["requests"])
+            assert {"memory", "ephemeral-storage"} <= set(container_["resources"]["limits"])
+        for volume in spec["volumes"]:
+            assert "emptyDir" not in volume or volume["emptyDir"].get("sizeLimit"), volume["name"]
             assert "/tmp" in {mount["mountPath"] for mount in container_["volumeMounts"]}  # noqa: S108 - the bundle's copy
+
+
+def test_cron_jobs_that_could_not_start_in_time_wait_for_the_next_night() -> None:
+    jobs = [manifest["spec"] for manifest in rendered("overlays/example") if manifest["kind"] == "CronJob"]
+    assert [job["startingDeadlineSeconds"] for job in jobs] == [3600, 3600]
+
+
+def test_kafkas_authority_is_mounted_where_the_worker_reads_it_and_given_to_keda() -> None:
+    path = Path(variables("overlays/example")["WORKER_KAFKA_SSL_CAFILE"])
+    (mount,) = (mount for mount in container("overlays/example")["volumeMounts"] if mount["name"] == "kafka-ca")
+    (volume,) = (volume for volume in pod("overlays/example")["volumes"] if volume["name"] == "kafka-ca")
+    assert mount["mountPath"] == str(path.parent)
+    (ca,) = resource("overlays/example", "TriggerAuthentication")["spec"]["configMapTargetRef"]
+    assert (ca["name"], ca["key"]) == (volume["configMap"]["name"], path.name)
+
+
+def test_network_policies_choose_the_pods_and_let_them_reach_their_services() -> None:
+    policies = {
+        manifest["metadata"]["name"]: manifest["spec"]
+        for manifest in rendered("overlays/example")
+        if manifest["kind"] == "NetworkPolicy"
+    }
+    templates = [("starstream-worker", resource("overlays/example", "StatefulSet")["spec"]["template"])]
+    templates += [
+        ("starstream-trainer", manifest["spec"]["jobTemplate"]["spec"]["template"])
+        for manifest in rendered("overlays/example")
+        if manifest["kind"] == "CronJob"
+    ]
+    assert set(policies) == {name for name, _ in templates}
+    for name, template in templates:
+        assert policies[name]["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    worker = policies["starstream-worker"]
+    assert [port["port"] for rule in worker["ingress"] for port in rule["ports"]] == ["http"]
+    out = {port["port"] for rule in worker["egress"] for port in rule["ports"]}
+    servers = variables("overlays/example")["WORKER_KAFKA_BOOTSTRAP_SERVERS"].split(",")
+    kafka = {int(server.rpartition(":")[2]) for server in servers}
+    assert kafka | {53, 6380, 443} <= out
 
 
 @each_overlay

@@ -10,6 +10,7 @@ from tests.deploy.assets import README
 from tests.deploy.test_kubernetes import rendered, resource, variables
 from trainer.__main__ import Commands
 from trainer.collect.settings import CollectSettings
+from trainer.commands.registry_settings import PruneSettings
 from trainer.errors import Exit
 from trainer.settings import TrainSettings
 
@@ -36,10 +37,12 @@ def _parsed(container: dict[str, Any]) -> Any:
     return get_subcommand(Commands(_cli_settings_source=source(args=container["args"])), is_required=True)
 
 
-def test_refresh_collects_trains_and_publishes_to_the_candidate() -> None:
-    (collect,), (train,) = (
+def test_refresh_prunes_collects_trains_and_publishes_to_the_candidate() -> None:
+    (prune, collect), (train,) = (
         [_parsed(container) for container in _pod()[kind]] for kind in ("initContainers", "containers")
     )
+    assert isinstance(prune, PruneSettings)
+    assert (prune.keep, prune.registry, prune.dry_run) == (10, train.registry, False)
     assert isinstance(collect, CollectSettings)
     assert isinstance(train, TrainSettings)
     assert train.data == [collect.out]
@@ -49,12 +52,13 @@ def test_refresh_collects_trains_and_publishes_to_the_candidate() -> None:
 
 
 def test_refresh_reads_the_brokers_and_topics_of_the_workers() -> None:
-    (collect,) = map(_parsed, _pod()["initContainers"])
+    _, collect = map(_parsed, _pod()["initContainers"])
     given = variables(OVERLAY)
     assert ",".join(collect.bootstrap_servers) == given["WORKER_KAFKA_BOOTSTRAP_SERVERS"]
     assert given["WORKER_INPUT_TOPICS"] in collect.topic
     assert collect.security_protocol == given["WORKER_KAFKA_SECURITY_PROTOCOL"]
     assert collect.sasl_mechanism == given["WORKER_KAFKA_SASL_MECHANISM"]
+    assert str(collect.ssl_cafile) == given["WORKER_KAFKA_SSL_CAFILE"]
     assert str(collect.sasl_password_file) == given["WORKER_KAFKA_SASL_PASSWORD_FILE"]
 
 

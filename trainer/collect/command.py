@@ -48,9 +48,11 @@ def collect(settings: CollectSettings, screen: Screen) -> Collected:
     """Read the topics and write the file.
 
     Raises:
+        FlagError: a file of the connection cannot be used.
         StreamError: Kafka cannot be read.
         DataError: too few reviews have stars, or the file cannot be written; then no file is written.
     """
+    settings.check_files()
     since = start_of(settings.since, datetime.now(UTC))
     try:
         there = settings.out.absolute().parent.is_dir()

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from schemas.input.fields import FieldPath, FieldPaths
 from schemas.input.presets import field_paths
+from trainer.errors import FlagError
 from trainer.file_settings import FieldSettings
 
 HOW = "a number with s, m, h, d or w (30d), an ISO 8601 time (UTC when it names no zone), or all"
@@ -86,22 +87,27 @@ class CollectSettings(FieldSettings):
         start_of(value, datetime.now(UTC))
         return value
 
-    @field_validator("sasl_password_file", "ssl_cafile", "ssl_certfile", "ssl_keyfile", mode="after")
-    @classmethod
-    def _is_there(cls, value: Path | None) -> Path | None:
-        try:
-            if value is not None:
-                value.read_bytes()
-        except (OSError, ValueError):
-            raise ValueError("takes the path of a file that can be read") from None
-        return value
-
     @model_validator(mode="after")
     def _agree(self) -> Self:
         named = (self.sasl_mechanism, self.sasl_username, self.sasl_password_file)
         if self.security_protocol.startswith("SASL_") and None in named:
             needed = "--sasl-mechanism, --sasl-username and --sasl-password-file"
             raise ValueError(f"--security-protocol {self.security_protocol}: needs {needed}")
+        return self
+
+    def check_files(self) -> None:
+        """Read the files that flags name, as the client will, which otherwise ends in its traceback.
+
+        Raises:
+            FlagError: one cannot be read, or is not what it should be.
+        """
+        for name in ("sasl_password_file", "ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+            path: Path | None = getattr(self, name)
+            try:
+                if path is not None:
+                    path.read_bytes()
+            except (OSError, ValueError):
+                raise FlagError(f"--{name.replace('_', '-')}: takes the path of a file that can be read") from None
         context = ssl.create_default_context()
         try:
             if self.ssl_cafile is not None:
@@ -109,10 +115,9 @@ class CollectSettings(FieldSettings):
             if self.ssl_certfile is not None:
                 context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile, lambda: "")
         except (ssl.SSLError, OSError):
-            raise ValueError(
+            raise FlagError(
                 "--ssl-cafile, --ssl-certfile, --ssl-keyfile: take PEM files, the key without a password"
             ) from None
-        return self
 
 
 def start_of(since: str, now: datetime) -> datetime | None:
