@@ -10,9 +10,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 from schemas import __version__
 from worker.rest.front import Front
+from worker.rest.inference import inference_routes
 from worker.rest.live import live_routes
-from worker.rest.measured import Measured
-from worker.rest.operations import operations_routes
+from worker.rest.operations import Measured, operations_routes
 from worker.rest.page import page_routes
 from worker.rest.problems import describe_problem_bodies, handle_problems
 from worker.rest.ratings import ratings_routes
@@ -36,6 +36,7 @@ def make_app(front: Front) -> FastAPI:
     app.include_router(ratings_routes(front), dependencies=[reads])
     app.include_router(stored_routes(front, reads, writes))
     app.include_router(live_routes(front, reads))
+    app.include_router(inference_routes(front, reads))
     app.include_router(page_routes(front, reads))
     app.include_router(operations_routes(front, reads))
     if settings.rest_cors_origins:

@@ -47,12 +47,10 @@ class Bodies:
             Problem: the body is too large, too slow, not JSON, or holds something that is not a review; or its client
                 is over its rate.
         """
-        client = request.client.host if request.client else ""
-        self._rate.take(client)
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":
             raise Problem(415, "the body must be JSON, with Content-Type: application/json")
-        value = await self.read(request)
+        value = await self.limited(request)
         try:
             found = load(value)
         except InvalidReviewError as error:
@@ -63,16 +61,24 @@ class Bodies:
             raise Problem(422, detail, [FieldError(pointer="", detail=detail, reason="wrong_type")])
         if MANY in found:
             posted = self._several(found[MANY])
-            self._rate.owe(client, len(posted.reviews) - 1)
+            self.count(request, len(posted.reviews))
             return posted
         return self._posted([found], [""], many=False)
 
-    async def read(self, request: Request) -> bytes:
-        """Return the bytes of a body.
+    async def limited(self, request: Request) -> bytes:
+        """Return the bytes of a body, once its client's rate allows it; then `count` what is in it.
 
         Raises:
-            Problem: it is too large or too slow.
+            Problem: it is too large or too slow, or its client is over its rate.
         """
+        self._rate.take(_client(request))
+        return await self._read(request)
+
+    def count(self, request: Request, reviews: int) -> None:
+        """Count the reviews of a request towards its client's rate."""
+        self._rate.owe(_client(request), reviews - 1)
+
+    async def _read(self, request: Request) -> bytes:
         settings = self._settings
         most = settings.rest_max_body_bytes
         too_large = Problem(413, f"the body is over {most} bytes (WORKER_REST_MAX_BODY_BYTES)")
@@ -122,3 +128,7 @@ class Bodies:
         if not isinstance(found, dict):
             raise InvalidReviewError("wrong_type", f"value: expected a text or an object, came {describe_type(found)}")
         return review_from(found, self._finder, self._settings.max_text_chars)
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else ""

@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz` and `/metrics`, as every process of ours has them.
+"""`/livez`, `/readyz` and `/metrics`, as every process of ours has them, and the measuring of every request.
 
 Owns their answers. `worker.ops.health` has the reasons, `worker.ops.rest_metrics` the mark on the metrics.
 """
@@ -9,9 +9,11 @@ from fastapi import APIRouter, Request, Response, params
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.clock import Clock
 from worker.ops.health_metrics import HealthCollector
-from worker.ops.rest_metrics import Marked
+from worker.ops.rest_metrics import Marked, RestMetrics
 from worker.rest.front import Front
 from worker.rest.rater import SOURCE
 
@@ -43,3 +45,36 @@ def operations_routes(front: Front, reads: params.Depends) -> APIRouter:
         return Response(encode(page), media_type=content_type)
 
     return router
+
+
+class Measured:
+    """The application inside, measured. A path that no route has is counted as `other`.
+
+    Plain ASGI: Starlette's own base class for this costs a task for each request.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: RestMetrics, clock: Clock) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = self._clock.monotonic()
+        status = "none"  # nothing was answered: the client left
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels(scope["method"] if route != "other" else "any", route, status).inc()
+            self._metrics.seconds.labels(route).observe(self._clock.monotonic() - started)

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 
 from worker.errors import RefusedError, WorkerError
 
@@ -87,8 +88,11 @@ def describe_problem_bodies(app: FastAPI) -> None:
 def handle_problems(app: FastAPI) -> None:
     """Make every error of an app such an answer, those of the framework too."""
 
-    async def own(_request: Request, error: Exception) -> Response:
-        return _problem_of(error).response()
+    async def own(request: Request, error: Exception) -> Response:
+        problem = _problem_of(error)
+        if request.url.path.startswith("/v2"):  # the Open Inference Protocol has a form of its own
+            return JSONResponse({"error": str(problem)}, problem.status, problem.headers)
+        return problem.response()
 
     for kind in (Problem, RequestValidationError, HTTPException, WorkerError, Exception):
         app.add_exception_handler(kind, own)
