@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -23,9 +23,9 @@ from rich.text import Text
 
 from worker.clock import SystemClock
 from worker.environment import PREFIX, origin_of
-from worker.errors import ExitCode, PermanentError, WorkerError
+from worker.errors import ExitCode, WorkerError
 from worker.kafka.clients import require_client
-from worker.kafka.python.topics import Topics
+from worker.kafka.python.rights import require_kafka_rights
 from worker.model.loading import load_classifier
 from worker.ops.metrics import Metrics
 from worker.redis.rights import KEYS, require_rights
@@ -111,19 +111,8 @@ def _model(settings: WorkerSettings) -> str:
 
 def _kafka(settings: WorkerSettings) -> str:
     require_client(settings)
-    wanted: dict[str, list[str | None]] = {
-        "WORKER_INPUT_TOPICS": [*settings.input_topics],
-        "WORKER_OUTPUT_TOPIC": [settings.output_topic],
-        "WORKER_DEAD_LETTER_TOPIC": [settings.dead_letter_topic],
-        "WORKER_SHADOW_TOPIC": [settings.shadow_topic],
-        "WORKER_FEEDBACK_TOPIC": [settings.feedback_topic],
-    }
-    with closing(Topics(settings, SystemClock())) as topics:
-        for variable, names in wanted.items():
-            missing = [name for name in names if name is not None and not topics.partitions(name)]
-            if missing:
-                raise PermanentError("kafka", f"{variable}: {', '.join(missing)}: no such topic; create it")
-    return f"{','.join(settings.kafka_bootstrap_servers)}, all topics are there"
+    require_kafka_rights(settings)
+    return f"{','.join(settings.kafka_bootstrap_servers)}, all topics are there, and every right of `run` is given"
 
 
 def _redis(settings: WorkerSettings) -> str:
