@@ -62,6 +62,12 @@ def _number(value: Any) -> int | float | None:
     return int(value) if float(value).is_integer() else value
 
 
+def _time(value: Any) -> str | int | float | None:
+    if type(value) not in {str, int}:
+        return _number(value)
+    return (value or None) if _short_name(value) is not None else None
+
+
 @dataclass(slots=True)
 class Review:
     """A review as its producer sent it. Unknown fields are ignored.
@@ -154,7 +160,7 @@ def review_from(
     if score is not None:
         review.score = score if type(score) is int else _number(score)
     if created_at is not None:
-        review.created_at = (created_at or None) if type(created_at) in {str, int} else _number(created_at)
+        review.created_at = _time(created_at)
     if app_version is not None:
         review.app_version = _short_name(app_version) or None
     if (
@@ -220,15 +226,18 @@ def _key_text(key: bytes) -> str:
 
 
 def check_identifier(name: str, value: str) -> None:
-    """Refuse an identifier that is too long for a key or holds a null byte.
+    """Refuse an identifier that is too long for a key, holds a null byte, or is not UTF-8.
 
     Raises:
         InvalidReviewError: with reason `bad_identifier`.
     """
     if "\0" in value:
         raise InvalidReviewError("bad_identifier", f"{name}: contains a null byte; remove it")
-    # A code point is at most four bytes, so short identifiers need no encoding to be known to fit.
-    if len(value) * 4 > MAX_ID_BYTES and len(value.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+    try:
+        length = len(value) if value.isascii() else len(value.encode())
+    except UnicodeEncodeError as error:  # half of a surrogate pair, or a byte of another encoding
+        raise InvalidReviewError("bad_identifier", f"{name}: not UTF-8 at character {error.start}") from None
+    if length > MAX_ID_BYTES:
         raise InvalidReviewError("bad_identifier", f"{name}: longer than {MAX_ID_BYTES} bytes of UTF-8")
 
 

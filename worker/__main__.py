@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from importlib import import_module
 
@@ -104,7 +105,13 @@ def _warn(command: str, settings: WorkerSettings) -> None:
 def _dispatch(known: argparse.Namespace, settings: WorkerSettings, flags: list[str]) -> ExitCode:
     # Imported where used: `predict` needs no Kafka, and `--help` needs none of this.
     if known.command in _COMMANDS:
-        return ExitCode(import_module(_COMMANDS[known.command]).run(settings, known))
+        try:
+            code = ExitCode(import_module(_COMMANDS[known.command]).run(settings, known))
+            sys.stdout.flush()
+        except BrokenPipeError:  # `watch | head` has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ExitCode.OK
+        return code
     if settings.processes > 1:
         from worker.run.supervisor import Supervisor
 

@@ -15,11 +15,12 @@ from typing import Any, Final
 
 from schemas.input.fields import FieldFinder, FieldName
 from schemas.input.text_files import NO_OPTIONS, STDIN, FileError, FileOptions, ending_of, opened, peek
-from schemas.input.value import InvalidReviewError
+from schemas.input.value import InvalidReviewError, describe_type
 from schemas.review import DEFAULT_MAX_TEXT_CHARS, Review, review_from
 
 ENDINGS: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 _DELIMITERS: Final = ",;\t|"
+_MOST_NAMES: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class FileRow:
 
     number: int  # from 1; the header and blank lines are not counted
     line: int  # where it ends, from 1
-    columns: Sequence[str]  # the header, or the names in a JSON object
+    columns: Sequence[str]  # the header, a name that comes again as "name (2)"; or the names in a JSON object
     cells: Mapping[str, Any]  # by column; a short row of a CSV lacks the last ones
     fault: str = ""  # why there are no cells, else empty
     misquoted: bool = False  # the fault is in the quoting of a CSV, so the rows after it may be wrong too
@@ -50,7 +51,10 @@ class FileRow:
         try:
             review.text.encode("utf-8")
         except UnicodeEncodeError as error:
-            remedy = "name the file's encoding: --encoding cp1252"
+            byte = "\udc80" <= review.text[error.start] <= "\udcff"  # how `text_files` keeps it
+            remedy = (
+                "name the file's encoding: --encoding cp1252" if byte else "it is half of a surrogate pair; remove it"
+            )
             raise InvalidReviewError(
                 "not_utf8", f"text: not UTF-8 at character {error.start}; {remedy}"
             ) from None  # the cause quotes the text
@@ -95,8 +99,14 @@ def require_field(columns: Sequence[str], finder: FieldFinder, name: FieldName, 
     """
     if not finder.finds(name, columns):
         raise FileError(
-            f"none of the columns {getattr(finder.paths, name)}; there are: {', '.join(columns)}; name one with {flag}"
+            f"none of the columns {getattr(finder.paths, name)}; there are: {_listed(columns)}; name one with {flag}"
         )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """Return the names fit for one line: a file that is none of ours may have anything for its first line."""
+    names = [name[:60] if name.isprintable() else ascii(name[:60]) for name in columns[:_MOST_NAMES]]
+    return ", ".join(names) + (f" and {len(columns) - _MOST_NAMES} more" if len(columns) > _MOST_NAMES else "")
 
 
 def has_header(path: str | Path) -> bool:
@@ -130,7 +140,7 @@ def _table(path: str | Path, lines: Iterator[str], delimiter: str | None, max_ce
             yield FileRow(number, reader.line_num, header, {}, str(error), misquoted=True)
             continue
         if not header:
-            header = cells
+            header = _distinct(cells)
         elif cells:
             number += 1
             found = dict(zip(header, cells, strict=False))
@@ -138,6 +148,18 @@ def _table(path: str | Path, lines: Iterator[str], delimiter: str | None, max_ce
             yield FileRow(number, reader.line_num, header, found, extra)
     if not header:
         raise FileError(f"{path}: empty; expected a header row and reviews below it")
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return the names of columns with a number after each that was there before, so that no cell hides another."""
+    found: dict[str, None] = {}
+    for name in names:
+        distinct, count = name, 1
+        while distinct in found:
+            count += 1
+            distinct = f"{name} ({count})".strip()
+        found[distinct] = None
+    return [*found]
 
 
 def _likely_delimiter(header: str) -> str:
@@ -199,7 +221,7 @@ def _document(path: str | Path, text: str) -> Iterator[FileRow]:
 def _object(number: int, line: int, found: Any) -> FileRow:
     if isinstance(found, dict):
         return FileRow(number, line, [*found], found)
-    return FileRow(number, line, (), {}, f"a JSON {type(found).__name__}, expected an object")
+    return FileRow(number, line, (), {}, f"{describe_type(found)}, expected an object")
 
 
 def _parquet(path: str | Path) -> Iterator[FileRow]:

@@ -20,7 +20,9 @@ import zstandard
 
 STDIN: Final = "-"
 _COMPRESSED: Final = (".gz", ".zst")
-_MARKS: Final = {
+_MARKS: Final = {  # UTF-32's first: it begins with UTF-16's
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",

@@ -7,15 +7,19 @@ is complete. `predict` decides what is written.
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol, TextIO
+from typing import Any, Final, Protocol, TextIO, cast
 
-from schemas.input.files import FileRow
+import zstandard
+
+from schemas.input.files import FileRow, has_header
 from schemas.input.text_files import STDIN, ending_of
 from schemas.prediction import PREDICTION_FIELDS
 from worker.errors import SettingsError
@@ -54,11 +58,16 @@ class _JsonLines:
 
 
 class _Table:
-    """Every row of the input with its cells as they were, then our columns; the last says why the others are empty."""
+    """Every row of the input with its cells as they were, then our columns; the last says why the others are empty.
 
-    def __init__(self, file: TextIO, delimiter: str) -> None:
+    A header names the columns of all rows. Objects may each have other fields, so the rows of objects wait in a
+    temporary file until all are known.
+    """
+
+    def __init__(self, file: TextIO, delimiter: str, waiting: TextIO | None) -> None:
         self._writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-        self._columns: Sequence[str] = ()
+        self._waiting = waiting
+        self._columns: dict[str, None] = {}
 
     def rated(self, row: FileRow, review_id: str | None, prediction: Mapping[str, Any]) -> None:
         """Write the row."""
@@ -70,11 +79,27 @@ class _Table:
         self._write(row, [""] * len(PREDICTION_FIELDS), fault)
 
     def _write(self, row: FileRow, ours: Sequence[str], fault: str) -> None:
+        if self._waiting is not None:
+            self._columns |= dict.fromkeys(row.columns)
+            cells = {name: _cell(cell) for name, cell in row.cells.items()}
+            self._waiting.write(json.dumps([cells, [*ours, fault]]) + "\n")
+            return
         if not self._columns:
-            self._columns = [*row.columns]
-            names = [PREFIX + name for name in (*PREDICTION_FIELDS, "error")]
-            self._writer.writerow([*self._columns, *names])
+            self._write_header(row.columns)
         self._writer.writerow([*(_cell(row.cells.get(name)) for name in self._columns), *ours, fault])
+
+    def _write_header(self, columns: Iterable[str]) -> None:
+        self._columns = dict.fromkeys(columns)
+        names = [PREFIX + name for name in (*PREDICTION_FIELDS, "error")]
+        self._writer.writerow([*map(_cell, self._columns), *names])
+
+    def finish(self) -> None:
+        """Write the rows that wait."""
+        if self._waiting is not None:
+            self._write_header(self._columns)
+            self._waiting.seek(0)
+            for cells, ours in map(json.loads, self._waiting):
+                self._writer.writerow([*(cells.get(name, "") for name in self._columns), *ours])
 
 
 def _cell(value: Any) -> str:
@@ -87,7 +112,7 @@ def _cell(value: Any) -> str:
 def open_output(source: str, target: str) -> Iterator[Output]:
     """Open what the predictions of `source` go to: `-` is standard output, .csv and .tsv are tables, others JSON Lines.
 
-    A file that is there stays as it is until all is written.
+    A file that is there stays as it is until all is written; a device or a pipe is written to. .gz and .zst compress.
 
     Raises:
         SettingsError: the file cannot be written, or is the input.
@@ -95,18 +120,50 @@ def open_output(source: str, target: str) -> Iterator[Output]:
     if target == STDIN:
         yield _JsonLines(sys.stdout)
         return
-    path = Path(target)
-    if source != STDIN and path.exists() and path.samefile(source):
-        raise SettingsError(f"--output {target}: is the input too; choose another name")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    delimiter = _DELIMITERS.get(ending_of(path))
+    path = Path(target).resolve()  # a link stays, and what it names is replaced
+    if not target or path.is_dir():
+        raise SettingsError(f"--output {target!r}: a folder; name a file, or - for standard output")
+    if ending_of(path) == ".parquet":
+        raise SettingsError(f"--output {target}: Parquet is read only; choose .csv, .tsv or .jsonl")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            yield _JsonLines(file) if delimiter is None else _Table(file, delimiter)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        if source != STDIN and path.exists() and path.samefile(source):
+            raise SettingsError(f"--output {target}: is the input too; choose another name")
+        if path.exists() and not path.is_file():
+            with _formatted(source, path, Path(target)) as output:
+                yield output
+            return
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with _formatted(source, path, temporary) as output:
+                yield output
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise SettingsError(f"--output {target}: {error.strerror or error}; choose another") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _formatted(source: str, path: Path, place: Path) -> Iterator[Output]:
+    """Open `place` for the format that the name of `path` asks for."""
+    delimiter = _DELIMITERS.get(ending_of(path))
+    with ExitStack() as stack:
+        file = stack.enter_context(_packed(path.suffix.lower(), place))
+        if delimiter is None:
+            yield _JsonLines(file)
+            return
+        objects = not has_header(source)
+        waiting = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) if objects else None
+        table = _Table(file, delimiter, waiting)
+        yield table
+        table.finish()
+
+
+def _packed(ending: str, place: Path) -> TextIO:
+    if ending == ".gz":
+        return cast("TextIO", gzip.open(place, "wt", encoding="utf-8", newline=""))
+    if ending == ".zst":
+        return cast("TextIO", zstandard.open(place, "wt", encoding="utf-8", newline=""))
+    return place.open("w", encoding="utf-8", newline="")

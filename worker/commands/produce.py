@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import islice
+from math import inf
 from typing import Final, NamedTuple
 
 from rich.console import Console
@@ -46,7 +47,7 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     Raises:
         WorkerError: a flag or the file is wrong, or Kafka or Redis does not answer.
     """
-    if known.rate < 0:
+    if not 0 <= known.rate < inf:
         raise SettingsError(f"--rate {known.rate:g}: expected 0 or more reviews a second")
     try:
         rows = _Rows(settings, known.input, FileOptions(known.encoding, known.delimiter))
@@ -75,25 +76,26 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
             progress.update(task, completed=sent)
             if known.rate:
                 stop.wait(max(0.0, sent / known.rate - (clock.monotonic() - started_at)))
-    for line in rows.faults[:_SHOWN_FAULTS]:
+    for line in rows.faults:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     verb = "would be sent" if known.dry_run else "sent"
     skipped = f", {left_out} left out: they have a rating" if known.skip_known else ""
     console.print(
-        f"{sent - refused} reviews {verb} to {topic}{skipped}, {len(rows.faults)} rows are no reviews", highlight=False
+        f"{sent - refused} reviews {verb} to {topic}{skipped}, {rows.wrong} rows are no reviews", highlight=False
     )
     if unnamed:
         console.print(f"{unnamed} have no id: sent again, they are rated again (--id-field names it)", highlight=False)
     if stop.asked:
         return ExitCode.INTERRUPTED
-    return ExitCode.INPUT if rows.faults or refused else ExitCode.OK
+    return ExitCode.INPUT if rows.wrong or refused else ExitCode.OK
 
 
 class _Rows:
-    """The messages of a file, in order; rows that are no reviews are kept as lines to print."""
+    """The messages of a file, in order; rows that are no reviews are counted, the first kept as lines to print."""
 
     def __init__(self, settings: WorkerSettings, source: str, how: FileOptions) -> None:
         self.faults: list[str] = []
+        self.wrong = 0
         self._messages = self._read(settings, source, how)
 
     def __iter__(self) -> Iterator[Message]:
@@ -111,7 +113,9 @@ class _Rows:
                 try:
                     yield message_of(row.review(finder, settings.max_text_chars))
                 except InvalidReviewError as error:
-                    self.faults.append(f"{source}: {row.where}: {error}")
+                    self.wrong += 1
+                    if self.wrong <= _SHOWN_FAULTS:
+                        self.faults.append(f"{source}: {row.where}: {error}")
         except FileError as error:
             raise SettingsError(f"--input {error}") from error
 

@@ -7,6 +7,7 @@ page, so it answers while workers do not. A part that cannot be asked says why, 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -28,6 +29,7 @@ from worker.redis.ratings import RatingsInRedis
 from worker.settings import WorkerSettings
 
 _PAGE_TIMEOUT_S: Final = 2.0
+_MOST_PAGE_BYTES: Final = 1_000_000
 
 
 def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
@@ -36,7 +38,7 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
         "group": _group,
         "redis": _redis,
         "model": _model,
-        "worker": _worker,
+        "worker": worker_page,
     }
     answers: dict[str, Any] = {}
     code = ExitCode.OK
@@ -84,14 +86,22 @@ def _model(settings: WorkerSettings) -> dict[str, Any]:
     return {"registry": settings.registry, "channels": dict(read_channels(settings.registry))}
 
 
-def _worker(settings: WorkerSettings) -> dict[str, Any]:
+def worker_page(settings: WorkerSettings) -> dict[str, Any]:
+    """Return what the worker on this machine says of itself, or only the address and why there is no more."""
     host = "localhost" if settings.http_host in {"0.0.0.0", "::", ""} else settings.http_host  # noqa: S104 - compared only
     page = f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}/readyz"
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(page, timeout=_PAGE_TIMEOUT_S) as answer:
-            found = json.load(answer)
-    except urllib.error.HTTPError as error:  # 503: it runs and says why it is not ready
-        found = json.load(error)
-    except (OSError, ValueError) as error:
+        try:
+            answer = direct.open(page, timeout=_PAGE_TIMEOUT_S)
+        except urllib.error.HTTPError as error:  # 503: it runs and says why it is not ready
+            answer = error
+        with answer:
+            found = json.loads(answer.read(_MOST_PAGE_BYTES))
+    except OSError as error:
         return {"page": f"{page}: none answers there ({getattr(error, 'reason', error)})"}
+    except (ValueError, RecursionError, http.client.HTTPException):
+        found = None
+    if not isinstance(found, dict):
+        return {"page": f"{page}: what answers there is no worker; name its port with --http-port"}
     return {"page": page, **found}

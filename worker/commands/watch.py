@@ -7,8 +7,6 @@ affected; with `--with-text` also the review that each rating names.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from typing import Final
@@ -22,7 +20,7 @@ from schemas.input.value import InvalidReviewError
 from schemas.rating import Rating
 from schemas.review import parse_review
 from worker.clock import SystemClock
-from worker.errors import ExitCode
+from worker.errors import ExitCode, SettingsError
 from worker.kafka.offset_range import Point, Span
 from worker.kafka.python.topics import Topics
 from worker.ops.signals import StopSignals
@@ -39,26 +37,26 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     Raises:
         WorkerError: there is no such topic, or the brokers do not answer.
     """
+    for name, value in {"last": known.last, "count": known.count}.items():
+        if value < 0:
+            raise SettingsError(f"--{name} {value}: expected 0 or more")
     console = Console(soft_wrap=True, highlight=False)
     shown = 0
     with StopSignals(settings.drain_deadline_s) as stop, ExitStack() as stack:
         topics = stack.enter_context(closing(Topics(settings, SystemClock())))
         texts = _Texts(settings, stack) if known.with_text else None
         topics.require([settings.output_topic], "WORKER_OUTPUT_TOPIC")
-        try:
-            for value in _values(topics, settings.output_topic, known.last, stop):
-                rating = _wanted(value, known)
-                if rating is None:
-                    continue
-                if known.json:
-                    print(value.decode(), flush=True)
-                else:
-                    console.print(_line(rating, texts.of(rating) if texts else None))
-                shown += 1
-                if shown == known.count:
-                    break
-        except BrokenPipeError:  # `watch | head` has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for value in _values(topics, settings.output_topic, known.last, stop):
+            rating = _wanted(value, known)
+            if rating is None:
+                continue
+            if known.json:
+                print(value.decode(), flush=True)
+            else:
+                console.print(_line(rating, texts.of(rating) if texts else None))
+            shown += 1
+            if shown == known.count:
+                break
     return ExitCode.OK
 
 

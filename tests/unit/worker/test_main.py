@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,29 @@ def test_predict_rates_a_file(tmp_path: Path) -> None:
     files = ["--input", str(tmp_path / "in.csv"), "--output", str(tmp_path / "out")]
     assert exit_code("predict", *files, "--registry", str(TOY_REGISTRY)) == ExitCode.INPUT
     assert '"rating": 5' in (tmp_path / "out").read_text()
+
+
+@pytest.mark.parametrize("command", ["predict", "produce --dry-run"])
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, command: str) -> None:
+    (tmp_path / "in.csv").write_text("text\n" + "love it\n" * 2000)
+    words = [sys.executable, "-m", "worker", *command.split(), "--input", "in.csv", "--registry", str(TOY_REGISTRY)]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read().decode()
+    assert process.returncode == ExitCode.OK, said
+    assert "Traceback" not in said
+    assert "BrokenPipe" not in said
+
+
+@pytest.mark.parametrize(
+    "command", ["produce --input x.csv --rate nan", "produce --input x.csv --rate -1", "watch --last -1"]
+)
+def test_a_number_out_of_range_is_one_line_with_the_flag(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(*command.split()) == ExitCode.USAGE
+    assert re.fullmatch(r"starstream-worker: --\w+ .*: expected 0 or more.*\n", capsys.readouterr().err)
 
 
 def test_an_interrupted_predict_prints_no_traceback(

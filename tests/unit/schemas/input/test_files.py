@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import zstandard
 from pyarrow import parquet, table
 
 from schemas.input.fields import FieldFinder
-from schemas.input.files import read_rows
+from schemas.input.files import read_rows, require_field
 from schemas.input.text_files import FileError, FileOptions
 from schemas.input.value import InvalidReviewError
 
@@ -66,7 +67,8 @@ def test_every_format_gives_its_rows(
         ("a.csv", 'text\n"two\nlines"\n"love" it\n', "expected after"),
         ("a.jsonl", '{"text": "fine"}\n\n\n{\n', "not JSON"),
         ("a.jsonl", '{"text": "fine"}\n\n\n' + "[" * 100_000 + "\n", "not JSON"),
-        ("a.jsonl", '{"text": "fine"}\n\n\n[1]\n', "a JSON list, expected an object"),
+        ("a.jsonl", '{"text": "fine"}\n\n\n[1]\n', "a JSON array, expected an object"),
+        ("a.jsonl", '{"text": "fine"}\n\n\nnull\n', "the JSON value null, expected an object"),
     ],
 )
 def test_row_that_cannot_be_read_is_named_by_number_and_line(
@@ -136,6 +138,35 @@ def test_file_that_cannot_be_read_is_named_with_the_reason(
         (tmp_path / name).write_bytes(content)
     with pytest.raises(FileError, match=f"{name}: .*{reason}"):
         list(read_rows(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ({"text": "a", "review_id": "\ud800"}, "review_id: not UTF-8 at character 0"),
+        ({"text": "a \ud800"}, "text: not UTF-8 at character 2; it is half of a surrogate pair; remove it"),
+        ({"text": "a", "app_id": "\udc00", "created_at": "\udc00", "app_version": "\udc00"}, None),
+        ({"text": "a", "created_at": "9" * 300, "score": 10**300}, None),
+    ],
+)
+def test_half_a_surrogate_pair_gets_no_further(tmp_path: Path, row: dict[str, str], fault: str | None) -> None:
+    (found,) = read_rows(_write(tmp_path, "a.jsonl", json.dumps(row)))
+    if fault:
+        with pytest.raises(InvalidReviewError, match=fault):
+            found.review(FieldFinder())
+    else:
+        review = found.review(FieldFinder())
+        assert (review.app_id, review.created_at, review.app_version) == (None, None, None)
+        assert set(review.ignored) == {*row} - {"text", "score"}
+
+
+def test_utf_32_is_told_by_its_mark_and_names_of_columns_are_printable_and_few(tmp_path: Path) -> None:
+    (row,) = read_rows(_write(tmp_path, "a.csv", "text;id\ngood;1\n".encode("utf-32")))
+    assert row.cells == {"text": "good", "id": "1"}
+    with pytest.raises(FileError) as error:
+        require_field(["\x1b[31m" + "x" * 100, *map(str, range(90))], FieldFinder(), "text", "--text-field")
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 400
 
 
 def test_encoding_and_delimiter_are_those_that_were_asked_for(tmp_path: Path) -> None:

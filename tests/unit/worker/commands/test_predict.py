@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from schemas.input.text_files import opened
 from schemas.prediction import Prediction
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
 from tests.fixtures.bundles import SECOND, Change, ToyRegistry
@@ -120,6 +122,61 @@ def test_a_table_keeps_every_row_and_column_and_adds_ours(settings: WorkerSettin
     assert header == ["id", "Text", "rating", *ours, "starstream_error"]
     assert (first[:4], first[-1]) == (["1", "love; it", "2", "5"], "")
     assert second == ["2", " ", "5", *[""] * len(ours), "text: empty or blank; a review needs words"]
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "columns", "cells"),
+    [
+        ("a.csv", "text,,,text\nlove,a,b,bad\n", ["text", "", "(2)", "text (2)"], [["love", "a", "b", "bad"]]),
+        ("a.csv", b"text,caf\xe9\nlove,a\n", ["text", "caf?"], [["love", "a"]]),
+        (
+            "a.jsonl",
+            '5\n{"text": "love"}\n{"text": "bad", "app": 7}\n',
+            ["text", "app"],
+            [["", ""], ["love", ""], ["bad", "7"]],
+        ),
+    ],
+)
+@pytest.mark.parametrize("target", ["out.csv", "out.csv.gz", "out.csv.zst"])
+def test_a_table_has_one_header_and_every_cell_of_every_row(
+    settings: WorkerSettings,
+    tmp_path: Path,
+    name: str,
+    source: str | bytes,
+    columns: list[str],
+    cells: list[list[str]],
+    target: str,
+) -> None:
+    (tmp_path / name).write_bytes(source if isinstance(source, bytes) else source.encode())
+    predict(settings, PredictFiles(str(tmp_path / name), str(tmp_path / target)))
+    with opened(tmp_path / target) as lines:
+        header, *rows = csv.reader(list(lines))
+    assert header[: len(columns) + 1] == [*columns, "starstream_rating"]
+    assert [row[: len(columns)] for row in rows] == cells
+
+
+def test_a_pipe_is_written_to_and_a_link_stays(settings: WorkerSettings, tmp_path: Path) -> None:
+    source, pipe, link = tmp_path / "in.csv", tmp_path / "pipe", tmp_path / "link.jsonl"
+    source.write_text("text\nlove\n")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # as something that waits for the predictions
+    predict(settings, PredictFiles(str(source), str(pipe)))
+    assert json.loads(os.read(reader, 10_000))["rating"] == 5
+    os.close(reader)
+    link.symlink_to("real.jsonl")
+    predict(settings, PredictFiles(str(source), str(link)))
+    assert link.is_symlink()
+    assert json.loads((tmp_path / "real.jsonl").read_text())["rating"] == 5
+
+
+@pytest.mark.parametrize(
+    ("target", "fault"),
+    [("", "a folder"), ("/", "a folder"), ("x.parquet", "Parquet is read only; choose"), ("no/x.csv", "No such file")],
+)
+def test_an_output_that_cannot_be_is_refused(settings: WorkerSettings, tmp_path: Path, target: str, fault: str) -> None:
+    (tmp_path / "in.csv").write_text("text\nlove\n")
+    with pytest.raises(SettingsError, match=f"--output .*{fault}"):
+        predict(settings, PredictFiles(str(tmp_path / "in.csv"), target))
 
 
 def test_json_lines_keep_the_inputs_fields_and_prefix_ours_where_they_differ(
