@@ -20,6 +20,7 @@ RejectReason = Literal[
     "not_utf8",
     "not_json",
     "wrong_type",
+    "unknown_schema",  # the schema registry does not have it
     "no_text",
     "text_too_long",
     "null_byte",

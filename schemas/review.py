@@ -10,12 +10,15 @@ import math
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any, Final, NoReturn
+from uuid import UUID
 
 from pydantic import Field, TypeAdapter
 
 from schemas.input.fields import FieldFinder, describe_names, likely_text
-from schemas.input.value import InputFormat, InvalidReviewError, decode, describe_type, load, read_value
+from schemas.input.value import InvalidReviewError, ValueFormat, decode, describe_type, load, read_value
 
 MAX_ID_BYTES = 256
 DEFAULT_MAX_TEXT_CHARS = 20_000
@@ -37,7 +40,7 @@ def _refuse_without_text(found: Mapping[str, Any], finder: FieldFinder, setting:
 def _name(value: Any) -> str | None:
     if isinstance(value, str):
         return value
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    return str(value) if isinstance(value, int | UUID) and not isinstance(value, bool) else None
 
 
 def _short_name(value: Any) -> str | None:
@@ -52,7 +55,7 @@ def _short_name(value: Any) -> str | None:
 
 
 def _number(value: Any) -> int | float | None:
-    if isinstance(value, str):
+    if isinstance(value, str | Decimal):
         try:
             value = float(value)
         except ValueError:
@@ -63,6 +66,8 @@ def _number(value: Any) -> int | float | None:
 
 
 def _time(value: Any) -> str | int | float | None:
+    if isinstance(value, date):
+        return value.isoformat()  # Avro and Parquet have types for times
     if type(value) not in {str, int}:
         return _number(value)
     return (value or None) if _short_name(value) is not None else None
@@ -96,7 +101,7 @@ _DEFAULT_FINDER: Final = FieldFinder()
 def parse_review(
     value: bytes,
     *,
-    input_format: InputFormat = "auto",
+    input_format: ValueFormat = "auto",
     finder: FieldFinder = _DEFAULT_FINDER,
     max_text_chars: int = DEFAULT_MAX_TEXT_CHARS,
 ) -> Review:
@@ -120,8 +125,19 @@ def parse_review(
         check_text(review.text, max_text_chars)
         return review
     found = load(value) if value[:1] == b"{" else read_value(decode(value), input_format)  # the usual case first
+    return review_of(found, finder, max_text_chars)
+
+
+def review_of(found: Any, finder: FieldFinder, max_text_chars: int = DEFAULT_MAX_TEXT_CHARS) -> Review:
+    """Make a review of what a value holds: an object with fields, or the text itself.
+
+    Raises:
+        InvalidReviewError: it is neither, or no review.
+    """
     if isinstance(found, dict):
         return review_from(found, finder, max_text_chars)
+    if not isinstance(found, str):
+        raise InvalidReviewError("wrong_type", f"value: {describe_type(found)}, expected an object with a text")
     check_text(found, max_text_chars)
     return Review(found)
 
@@ -177,15 +193,19 @@ def review_from(
     return review
 
 
-def deleted_row_id(value: bytes, finder: FieldFinder) -> str | None:
+def deleted_row_id(value: Any, finder: FieldFinder) -> str | None:
     """Return the id of the review whose row a change event of Debezium deletes; None when the value is no such event.
 
     Such an event has the row as it was in `before`, null in `after`, and "d" for its operation.
+
+    Args:
+        value: JSON in bytes, or what was decoded already.
+        finder: where the parts are.
     """
-    if b'"before"' not in value:
+    if isinstance(value, bytes) and b'"before"' not in value:
         return None
     try:
-        found = load(decode(value).strip())
+        found = load(decode(value).strip()) if isinstance(value, bytes) else value
     except InvalidReviewError:  # a text, or an object inside a JSON string
         return None
     event = found.get("payload", found) if isinstance(found, dict) else None
@@ -218,7 +238,7 @@ def deleted_id(key: bytes | None) -> str:
 
 def _key_text(key: bytes) -> str:
     try:
-        text = key.decode("utf-8")
+        text = key.hex() if b"\0" in key else key.decode("utf-8")
     except UnicodeDecodeError:
         text = key.hex()  # a binary key, such as a serialized number or UUID
     check_identifier("key", text)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
+from schemas.input.value import InvalidReviewError
 from schemas.rating import Rating
 from worker.clock import Clock
 from worker.errors import RefusedError, ServiceError, TransientError
@@ -93,9 +94,9 @@ class Faults:
     """The errors that the next calls of a double raise, in order; None raises nothing. Later calls succeed."""
 
     def __init__(self) -> None:
-        self._next: deque[ServiceError | None] = deque()
+        self._next: deque[ServiceError | InvalidReviewError | None] = deque()
 
-    def then(self, *errors: ServiceError | None) -> None:
+    def then(self, *errors: ServiceError | InvalidReviewError | None) -> None:
         self._next.extend(errors)
 
     def raise_next(self) -> None:
@@ -506,6 +507,24 @@ class MemoryPoisonLedger:
 
     def save_attempts(self, attempts: Mapping[Partition, Attempt]) -> None:
         self._attempts |= attempts
+
+
+class StubDecoder:
+    """The Decoder port on values that are plain texts, with the failures of a schema registry."""
+
+    def __init__(self) -> None:
+        self.faults, self.ping_faults = Faults(), Faults()
+
+    def decode(self, value: bytes, headers: Sequence[tuple[str, bytes]]) -> str:
+        del headers
+        self.faults.raise_next()
+        return value.decode()
+
+    def key_text(self, key: bytes | None) -> bytes | None:
+        return key
+
+    def ping(self) -> None:
+        self.ping_faults.raise_next()
 
 
 class StubClassifier:

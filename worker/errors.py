@@ -4,7 +4,7 @@
     ├── SettingsError            a flag or variable is wrong
     ├── ModelError               there is no bundle, or it must not serve
     │   └── RegistryError        the registry does not answer, or its channels cannot be read
-    ├── ServiceError             Kafka or Redis failed
+    ├── ServiceError             Kafka, Redis or the schema registry failed
     │   ├── TransientError       it may work later: back off and try again
     │   │   ├── RefusedError     the brokers refuse some records as they are: change those, not the service is away
     │   │   └── ProducerFencedError  another producer has the transactional id, or the transaction ran out of time
@@ -13,9 +13,9 @@
     └── StreamRejectedError      the dead-letter breaker opened
 
 Owns the tree and the exit codes. Errors of libraries are translated where the library is called: those of Kafka's
-clients in `worker.kafka.python` and `worker.kafka.confluent`, Redis's in `worker.redis`, those of fsspec, the bundle's
-reader and the runtime in `worker.model`, pydantic's in `worker.settings`, the socket's in `worker.ops.http_server`,
-and a file's where a command reads or writes it.
+clients in `worker.kafka.python` and `worker.kafka.confluent`, the schema registry's in `worker.kafka.registry`,
+Redis's in `worker.redis`, those of fsspec, the bundle's reader and the runtime in `worker.model`, pydantic's in
+`worker.settings`, the socket's in `worker.ops.http_server`, and a file's where a command reads or writes it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ExitCode(IntEnum):
     FAILED = 1  # an unforeseen error; the traceback is in the log
     USAGE = 2  # a flag or variable is wrong
     MODEL = 3  # there is no bundle, or it must not serve
-    KAFKA = 4  # a permanent error of Kafka, or `check` got no answer
+    KAFKA = 4  # a permanent error of Kafka or of the schema registry, or `check` got no answer
     REDIS = 5  # a permanent error of Redis, or `check` got no answer
     DEADLINE = 6  # stopped, but the drain took too long; the rest is redelivered
     FENCED = 7  # another worker has this process's identity
@@ -68,7 +68,7 @@ class RegistryError(ModelError):
 
 
 class ServiceError(WorkerError):
-    """Kafka or Redis failed; `service` says which."""
+    """Kafka, Redis or the schema registry failed; `service` says which."""
 
     kind: ClassVar[str] = "fatal"  # label of the error in metrics
 

@@ -10,14 +10,18 @@ from pydantic_settings import BaseSettings
 
 from schemas.input.fields import FieldPath, FieldPaths
 from schemas.input.presets import Preset, field_paths
-from schemas.input.value import InputFormat
+from schemas.input.value import ValueFormat
+from schemas.input.wire_format import WireFormat
 from schemas.review import DEFAULT_MAX_TEXT_CHARS
 
 
 class InputSettings(BaseSettings):
     """What an operator can set about the records that are read."""
 
-    input_format: InputFormat = Field("auto", description="auto: JSON where it is JSON, else text")
+    input_format: ValueFormat | WireFormat = Field(
+        "auto",
+        description="auto: JSON where it is JSON, else text; avro, json_schema: a schema registry's wire format",
+    )
     input_preset: Preset | None = Field(None, description="where the fields are in a known export or envelope")
     text_field: FieldPath = Field(
         None, description="where the text is: name, path.to.it, several separated by commas, title+body"

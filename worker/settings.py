@@ -26,12 +26,13 @@ from worker.input_settings import InputSettings
 from worker.kafka_settings import KafkaSettings
 from worker.redis_settings import RedisSettings
 from worker.rest_settings import RestSettings
+from worker.schema_registry_settings import SchemaRegistrySettings
 from worker.setting_forms import Host, Topic, Version, line_of, tidy
 
 Runtime = Literal["auto", "litert", "tflite"]
 
 
-class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, RestSettings):
+class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistrySettings, RestSettings):
     """Everything an operator can set. Durations are seconds, sizes are bytes or records."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
@@ -139,6 +140,8 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, RestSettings):
             raise ValueError("WORKER_LINGER_S: must be under half of WORKER_MAX_POLL_INTERVAL_S")
         if self.drain_deadline_s >= self.max_poll_interval_s:
             raise ValueError("WORKER_DRAIN_DEADLINE_S: must be under WORKER_MAX_POLL_INTERVAL_S")
+        if self.input_format == "avro" and self.schema_registry_url is None:
+            raise ValueError("WORKER_SCHEMA_REGISTRY_URL: needed with WORKER_INPUT_FORMAT=avro, for the schemas")
         self._check_models()
         clash = {self.output_topic, self.dead_letter_topic} & set(self.input_topics)
         if clash or self.output_topic == self.dead_letter_topic:

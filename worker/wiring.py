@@ -12,7 +12,10 @@ import threading
 from dataclasses import dataclass
 from uuid import uuid4
 
+from prometheus_client import Counter
+
 from schemas.input.fields import FieldFinder
+from schemas.input.value import ValueFormat
 from worker.backoff import Backoff
 from worker.clock import Clock
 from worker.model.canary import Limits as CanaryLimits
@@ -34,7 +37,7 @@ from worker.stream.breaker import Breaker
 from worker.stream.parse import Parser
 from worker.stream.pipeline import Pipeline
 from worker.stream.poison import PoisonTracker
-from worker.stream.ports import Classifier, Delivery, PoisonLedger, Source, Store
+from worker.stream.ports import Classifier, Decoder, Delivery, PoisonLedger, Source, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,23 @@ class Process:
     log: Log
     metrics: Metrics
     health: Health
+
+
+def make_parser(settings: WorkerSettings, ignored: Counter | None = None) -> Parser:
+    """Return the parser of the input topics' records; `ignored` counts fields that cannot be used.
+
+    Raises:
+        SettingsError: the packages that the form of the values needs are not installed.
+    """
+    form: ValueFormat
+    decoder: Decoder | None = None
+    if settings.input_format == "avro" or settings.input_format == "json_schema":  # noqa: PLR1714 - mypy narrows this
+        from worker.kafka.registry.decoder import make_decoder  # loads the registry's client
+
+        form, decoder = "json", make_decoder(settings)
+    else:
+        form = settings.input_format
+    return Parser(form, settings.max_text_chars, FieldFinder(settings.field_paths), ignored, decoder)
 
 
 def wire_pipeline(
@@ -71,12 +91,7 @@ def wire_pipeline(
                 commit_s=min(settings.transaction_timeout_s, settings.request_timeout_s),
             )
         ),
-        parser=Parser(
-            settings.input_format,
-            settings.max_text_chars,
-            FieldFinder(settings.field_paths),
-            process.metrics.ignored_fields,
-        ),
+        parser=make_parser(settings, process.metrics.ignored_fields),
         classifier=classifier,
         store=store,
         delivery=delivery,

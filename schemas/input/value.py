@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from schemas.dead_letter import RejectReason
 
-InputFormat = Literal["auto", "json", "text"]
+ValueFormat = Literal["auto", "json", "text"]
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MOST_XML_CHARS: Final = 100_000
 
@@ -49,7 +49,8 @@ def _refuse_wire_format(value: bytes) -> None:
         raise InvalidReviewError(
             "wrong_type",
             f"value: begins with a null byte and schema id {schema}, as a schema registry's serializer writes Avro, "
-            "Protobuf or JSON; expected UTF-8 text or a JSON object; send it without that serializer",
+            "JSON or Protobuf; WORKER_INPUT_FORMAT=avro reads Avro (and JSON) with WORKER_SCHEMA_REGISTRY_URL, "
+            "WORKER_INPUT_FORMAT=json_schema reads JSON",
         )
 
 
@@ -68,7 +69,7 @@ def load(value: bytes | str) -> Any:
         raise InvalidReviewError("not_json", f"value: Invalid JSON: {error}") from None
 
 
-def read_value(text: str, input_format: InputFormat) -> dict[str, Any] | str:
+def read_value(text: str, input_format: ValueFormat) -> dict[str, Any] | str:
     """Return the object or the text that a value holds.
 
     Raises:

@@ -36,7 +36,7 @@ from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
 from worker.stream.batcher import Batcher, Limits
 from worker.stream.chunks import chunks
-from worker.stream.parse import Parser
+from worker.wiring import make_parser
 
 _PASSES: Final = 5
 _RATED_AT: Final = "2026-01-01T00:00:00.000Z"
@@ -96,7 +96,7 @@ class Steps:
         self.classifier = TfliteClassifier(
             bundle, load_runtime()[1], runtime="any", metrics=Metrics(CollectorRegistry()), clock=SystemClock()
         )
-        self.parser = Parser(self.settings.input_format, self.settings.max_text_chars)
+        self.parser = make_parser(self.settings)
         # Connects at the first command, which never comes.
         self.store = RedisStore(
             self.settings, metrics=Metrics(CollectorRegistry()), clock=SystemClock(), topic_id=lambda _: "id"

@@ -15,12 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
+
 from schemas.drift import SCRIPT_BINS, script_bin
 from schemas.feedback import parse_feedback
 from schemas.input.fields import DEFAULT_PATHS, FieldFinder, FieldPaths
 from schemas.input.value import InvalidReviewError
+from schemas.input.wire_format import WireReader
 from schemas.review import Review, check_identifier, deleted_id, deleted_row_id, parse_review, review_id_of
 from trainer.collect.join import Labelled, Pool, Totals
+from trainer.collect.registry import make_reader
 from trainer.collect.settings import CollectSettings, start_of
 from trainer.collect.topics import LogRecord, read_topics
 from trainer.console import Screen, plain_table
@@ -62,7 +66,8 @@ def collect(settings: CollectSettings, screen: Screen) -> Collected:
         raise DataError(f"--out {settings.out}: no such folder; make it first")
     with Pool() as pool:
         with screen.phase("read"):
-            found = sort_records(read_topics(settings, since), pool, settings.labels, settings.field_paths)
+            records, reader = read_topics(settings, since), make_reader(settings)
+            found = sort_records(records, pool, settings.labels, settings.field_paths, reader)
         with screen.phase("join"):
             found.totals = pool.totals()
             if found.totals.written < settings.min_reviews:
@@ -98,15 +103,22 @@ def show(found: Collected, settings: CollectSettings, screen: Screen) -> None:
 
 
 def sort_records(
-    records: Iterable[LogRecord], pool: Pool, labels: Sequence[int], paths: FieldPaths = DEFAULT_PATHS
+    records: Iterable[LogRecord],
+    pool: Pool,
+    labels: Sequence[int],
+    paths: FieldPaths = DEFAULT_PATHS,
+    reader: WireReader | None = None,
 ) -> Collected:
-    """Put every record into the pool, and count those that cannot be used."""
+    """Put every record into the pool, and count those that cannot be used.
+
+    A reader reads values in a registry's wire format; the others, such as stars, are JSON as ever.
+    """
     found = Collected()
     finder = FieldFinder(paths)
     for record in records:
         found.records += 1
         try:
-            found.kinds[_sort(record, pool, frozenset(labels), finder)] += 1
+            found.kinds[_sort(_decoded(record, reader), pool, frozenset(labels), finder)] += 1
         except InvalidReviewError as error:
             found.bad[error.reason] += 1
         except _UnusableError as error:
@@ -116,6 +128,16 @@ def sort_records(
 
 class _UnusableError(ValueError):
     """A record that cannot be used; the message is the reason, one of a few."""
+
+
+def _decoded(record: LogRecord, reader: WireReader | None) -> LogRecord:
+    """Return a record in the wire format as one in JSON."""
+    if reader is None:
+        return record
+    value = record.value
+    if value is not None and reader.reads(value, record.headers):
+        value = to_json(reader.value(value, record.headers), bytes_mode="base64")
+    return record._replace(key=reader.key(record.key), value=value)
 
 
 def _sort(record: LogRecord, pool: Pool, labels: frozenset[int], finder: FieldFinder) -> str:

@@ -46,6 +46,16 @@ class CollectSettings(FieldSettings):
     out: Annotated[Path, Field(description="CSV to write: content, score, review_id, app_id, at.")]
     id_field: Annotated[FieldPath, Field(description="Field of the review's id, as WORKER_ID_FIELD.")] = None
     app_field: Annotated[FieldPath, Field(description="Field of what was reviewed, as WORKER_APP_FIELD.")] = None
+    input_format: Annotated[
+        Literal["auto", "avro", "json_schema"], Field(description="Form of the values, as WORKER_INPUT_FORMAT.")
+    ] = "auto"
+    schema_registry_url: Annotated[str | None, Field(description="With avro: http:// or https:// of the registry.")] = (
+        None
+    )
+    schema_registry_user_info_file: Annotated[
+        Path | None, Field(description="File with user:password for it, which is never a flag.")
+    ] = None
+    schema_registry_cafile: Annotated[Path | None, Field(description="Certificates to trust for it, PEM.")] = None
     since: Annotated[str, Field(description=f"How far back: {HOW}.")] = "30d"
     labels: list[int] = Field([], description="Stars allowed; others are unusable. Default: any whole number.")
     min_reviews: Annotated[int, Field(ge=1, description="With fewer: exit code 3, and no file.")] = 1
@@ -93,6 +103,8 @@ class CollectSettings(FieldSettings):
         if self.security_protocol.startswith("SASL_") and None in named:
             needed = "--sasl-mechanism, --sasl-username and --sasl-password-file"
             raise ValueError(f"--security-protocol {self.security_protocol}: needs {needed}")
+        if self.input_format == "avro" and not re.fullmatch(r"(https?|mock)://\S+", self.schema_registry_url or ""):
+            raise ValueError("--schema-registry-url: needed with --input-format avro; http:// or https://")
         return self
 
     def check_files(self) -> None:
@@ -101,7 +113,8 @@ class CollectSettings(FieldSettings):
         Raises:
             FlagError: one cannot be read, or is not what it should be.
         """
-        for name in ("sasl_password_file", "ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        registry = ("schema_registry_user_info_file", "schema_registry_cafile")
+        for name in ("sasl_password_file", "ssl_cafile", "ssl_certfile", "ssl_keyfile", *registry):
             path: Path | None = getattr(self, name)
             try:
                 if path is not None:

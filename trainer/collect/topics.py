@@ -33,6 +33,7 @@ class LogRecord(NamedTuple):
     at_ms: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 def read_topics(settings: CollectSettings, since: datetime | None) -> Iterator[LogRecord]:
@@ -85,7 +86,9 @@ def _read(consumer: Any, spans: dict[TopicPartition, tuple[int, int]], patience_
             for record in records:
                 if record.offset < end:
                     at_ms = max(record.timestamp, 0)
-                    yield LogRecord(at.topic, at.partition, record.offset, at_ms, record.key, record.value)
+                    yield LogRecord(
+                        at.topic, at.partition, record.offset, at_ms, record.key, record.value, record.headers
+                    )
         # A position also moves past the markers of transactions, which are not records.
         moved = {at: consumer.position(at) for at in open_ends}
         if any(moved[at] > positions[at] for at in moved):

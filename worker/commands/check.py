@@ -46,7 +46,8 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
         rest = "" if known.all else "; --all shows the others too"
         title = f"{len(shown)} settings differ from the defaults{rest}" if not known.all else "all settings"
         Console(soft_wrap=not sys.stdout.isatty()).print(title, table if shown else "", sep="\n", highlight=False)
-    results = [_try(name, probe, settings, as_json=known.json) for name, probe in _PROBES.items()]
+    probes = _PROBES if settings.schema_registry_url is None else {**_PROBES, "schemas": _schema_registry}
+    results = [_try(name, probe, settings, as_json=known.json) for name, probe in probes.items()]
     if known.json:
         values = {variable: {"value": value, "from": origin} for variable, (value, origin) in shown.items()}
         print(json.dumps({"settings": values, "checks": [result.to_fields() for result in results]}))
@@ -118,6 +119,13 @@ def _kafka(settings: WorkerSettings) -> str:
 def _redis(settings: WorkerSettings) -> str:
     require_rights(settings)
     return f"answers, and keys of each kind can be written, read and deleted ({', '.join(KEYS)})"
+
+
+def _schema_registry(settings: WorkerSettings) -> str:
+    from worker.kafka.registry.client import SchemaRegistry  # loads its client
+
+    SchemaRegistry(settings).ping()
+    return f"{settings.schema_registry_address} answers"
 
 
 _PROBES: Final = {"model": _model, "kafka": _kafka, "redis": _redis}

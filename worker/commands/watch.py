@@ -15,18 +15,16 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from schemas.input.fields import FieldFinder
-from schemas.input.value import InvalidReviewError
 from schemas.rating import Rating
-from schemas.review import parse_review
 from worker.clock import SystemClock
-from worker.errors import ExitCode, SettingsError
+from worker.errors import ExitCode, ServiceError, SettingsError
 from worker.kafka.offset_range import Point, Span
 from worker.kafka.python.topics import Topics
 from worker.ops.signals import StopSignals
 from worker.ops.text import printable
-from worker.records import Partition
+from worker.records import Partition, Pending, Rejected
 from worker.settings import WorkerSettings
+from worker.wiring import make_parser
 
 _MOST_TEXT: Final = 200
 
@@ -99,8 +97,7 @@ class _Texts:
 
     def __init__(self, settings: WorkerSettings, stack: ExitStack) -> None:
         self._topics = stack.enter_context(closing(Topics(settings, SystemClock())))
-        self._settings = settings
-        self._finder = FieldFinder(settings.field_paths)
+        self._parser = make_parser(settings)
 
     def of(self, rating: Rating) -> str:
         at = rating.source
@@ -110,6 +107,9 @@ class _Texts:
         if record is None or record.value is None or record.offset != at.offset:
             return "(the topic no longer has the review)"
         try:
-            return parse_review(record.value, input_format=self._settings.input_format, finder=self._finder).text
-        except InvalidReviewError as error:
-            return f"({error.reason})"
+            outcome = self._parser.parse(record, "")
+        except ServiceError as error:  # the schema registry
+            return f"({error})"
+        if isinstance(outcome, Rejected):
+            return f"({outcome.letter.reason})"
+        return outcome.review.text if isinstance(outcome, Pending) else "(deleted)"

@@ -17,7 +17,6 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from schemas.input.fields import FieldFinder
 from worker.clock import SystemClock
 from worker.dead_letters.show import as_text, console_of, time_text
 from worker.errors import ExitCode
@@ -26,7 +25,7 @@ from worker.kafka.python.topics import Topics
 from worker.ops.text import printable
 from worker.records import Record, Rejected
 from worker.settings import WorkerSettings
-from worker.stream.parse import Parser
+from worker.wiring import make_parser
 
 _TABLE_ROWS: Final = 100
 _COLUMNS: Final = ("record", "time", "reason", "key", "bytes", "message")
@@ -38,7 +37,7 @@ def list_held(settings: WorkerSettings, limit: int, *, as_json: bool) -> ExitCod
     Raises:
         WorkerError: an input topic is missing, or the brokers do not answer.
     """
-    parser = Parser(settings.input_format, settings.max_text_chars, FieldFinder(settings.field_paths))
+    parser = make_parser(settings)
     table = Table(*_COLUMNS, box=None, pad_edge=False)
     counts: Counter[str] = Counter()
     seen = 0

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from worker.ops.http_server import HealthView
 
-PARTS: Final = ("model", "kafka", "redis", "breaker", "loop", "process")
+PARTS: Final = ("model", "kafka", "redis", "schema_registry", "breaker", "loop", "process")
 
 
 class HealthCollector(Collector):

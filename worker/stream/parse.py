@@ -1,7 +1,7 @@
 """A record becomes a pending review, a deletion, or a rejection.
 
-Owns that choice; `schemas.review` owns which values are reviews, and their ids. Never raises: an invalid record is an
-outcome, not an error. `pipeline` calls it for each record.
+Owns that choice; `schemas.review` owns which values are reviews, and their ids. An invalid record is an outcome, not an
+error. `pipeline` calls it for each record.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from prometheus_client import Counter
 
 from schemas.input.fields import FieldFinder
 from schemas.input.presets import PRESETS
-from schemas.input.value import InputFormat, InvalidReviewError
-from schemas.review import Review, deleted_id, deleted_row_id, parse_review, review_id_of
+from schemas.input.value import InvalidReviewError, ValueFormat
+from schemas.review import Review, deleted_id, deleted_row_id, parse_review, review_id_of, review_of
 from worker.records import Deleted, Pending, Record, Rejected
+from worker.stream.ports import Decoder
 from worker.stream.rejection import rejected
 
 _CLOUD_EVENT: Final = b"application/cloudevents+json"
@@ -30,20 +31,26 @@ class Parser:
     in binary mode is read like any other.
     """
 
-    input_format: InputFormat  # the form of the values
+    input_format: ValueFormat  # the form of the values; a decoder has its own
     max_text_chars: int  # longest text allowed, in Unicode code points
     finder: FieldFinder = field(default_factory=FieldFinder)  # where the parts of a review are
     ignored: Counter | None = None  # counts the optional fields that could not be used, by name
+    decoder: Decoder | None = None  # reads the values, when they are neither JSON nor text
 
     def parse(self, record: Record, model_version: str) -> Pending | Deleted | Rejected:
-        """Return what a record is. A dead letter names `model_version`."""
+        """Return what a record is. A dead letter names `model_version`.
+
+        Raises:
+            ServiceError: the decoder needs a service that does not answer.
+        """
+        key = record.key if self.decoder is None else self.decoder.key_text(record.key)
         try:
             if record.value is None:
-                return Deleted(record, deleted_id(record.key))
+                return Deleted(record, deleted_id(key))
             review = self._review(record, record.value)
-            found = review_id_of(review, record.key, record.topic, record.partition, record.offset)
+            found = review_id_of(review, key, record.topic, record.partition, record.offset)
         except InvalidReviewError as error:
-            if error.reason == "no_text" and record.value and (gone := deleted_row_id(record.value, self.finder)):
+            if error.reason == "no_text" and record.value and (gone := self._deleted_row(record, record.value)):
                 return Deleted(record, gone)
             return rejected(record, error.reason, str(error), model_version=model_version)
         if review.ignored and self.ignored is not None:
@@ -51,8 +58,23 @@ class Parser:
                 self.ignored.labels(name).inc()
         return Pending(record, found, review)
 
+    def ping(self) -> None:
+        """Return if the service that the decoder needed answers now.
+
+        Raises:
+            ServiceError: it does not.
+        """
+        if self.decoder is not None:
+            self.decoder.ping()
+
+    def _deleted_row(self, record: Record, value: bytes) -> str | None:
+        found = value if self.decoder is None else self.decoder.decode(value, record.headers)
+        return deleted_row_id(found, self.finder)
+
     def _review(self, record: Record, value: bytes) -> Review:
         finder = self.finder
+        if self.decoder is not None:
+            return review_of(self.decoder.decode(value, record.headers), finder, self.max_text_chars)
         if record.headers and self.input_format == "auto" and _is_cloud_event(record):
             finder = _CLOUD_EVENTS
         return parse_review(value, input_format=self.input_format, finder=finder, max_text_chars=self.max_text_chars)

@@ -284,6 +284,7 @@ class Pipeline:
         self.undo_attempts()  # what the ledger could not take back before
 
     def _ping(self) -> None:
+        self.parser.ping()
         self.store.ping()
         self.delivery.ping()
 

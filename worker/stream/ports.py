@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from worker.records import Outcome, Partition, Pending, Rated, Record, Rejected
 
@@ -54,6 +54,32 @@ class Source(Protocol):
 
     def close(self, timeout_s: float) -> None:
         """Leave the group, so that its partitions move at once."""
+
+
+class Decoder(Protocol):
+    """What reads values that are neither JSON nor text. Decoding the same bytes twice gives the same."""
+
+    def decode(self, value: bytes, headers: Sequence[tuple[str, bytes]]) -> Any:
+        """Return what a record's value holds: an object with fields, a text, or something else.
+
+        Raises:
+            InvalidReviewError: the bytes are of another form, or no schema is known for them.
+            ServiceError: the schema's home does not answer.
+        """
+
+    def key_text(self, key: bytes | None) -> bytes | None:
+        """Return a key as text where it is in the form of the values, else as it is.
+
+        Raises:
+            ServiceError: as in `decode`.
+        """
+
+    def ping(self) -> None:
+        """Return if what could not be decoded for want of an answer can be decoded now.
+
+        Raises:
+            ServiceError: it cannot.
+        """
 
 
 class Classifier(Protocol):

@@ -56,8 +56,8 @@ scalars: st.SearchStrategy[Any] = st.one_of(
 )
 EXPECTED = "text: expected in text, content, review, body"
 WIRE_FORMAT = (
-    "as a schema registry's serializer writes Avro, Protobuf or JSON; expected UTF-8 text or a JSON object; "
-    "send it without that serializer"
+    "as a schema registry's serializer writes Avro, JSON or Protobuf; WORKER_INPUT_FORMAT=avro reads Avro (and JSON) "
+    "with WORKER_SCHEMA_REGISTRY_URL, WORKER_INPUT_FORMAT=json_schema reads JSON"
 )
 NAMES = {
     "text": ("text", "content"),

@@ -174,17 +174,21 @@ def test_secrets_are_masked_and_can_come_from_a_file(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = tmp_path / "secret"
-    path.write_text("redis://:hunter2@localhost\n")
+    url = f"{'http' if name == 'schema_registry_url' else 'redis'}://:hunter2@localhost"
+    path.write_text(f"{url}\n")
+    if name == "schema_registry_password":
+        monkeypatch.setenv("WORKER_SCHEMA_REGISTRY_USERNAME", "user")
     monkeypatch.setenv(f"{variable(name)}_FILE", str(path))
     settings = read_settings()
     secret = getattr(settings, name)
     assert isinstance(secret, SecretStr)
-    assert secret.get_secret_value() == "redis://:hunter2@localhost"
+    assert secret.get_secret_value() == url
     assert "hunter2" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
 
 
 def test_these_settings_are_secrets() -> None:
     passwords = {"redis_url", "kafka_sasl_password", "kafka_ssl_password"}
+    passwords |= {"schema_registry_url", "schema_registry_password"}
     assert passwords | {"kafka_oauth_token", "rest_token", "rest_read_token"} == set(SECRETS)
 
 

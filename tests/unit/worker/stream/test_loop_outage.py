@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.doubles import REFUSED, TOPIC
+from tests.doubles import REFUSED, TOPIC, StubDecoder
 from tests.fixtures.world import GONE, KAFKA_GONE, World
-from worker.errors import FencedError, PermanentError, ServiceError
-from worker.records import Outcome, Partition
+from worker.errors import FencedError, PermanentError, ServiceError, TransientError
+from worker.records import Outcome, Partition, Rated
+from worker.stream.parse import Parser
+
+REGISTRY_GONE = TransientError("schema_registry", "connection refused")
 
 
 @pytest.mark.parametrize("part", ["store", "delivery", "source"])
@@ -30,6 +33,24 @@ def test_an_outage_neither_loses_nor_duplicates_a_record(part: str) -> None:
     assert world.pipeline.backoff.attempts == 0, "the next outage starts with short waits again"
     assert world.log.names.count("outage") == 1, "logged once, not at every retry"
     assert world.log.names[-1] == "recovered"
+
+
+def test_a_record_whose_schema_cannot_be_fetched_waits_and_is_no_dead_letter() -> None:
+    world = World()
+    decoder = StubDecoder()
+    world.pipeline.parser = Parser("auto", 1000, decoder=decoder)
+    world.produce(*["love it"] * 5)
+    seen: list[dict[str, str]] = []
+    world.source.on_hold = lambda: seen.append(dict(world.health.reasons))
+    decoder.faults.then(None, None, REGISTRY_GONE)
+    decoder.ping_faults.then(*[REGISTRY_GONE] * 3)
+    world.steps()
+    world.assert_settled_once()
+    assert all(isinstance(outcome, Rated) for outcome in world.outcomes)
+    assert {"schema_registry": str(REGISTRY_GONE)} in seen
+    assert world.health.reasons == {}
+    assert world.log.names.count("outage") == 1
+    assert world.sample("starstream_not_ready", part="schema_registry") == 0
 
 
 def test_during_an_outage_the_worker_is_not_ready_and_says_why() -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from schemas.dead_letter import REJECT_REASONS, RejectReason
 from schemas.input.fields import FieldFinder
 from schemas.input.presets import PRESETS
+from schemas.input.value import InvalidReviewError
 from schemas.review import MAX_ID_BYTES, OPTIONAL_FIELDS, Review
-from tests.doubles import REFUSED, StubClassifier, make_rated, make_record
+from tests.doubles import REFUSED, StubClassifier, StubDecoder, make_rated, make_record
 from worker.errors import RefusedError
 from worker.ops.metrics import Metrics
 from worker.records import Deleted, Pending, Record, Rejected
@@ -85,6 +86,9 @@ def test_every_reason_is_reachable() -> None:
     error = RefusedError("size", [pending.record], "too large")
     (refused,) = reject_refused([make_rated(record=pending.record)], error, model_version="v1")
     assert isinstance(refused, Rejected)
+    decoder = StubDecoder()
+    decoder.faults.then(InvalidReviewError("unknown_schema", "schema 7"))
+    reached.add(reason_of(make_record("a"), Parser("auto", 1000, decoder=decoder)))
     assert reached | {unratable.letter.reason, refused.letter.reason} == set(REJECT_REASONS)
     assert get_args(RejectReason) == REJECT_REASONS
 
@@ -112,6 +116,7 @@ def test_identity_is_the_review_id_else_the_key_else_the_position() -> None:
     assert identity_of(make_record('{"text": "a", "review_id": 12}', key=b"k")) == "12"
     assert identity_of(make_record('{"text": "a", "review_id": ""}', key=b"k")) == "k"
     assert identity_of(make_record("plain", key=b"\xff\x00")) == "ff00"
+    assert identity_of(make_record("plain", key=(7).to_bytes(8, "big"))) == "0000000000000007"
 
 
 @pytest.mark.parametrize(
