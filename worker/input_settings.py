@@ -10,15 +10,14 @@ from pydantic_settings import BaseSettings
 
 from schemas.input.fields import FieldPath, FieldPaths
 from schemas.input.presets import Preset, field_paths
-from schemas.input.value import ValueFormat
-from schemas.input.wire_format import WireFormat
+from schemas.input.wire_format import InputFormat
 from schemas.review import DEFAULT_MAX_TEXT_CHARS
 
 
 class InputSettings(BaseSettings):
     """What an operator can set about the records that are read."""
 
-    input_format: ValueFormat | WireFormat = Field(
+    input_format: InputFormat = Field(
         "auto",
         description="auto: JSON where it is JSON, else text; avro, json_schema: a schema registry's wire format",
     )

@@ -18,9 +18,10 @@ from uuid import UUID
 
 from pydantic_core import from_json
 
-from schemas.input.value import InvalidReviewError
+from schemas.input.value import InvalidReviewError, ValueFormat
 
 WireFormat = Literal["avro", "json_schema"]
+InputFormat = Literal[ValueFormat, WireFormat]
 SchemaKey = int | str  # its id; or its GUID, which serializers of 2025 and later can send in a header instead
 
 PREFIX_BYTES: Final = 5

@@ -21,6 +21,7 @@ from worker.settings import WorkerSettings
 # The first setting of each group, in the order of their declaration.
 GROUPS: Final[Mapping[str, str]] = {
     "rest_host": "HTTP front (serve)",
+    "schema_registry_url": "schema registry",
     "input_format": "input",
     "kafka_client": "Kafka: connection",
     "input_topics": "Kafka: topics and group",
