@@ -75,6 +75,20 @@ def test_compose_models_are_written_by_the_trainer_and_only_read_by_the_worker()
     assert SERVICES["worker"]["restart"] == "unless-stopped"
 
 
+def test_compose_rest_is_the_workers_image_on_loopback_with_its_probe(clean_environment: pytest.MonkeyPatch) -> None:
+    rest = SERVICES["rest"]
+    assert (rest["image"], rest["profiles"], rest["command"]) == (SERVICES["worker"]["image"], ["rest"], ["serve"])
+    variables = worker_variables(rest)
+    for name, value in variables.items():
+        clean_environment.setenv(name, value)
+    settings = read_settings(None)
+    assert settings.rest_port == settings.http_port == 8080, "the health check asks the port of WORKER_HTTP_PORT"
+    assert rest["ports"] == ["127.0.0.1:8080:8080"]
+    assert rest["healthcheck"] == SERVICES["worker"]["healthcheck"]
+    assert seconds(rest["stop_grace_period"]) > settings.drain_deadline_s
+    assert "models:/models:ro" in rest["volumes"]
+
+
 @each_service
 def test_compose_image_is_pinned(service: dict[str, Any]) -> None:
     assert re.fullmatch(r"[a-z0-9./-]+:v?\d+\.\d+\.\d+(-alpine)?", service["image"]), service["image"]
@@ -100,12 +114,12 @@ def test_compose_service_is_unprivileged_bounded_and_on_loopback(service: dict[s
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
-@pytest.mark.parametrize("name", ["worker", "trainer", "redis", "prometheus"])
+@pytest.mark.parametrize("name", ["worker", "rest", "trainer", "redis", "prometheus"])
 def test_compose_root_file_system_is_read_only(name: str) -> None:
     assert SERVICES[name]["read_only"] is True
 
 
-@pytest.mark.parametrize("name", ["kafka", "redis", "worker", "prometheus", "grafana"])
+@pytest.mark.parametrize("name", ["kafka", "redis", "worker", "rest", "prometheus", "grafana"])
 def test_compose_service_that_stays_has_a_health_check(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check["test"][0] in {"CMD", "CMD-SHELL"}

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ import pytest
 
 from deploy.process import LOOPBACK
 from tests import PATIENCE_S
+from tests.conftest import ROOT
 from tests.fixtures.rest import send, serving_rest
 from tests.fixtures.running import Deployment, RunningWorker
 from worker.errors import ExitCode
@@ -61,3 +66,24 @@ def test_a_review_is_posted_rated_read_watched_and_deleted(deployment: Deploymen
         assert list(seen) == []
     assert worker.stop() == ExitCode.OK
     assert sorted(deployment.stored_ids()) == sorted(ids[1:])
+
+
+def test_the_curl_lines_of_the_readme_run_as_they_stand(
+    deployment: Deployment, served: RunningWorker, tmp_path: Path
+) -> None:
+    deployment.worker().ready()
+    lines = re.findall(r"^curl .*localhost:8080/.*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(lines) >= 8
+    (tmp_path / ".curlrc").write_text("fail\nsilent\nshow-error\n")
+
+    def answers(line: str) -> bool:
+        """Return whether a line succeeds; the stream is cut after a second."""
+        is_endless = "/v1/stream" in line
+        command = line.replace("localhost:8080", f"localhost:{served.port}")
+        command = command.replace("curl ", f"curl -m {1 if is_endless else PATIENCE_S} ", 1)
+        environ = {"PATH": os.environ["PATH"], "CURL_HOME": str(tmp_path)}
+        done = subprocess.run(["bash", "-c", command], env=environ, capture_output=True, check=False)
+        return done.returncode == (28 if is_endless else 0) and bool(done.stdout)
+
+    for line in lines:  # a review that was posted is there once it is rated
+        served.until(partial(answers, line), line)
