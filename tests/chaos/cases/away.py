@@ -150,14 +150,14 @@ def dlq_missing(scene: Scene) -> Verdict:
 
 
 def topics_late(scene: Scene) -> Verdict:
-    """No topic exists when a static member starts; they are created one by one, the input first. It reports each time
+    """No topic exists when a static member starts; they are created one by one, the input last. It reports each time
     which one is missing, and starts to read without a restart.
     """
     for topic in (scene.input, scene.output, scene.dead):
         scene.delete_topic(topic)
     worker = scene.start("early", ready=False, instance_id="early")
     scene.count_fault()
-    for topic in (scene.input, scene.output, scene.dead):
+    for topic in (scene.output, scene.dead, scene.input):
         worker.wait_reason("kafka", topic)
         scene.create_topic(topic)
         if topic == scene.input:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -153,6 +153,17 @@ def call_with_timeout(call: Callable[[], None], timeout_s: float, doing: str) ->
         raise TransientError("kafka", f"{doing}: no answer in {timeout_s:g} s")
     if raised:
         raise raised[0]
+
+
+def raise_first_error(partitions: Sequence[Any]) -> None:
+    """Raise the first error that an answer holds for one of its partitions.
+
+    Raises:
+        KafkaException: there is one.
+    """
+    for at in partitions:
+        if at.error is not None:
+            raise KafkaException(at.error)
 
 
 def missing_topic(client: Any, topic: str, timeout_s: float) -> str | None:

@@ -16,7 +16,14 @@ from typing_extensions import override
 from worker.clock import Clock
 from worker.errors import ServiceError
 from worker.kafka.confluent.assignment import rebalance_callbacks, require_member
-from worker.kafka.confluent.client import CallbackErrors, await_brokers, missing_topic, translate, translated
+from worker.kafka.confluent.client import (
+    CallbackErrors,
+    await_brokers,
+    missing_topic,
+    raise_first_error,
+    translate,
+    translated,
+)
 from worker.kafka.confluent.lag import LagTracker
 from worker.kafka.confluent.messages import has_events, to_records
 from worker.kafka.confluent.options import consumer_config
@@ -159,7 +166,7 @@ class ConfluentSource(GroupSource):
         to_commit = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
         with translated("commit"):
             require_member(self._consumer.consumer_group_metadata(), self._settings.group_id)
-            _raise_first_error(self._consumer.commit(offsets=to_commit, asynchronous=False) or ())
+            raise_first_error(self._consumer.commit(offsets=to_commit, asynchronous=False) or ())
 
     def close(self, timeout_s: float) -> None:
         """Leave the group, so that its partitions move at once; the client bounds the wait by itself."""
@@ -257,7 +264,7 @@ class ConfluentSource(GroupSource):
         """Return the committed offsets of partitions, once no open transaction includes them; negative: none."""
         wanted = [TopicPartition(*partition) for partition in partitions]
         found = self._consumer.committed(wanted, timeout=self._settings.request_timeout_s)
-        _raise_first_error(found)
+        raise_first_error(found)
         return {Partition(at.topic, at.partition): at.offset for at in found}
 
     def _subscribe(self) -> None:
@@ -286,9 +293,3 @@ class ConfluentSource(GroupSource):
                 self._consumer.resume([TopicPartition(*partition) for partition in held])
             self._paused -= held
             self._metrics.partitions_paused.set(0)
-
-
-def _raise_first_error(partitions: Sequence[TopicPartition]) -> None:
-    for at in partitions:
-        if at.error is not None:
-            raise KafkaException(at.error)
