@@ -39,13 +39,13 @@ class TerminalReport:
 
     def _run(self) -> None:
         clock, log = self._process.clock, self._process.log
+        counted, at = 0, clock.monotonic()
         while self._process.health.reasons:
             if self._stopped.wait(_LOOK_S):
                 return
         partitions = f"{self._sample('starstream_partitions_assigned'):.0f}"
         topics = ",".join(self._process.settings.input_topics)
         log(logging.INFO, "ready", partitions=partitions, topics=topics, model=self._model(), page=self._page)
-        counted, at = self._settled(), clock.monotonic()
         while not self._stopped.wait(_EVERY_S):
             total, now = self._settled(), clock.monotonic()
             if total > counted:
