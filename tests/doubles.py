@@ -113,7 +113,7 @@ def make_record(
     offset: int = 0,
     topic: str = TOPIC,
     timestamp: int = TIMESTAMP_MS,
-    headers: Sequence[tuple[str, bytes]] = (),
+    headers: Sequence[tuple[str, bytes | None]] = (),
 ) -> PlainRecord:
     """Return a record; a text is encoded as UTF-8."""
     content = value.encode() if isinstance(value, str) else value
@@ -515,7 +515,7 @@ class StubDecoder:
     def __init__(self) -> None:
         self.faults, self.ping_faults = Faults(), Faults()
 
-    def decode(self, value: bytes, headers: Sequence[tuple[str, bytes]]) -> str:
+    def decode(self, value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> str:
         del headers
         self.faults.raise_next()
         return value.decode()

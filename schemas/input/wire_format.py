@@ -100,11 +100,11 @@ class WireReader:
         self._readers: dict[SchemaKey, Callable[[bytes], Any]] = {}
         self._unknown: dict[SchemaKey, float] = {}  # until when they need not be asked for
 
-    def reads(self, value: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> bool:
+    def reads(self, value: bytes, headers: Sequence[tuple[str, bytes | None]] = ()) -> bool:
         """Tell whether a value looks like the wire format."""
         return (value[:1] == b"\0" and len(value) >= PREFIX_BYTES) or _guid(headers) is not None
 
-    def value(self, value: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> Any:
+    def value(self, value: bytes, headers: Sequence[tuple[str, bytes | None]] = ()) -> Any:
         """Return what a record's value holds.
 
         Raises:
@@ -176,7 +176,7 @@ def _describe(value: bytes) -> str:
     return "JSON without a schema id" if text.lstrip()[:1] in {"{", "["} else "text" if text else "no bytes"
 
 
-def _guid(headers: Sequence[tuple[str, bytes]]) -> str | None:
+def _guid(headers: Sequence[tuple[str, bytes | None]]) -> str | None:
     for name, value in headers:
         if name == _GUID_HEADER and value is not None and len(value) == _GUID_BYTES and value[0] == 1:
             return str(UUID(bytes=bytes(value[1:])))

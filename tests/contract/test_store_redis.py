@@ -308,3 +308,17 @@ def test_an_unreachable_cluster_is_a_transient_error() -> None:
         server.stop()
         with pytest.raises(TransientError, match="redis: WORKER_REDIS_URL: "):
             RedisStoreWorld(server).store(**CLUSTER)
+
+
+def test_a_summary_that_another_program_wrote_to_is_read_as_far_as_it_is_ours(redis_world: RedisStoreWorld) -> None:
+    stars: Any = {
+        "count:1": 2,
+        "count:2": "many",
+        "count:3": "9" * 5000,
+        "count:" + "9" * 5000: 1,
+        "mean": "x",
+    }
+    redis_world.client.hset(f"{redis_world.prefix}summary:{{shop}}", mapping=stars)
+    summary = RatingsInRedis(redis_world.settings()).summary("shop")
+    assert summary is not None
+    assert (summary.count, summary.stars) == (2, {1: 2})

@@ -33,7 +33,7 @@ class LogRecord(NamedTuple):
     at_ms: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 def read_topics(settings: CollectSettings, since: datetime | None) -> Iterator[LogRecord]:

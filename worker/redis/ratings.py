@@ -18,7 +18,8 @@ from worker.settings import WorkerSettings
 
 _FIELDS: Final = ("model_version", "rating")
 _STARS: Final = re.compile(r"-?[0-9]{1,9}")
-_COUNT: Final = re.compile(r"count:-?[0-9]+")
+_COUNT: Final = re.compile(r"count:-?[0-9]{1,9}")
+_REVIEWS: Final = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ class RatingsInRedis:
         with translated("read the summary", self._client):
             found = self._client.hgetall(summary_key(app_id, prefix=self._prefix))
         stars = {
-            int(name.removeprefix("count:")): int(count) for name, count in found.items() if _COUNT.fullmatch(name)
+            int(name.removeprefix("count:")): int(count)
+            for name, count in found.items()
+            if _COUNT.fullmatch(name) and _REVIEWS.fullmatch(count)
         }
         stars = {label: count for label, count in stars.items() if count > 0}
         return Summary(sum(stars.values()), stars) if stars else None

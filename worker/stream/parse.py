@@ -81,4 +81,7 @@ class Parser:
 
 
 def _is_cloud_event(record: Record) -> bool:
-    return any(name.lower() == "content-type" and value.startswith(_CLOUD_EVENT) for name, value in record.headers)
+    # A header's value may be null.
+    return any(
+        name.lower() == "content-type" and value and value.startswith(_CLOUD_EVENT) for name, value in record.headers
+    )

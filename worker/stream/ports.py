@@ -59,7 +59,7 @@ class Source(Protocol):
 class Decoder(Protocol):
     """What reads values that are neither JSON nor text. Decoding the same bytes twice gives the same."""
 
-    def decode(self, value: bytes, headers: Sequence[tuple[str, bytes]]) -> Any:
+    def decode(self, value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> Any:
         """Return what a record's value holds: an object with fields, a text, or something else.
 
         Raises:

@@ -31,7 +31,7 @@ class RegistryDecoder(Decoder):
         self._reader = WireReader(form, self._fetch)
 
     @override
-    def decode(self, value: bytes, headers: Sequence[tuple[str, bytes]]) -> Any:
+    def decode(self, value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> Any:
         return self._reader.value(value, headers)
 
     @override

@@ -199,6 +199,12 @@ def test_an_optional_field_never_costs_a_rating(
         assert count == (name in ignored)
 
 
+def test_headers_without_a_value_cost_nothing() -> None:
+    nulls = [("content-type", None), ("traceparent", None), ("starstream-attempts", None), ("", None)]
+    assert isinstance(parse(make_record("fine", headers=nulls)), Pending)
+    assert reason_of(make_record("", headers=nulls)) == "no_text"
+
+
 def test_a_cloud_event_is_known_by_its_header() -> None:
     event = {"specversion": "1.0", "id": "e1", "subject": "r1", "data": {"text": "good", "stars": 4}}
     headers = [("Content-Type", b"application/cloudevents+json; charset=utf-8")]
