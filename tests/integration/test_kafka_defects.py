@@ -400,7 +400,8 @@ def test_defect_8_the_worker_sends_smaller_batches_to_such_a_topic(world: World)
     outcomes = [make_rated(f"r{number}") for number in range(400)]
     commit(delivery, outcomes, {world.at(0): 1})
     assert world.ended(source._consumer) == 1
-    assert [record.key for record in read_topic(world.broker.bootstrap, small)] == [f"r{n}".encode() for n in range(400)]
+    seen = [record.key for record in read_topic(world.broker.bootstrap, small)]
+    assert seen == [f"r{number}".encode() for number in range(400)]
 
 
 def _topic_of_small_batches(world: World) -> str:
