@@ -45,27 +45,26 @@ def until_quiet(prometheus: LocalPrometheus) -> None:
 
 
 @contextmanager
-def trickle(deployment: Deployment) -> Iterator[threading.Event]:
-    """Produce a few reviews a second while the event is set, so that there is always work to do."""
-    stopped, flows = threading.Event(), threading.Event()
-    flows.set()
+def trickle(deployment: Deployment) -> Iterator[threading.Lock]:
+    """Produce a few reviews a second, so that there is always work to do; not while the lock is held."""
+    stopped, pause = threading.Event(), threading.Lock()
 
     def produce() -> None:
         while not stopped.wait(0.3):
-            if flows.is_set():
+            with pause:
                 deployment.produce(Message(b"love it"), Message(b"bad"))
 
     thread = threading.Thread(target=produce)
     thread.start()
     try:
-        yield flows
+        yield pause
     finally:
         stopped.set()
         thread.join()
 
 
-def test_alerts_fire_in_the_faults_they_were_written_for(deployment: Deployment, kafka: LocalKafka) -> None:
-    with serving(LocalRedis()) as redis, serving(LocalPrometheus(speed=60)) as prometheus, trickle(deployment) as flows:
+def test_alerts_fire_in_the_faults_they_were_written_for(deployment: Deployment, stoppable_kafka: LocalKafka) -> None:
+    with serving(LocalRedis()) as redis, serving(LocalPrometheus(speed=60)) as prometheus, trickle(deployment) as pause:
         settings = {"redis_url": redis.url, "breaker_consecutive": "30", "redis_timeout_s": "1"}
         workers = [deployment.worker(**settings).ready() for _ in range(2)]
         prometheus.watch(*map(page, workers))
@@ -76,12 +75,11 @@ def test_alerts_fire_in_the_faults_they_were_written_for(deployment: Deployment,
         redis.start()
         until_quiet(prometheus)
 
-        flows.clear()
-        kafka.stop()
-        # Lag needs a broker; and partitions are paused only if it goes in the middle of a batch.
-        until_firing(prometheus, *WAITS - {"NoProgress", "PartitionsPaused"})
-        kafka.start()
-        flows.set()
+        with pause:
+            stoppable_kafka.stop()
+            # Lag needs a broker; and partitions are paused only if it goes in the middle of a batch.
+            until_firing(prometheus, *WAITS - {"NoProgress", "PartitionsPaused"})
+            stoppable_kafka.start()
         until_quiet(prometheus)
 
         workers[0].child.kill()

@@ -11,7 +11,6 @@ import importlib.metadata
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -281,7 +280,10 @@ def test_defect_5_a_zombie_producer_gets_two_different_errors(world: World) -> N
     with pytest.raises(kafka_errors.KafkaError) as then:
         zombie.commit_transaction()
     assert type(first.value) is not type(then.value) is kafka_errors.KafkaError, "one error, twice: the defect is gone"
-    assert [type(translate(caught.value, "commit")) for caught in (first, then)] == [ProducerFencedError, TransientError]
+    assert [type(translate(caught.value, "commit")) for caught in (first, then)] == [
+        ProducerFencedError,
+        TransientError,
+    ]
 
 
 def test_defect_5_the_worker_rebuilds_whatever_the_error_is(world: World) -> None:
