@@ -19,6 +19,7 @@ from tests.fixtures.bundles import SECOND, Change, ToyRegistry
 from tests.fixtures.rest import send, serving_rest
 from tests.fixtures.running import RunningWorker
 from worker.errors import ExitCode
+from worker.model.canary import is_picked
 
 POST = b"POST /v1/ratings HTTP/1.1\r\nHost: localhost\r\n"
 TOY = {"WORKER_REGISTRY": str(TOY_REGISTRY)}
@@ -57,6 +58,32 @@ def test_a_promotion_is_served_while_requests_come_in(tmp_path: Path) -> None:
         assert set(seen) == {(200, TOY_VERSION, 5), (200, SECOND, 1)}
         assert send(served, "/v1/model", method="GET").json()["model_version"] == SECOND
         assert served.total("starstream_ratings_total", source="rest") == len(seen)
+
+
+def test_a_canary_rates_its_share_of_the_requests(tmp_path: Path) -> None:
+    registry = ToyRegistry(tmp_path / "models")
+    registry.publish(SECOND, Change(always=1))
+    registry.point("candidate", SECOND)
+    environ = {
+        "WORKER_REGISTRY": str(registry.root),
+        "WORKER_RELOAD_INTERVAL_S": "0.1",
+        "WORKER_SHADOW_CHANNEL": "candidate",
+        "WORKER_CANARY_SHARE": "0.5",
+        "WORKER_CANARY_MAX_DISAGREEMENT": "1",
+    }
+    ids = [f"r-{number}" for number in range(50)]
+    picked = {review_id for review_id in ids if is_picked(review_id, 0.5)}
+    assert 0 < len(picked) < 50
+    with serving_rest(tmp_path, environ) as served:
+        served.until(lambda: served.total("starstream_shadow_info", model_version=SECOND) == 1, "the candidate")
+
+        def rated() -> set[str]:
+            reviews = [{"text": "good", "review_id": review_id} for review_id in ids]
+            ratings = send(served, "/v1/ratings", {"reviews": reviews}).json()["ratings"]
+            return {rating["review_id"] for rating in ratings if rating["model_version"] == SECOND}
+
+        served.until(lambda: rated() == picked, "the canary's share")
+        assert send(served, "/v1/model", method="GET").json()["shadow_version"] == SECOND
 
 
 def test_sigterm_answers_what_is_there_and_ends_with_0(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ Owns the order of those steps and the OpenAPI document. `worker.rest.server` run
 
 from __future__ import annotations
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from schemas import __version__
@@ -14,9 +14,9 @@ from worker.rest.inference import inference_routes
 from worker.rest.live import live_routes
 from worker.rest.operations import Measured, operations_routes
 from worker.rest.page import page_routes
-from worker.rest.problems import describe_problem_bodies, handle_problems
-from worker.rest.ratings import ratings_routes
-from worker.rest.security import Access, Hardened
+from worker.rest.problems import describe_schemas, handle_problems
+from worker.rest.ratings import rating_schemas, ratings_routes
+from worker.rest.security import Hardened, required_rights
 from worker.rest.stored import stored_routes
 
 _DESCRIPTION = """\
@@ -29,10 +29,9 @@ def make_app(front: Front) -> FastAPI:
     """Return the application over what the process has started."""
     app = FastAPI(title="Starstream", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
     handle_problems(app)
-    describe_problem_bodies(app)
+    describe_schemas(app, rating_schemas())
     settings = front.process.settings
-    access = Access(settings)
-    reads, writes = Depends(access.reads), Depends(access.writes)
+    reads, writes = required_rights(settings)
     app.include_router(ratings_routes(front), dependencies=[reads])
     app.include_router(stored_routes(front, reads, writes))
     app.include_router(live_routes(front, reads))

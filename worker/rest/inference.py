@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import numpy as np
@@ -93,22 +94,22 @@ def inference_routes(front: Front, reads: params.Depends) -> APIRouter:
     bodies = Bodies(settings, front.process.clock)
     health = front.process.health
 
-    @router.get("/health/live", summary="Whether the rating thread moves")
+    @router.get("/health/live", summary="Whether the rating thread moves", responses=_problems(503))
     async def live() -> Response:
         return JSONResponse({"live": health.alive}, 200 if health.alive else 503)
 
-    @router.get("/health/ready", summary="Whether texts can be rated")
+    @router.get("/health/ready", summary="Whether texts can be rated", responses=_problems(503))
     async def ready() -> Response:
         return JSONResponse({"ready": not health.reasons}, 503 if health.reasons else 200)
 
-    @router.get("", summary="This server", dependencies=[reads])
+    @router.get("", summary="This server", dependencies=[reads], responses=_problems(401))
     async def server() -> Response:
         return JSONResponse({"name": MODEL, "version": __version__, "extensions": ["binary_tensor_data"]})
 
-    @router.get("/models/{name}", summary="The model", dependencies=[reads])
+    @router.get("/models/{name}", summary="The model", dependencies=[reads], responses=_problems(401, 404))
     @router.get("/models/{name}/versions/{version}", include_in_schema=False, dependencies=[reads])
-    async def model(name: str, version: str | None = None) -> Response:
-        _require_model(front, name, version)
+    async def model(request: Request, name: str) -> Response:
+        _require_model(front, request, name)
         labels = len(front.classifier.lineup.stable.labels)
         outputs = [
             {"name": output, "datatype": kind, "shape": [-1, labels] if output == "probabilities" else [-1]}
@@ -118,16 +119,22 @@ def inference_routes(front: Front, reads: params.Depends) -> APIRouter:
         inputs = [{"name": INPUT, "datatype": "BYTES", "shape": [-1]}]
         return JSONResponse({**described, "inputs": inputs, "outputs": outputs})
 
-    @router.get("/models/{name}/ready", summary="Whether the model rates")
+    @router.get("/models/{name}/ready", summary="Whether the model rates", responses=_problems(404, 503))
     @router.get("/models/{name}/versions/{version}/ready", include_in_schema=False)
-    async def model_ready(name: str, version: str | None = None) -> Response:
-        _require_model(front, name, version)
+    async def model_ready(request: Request, name: str) -> Response:
+        _require_model(front, request, name)
         return JSONResponse({"name": MODEL, "ready": not health.reasons}, 503 if health.reasons else 200)
 
-    @router.post("/models/{name}/infer", summary="Rate a BYTES tensor", openapi_extra=_REQUEST, dependencies=[reads])
+    @router.post(
+        "/models/{name}/infer",
+        summary="Rate a BYTES tensor",
+        openapi_extra=_REQUEST,
+        dependencies=[reads],
+        responses=_problems(400, 401, 404, 408, 413, 415, 422, 429, 503),
+    )
     @router.post("/models/{name}/versions/{version}/infer", include_in_schema=False, dependencies=[reads])
-    async def infer(request: Request, name: str, version: str | None = None) -> Response:
-        _require_model(front, name, version)
+    async def infer(request: Request, name: str) -> Response:
+        _require_model(front, request, name)
         wanted = _parse(await bodies.limited(request), request.headers.get(_HEAD_LENGTH), settings.rest_max_reviews)
         bodies.count(request, len(wanted.texts))
         errors = [*_faults(wanted.texts, settings.max_text_chars)]
@@ -140,8 +147,15 @@ def inference_routes(front: Front, reads: params.Depends) -> APIRouter:
     return router
 
 
-def _require_model(front: Front, name: str, version: str | None) -> None:
-    if name != MODEL or version not in {None, front.classifier.version}:
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route for these statuses, in the protocol's own form."""
+    schema = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+    content = {"application/json": {"schema": schema}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def _require_model(front: Front, request: Request, name: str) -> None:
+    if name != MODEL or request.path_params.get("version") not in {None, front.classifier.version}:
         raise Problem(404, f"there is one model, {MODEL}, with one version, {front.classifier.version}")
 
 

@@ -15,6 +15,7 @@ from worker.clock import Clock
 from worker.ops.health_metrics import HealthCollector
 from worker.ops.rest_metrics import Marked, RestMetrics
 from worker.rest.front import Front
+from worker.rest.problems import describe_problems
 from worker.rest.rater import SOURCE
 
 
@@ -38,7 +39,13 @@ def operations_routes(front: Front, reads: params.Depends) -> APIRouter:
         body = {"ready": not reasons, "reasons": reasons, "notes": dict(health.notes)}
         return JSONResponse(body, 503 if reasons else 200)
 
-    @router.get("/metrics", summary="Prometheus metrics", response_class=Response, dependencies=[reads])
+    @router.get(
+        "/metrics",
+        summary="Prometheus metrics",
+        response_class=Response,
+        dependencies=[reads],
+        responses=describe_problems(401),
+    )
     async def scrape(request: Request) -> Response:
         front.rest_metrics.waiting.set(front.rater.waiting)
         encode, content_type = choose_encoder(request.headers.get("accept", ""))

@@ -71,15 +71,15 @@ def describe_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": http.HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
-def describe_problem_bodies(app: FastAPI) -> None:
-    """Add the form of an error to an app's OpenAPI document."""
+def describe_schemas(app: FastAPI, schemas: Mapping[str, Any]) -> None:
+    """Add schemas that routes refer to, and the form of an error, to an app's OpenAPI document."""
     make = app.openapi
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schemas = make().setdefault("components", {}).setdefault("schemas", {})
+            known = make().setdefault("components", {}).setdefault("schemas", {})
             found = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas |= {**found.pop("$defs"), "ProblemBody": found}
+            known |= {**found.pop("$defs"), "ProblemBody": found, **schemas}
         return make()
 
     app.openapi = document  # type: ignore[method-assign]  # as FastAPI's documentation has it

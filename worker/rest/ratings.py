@@ -13,39 +13,20 @@ from pydantic import TypeAdapter
 from starlette.responses import JSONResponse
 
 from schemas.rating import RATING, Rating
+from schemas.review import MAX_ID_BYTES
 from worker.records import Rated
 from worker.rest.body import MANY, Bodies
 from worker.rest.front import Front
 from worker.rest.problems import describe_problems
+from worker.settings import WorkerSettings
 
 _RATINGS: Final = TypeAdapter(list[Rating])
 JSON: Final = "application/json"
 
-_REVIEW: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["text"],
-    "properties": {
-        "text": {"type": "string", "minLength": 1, "description": "What was written; also content, review or body."},
-        "review_id": {"type": "string", "description": "What the review is known by; made up when absent."},
-        "app_id": {"type": "string", "description": "What was reviewed."},
-        "score": {"type": "number", "description": "The author's own stars: feedback, never an input to the model."},
-    },
-}
-_SEVERAL: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": [MANY],
-    "properties": {MANY: {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, _REVIEW]}}},
-}
 _TEXT: Final = "I don't think this is good at all"
 _EXAMPLES: Final = {
     "one": {"summary": "one review", "value": {"text": _TEXT}},
     "many": {"summary": "several", "value": {MANY: [_TEXT, {"text": "love it", "review_id": "r-2", "app_id": "maps"}]}},
-}
-REQUEST: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {JSON: {"schema": {"anyOf": [_REVIEW, _SEVERAL]}, "examples": _EXAMPLES}},
-    }
 }
 _RATING_EXAMPLE: Final = {
     "review_id": "r-2", "app_id": "maps", "rating": 5, "expected_rating": 4.7912, "confidence": 0.868312,
@@ -54,13 +35,47 @@ _RATING_EXAMPLE: Final = {
 }  # fmt: skip
 
 
-def rating_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a rating without its source."""
-    schema = RATING.json_schema()
-    schema.pop("$defs", None)
-    schema["properties"].pop("source")
-    schema["required"].remove("source")
-    return schema
+def describe_reviews(settings: WorkerSettings) -> dict[str, Any]:
+    """Return what the OpenAPI document says of a body with reviews."""
+    # As near as JSON Schema gets to `schemas.review.check_text`: no null byte, and something that can be seen.
+    visible = r"^[^\u0000]*[^\u0000-\u0020\u007f-\u00a0\u00ad][^\u0000]*$"
+    text = {"type": "string", "pattern": visible, "maxLength": settings.max_text_chars}
+    review = {
+        "type": "object",
+        "required": ["text"],
+        # The optional fields have no type: as in the stream, what cannot be used of them is left out.
+        "properties": {
+            "text": {**text, "description": "What was written; also content, review or body."},
+            "review_id": {
+                "maxLength": MAX_ID_BYTES,
+                "description": "What it is known by, a string; made up when absent.",
+            },
+            "app_id": {"description": "What was reviewed, a string."},
+            "score": {"description": "The author's own stars, a number: feedback, never an input to the model."},
+        },
+    }
+    items = {"type": "array", "minItems": 1, "maxItems": settings.rest_max_reviews, "items": {"anyOf": [text, review]}}
+    schema = {"anyOf": [review, {"type": "object", "required": [MANY], "properties": {MANY: items}}]}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema, "examples": _EXAMPLES}}}}
+
+
+def rating_schemas() -> dict[str, Any]:
+    """Return the components that answers refer to: a rating as the topic has it, and one without its source."""
+    whole = RATING.json_schema(ref_template="#/components/schemas/{model}")
+    parts = whole.pop("$defs", {})
+    properties = {name: part for name, part in whole["properties"].items() if name != "source"}
+    required = [name for name in whole["required"] if name != "source"]
+    return {**parts, "Rating": whole, "RatedReview": {**whole, "properties": properties, "required": required}}
+
+
+def _describe_ratings() -> dict[str, Any]:
+    """Return what the OpenAPI document says of an answer with ratings."""
+    one = {"$ref": "#/components/schemas/RatedReview"}
+    many = {"type": "object", "required": ["ratings"], "properties": {"ratings": {"type": "array", "items": one}}}
+    return {
+        "description": "The ratings, in order",
+        "content": {JSON: {"schema": {"anyOf": [one, many]}, "example": _RATING_EXAMPLE}},
+    }
 
 
 def rating_json(rated: Sequence[Rated], *, many: bool) -> bytes:
@@ -75,19 +90,13 @@ def ratings_routes(front: Front) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/v1")
     bodies = Bodies(front.process.settings, front.process.clock)
-    one = rating_schema()
-    many = {"type": "object", "required": ["ratings"], "properties": {"ratings": {"type": "array", "items": one}}}
-    answer = {"schema": {"anyOf": [one, many]}, "example": _RATING_EXAMPLE}
 
     @router.post(
         "/ratings",
         summary="Rate one review or many",
         tags=["ratings"],
-        openapi_extra=REQUEST,
-        responses={
-            200: {"description": "The ratings, in order", "content": {JSON: answer}},
-            **describe_problems(400, 401, 408, 413, 415, 422, 429, 503),
-        },
+        openapi_extra=describe_reviews(front.process.settings),
+        responses={200: _describe_ratings(), **describe_problems(400, 401, 408, 413, 415, 422, 429, 503)},
     )
     async def rate(request: Request) -> Response:
         posted = await bodies.reviews(request)

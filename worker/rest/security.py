@@ -10,7 +10,7 @@ import ipaddress
 from collections import OrderedDict
 from typing import Annotated, Final
 
-from fastapi import Security
+from fastapi import Depends, Security, params
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import SecretStr
 from starlette.datastructures import Headers, MutableHeaders
@@ -34,12 +34,23 @@ HEADERS: Final = {
 }
 
 
-class Access:
-    """The two rights, as dependencies of routes: to rate and read, and to change what is stored.
+def required_rights(settings: WorkerSettings) -> tuple[params.Depends, params.Depends]:
+    """Return what routes depend on: the right to rate and read, and the right to change what is stored.
 
-    With neither token set everybody has both. With the read-only one alone nobody may change anything.
+    With neither token set everybody has both, and the OpenAPI document asks for none. With the read-only one alone
+    nobody may change anything.
     """
+    if is_open(settings.rest_token, settings.rest_read_token):
+        return Depends(_anybody), Depends(_anybody)
+    access = _Access(settings)
+    return Depends(access.reads), Depends(access.writes)
 
+
+async def _anybody() -> None:
+    """Let every request in."""
+
+
+class _Access:
     def __init__(self, settings: WorkerSettings) -> None:
         self._token = settings.rest_token
         self._read_token = settings.rest_read_token
@@ -50,9 +61,8 @@ class Access:
         Raises:
             Problem: 401, it has no valid token.
         """
-        if is_open(self._token, self._read_token) or _same(given, self._token) or _same(given, self._read_token):
-            return
-        raise Problem(401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
+        if not (_same(given, self._token) or _same(given, self._read_token)):
+            raise Problem(401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
 
     async def writes(self, given: Given) -> None:
         """Let a request change what is stored.
@@ -61,7 +71,7 @@ class Access:
             Problem: 401, it has no valid token; 403, it has the read-only one.
         """
         await self.reads(given)
-        if not is_open(self._token, self._read_token) and not _same(given, self._token):
+        if not _same(given, self._token):
             raise Problem(403, "this token may rate and read only; WORKER_REST_TOKEN may do more")
 
 

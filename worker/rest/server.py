@@ -55,6 +55,8 @@ def serve(settings: WorkerSettings) -> ExitCode:
         rating.start()
         http.start()
         log(logging.INFO, "page_serving", url=_url(settings, address))
+        if settings.processes > 1:
+            log(logging.WARNING, "setting_ignored", reason="WORKER_PROCESSES: serve is one process; start several")
         if is_open(settings.rest_token, settings.rest_read_token) and not is_loopback(settings.rest_host):
             log(logging.WARNING, "rest_open", reason="anybody who reaches the port may ask: set WORKER_REST_TOKEN")
         while rating.is_alive() and http.is_alive() and not stop.wait(_CHECK_S):

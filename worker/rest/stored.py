@@ -26,7 +26,7 @@ from worker.rest.body import Bodies
 from worker.rest.front import Front
 from worker.rest.lane import Lane
 from worker.rest.problems import FieldError, Problem, describe_problems
-from worker.rest.ratings import JSON, REQUEST
+from worker.rest.ratings import JSON, describe_reviews
 from worker.settings import WorkerSettings
 
 ReviewId = Annotated[str, Path(min_length=1, max_length=MAX_ID_BYTES, description="What the review is known by.")]
@@ -79,9 +79,19 @@ def stored_routes(front: Front, reads: params.Depends, writes: params.Depends) -
     stored = Stored(settings)
     redis = Lane("redis", threads=4, timeout_s=settings.redis_timeout_s)
     kafka = Lane("kafka", threads=1, timeout_s=settings.request_timeout_s)
-    read: dict[str, Any] = {"dependencies": [reads], "responses": describe_problems(401, 404, 422, 503)}
+    failures = describe_problems(401, 404, 422, 503)
+    rating_schema = {"$ref": "#/components/schemas/Rating"}
+    found_rating: dict[int | str, dict[str, Any]] = {
+        200: {"description": "As the ratings topic has it", "content": {JSON: {"schema": rating_schema}}}
+    }
 
-    @router.get("/ratings/{review_id:path}", summary="A review's rating", tags=["ratings"], **read)
+    @router.get(
+        "/ratings/{review_id:path}",
+        summary="A review's rating",
+        tags=["ratings"],
+        dependencies=[reads],
+        responses={**found_rating, **failures},
+    )
     async def rating(review_id: ReviewId) -> Response:
         _check("review_id", review_id)
         found = await redis.call(lambda: stored.ratings.rating(review_id))
@@ -89,7 +99,13 @@ def stored_routes(front: Front, reads: params.Depends, writes: params.Depends) -
             raise Problem(404, "there is no rating: not rated yet, deleted, or too old (WORKER_REDIS_TTL_S)")
         return Response(RATING.dump_json(found), media_type=JSON)
 
-    @router.get("/apps/{app_id:path}/summary", summary="Count and mean of an app's stars", tags=["apps"], **read)
+    @router.get(
+        "/apps/{app_id:path}/summary",
+        summary="Count and mean of an app's stars",
+        tags=["apps"],
+        dependencies=[reads],
+        responses=failures,
+    )
     async def summary(app_id: AppId) -> Response:
         _check("app_id", app_id)
         if not settings.redis_summary:
@@ -117,7 +133,7 @@ def stored_routes(front: Front, reads: params.Depends, writes: params.Depends) -
         "/reviews",
         summary="Send one review or many to the stream, where the workers rate them",
         tags=["reviews"],
-        openapi_extra=REQUEST,
+        openapi_extra=describe_reviews(settings),
         responses=describe_problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
         **accepted,
     )

@@ -72,6 +72,21 @@ def test_the_read_only_token_changes_nothing(
     assert [answer.status_code for answer in answers] == [status] * 2
 
 
+def test_the_document_asks_for_a_token_only_when_one_is_set(rating_client: Client) -> None:
+    documents = [rating_client(**values).get("/openapi.json").json() for values in ({}, {"rest_token": TOKEN})]
+    asked = [
+        {
+            path
+            for path, methods in document["paths"].items()
+            if any("security" in method for method in methods.values())
+        }
+        for document in documents
+    ]
+    assert asked[0] == set()
+    free = {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/v2/models/{name}/ready"}
+    assert set(documents[1]["paths"]) - asked[1] == free
+
+
 @pytest.mark.parametrize(
     "values",
     [
