@@ -67,15 +67,18 @@ class Breaker:
         self._window, self._row = self._before
 
     def _kinds(self, outcomes: Sequence[Outcome]) -> str:
-        """Return the reasons in the window, the most frequent first, each with a message from the batch."""
+        """Return the reasons in the window or a larger batch, most frequent first, each with a message of the batch."""
+        reasons = [outcome.letter.reason if isinstance(outcome, Rejected) else None for outcome in outcomes]
+        counted = Counter(self._window if len(self._window) >= len(outcomes) else reasons)
+        del counted[None]
         examples = {
             outcome.letter.reason: outcome.letter.message
             for outcome in reversed(outcomes)
             if isinstance(outcome, Rejected)
         }
         kinds = []
-        for reason, count in Counter(found for found in self._window if found).most_common(_MOST_REASONS):
-            example = examples.get(reason)
+        for reason, count in counted.most_common(_MOST_REASONS):
+            example = examples.get(reason) if reason else None
             kinds.append(f"{count} {reason}" + (f" ({example[:_MOST_MESSAGE_CHARS]})" if example else ""))
         return ", ".join(kinds)
 

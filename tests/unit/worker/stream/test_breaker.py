@@ -29,6 +29,7 @@ CASES: dict[str, tuple[dict[str, Any], list[Outcome], list[Outcome], str | None]
     "four rejections in a row": (FIVE, [GOOD] * 1000, [BAD] * 4, None),
     "five rejections in a row": (FIVE, [GOOD] * 1000 + [BAD] * 4, [BAD], "5 records in a row"),
     "five in the middle of a batch": (FIVE, [], [GOOD, *[BAD] * 5, GOOD], "5 records in a row"),
+    "a batch larger than the window": (HALF_OF_100 | {"consecutive": 5}, [], [BAD] * 150, "): 150 not_utf8 (x)"),
     "a rated record after each four": (FIVE, [], ([BAD] * 4 + [GOOD]) * 10, None),
 }
 
