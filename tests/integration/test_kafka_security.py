@@ -6,6 +6,7 @@ import base64
 import json
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,11 @@ from deploy.kafka import LocalKafka
 from deploy.process import LOOPBACK, free_port
 from tests import PATIENCE_S
 from tests.conftest import missing, serving
-from tests.doubles import MemoryLog
+from tests.doubles import MemoryLog, commit, make_rated
 from worker.clock import SystemClock
 from worker.errors import PermanentError, TransientError
-from worker.kafka.clients import make_delivery, make_source
+from worker.kafka.clients import make_delivery, make_source, watch_lag
+from worker.ops.health import Health
 from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
 
@@ -74,6 +76,7 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Options
             f"{prefix}.scram-sha-256.sasl.jaas.config": _SCRAM,
             f"{prefix}.scram-sha-512.sasl.jaas.config": _SCRAM,
             f"{prefix}.oauthbearer.sasl.jaas.config": _OAUTH,
+            f"{prefix}.oauthbearer.connections.max.reauth.ms": "6000",  # a session that is not renewed ends
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(folder / "broker.both"),
             "ssl.truststore.type": "PEM",
@@ -107,10 +110,10 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Options
         }
 
 
-def unsigned_token() -> str:
+def unsigned_token(life_s: float = 3600) -> str:
     """Return a token the broker's validator for tests takes."""
     now = time.time()
-    parts: tuple[dict[str, object], ...] = ({"alg": "none"}, {"sub": "ann", "iat": now - 5, "exp": now + 3600})
+    parts: tuple[dict[str, object], ...] = ({"alg": "none"}, {"sub": "ann", "iat": now - 5, "exp": now + life_s})
     return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
 
 
@@ -132,6 +135,32 @@ def go_in(client: str, options: Options) -> None:
 @pytest.mark.parametrize("way", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "mTLS"])
 def test_each_way_in_opens(way: str, client: str, ways: dict[str, Options]) -> None:
     go_in(client, ways[way])
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_a_token_is_renewed_before_it_expires(client: str, ways: dict[str, Options], tmp_path: Path) -> None:
+    """Another program replaces the file; every client of the worker reads it again, and no session ends."""
+    file = tmp_path / "token"
+    first = unsigned_token(10)
+    file.write_text(first)
+    options = {**ways["OAUTHBEARER"], "kafka_oauth_token": None, "kafka_oauth_token_file": file}
+    settings = WorkerSettings(_env_file=None, kafka_client=client, group_id=f"renewing-{client}", **options)
+    clock, metrics, log = SystemClock(), Metrics(CollectorRegistry()), MemoryLog()
+    source = make_source(settings, instance_id=None, metrics=metrics, clock=clock)
+    delivery = make_delivery(settings, source, f"renewing-{client}", log=log, clock=clock)
+    stop, health = threading.Event(), Health(clock, stall_s=60)
+    watch_lag(settings, source, stop, clock=clock, metrics=metrics, health=health, log=log)
+    ends_at = time.monotonic() + 20  # twice the first token's life
+    while time.monotonic() < ends_at:
+        file.write_text(unsigned_token(10))
+        source.poll(1, 0.5)
+    assert source.not_ready_reason() is None
+    commit(delivery, [make_rated()], {})
+    delivery.ping()
+    assert [event for event in log.events if event.event == "lag_unknown"] == []
+    stop.set()
+    delivery.close(5.0)
+    source.close(5.0)
 
 
 @pytest.mark.parametrize("way", ["PLAIN", "SCRAM-SHA-512"])
