@@ -18,7 +18,7 @@ from confluent_kafka.admin._scram import ScramCredentialInfo, ScramMechanism, Us
 from prometheus_client import CollectorRegistry
 
 from deploy.kafka import LocalKafka
-from deploy.process import LOOPBACK, free_port
+from deploy.process import LOOPBACK, free_port, wait_until
 from tests import PATIENCE_S
 from tests.conftest import missing, serving
 from tests.doubles import MemoryLog, commit, make_rated
@@ -155,11 +155,55 @@ def test_a_token_is_renewed_before_it_expires(client: str, ways: dict[str, Optio
         file.write_text(unsigned_token(10))
         source.poll(1, 0.5)
     assert source.not_ready_reason() is None
-    commit(delivery, [make_rated()], {})
-    delivery.ping()
-    assert [event for event in log.events if event.event == "lag_unknown"] == []
+    assert "lag" not in health.notes
+
+    def commits() -> bool:
+        try:
+            commit(delivery, [make_rated()], {})
+        except TransientError:  # a session that ended with its token; the loop would try again, too
+            return False
+        return True
+
+    wait_until(commits, PATIENCE_S, "a commit")
     stop.set()
     delivery.close(5.0)
+    source.close(5.0)
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_a_token_that_is_missing_for_a_while_is_no_wrong_credential(
+    client: str, ways: dict[str, Options], tmp_path: Path
+) -> None:
+    """At the start, and later: the worker waits, and says for what."""
+    file = tmp_path / "token"
+    file.write_text(unsigned_token(-60))
+    options = {**ways["OAUTHBEARER"], "kafka_oauth_token": None, "kafka_oauth_token_file": file, "request_timeout_s": 5}
+    settings = WorkerSettings(_env_file=None, kafka_client=client, group_id=f"missing-{client}", **options)
+    clock, metrics = SystemClock(), Metrics(CollectorRegistry())
+    with pytest.raises(TransientError, match="the OAuth token has expired"):
+        make_source(settings, instance_id=None, metrics=metrics, clock=clock)
+    file.write_text(unsigned_token(8))
+    source = make_source(settings, instance_id=None, metrics=metrics, clock=clock)
+
+    def fails() -> bool:
+        try:
+            source.poll(1, 0.2)
+            return source.not_ready_reason() is not None and time.time() > expires_at
+        except TransientError:
+            return True
+
+    expires_at = time.time() + 8
+    wait_until(fails, PATIENCE_S, "the session to end")
+    file.write_text(unsigned_token())
+
+    def works() -> bool:
+        try:
+            source.poll(1, 0.2)
+        except TransientError:
+            return False
+        return source.not_ready_reason() is None
+
+    wait_until(works, PATIENCE_S, "the new token")
     source.close(5.0)
 
 

@@ -23,6 +23,7 @@ from worker.settings import WorkerSettings
 
 _INTERVAL_S: Final = 5.0  # a third of the usual scrape interval; two small requests
 _PART: Final = "lag"
+_FAILURES_NOTED: Final = 2  # in a row
 
 
 class Offsets(NamedTuple):
@@ -78,6 +79,7 @@ class GroupLag:
         self._metrics = metrics
         self._health = health
         self._log = log
+        self._failures = 0
         self._shown: set[Partition] = set()
         self._starts: dict[Partition, int] = {}  # where a group without commits starts
         self._behind_since: dict[Partition, tuple[int, float]] = {}  # committed, and when records were first waiting
@@ -96,11 +98,15 @@ class GroupLag:
             except Exception as error:  # noqa: BLE001  (without this thread the gauges would keep their last values)
                 self._unknown(f"{type(error).__name__}: {error}")
             else:
+                self._failures = 0
                 self._health.note(_PART, None)
             stop.wait(_INTERVAL_S)
         self._reader.close()
 
     def _unknown(self, reason: str) -> None:
+        self._failures += 1
+        if self._failures < _FAILURES_NOTED:  # a coordinator that moves, or a leader
+            return
         if self._health.note(_PART, f"not known, the last values are shown: {reason}"):
             self._log(logging.WARNING, "lag_unknown", reason=reason)
 

@@ -57,12 +57,19 @@ class Tokens:
         with self._lock:
             now = self._wall()
             if now >= self._until:
-                token = self._fetch()
-                if token.expires_at - now < _LEAST_LIFE_S:
-                    raise TransientError("kafka", "the OAuth token has expired; renew what WORKER_KAFKA_OAUTH_* names")
-                self._token = token
-                self._until = now + (token.expires_at - now) * _USED_SHARE
+                try:
+                    self._renew(now)
+                except TransientError:
+                    if self._token.expires_at - now < _LEAST_LIFE_S:
+                        raise
             return self._token
+
+    def _renew(self, now: float) -> None:
+        token = self._fetch()
+        if token.expires_at - now < _LEAST_LIFE_S:
+            raise TransientError("kafka", "the OAuth token has expired; renew what WORKER_KAFKA_OAUTH_* names")
+        self._token = token
+        self._until = now + (token.expires_at - now) * _USED_SHARE
 
 
 def make_tokens(settings: WorkerSettings) -> Tokens | None:

@@ -17,6 +17,7 @@ from confluent_kafka.admin._acl import AclOperation
 
 from worker.errors import FencedError, PermanentError, ProducerFencedError, ServiceError, TransientError
 from worker.kafka.connection import connection_hint
+from worker.kafka.tokens import Tokens
 from worker.settings import WorkerSettings
 
 # Retrying does not help: the settings or the cluster's set-up must change.
@@ -40,6 +41,7 @@ PRODUCER_FENCED: Final[frozenset[int]] = frozenset(
     {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 )
 _FENCED_WORDS: Final = tuple(KafkaError(code).str() for code in FENCED)  # a fatal error has its cause in its text only
+_RENEWING_S: Final = 30.0  # the client asks for a token again after ten seconds
 ANSWER_GRACE_S: Final = 1.0  # beyond a request's time-out, for the client to report that by itself
 _ATTEMPT_S: Final = 1.0  # so that a signal is noticed in time, and a refused login at once
 
@@ -78,11 +80,26 @@ class CallbackErrors:
     def __init__(self) -> None:
         self._last: KafkaError | None = None
         self._fatal: KafkaError | None = None
+        self._token_error: TransientError | None = None  # why there is no token; the client asks again by itself
+        self._renewing_until = 0.0  # the brokers refuse the old token, which is no wrong credential
+
+    def token(self, tokens: Tokens) -> tuple[str, float]:
+        """Return a token and when it expires, as the client's callback for OAuth."""
+        try:
+            found = tokens.current()
+        except TransientError as error:
+            self._token_error = error
+            self._renewing_until = time.monotonic() + _RENEWING_S
+            raise
+        self._token_error = None
+        return found.text, found.expires_at
 
     def note(self, error: KafkaError) -> None:
         """Keep an error; the client calls this inside one of our calls."""
         if error.code() != KafkaError._ALL_BROKERS_DOWN or self._last is None:  # the errors of single brokers say more
             self._last = error
+        if error.code() == KafkaError._AUTHENTICATION and time.monotonic() < self._renewing_until:
+            return
         if error.fatal() or error.code() in PERMANENT | FENCED | {KafkaError._FATAL}:
             self._fatal = error
 
@@ -94,8 +111,10 @@ class CallbackErrors:
         """Raise the last error that retrying does not help against, if there was one.
 
         Raises:
-            ServiceError: permanent or fenced.
+            ServiceError: permanent or fenced, or there is no token at the moment.
         """
+        if self._token_error is not None:
+            raise self._token_error
         if self._fatal is None:
             return
         error = translate(self._fatal, doing)

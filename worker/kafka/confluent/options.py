@@ -106,7 +106,8 @@ def client_config(settings: WorkerSettings, errors: CallbackErrors) -> dict[str,
     }
     tokens = make_tokens(settings)
     if tokens is not None:
-        config["oauth_cb"] = lambda _config: tuple(tokens.current())
+        tokens.current()  # now, because the client would wait ten seconds and call it a wrong credential
+        config["oauth_cb"] = lambda _config: errors.token(tokens)
     return config
 
 

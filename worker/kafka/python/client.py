@@ -139,7 +139,10 @@ class _Token(AbstractTokenProvider):  # type: ignore[misc]  # the client has no 
 
 def _token_provider(settings: WorkerSettings) -> _Token | None:
     tokens = make_tokens(settings)
-    return None if tokens is None else _Token(tokens)
+    if tokens is None:
+        return None
+    tokens.current()  # now, because the client would only report that no broker answers
+    return _Token(tokens)
 
 
 def _version(version: str | None) -> tuple[int, ...] | None:

@@ -43,6 +43,25 @@ def test_a_token_is_kept_until_most_of_its_life_is_over(clock: ManualClock) -> N
     assert said == ["first", "first", "first", "second"]
 
 
+def test_a_renewal_that_fails_is_tried_again_while_the_token_is_still_valid(clock: ManualClock) -> None:
+    given: list[Token | None] = [Token("first", clock.wall() + 100), None, None, Token("second", clock.wall() + 300)]
+
+    def fetch() -> Token:
+        token = given.pop(0)
+        if token is None:
+            raise TransientError("kafka", "the endpoint is away")
+        return token
+
+    kept = Tokens(fetch, clock.wall)
+    assert kept.current().text == "first"
+    clock.advance(85)
+    assert kept.current().text == "first"
+    clock.advance(12)
+    with pytest.raises(TransientError, match="away"):
+        kept.current()
+    assert kept.current().text == "second"
+
+
 def test_a_file_is_read_again_when_its_token_has_expired(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(jwt(1))
