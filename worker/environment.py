@@ -24,6 +24,7 @@ DOTENV: Final = ".env"
 # The supervisor's choice for its children. prometheus-client's own variable is ignored: another program set it.
 METRICS_FOLDER: Final = "STARSTREAM_METRICS_FOLDER"
 _MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
+_OURS: Final = re.compile(r"\s*(?:export\s+)?(WORKER_\w+)", re.IGNORECASE)
 # What Kubernetes and Docker set for a service called `worker`.
 _SERVICE_LINK: Final = re.compile(r"WORKER_(SERVICE_(HOST|PORT)|PORT)(_|$)")
 
@@ -109,7 +110,11 @@ def read_dotenv() -> str:
 
 
 def unknown_names(settings_cls: type[BaseSettings]) -> Iterator[str]:
-    """Yield a line for each name that looks like a setting and is none, with the nearest one."""
+    """Yield a line for each name that looks like a setting and is none, with the nearest one.
+
+    Raises:
+        SettingsError: a line of `.env` is meant for the worker and cannot be read: the default would be used instead.
+    """
     fields = settings_cls.model_fields
     known = {f"{PREFIX}{name.upper()}" for name in fields}
     known |= {f"{PREFIX}{name.upper()}_FILE" for name, field in fields.items() if is_secret(field)}
@@ -117,6 +122,12 @@ def unknown_names(settings_cls: type[BaseSettings]) -> Iterator[str]:
         if name.upper().startswith(PREFIX) and name.upper() not in known and not _SERVICE_LINK.match(name):
             yield f"{name}: no such setting{_nearest(name, known)}"
     for binding in parse_stream(StringIO(read_dotenv())):
+        ours = _OURS.match(binding.original.string)
+        if ours and binding.value is None:
+            raise SettingsError(
+                f"{DOTENV}: line {binding.original.line}: {ours[1]}: not NAME=value; close its quotation mark, "
+                "or put # before the line"
+            )
         if binding.error:
             yield f"{DOTENV}: line {binding.original.line} is not NAME=value"
         elif binding.key is not None and binding.key.upper() not in known and _is_meant(binding.key.upper(), known):

@@ -133,6 +133,17 @@ def test_a_file_that_is_no_certificate_is_named(monkeypatch: pytest.MonkeyPatch)
     assert outcome()[1].startswith("WORKER_KAFKA_SSL_CERTFILE and WORKER_KAFKA_SSL_KEYFILE: take PEM files")
 
 
+@pytest.mark.parametrize(
+    "line", ['WORKER_GROUP_ID="open', "export worker_group_id='open", "WORKER_GROUP_ID", "WORKER_GROUP_ID:a"]
+)
+def test_a_broken_line_of_ours_is_refused_because_the_default_would_be_used(line: str) -> None:
+    Path(DOTENV).write_text(f"A=1\n{line}\nB=2\n")
+    with pytest.raises(
+        SettingsError, match=r"\.env: line 2: (?i:WORKER_GROUP_ID): not NAME=value; close its quotation"
+    ):
+        warnings_about(read_settings())
+
+
 def test_what_is_set_in_vain_is_a_warning_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_GROUPID", "x")
     monkeypatch.setenv("WORKER_INPUT_TOPIC_FILE", "x")
