@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from functools import partial
+from operator import is_
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 from pydantic import Field, GetCoreSchemaHandler, TypeAdapter
@@ -15,6 +18,10 @@ from pydantic_core import CoreSchema
 from schemas.prediction import Prediction
 
 CONTENT_TYPE = b"application/json"
+_IS_NONE: Final = partial(is_, None)
+# A time that is a number counts seconds, below the year 5138, else milliseconds, microseconds or nanoseconds.
+_SECONDS_END: Final = 1e11
+_TIME_UNITS: Final = (1, 1e3, 1e6, 1e9)
 
 
 @dataclass(slots=True)
@@ -42,6 +49,16 @@ class Rating(Prediction):
     app_id: Annotated[str | None, Field(description="What was reviewed, when the review said so.")] = None
     rated_at: Annotated[str, Field(description="UTC, ISO 8601 with milliseconds.")]
     source: SourcePosition
+    # Left out where they are not known, so that a rating of a bare text is as large as ever.
+    created_at: Annotated[
+        str | None, Field(exclude_if=_IS_NONE, description="When the review was written, as its producer said.")
+    ] = None
+    app_version: Annotated[
+        str | None, Field(exclude_if=_IS_NONE, description="The version of what was reviewed, when the review said so.")
+    ] = None
+    author_score: Annotated[
+        int | float | None, Field(exclude_if=_IS_NONE, description="The author's own stars, which the model never saw.")
+    ] = None
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -66,6 +83,18 @@ class Rating(Prediction):
         return RATING.validate_json(value)
 
 
+def time_text(value: str | float) -> str:
+    """Return a review's time as the rating has it: text as it was sent, a number in ISO 8601."""
+    if isinstance(value, str):
+        return value
+    try:
+        unit = next(unit for unit in _TIME_UNITS if abs(value) < _SECONDS_END * unit)
+        time = datetime.fromtimestamp(value / unit, UTC)
+    except (StopIteration, ValueError, OverflowError, OSError):  # no calendar has it
+        return str(value)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _place(name: str) -> int:
     return name not in {"review_id", "app_id"}
 
@@ -76,8 +105,15 @@ SOURCE_HEADER: Final = "starstream-source"
 
 
 _TYPES: Final = get_type_hints(Rating)
+_DECLARED: Final = get_type_hints(Rating, include_extras=True)
 # The hash is flat: it has every field of the rating but `source`, and a `source_...` for each field of that.
 HASH_FIELDS: Final = tuple(name for name in sorted(_TYPES, key=_place) if name != "source")
+# These are left out where they are not known.
+WHERE_KNOWN: Final = tuple(
+    name
+    for name in HASH_FIELDS
+    if any(getattr(part, "exclude_if", None) for part in getattr(_DECLARED[name], "__metadata__", ()))
+)
 _LISTS: Final = frozenset(name for name in HASH_FIELDS if get_origin(_TYPES[name]) is list)
 _NULLABLE: Final = frozenset(name for name in HASH_FIELDS if type(None) in get_args(_TYPES[name]))
 

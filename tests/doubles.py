@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from schemas.input.value import InvalidReviewError
-from schemas.rating import Rating
+from schemas.rating import Rating, time_text
 from worker.clock import Clock
 from worker.errors import RefusedError, ServiceError, TransientError
 from worker.kafka.outgoing import Outgoing, outgoing, size_of
@@ -546,7 +546,14 @@ class StubClassifier:
             return rejected(pending.record, "unratable", "text: refused", model_version=self.version)
         star = 5 if "love" in words else 1 if "bad" in words else 3
         rated = make_rated(pending.review_id, star, app_id=pending.review.app_id, record=pending.record)
-        rating = replace(rated.rating, rated_at=rated_at)
+        review = pending.review
+        rating = replace(
+            rated.rating,
+            rated_at=rated_at,
+            created_at=None if review.created_at is None else time_text(review.created_at),
+            app_version=review.app_version,
+            author_score=review.score,
+        )
         return Rated(pending.record, rating, pending.author_stars(range(1, 6)))
 
 

@@ -67,7 +67,18 @@ def test_the_authors_stars_are_kept_and_do_not_change_the_rating(classifier: Cla
     reviews = [Pending(review.record, "r0", replace(review.review, score=score)) for score in scores]
     outcomes = [outcome for outcome in classifier.rate(reviews, RATED_AT) if isinstance(outcome, Rated)]
     assert [outcome.score for outcome in outcomes] == [None, 1, 2, None, None, None]
-    assert all(outcome.rating == outcomes[0].rating for outcome in outcomes)
+    ratings = [replace(outcome.rating, author_score=None) for outcome in outcomes]
+    assert all(rating == ratings[0] for rating in ratings)
+    assert [outcome.rating.author_score for outcome in outcomes[:5]] == [None, 1, 2.0, 4.5, 9]
+
+
+def test_what_the_review_says_of_itself_is_in_its_rating(classifier: Classifier) -> None:
+    (review,) = pending("love")
+    told = replace(review, review=replace(review.review, created_at=1767225600, app_version="1.2"))
+    for reviewed, known in ((review, (None, None)), (told, ("2026-01-01T00:00:00.000Z", "1.2"))):
+        (outcome,) = classifier.rate([reviewed], RATED_AT)
+        assert isinstance(outcome, Rated)
+        assert (outcome.rating.created_at, outcome.rating.app_version) == known
 
 
 @pytest.mark.parametrize("at", [0, 1, 127, 128, 255])

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from deploy.process import wait_until
 from deploy.redis import LocalRedis
-from schemas.rating import rating_key, summary_key
+from schemas.rating import rating_from_hash, rating_key, summary_key
 from tests import PATIENCE_S
 from tests.conftest import serving
 from tests.contract.worlds import RedisStoreWorld
 from tests.doubles import make_rated, make_record, write
 from tests.fixtures.clustered import clustered_redis
 from worker.errors import PermanentError, TransientError
-from worker.records import Deleted, Outcome, Partition
+from worker.records import Deleted, Outcome, Partition, Rated
 from worker.redis.ratings import RatingsInRedis
 from worker.stream.ports import Attempt
 
@@ -42,6 +43,19 @@ def test_a_batch_takes_one_call_per_256_reviews(redis_world: RedisStoreWorld) ->
     before = calls()
     write(store, ratings(1000))
     assert calls() - before == 4
+
+
+def test_what_is_not_known_of_a_review_is_not_in_its_hash(redis_world: RedisStoreWorld) -> None:
+    known: dict[str, Any] = {"created_at": "2026-01-01", "app_version": "1.2", "author_score": 4.5}
+    given: list[dict[str, Any]] = [{}, known, {"author_score": 0}, {}]
+    for offset, fields in enumerate(given):
+        bare = make_rated("r1", record=make_record(offset=offset))
+        rated = Rated(bare.record, replace(bare.rating, **fields))
+        write(redis_world.store(), [rated])
+        stored: Any = redis_world.client.hgetall(rating_key("r1", prefix=redis_world.prefix))
+        texts: dict[str, str] = dict(stored)
+        assert {name: texts[name] for name in known if name in texts} == {name: f"{fields[name]}" for name in fields}
+        assert rating_from_hash(texts) == rated.rating
 
 
 def test_a_deletion_is_remembered_for_a_day(redis_world: RedisStoreWorld) -> None:

@@ -15,7 +15,7 @@ from schemas.bundle import Bundle, BundleError, InterpreterFactory
 from schemas.encoding import Ids
 from schemas.inference import Scores
 from schemas.prediction import prediction_values
-from schemas.rating import Rating
+from schemas.rating import Rating, time_text
 from worker.clock import Clock
 from worker.errors import ModelError
 from worker.model.halving import rate_or_halve
@@ -146,6 +146,9 @@ class TfliteClassifier:
                     app_id=review.review.app_id,
                     rated_at=rated_at,
                     source=source_of(review.record),
+                    created_at=None if (at := review.review.created_at) is None else time_text(at),
+                    app_version=review.review.app_version,
+                    author_score=review.review.score,
                 ),
                 review.author_stars(self._labels),
             )

@@ -17,7 +17,7 @@ from typing import Any, Final
 from redis import exceptions as redis_errors
 from typing_extensions import override
 
-from schemas.rating import HASH_FIELDS, rating_key, summary_key
+from schemas.rating import HASH_FIELDS, WHERE_KNOWN, rating_key, summary_key
 from worker.clock import Clock
 from worker.ops.metrics import Metrics
 from worker.records import Deleted, Outcome, Rated, Rejected
@@ -33,7 +33,8 @@ _CALL_REVIEWS: Final = 256
 _MARKER_TTL_S: Final = 24 * 3600  # how long a deletion is remembered, to refuse late writes
 _PROBE_TTL_S: Final = 60
 _MOST_PROBES: Final = 10_000  # enough to meet the slots of hundreds of primaries
-_FIELDS: Final = json.dumps(HASH_FIELDS)
+_FIELDS: Final = json.dumps([name for name in HASH_FIELDS if name not in WHERE_KNOWN])
+_WHERE_KNOWN: Final = json.dumps(WHERE_KNOWN)
 _Call = list[Any]  # the arguments of one EVALSHA: number of keys, keys, values
 _RESULTS: Final = {"w": "written", "d": "deleted", "s": "stale", "r": "replayed"}
 
@@ -180,8 +181,8 @@ class RedisStore(Store):
         keys += (summary_key(str(app), prefix=self._prefix) for app in summaries)
         topic_ids = [name for topic in topics for name in (topic, self._topic_id(topic))]
         values = b"[" + b",".join(ratings) + b"]"
-        arguments = (values, json.dumps(numbers), json.dumps(topic_ids), self._ttl_s, _MARKER_TTL_S, _FIELDS)
-        return [len(keys), *keys, *arguments]
+        arguments = (values, json.dumps(numbers), json.dumps(topic_ids), self._ttl_s, _MARKER_TTL_S)
+        return [len(keys), *keys, *arguments, _FIELDS, _WHERE_KNOWN]
 
     def _keys(self, review_id: str) -> tuple[str, str]:
         """Return the keys of a rating and of its deletion's marker."""

@@ -12,6 +12,7 @@
 -- ARGV[4]  seconds until a rating expires, 0: never
 -- ARGV[5]  seconds until a deletion marker expires
 -- ARGV[6]  JSON: the rating's fields to store, all but its source
+-- ARGV[7]  JSON: those that it has only where they are known; the hash then lacks them too
 -- Returns  one string: per operation 'w' written, 'd' deleted, 's' stale, 'r' replay (the same position again)
 local SOURCE = {'source_topic', 'source_topic_id', 'source_partition', 'source_offset', 'source_timestamp_ms'}
 
@@ -46,9 +47,10 @@ local type, tostring, format, concat, call = type, tostring, string.format, tabl
 
 local function whole(number) return format('%.0f', number) end -- Lua's own has 14 digits
 
--- A JSON value that is not a string, as the hash holds it; schemas/rating.py reads it back.
+-- A JSON value as the hash holds it; schemas/rating.py reads it back.
 local function text(value)
   local kind = type(value)
+  if kind == 'string' then return value end
   if kind == 'number' then return value % 1 == 0 and whole(value) or tostring(value) end
   if kind == 'boolean' then return value and '1' or '0' end
   if kind == 'table' then return concat(value, ',') end
@@ -57,6 +59,7 @@ end
 
 local ratings, numbers, topics = cjson.decode(ARGV[1]), cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
 local rating_ttl, marker_ttl, names = tonumber(ARGV[4]), tonumber(ARGV[5]), cjson.decode(ARGV[6])
+local known = cjson.decode(ARGV[7])
 -- The arguments of HSET, names and values alternating; the same table for every rating.
 local fields = {}
 for at, name in ipairs(names) do fields[at * 2 - 1] = name end
@@ -95,8 +98,16 @@ local function write_all()
         fields[size - 8], fields[size - 6], fields[size - 4] = position[1], position[2], whole(position[3])
         fields[size - 2], fields[size] = whole(position[4]), whole(position[5])
         local last = size
+        for at = 1, #known do
+          local value = rating[known[at]]
+          if value ~= nil then
+            fields[last + 1], fields[last + 2], last = known[at], text(value), last + 2
+          elseif stored[4] then
+            call('HDEL', key, known[at])
+          end
+        end
         if summary then
-          fields[size + 1], fields[size + 2], last = 'summary', summary, size + 2
+          fields[last + 1], fields[last + 2], last = 'summary', summary, last + 2
         elseif stored[6] then
           call('HDEL', key, 'summary')
         end

@@ -11,9 +11,9 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from schemas.__main__ import schema_text
-from schemas.rating import Rating, SourcePosition, rating_from_hash, rating_key, summary_key
+from schemas.rating import Rating, SourcePosition, rating_from_hash, rating_key, summary_key, time_text
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "schema_rating.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "schema_rating.jsonl"
 RATING = Rating(
     review_id="r-1/ключ",
     app_id="com.example.app",
@@ -28,9 +28,31 @@ RATING = Rating(
 )
 
 
+KNOWN = replace(RATING, created_at="2026-01-01", app_version="1.2", author_score=0)
+
+
 def test_rating_bytes_are_the_golden_ones() -> None:
     """Readers in other languages parse these bytes; a change here is a change of the contract."""
-    assert RATING.to_json() == GOLDEN.read_bytes().rstrip(b"\n")
+    bare, known = GOLDEN.read_bytes().splitlines()
+    assert (RATING.to_json(), KNOWN.to_json()) == (bare, known)
+    assert (Rating.from_json(bare), Rating.from_json(known)) == (RATING, KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        ("5 May", "5 May"),
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1767225600.5, "2026-01-01T00:00:00.500Z"),
+        (1767225600123, "2026-01-01T00:00:00.123Z"),
+        (1767225600123456, "2026-01-01T00:00:00.123Z"),
+        (1767225600123456789, "2026-01-01T00:00:00.123Z"),
+        (-62135596801, "-62135596801"),
+        (10**300, str(10**300)),
+    ],
+)
+def test_a_time_that_is_a_number_becomes_a_date(sent: str | float, text: str) -> None:
+    assert time_text(sent) == text
 
 
 def test_a_rating_is_read_with_checks() -> None:
@@ -42,7 +64,7 @@ def test_a_rating_is_read_with_checks() -> None:
 
 def test_rating_bytes_keep_the_exported_schema() -> None:
     validator = Draft202012Validator(json.loads(schema_text("rating")))
-    for rating in (RATING, replace(RATING, app_id=None)):
+    for rating in (RATING, KNOWN, replace(RATING, app_id=None)):
         validator.validate(json.loads(rating.to_json()))
     assert not validator.is_valid({**json.loads(RATING.to_json()), "confidence": 1.5})
 

@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from schemas.bundle import read_bundle
-from schemas.rating import RATING
+from schemas.rating import RATING, WHERE_KNOWN
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
 from tests.doubles import REFUSED
 from tests.fixtures.serving import pending
@@ -41,7 +41,7 @@ def test_a_text_gets_the_streams_rating_to_the_last_digit(rating_client: Client,
     single = [client.post("/v1/ratings", json={"text": text}).json() for text in TEXTS]
     for found in (many, single):
         assert [{name: each[name] for name in each if name not in own} for each in found] == wanted
-    assert set(single[0]) == set(RATING.json_schema()["properties"]) - {"source"}
+    assert set(single[0]) == set(RATING.json_schema()["properties"]) - {"source", *WHERE_KNOWN}
 
 
 def test_the_fields_of_a_review_are_found_as_in_the_stream(rating_client: Client) -> None:
