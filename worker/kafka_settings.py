@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from worker.setting_forms import Identity, ReadableFile, Servers, Topic, Topics
+from worker.setting_forms import Identity, Patterns, ReadableFile, Servers, Topic, Topics
 
 
 class KafkaSettings(BaseSettings):
@@ -57,6 +57,11 @@ class KafkaSettings(BaseSettings):
     )
     input_topics: Topics = Field(["reviews"], description="topics to read, comma separated")
     output_topic: Topic = Field("ratings", description="topic for the ratings")
+    pass_headers: Patterns = Field(
+        [],
+        description="headers of a review's record that its rating gets too, such as x-tenant,x-shop-*; traceparent, "
+        "tracestate and baggage always",
+    )
     dead_letter_topic: Topic = Field("reviews.dlq", description="topic for records that cannot be rated")
     group_id: str = Field("starstream", min_length=1, max_length=200, description="consumer group; one per deployment")
     instance_id: Identity | None = Field(

@@ -143,6 +143,7 @@ def _origin(value: str) -> str:
 
 Topic = Annotated[str, AfterValidator(_topic)]
 Topics = Annotated[list[Topic], NoDecode, BeforeValidator(_words), Field(min_length=1)]
+Patterns = Annotated[list[Annotated[str, Field(max_length=249)]], NoDecode, BeforeValidator(_words)]
 Servers = Annotated[
     list[Annotated[str, AfterValidator(_server)]], NoDecode, BeforeValidator(_words), Field(min_length=1)
 ]

@@ -47,7 +47,7 @@ def await_committed(world: StreamWorld, offsets: list[int]) -> None:
 
 def test_ratings_are_published_and_their_offsets_committed(delivery_world: StreamWorld) -> None:
     _, delivery, records = joined(delivery_world)
-    traced = make_record(topic=delivery_world.topic, headers=[("traceparent", b"t"), ("x", b"y"), ("tracestate", b"s")])
+    traced = make_record(topic=delivery_world.topic, headers=[("traceparent", b"t"), ("x", b"y"), ("baggage", b"s")])
     commit(delivery, [*rated(records), make_rated("traced", record=traced)], next_offsets(records))
     published = delivery_world.published(delivery_world.output_topic)
     assert ids(published) == ["0-0", "0-1", "1-0", "1-1", "2-0", "2-1", "traced"]
@@ -55,7 +55,7 @@ def test_ratings_are_published_and_their_offsets_committed(delivery_world: Strea
     for record in published:
         rating = Rating.from_json(record.value or b"")
         assert rating.review_id.encode() == record.key
-        traces = {"traceparent": b"t", "tracestate": b"s"} if record.key == b"traced" else {}
+        traces = {"traceparent": b"t", "baggage": b"s"} if record.key == b"traced" else {}
         assert dict(record.headers) == {"content-type": b"application/json", **traces}
 
 

@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple, Protocol
 from schemas.dead_letter import OWN
 from schemas.rating import CONTENT_TYPE, SOURCE_HEADER
 from worker.errors import Refusal
-from worker.records import Deleted, Outcome, Partition, Rated, Record, Rejected, source_of
+from worker.kafka.passed_headers import PassedHeaders
+from worker.records import Deleted, Outcome, Partition, Rated, Rejected, source_of
 from worker.settings import WorkerSettings
 
 GIVEN_KEY: Final = f"{OWN}given-key"  # the length of the record's own key, 0 when it has none
@@ -25,8 +26,6 @@ _DROPPED_TIME: Final = f"{OWN}dropped-time"
 _CHANGES: Final = frozenset({GIVEN_KEY, _DROPPED_TIME})
 
 _RATING_HEADERS: Final = [("content-type", CONTENT_TYPE)]  # shared by all records: do not change it in place
-_TRACE_HEADERS: Final = ("traceparent", "tracestate")
-_MOST_TRACE_BYTES: Final = 4096  # W3C Trace Context asks for at most 512; larger ones could make a rating too large
 
 
 class Outgoing(NamedTuple):
@@ -87,6 +86,7 @@ class OutgoingForm:
 
     def __init__(self, settings: WorkerSettings, wall_s: Callable[[], float] = time.time) -> None:
         self._output, self._dead = settings.output_topic, settings.dead_letter_topic
+        self._passed = PassedHeaders(settings.pass_headers)
         self._wall_s = wall_s
         self._most_bytes = settings.max_message_bytes
         self._keyed = False
@@ -96,10 +96,10 @@ class OutgoingForm:
         """Return the record to publish for an outcome."""
         record = outcome.record
         if isinstance(outcome, Rated):
-            headers = [*_RATING_HEADERS, *_trace(record)] if record.headers else _RATING_HEADERS
+            headers = [*_RATING_HEADERS, *self._passed.of(record)] if record.headers else _RATING_HEADERS
             return Outgoing(self._output, outcome.rating.review_id.encode(), outcome.value, headers, None)
         if isinstance(outcome, Deleted):
-            headers = [(SOURCE_HEADER, source_of(record).to_json()), *_trace(record)]
+            headers = [(SOURCE_HEADER, source_of(record).to_json()), *self._passed.of(record)]
             return Outgoing(self._output, outcome.review_id.encode(), None, headers, None)
         return self._letter(outcome)
 
@@ -159,8 +159,3 @@ def size_of(record: Outgoing) -> int:
 
 def _header_bytes(headers: Sequence[tuple[str, bytes]]) -> int:
     return sum(len(name) + len(value) for name, value in headers)
-
-
-def _trace(record: Record) -> list[tuple[str, bytes]]:
-    headers = [(name, value or b"") for name, value in record.headers if name in _TRACE_HEADERS]
-    return headers if _header_bytes(headers) <= _MOST_TRACE_BYTES else []
