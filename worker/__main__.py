@@ -77,6 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         print(settings_help(known.command), end="")
         return ExitCode.OK
     known.flags = flags
+    settings: WorkerSettings | None = None
     try:
         require_known_flags(flags, WorkerSettings.model_fields)
         settings = read_settings(flags, program=f"starstream-worker {known.command}")
@@ -84,7 +85,10 @@ def main(argv: list[str] | None = None) -> int:
             _warn(known.command, settings)
         return int(_dispatch(known, settings, flags))
     except WorkerError as error:
-        print(f"starstream-worker: {error}", file=sys.stderr)
+        # One line, but for several wrong settings; and a flag can hold any bytes.
+        line = str(error) if settings is None else " ".join(str(error).splitlines())
+        line = line.encode("utf-8", "backslashreplace").decode()
+        print(f"starstream-worker: {line}", file=sys.stderr)
         return int(error.exit_code)
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)

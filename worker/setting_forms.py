@@ -74,7 +74,12 @@ def _words(value: object) -> object:
     return [word.strip() for word in value.split(",") if word.strip()]
 
 
-def _topic(value: str) -> str:
+def topic_name(value: str) -> str:
+    """Return a topic's name.
+
+    Raises:
+        ValueError: it is none.
+    """
     if _TOPIC.fullmatch(value) is None:
         raise ValueError("takes names of topics (letters, digits, '.', '_' and '-', at most 249); no pattern")
     return value
@@ -141,7 +146,7 @@ def _origin(value: str) -> str:
     return value
 
 
-Topic = Annotated[str, AfterValidator(_topic)]
+Topic = Annotated[str, AfterValidator(topic_name)]
 Topics = Annotated[list[Topic], NoDecode, BeforeValidator(_words), Field(min_length=1)]
 Patterns = Annotated[list[Annotated[str, Field(max_length=249)]], NoDecode, BeforeValidator(_words)]
 Servers = Annotated[

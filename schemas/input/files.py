@@ -73,8 +73,11 @@ def read_rows(path: str | Path, how: FileOptions = NO_OPTIONS, *, max_cell_chars
         FileError: the file cannot be read, is empty or not of its format, or has a quotation mark that is never closed.
     """
     ending = ending_of(path)
-    if Path(path).is_dir():
-        raise FileError(f"{path}: a folder; name a file")
+    try:
+        if Path(path).is_dir():
+            raise FileError(f"{path}: a folder; name a file")
+    except OSError as error:
+        raise FileError(f"{path}: {error.strerror}") from error
     if ending == ".parquet":
         yield from _parquet(path)
         return

@@ -120,8 +120,12 @@ def open_output(source: str, target: str) -> Iterator[Output]:
     if target == STDIN:
         yield _JsonLines(sys.stdout)
         return
-    path = Path(target).resolve()  # a link stays, and what it names is replaced
-    if not target or path.is_dir():
+    try:
+        path = Path(target).resolve()  # a link stays, and what it names is replaced
+        is_folder = not target or path.is_dir()
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        raise SettingsError(f"--output {target}: {error}") from error
+    if is_folder:
         raise SettingsError(f"--output {target!r}: a folder; name a file, or - for standard output")
     if ending_of(path) == ".parquet":
         raise SettingsError(f"--output {target}: Parquet is read only; choose .csv, .tsv or .jsonl")

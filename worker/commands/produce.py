@@ -28,6 +28,7 @@ from worker.errors import ExitCode, RefusedError, SettingsError
 from worker.kafka.outgoing import Outgoing
 from worker.ops.signals import StopSignals
 from worker.redis.ratings import RatingsInRedis
+from worker.setting_forms import topic_name
 from worker.settings import WorkerSettings
 
 _AT_ONCE: Final = 500
@@ -53,12 +54,15 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
         rows = _Rows(settings, known.input, FileOptions(known.encoding, known.delimiter))
     except ValueError as error:
         raise SettingsError(f"--{error}") from error
+    try:
+        topic = topic_name(known.topic or settings.input_topics[0])
+    except ValueError as error:
+        raise SettingsError(f"--topic: {error}") from error
     console, clock = Console(stderr=True), SystemClock()
     # In batches that take a tenth of a second, so that the pace is even.
     at_once = min(_AT_ONCE, max(1, round(known.rate / 10))) if known.rate else _AT_ONCE
     sent = left_out = unnamed = refused = 0
     with StopSignals(settings.drain_deadline_s) as stop, ExitStack() as stack:
-        topic = known.topic or settings.input_topics[0]
         send = _print if known.dry_run else _opened(settings, topic, stack)
         ratings = RatingsInRedis(settings) if known.skip_known else None
         progress = stack.enter_context(Progress(console=console, disable=not console.is_terminal))

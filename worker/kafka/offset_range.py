@@ -6,6 +6,7 @@ Owns the syntax of `--from` and `--to` and which offsets they mean. Starts are i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
@@ -67,7 +68,7 @@ def parse_point(flag: str, text: str) -> Point:
     """
     if text in {"earliest", "latest"}:
         return EARLIEST if text == "earliest" else LATEST
-    if text.isascii() and text.isdigit():
+    if re.fullmatch("[0-9]{1,19}", text):
         return Point("offset", int(text))
     try:
         time = datetime.fromisoformat(text)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from worker.errors import ExitCode, SettingsError
 from worker.kafka.offset_range import POINT_SYNTAX, parse_bounds
+from worker.setting_forms import topic_name
 from worker.settings import WorkerSettings
 
 _LONGEST_PREFIX: Final = 64  # as WORKER_REDIS_PREFIX
@@ -86,8 +87,11 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
         WorkerError: a flag is wrong or does not fit an earlier run, no bundle, or a service that refuses.
     """
     bounds = parse_bounds(known.start, known.end)
-    if known.json not in {None, "-"} and not Path(known.json).absolute().parent.is_dir():
-        raise SettingsError(f"--json {known.json}: no such folder")
+    try:
+        if known.json not in {None, "-"} and not Path(known.json).absolute().parent.is_dir():
+            raise SettingsError(f"--json {known.json}: no such folder")
+    except OSError as error:
+        raise SettingsError(f"--json: {error.strerror}") from error
     derived = replay_settings(settings, known)
     # Imported where it is used: `--help` needs neither Kafka nor a model.
     from worker.replay.run import rerate
@@ -113,7 +117,10 @@ def replay_settings(live: WorkerSettings, known: argparse.Namespace) -> WorkerSe
         raise SettingsError(
             f"--group {group}: is the workers' own (WORKER_GROUP_ID); a replay would move their offsets"
         )
-    topic = known.topic_out
+    try:
+        topic = topic_name(known.topic_out)
+    except ValueError as error:
+        raise SettingsError(f"--topic-out: {error}") from error
     taken = {
         live.output_topic: "WORKER_OUTPUT_TOPIC",
         live.dead_letter_topic: "WORKER_DEAD_LETTER_TOPIC",
