@@ -84,10 +84,10 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "redis_away": Fault(
         "Redis is away", (*WAITS, "NoProgress", "PartitionsPaused", "LagTooLong"), 1, lambda scene: scene.redis.stop()
     ),
-    "broker_away": Fault("the broker is away", WAITS, 1, Scene.stop_kafka),
+    "broker_away": Fault("the broker is away", (*WAITS, "PartitionsPaused"), 1, Scene.stop_kafka),
     "breaker_open": Fault(
         "producers send garbage, and the breaker opens",
-        ("BreakerOpen", "NoWorkerReady", "WorkerNotReady", "NoProgress", "PartitionsPaused"),
+        ("BreakerOpen", "NoWorkerReady", "WorkerNotReady", "NoProgress", "PartitionsPaused", "LagTooLong"),
         1,
         lambda scene: scene.deployment.produce(*[Message(b"\xff\xfe")] * 1200),
     ),
