@@ -106,6 +106,13 @@ def test_a_body_that_cannot_be_read_is_a_problem(
     assert (answer.status_code, answer.json()["status"]) == (status, status)
 
 
+def test_a_body_without_a_length_is_cut_at_the_limit(rating_client: Client) -> None:
+    client = rating_client(rest_max_body_bytes=1000)
+    parts = iter([b'{"text": "', *[b"x" * 100] * 20, b'"}'])
+    answer = client.post("/v1/ratings", content=parts, headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+
+
 def test_a_wrong_route_or_method_is_a_problem_too(rating_client: Client) -> None:
     client = rating_client()
     for answer, status in ((client.get("/nowhere"), 404), (client.put("/v1/ratings"), 405)):
