@@ -97,7 +97,7 @@ class Pipeline:
         Not while the model has them: a text that it never finishes with is to blame. Safe to call from another thread.
         `why` is kept for the next run.
         """
-        if self.phases.now not in {"parse", "classify"}:
+        if self.phases.now != "classify":
             with suppress(ServiceError):
                 self.poison.undo(why)
 
