@@ -176,3 +176,15 @@ def test_a_missing_input_topic_is_named_and_awaited(deployment: Deployment, kafk
     kafka.create_topics({late: 1})
     worker.ready()
     assert worker.stop() == ExitCode.OK
+
+
+def test_the_error_that_ends_a_worker_is_scraped_before_it_ends(deployment: Deployment, own_redis: LocalRedis) -> None:
+    """Otherwise the counter dies with the process, and StarstreamSinkFailing never fires."""
+    worker = deployment.worker(redis_url=own_redis.url).ready()
+    for _ in range(2):
+        worker.samples()  # as Prometheus does
+    with redis.Redis(port=own_redis.port) as admin:
+        admin.execute_command("ACL", "SETUSER", "default", "-hset", "-evalsha", "-hmget")
+    deployment.produce(Message(b"love it"))
+    worker.until(lambda: worker.total("starstream_sink_errors_total", kind="permanent") >= 1, "the error on the page")
+    assert worker.ends() == ExitCode.REDIS

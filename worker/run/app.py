@@ -18,7 +18,7 @@ from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTO
 
 from worker.backoff import Backoff
 from worker.clock import SystemClock
-from worker.errors import ExitCode, TransientError
+from worker.errors import ExitCode, ServiceError, TransientError
 from worker.kafka.clients import make_delivery, make_source, watch_lag
 from worker.kafka.group import GroupSource
 from worker.kafka.instance_id import InstanceId
@@ -27,6 +27,7 @@ from worker.ops.health_metrics import HealthCollector
 from worker.ops.http_server import serve_http, url_of
 from worker.ops.logs import configure_logs, is_text
 from worker.ops.metrics import Metrics
+from worker.ops.scrapes import Scrapes
 from worker.ops.signals import StopSignals
 from worker.redis.poison_ledger import RedisPoisonLedger
 from worker.redis.store import RedisStore
@@ -53,36 +54,42 @@ def run_worker(settings: WorkerSettings) -> ExitCode:
     Raises:
         WorkerError: a failure that waiting does not end; its exit code says which.
     """
-    process, page = _start(settings)
+    process, page, scrapes = _start(settings)
     report = TerminalReport(process, page) if is_text(settings.log_format) and settings.status_file is None else None
     with StopSignals(settings.drain_deadline_s, process.log) as stop:
         run = _Run(process, stop, InstanceId(settings))
         classifier = start_models(process, stop.event)
         process.health.up("model")
         pipeline = _connect(run, classifier)
-        if pipeline is not None:  # None: stopped before the services answered; nothing was read
-            _serve(run, pipeline)
+        try:
+            if pipeline is not None:  # None: stopped before the services answered; nothing was read
+                _serve(run, pipeline)
+        except ServiceError:
+            scrapes.await_next(lambda: stop.asked)
+            raise
     if report is not None:
         report.stop()
     return ExitCode.OK
 
 
-def _start(settings: WorkerSettings) -> tuple[Process, str]:
+def _start(settings: WorkerSettings) -> tuple[Process, str, Scrapes]:
     log = configure_logs(settings.log_level, settings.log_format)
     clock = SystemClock()
     registry = CollectorRegistry()
     health = Health(clock, stall_s=settings.max_poll_interval_s)
+    scrapes = Scrapes(clock)
     if settings.status_file is None:
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
             registry.register(collector)
-        registry.register(HealthCollector(health))
+        for own in (HealthCollector(health), scrapes):
+            registry.register(own)
         port = serve_http(settings.http_host, settings.http_port, registry, health)
         page = url_of(settings.http_host, port)
         log(logging.INFO, "page_serving", url=page)
     else:
         page = ""
         report_status(settings.status_file, health)  # the supervisor has the HTTP server
-    return Process(settings, clock, log, Metrics(registry), health), page
+    return Process(settings, clock, log, Metrics(registry), health), page, scrapes
 
 
 def _connect(run: _Run, classifier: Classifier) -> Pipeline | None:
