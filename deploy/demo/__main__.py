@@ -20,12 +20,13 @@ from rich.table import Table
 
 from deploy.demo import reviews
 from deploy.demo.outcome import Scrape, committed, ratings_in_redis
-from deploy.demo.stack import Stack, running
+from deploy.demo.stack import Stack, running, serving_page
 from deploy.process import LocalServiceError
 from schemas.channels import CHANNELS_FILE
 
 BUILD: Final = Path("build")
 REGISTRY: Final = Path("models")
+LOGS: Final = Path(tempfile.gettempdir())
 _SETTLE_S: Final = 120.0
 
 
@@ -58,7 +59,7 @@ def _demo(console: Console, *, keep: bool) -> bool:
     sample = make_sample(console)
     _train(console, sample)
     console.rule("3. serve")
-    with running(REGISTRY.resolve(), Path(tempfile.gettempdir()) / "starstream-demo-worker.log", console) as stack:
+    with running(REGISTRY.resolve(), LOGS / "starstream-demo-worker.log", console) as stack:
         good = _rate(console, stack, sample)
         if keep:
             _stay(console, stack)
@@ -166,10 +167,20 @@ def _show_counts(console: Console, stack: Stack, produced: list[str], last: Scra
 
 
 def _stay(console: Console, stack: Stack) -> None:
+    with serving_page(stack, LOGS / "starstream-demo-serve.log") as page:
+        _show(console, stack, page)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            console.print("stopping")
+
+
+def _show(console: Console, stack: Stack, page: str) -> None:
     program = Path(sys.executable).with_name("starstream-worker")
     redis_port = stack.redis_url.rpartition(":")[2].partition("/")[0]
     console.rule("everything keeps running until Ctrl-C")
     console.print(
+        f"page      {page}  (type a review, watch the ratings; REST: {page}/docs)\n"
         f"metrics   {stack.worker_url}/metrics\n"
         f"produce   echo 'love it, best app ever' | kcat -b {stack.bootstrap} -P -t reviews -k my-id\n"
         f"watch     {program} watch --kafka-bootstrap-servers {stack.bootstrap} --with-text\n"
@@ -182,10 +193,6 @@ def _stay(console: Console, stack: Stack) -> None:
         highlight=False,
         markup=False,
     )
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        console.print("stopping")
 
 
 if __name__ == "__main__":

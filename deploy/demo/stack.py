@@ -67,7 +67,7 @@ def running(
         api_version = kafka.api_version if isinstance(kafka, EmbeddedKafka) else None
         url = f"http://127.0.0.1:{free_port()}"
         stack = Stack(kafka.bootstrap, redis.url, url, str(registry), api_version)
-        worker = parts.enter_context(_worker(stack, log, variables))
+        worker = parts.enter_context(_worker("run", stack, log, variables))
         console.print(f"worker   {url}  (log: {log})", highlight=False)
 
         def ready() -> bool:
@@ -77,6 +77,26 @@ def running(
 
         wait_until(ready, 60.0, f"worker ready at {url}/readyz; see {log}")
         yield stack
+
+
+@contextmanager
+def serving_page(stack: Stack, log: Path) -> Iterator[str]:
+    """Serve REST and the page beside the worker, and return the page's address once it answers.
+
+    Raises:
+        RuntimeError: it ended.
+    """
+    port = free_port()
+    url = f"http://localhost:{port}"
+    with _worker("serve", stack, log, {"WORKER_REST_PORT": str(port)}) as process:
+
+        def ready() -> bool:
+            if process.poll() is not None:
+                raise RuntimeError(f"serve ended with exit code {process.returncode}; see {log}")
+            return '"ready":true' in fetch(f"{url}/readyz")[1]
+
+        wait_until(ready, 60.0, f"serve ready at {url}/readyz; see {log}")
+        yield url
 
 
 def _kafka(parts: ExitStack, console: Console) -> LocalKafka | EmbeddedKafka:
@@ -92,7 +112,7 @@ def _kafka(parts: ExitStack, console: Console) -> LocalKafka | EmbeddedKafka:
 
 
 @contextmanager
-def _worker(stack: Stack, log: Path, more: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _worker(command: str, stack: Stack, log: Path, more: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     variables = {
         "WORKER_KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap,
         "WORKER_REDIS_URL": stack.redis_url,
@@ -112,7 +132,7 @@ def _worker(stack: Stack, log: Path, more: Mapping[str, str]) -> Iterator[subpro
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
     with log.open("wb") as lines:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "worker", "run"],
+            [sys.executable, "-m", "worker", command],
             env=environment | variables | dict(more),
             stdout=lines,
             stderr=lines,

@@ -113,7 +113,8 @@ def _bind(settings: WorkerSettings) -> socket.socket:
     host, port = settings.rest_host, settings.rest_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        both = host == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         raise SettingsError(
             f"WORKER_REST_HOST={host} WORKER_REST_PORT={port}: {error.strerror}; choose another"
