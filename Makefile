@@ -43,7 +43,7 @@ test-unit: setup ## the tests that need no service
 test-integration: setup ## the tests on real services
 	$(BIN)/python -m pytest tests/contract tests/integration $(ARGS)
 
-chaos: setup ## kill everything, count every review; ARGS='--case NAME' or '--list'
+chaos: setup ## kill everything, count every review; ARGS='--case NAME', --list, --nightly or --storm S
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 soak: setup ## chaos for a long time, by hand: kills throughout a million reviews; ARGS='--soak N'

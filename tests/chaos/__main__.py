@@ -14,6 +14,7 @@ from tests.chaos import planted, table
 from tests.chaos.cases import CASES
 from tests.chaos.scene import open_stage
 from tests.chaos.soak import soak_case
+from tests.chaos.storm import SEED, storm_case
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,15 +32,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--soak", type=int, metavar="N", help="run N reviews with a kill every few seconds instead of the cases"
     )
+    parser.add_argument("--storm", type=float, metavar="S", help="random faults for S seconds instead of the cases")
+    parser.add_argument("--seed", type=int, default=SEED, help="with --storm: which faults are drawn")
+    parser.add_argument("--nightly", action="store_true", help="also the cases that CI leaves out, and a storm")
     parser.add_argument("--data", type=Path, help="with --soak: CSV.gz of real reviews (column content)")
     chosen = parser.parse_args(arguments)
     if chosen.list:
         for case in CASES.values():
-            print(f"{case.name}\n    {case.description}")
+            print(f"{case.name}{' (nightly)' if case.nightly else ''}\n    {case.description}")
         return 0
-    cases = [CASES[name] for name in chosen.case or CASES]
+    cases = [case for case in CASES.values() if chosen.nightly or not case.nightly]
+    if chosen.case:
+        cases = [CASES[name] for name in chosen.case]
+    if chosen.nightly:
+        cases.append(storm_case())
     if chosen.soak:
         cases = [soak_case(chosen.soak, chosen.data)]
+    if chosen.storm:
+        cases = [storm_case(chosen.storm, chosen.seed)]
     rows = []
     try:
         with open_stage(plants=chosen.plant, full=chosen.full, client=chosen.client, keep=chosen.keep) as stage:

@@ -41,6 +41,7 @@ class Ledger:
 
     expected: Counter[Outcome] = field(default_factory=Counter)
     newest: dict[str, tuple[int, int] | None] = field(default_factory=dict)  # None: deleted
+    _newest_ms: dict[str, int] = field(default_factory=dict)  # when it was produced
 
     def read(self, bootstrap: str, topic: str) -> None:
         """Add the records that a topic holds now; call it also before a topic is deleted."""
@@ -55,7 +56,9 @@ class Ledger:
                 self.expected["rejected", *at, detail] += 1
             else:
                 self.expected["deleted", key] += 1
-            if kind != "rejected":
+            # By time, because a review has records in two partitions when some were added in between.
+            if kind != "rejected" and message.timestamp >= self._newest_ms.get(key, 0):
+                self._newest_ms[key] = message.timestamp
                 self.newest[key] = at if kind == "rated" else None
 
 

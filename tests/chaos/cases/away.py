@@ -202,9 +202,9 @@ AWAY: Final = (
     Case(answer_lost),
     Case(redis_restart),
     Case(redis_away),
-    Case(redis_slow),
+    Case(redis_slow, nightly=True),
     Case(dlq_missing),
-    Case(topics_late),
-    Case(disk_full),
-    Case(quota),
+    Case(topics_late, nightly=True),
+    Case(disk_full, nightly=True),
+    Case(quota, nightly=True),
 )

@@ -109,4 +109,8 @@ def acl_lost_and_returned(scene: Scene) -> Verdict:
         return _on(guarded.broker, scene, act)
 
 
-BROKERS: Final = (Case(coordinator_moves), Case(three_brokers), Case(acl_lost_and_returned))
+BROKERS: Final = (
+    Case(coordinator_moves, nightly=True),
+    Case(three_brokers, nightly=True),
+    Case(acl_lost_and_returned, nightly=True),
+)

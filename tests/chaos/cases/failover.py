@@ -77,4 +77,4 @@ def sentinel_failover(scene: Scene) -> Verdict:
         return scene.finish()
 
 
-FAILOVER: Final = (Case(redis_failover), Case(sentinel_failover))
+FAILOVER: Final = (Case(redis_failover), Case(sentinel_failover, nightly=True))

@@ -122,4 +122,10 @@ def partitions_added(scene: Scene) -> Verdict:
     return scene.finish()
 
 
-GROUP: Final = (Case(zombie), Case(join_leave), Case(input_transactions), Case(topic_recreated), Case(partitions_added))
+GROUP: Final = (
+    Case(zombie),
+    Case(join_leave, nightly=True),
+    Case(input_transactions),
+    Case(topic_recreated),
+    Case(partitions_added),
+)

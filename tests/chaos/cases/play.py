@@ -21,6 +21,7 @@ class Case:
     # Does it and returns the auditor's verdict; its docstring says what it kills and when.
     act: Callable[[Scene], Verdict]
     delivery: str = "exactly_once"  # the workers' mode; at-least-once may publish duplicates
+    nightly: bool = False  # left out of `make chaos` for its length: `--nightly` or `--case` runs it
 
     @property
     def name(self) -> str:
