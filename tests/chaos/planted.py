@@ -72,7 +72,7 @@ def _rewrite(old: str, new: str) -> None:
 def blind_rewind() -> None:
     """Always read the batch again after a failed commit, though it may have been committed and its answer lost."""
     KafkaSource._skip_committed = lambda self: self._maybe_committed.clear()  # type: ignore[method-assign]
-    ConfluentSource._committed = lambda _self, _partitions: {}  # type: ignore[method-assign,assignment]
+    ConfluentSource._committed = lambda _self: {}  # type: ignore[method-assign,assignment]
 
 
 FAULTS: Final[dict[str, Callable[[], None]]] = {

@@ -6,7 +6,7 @@ itself: the delivery asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from worker.ops.metrics import Metrics
 from worker.records import Partition, PlainRecord, Record
 from worker.settings import WorkerSettings
 
+_COMMITTED_S: Final = 2.0  # longest wait for a figure that only a warning depends on
 _MAX_HOLD_RECORDS: Final = 1000  # taken during a hold, to be read again
 # Reported in the normal course of things; the consequence of each is noticed elsewhere.
 _IGNORED: Final = frozenset(
@@ -247,7 +248,7 @@ class ConfluentSource(GroupSource):
         if not self._rewinds:
             return
         with translated("read committed offsets"):
-            committed = self._committed(self._rewinds)
+            committed = self._committed()
             for partition, offset in tuple(self._rewinds.items()):
                 target = max(offset, committed.get(partition, offset))
                 self._consumer.seek(TopicPartition(*partition, target))
@@ -260,9 +261,9 @@ class ConfluentSource(GroupSource):
         if self._settings.auto_offset_reset == "earliest":
             self._restarts |= {partition for partition in self.ownership.owned if partition.topic == topic}
 
-    def _committed(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Return the committed offsets of partitions, once no open transaction includes them; negative: none."""
-        wanted = [TopicPartition(*partition) for partition in partitions]
+    def _committed(self) -> dict[Partition, int]:
+        """Return the committed offsets of the partitions to rewind, once no open transaction includes them."""
+        wanted = [TopicPartition(*partition) for partition in self._rewinds]
         found = self._consumer.committed(wanted, timeout=self._settings.request_timeout_s)
         raise_first_error(found)
         return {Partition(at.topic, at.partition): at.offset for at in found}
@@ -282,8 +283,9 @@ class ConfluentSource(GroupSource):
         lasts = {(record.topic, record.partition): record.offset for record in records}
         if fresh := self.ownership.reads.unknown(firsts):
             with suppress(KafkaException):  # then a loss before the first record goes unnoticed
-                committed = self._committed(fresh)
-                self.ownership.reads.sought({at: offset for at, offset in committed.items() if offset >= 0})
+                found = self._consumer.committed([TopicPartition(*at) for at in fresh], timeout=_COMMITTED_S)
+                known = [at for at in found if at.error is None and at.offset >= 0]
+                self.ownership.reads.sought({Partition(at.topic, at.partition): at.offset for at in known})
         self.ownership.reads.returned(records, firsts, lasts)
 
     def _resume(self) -> None:

@@ -31,6 +31,7 @@ _FETCH_BYTES: Final = 1024 * 1024  # per response, over all partitions: more cos
 # A topic that is created or gets partitions while the worker runs is noticed after this time; the client's default of
 # 5 minutes would be an outage.
 _METADATA_MS: Final = 10_000
+_COMMITTED_MS: Final = 2000  # longest wait for a figure that only a warning depends on
 _JOIN_S: Final = 0.5  # longest wait for an answer to JoinGroup in one poll, so that a signal is noticed in time
 
 
@@ -187,11 +188,11 @@ class KafkaSource(GroupSource):
 
     def _note_reads(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
         """Note what was read, and where reading began: the first poll of a partition asks for its committed offset."""
-        reads, timeout_ms = self.ownership.reads, round(self._settings.request_timeout_s * 1000)
+        reads = self.ownership.reads
         records = {Partition(*at): found for at, found in fetched.items() if found}
-        for at in reads.unknown(records):
-            with suppress(kafka_errors.KafkaError):  # then a loss before the first record goes unnoticed
-                committed = self._consumer.committed(TopicPartition(*at), timeout_ms=timeout_ms)
+        with suppress(kafka_errors.KafkaError):  # then a loss before the first record goes unnoticed
+            for at in reads.unknown(records):
+                committed = self._consumer.committed(TopicPartition(*at), timeout_ms=_COMMITTED_MS)
                 if committed is not None:
                     reads.sought({at: committed})
         for at, found in records.items():
