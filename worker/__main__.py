@@ -6,6 +6,7 @@ Owns which module each command is; a `WorkerError` ends here, as one line and it
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -70,6 +71,8 @@ def main(argv: list[str] | None = None) -> int:
     add_commands(commands)
     dlq.add_command(commands)
     replay.add_command(commands)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no stars shows their numbers
     known, flags = parser.parse_known_args(argv)
     if getattr(known, "text_column", None) is not None:
         flags = [*flags, "--text-field", known.text_column]
@@ -111,7 +114,8 @@ def _dispatch(known: argparse.Namespace, settings: WorkerSettings, flags: list[s
     if known.command in _COMMANDS:
         try:
             code = ExitCode(import_module(_COMMANDS[known.command]).run(settings, known))
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed: `>&-`
+                sys.stdout.flush()
         except BrokenPipeError:  # `watch | head` has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ExitCode.OK

@@ -104,6 +104,8 @@ def _unpacked(name: str) -> io.RawIOBase:
         return cast("io.RawIOBase", gzip.open(name, "rb"))
     if ending == ".zst":
         return cast("io.RawIOBase", zstandard.open(name, "rb"))
+    if name == STDIN and sys.stdin is None:
+        raise FileError("-: standard input is closed; name a file")
     if name == STDIN:
         return io.FileIO(sys.stdin.fileno(), closefd=False)
     return io.FileIO(name)

@@ -59,6 +59,10 @@ def test_a_spreadsheet_goes_in_and_its_ratings_come_out(
     assert json.loads(capsys.readouterr().out)["review_id"] == "r2"
     assert command(*watch, "--with-text") == ExitCode.OK
     assert capsys.readouterr().out.split() == ["★☆☆☆☆", "73%", "r2", "shop", "bad"]
+    moved = rating | {"rating": 1, "review_id": "old", "source": {"topic": "gone", "partition": 0, "offset": 1}}
+    deployment.produce(Message(json.dumps(moved).encode(), key=b"old", topic=deployment.output))
+    assert command(*watch[:-1], "2", "--with-text") == ExitCode.OK
+    assert "old  shop  (the topic no longer has the review)" in capsys.readouterr().out
 
     assert command("status", "--json", "--http-port", str(worker.port)) == ExitCode.OK
     status = json.loads(capsys.readouterr().out)

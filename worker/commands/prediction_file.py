@@ -117,8 +117,16 @@ def open_output(source: str, target: str) -> Iterator[Output]:
     Raises:
         SettingsError: the file cannot be written, or is the input.
     """
+    if target == STDIN and sys.stdout is None:
+        raise SettingsError("--output -: standard output is closed; name a file")
     if target == STDIN:
-        yield _JsonLines(sys.stdout)
+        try:
+            yield _JsonLines(sys.stdout)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise SettingsError(f"--output -: {error.strerror or error}; choose another") from error
         return
     try:
         path = Path(target).resolve()  # a link stays, and what it names is replaced

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from functools import cache
 from typing import Final
 
 from pydantic import ValidationError
@@ -27,6 +28,7 @@ from worker.settings import WorkerSettings
 from worker.wiring import make_parser
 
 _MOST_TEXT: Final = 200
+_GONE: Final = "(the topic no longer has the review)"
 
 
 def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
@@ -99,13 +101,19 @@ class _Texts:
         self._topics = stack.enter_context(closing(Topics(settings, SystemClock())))
         self._parser = make_parser(settings)
 
+    @cache  # noqa: B019 - as long as the command runs
+    def _partitions_of(self, topic: str) -> list[Partition]:
+        return self._topics.partitions(topic)
+
     def of(self, rating: Rating) -> str:
         at = rating.source
         partition, span = Partition(at.topic, at.partition), Span(at.offset, at.offset + 1)
+        if partition not in self._partitions_of(at.topic):  # to ask for its offsets would wait for it
+            return _GONE
         log = self._topics.spans([partition], Point("offset", span.start), Point("offset", span.end))[partition]
         record = next(iter(self._topics.read(partition, log)), None) if log.size else None
         if record is None or record.value is None or record.offset != at.offset:
-            return "(the topic no longer has the review)"
+            return _GONE
         try:
             outcome = self._parser.parse(record, "")
         except ServiceError as error:  # the schema registry

@@ -99,6 +99,30 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, command: str)
 
 
 @pytest.mark.parametrize(
+    ("streams", "fault"),
+    [
+        ("> /dev/full", "--output -: No space left on device; choose another"),
+        (">&-", "--output -: standard output is closed; name a file"),
+        ("<&-", "--input -: standard input is closed; name a file"),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_is_one_line(streams: str, fault: str) -> None:
+    command = f"echo love | {sys.executable} -m worker predict --input - --registry {TOY_REGISTRY} {streams}"
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, shell=True, env=environ, capture_output=True, text=True)  # noqa: S602, PLW1510
+    assert ended.returncode == ExitCode.USAGE, ended.stderr
+    assert ended.stderr.splitlines()[-1] == f"starstream-worker: {fault}"
+
+
+def test_an_output_that_cannot_show_a_character_shows_its_number(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text\nd\u00e9j\u00e0\n", encoding="utf-8")
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    words = [sys.executable, "-m", "worker", "produce", "--dry-run", "--input", "in.csv"]
+    ended = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, check=True)
+    assert ended.stdout == b'{"text": "d\\xe9j\\xe0"}\n'
+
+
+@pytest.mark.parametrize(
     "command", ["produce --input x.csv --rate nan", "produce --input x.csv --rate -1", "watch --last -1"]
 )
 def test_a_number_out_of_range_is_one_line_with_the_flag(command: str, capsys: pytest.CaptureFixture[str]) -> None:
