@@ -35,7 +35,7 @@ def test_without_a_bundle_one_line_of_each_process_says_how_to_make_one(processe
     assert done.returncode == ExitCode.MODEL
     for line in lines_of(done):
         assert line.startswith(f"starstream-worker: WORKER_REGISTRY={tmp_path / 'models'}: no bundle there")
-        assert "python -m trainer train" in line
+        assert "starstream-trainer train" in line
     assert len(lines_of(done)) == processes
 
 

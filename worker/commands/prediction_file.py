@@ -117,16 +117,9 @@ def open_output(source: str, target: str) -> Iterator[Output]:
     Raises:
         SettingsError: the file cannot be written, or is the input.
     """
-    if target == STDIN and sys.stdout is None:
-        raise SettingsError("--output -: standard output is closed; name a file")
     if target == STDIN:
-        try:
-            yield _JsonLines(sys.stdout)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise SettingsError(f"--output -: {error.strerror or error}; choose another") from error
+        with _standard_output() as output:
+            yield output
         return
     try:
         path = Path(target).resolve()  # a link stays, and what it names is replaced
@@ -155,6 +148,19 @@ def open_output(source: str, target: str) -> Iterator[Output]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise SettingsError(f"--output {target}: {error.strerror or error}; choose another") from error
+
+
+@contextmanager
+def _standard_output() -> Iterator[Output]:
+    if sys.stdout is None:
+        raise SettingsError("--output -: standard output is closed; name a file")
+    try:
+        yield _JsonLines(sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:  # its reader has seen enough, which is no error
+        raise
+    except OSError as error:
+        raise SettingsError(f"--output -: {error.strerror or error}; choose another") from error
 
 
 @contextmanager

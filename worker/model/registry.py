@@ -17,7 +17,7 @@ from schemas.channels import CHANNELS_FILE, ChannelsError, parse_channels
 from schemas.storage import OPENING, reason, refuse_malformed, store_errors
 from worker.errors import ModelError, RegistryError
 
-_HOW = "train one: python -m trainer train --data reviews.csv --registry {registry}"
+_HOW = "train one: starstream-trainer train --data reviews.csv --registry {registry}"
 
 
 def read_channels(registry: str) -> dict[str, str]:
