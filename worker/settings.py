@@ -208,7 +208,7 @@ def read_settings(flags: list[str] | None = None, *, program: str = "starstream-
         return WorkerSettings(_cli_settings_source=source)
     except ValidationError as error:
         lines = (line_of(detail, PREFIX) for detail in error.errors(include_url=False, include_input=False))
-        raise SettingsError("\n".join(lines)) from None
+        raise SettingsError("\n".join(dict.fromkeys(lines))) from None  # once, however many items of a list are wrong
 
 
 def warnings_about(settings: WorkerSettings) -> list[str]:
