@@ -20,6 +20,7 @@ from schemas.input.fields import DEFAULT_PATHS, parse_paths
 from schemas.manifest import Manifest
 from schemas.prediction import PREDICTION
 from schemas.rating import RATING
+from schemas.rating_schema import avro_schema
 from schemas.review import REVIEW
 
 FOLDER: Final = Path(__file__).parent / "json"
@@ -72,9 +73,15 @@ def _describe_review(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [{"required": [alias]} for alias in names["text"]]
 
 
+def _texts() -> dict[str, str]:
+    """Return what each file holds: JSON Schemas, and the rating as Avro."""
+    avro = json.dumps(avro_schema(), indent=2, ensure_ascii=False) + "\n"
+    return {**{f"{name}.schema.json": schema_text(name) for name in EXPORTED}, "rating.avsc.json": avro}
+
+
 def stale(folder: Path = FOLDER) -> list[str]:
     """Return the names of files that are missing, out of date, or of a schema that no longer exists."""
-    texts = {f"{name}.schema.json": schema_text(name) for name in EXPORTED}
+    texts = _texts()
     there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.json")}
     return sorted(name for name in texts.keys() | there.keys() if texts.get(name) != there.get(name))
 
@@ -84,8 +91,8 @@ def export(folder: Path = FOLDER) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob("*.json"):
         path.unlink()
-    for name in EXPORTED:
-        (folder / f"{name}.schema.json").write_text(schema_text(name), encoding="utf-8")
+    for name, text in _texts().items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -57,7 +57,7 @@ class Rating(Prediction):
         str | None, Field(exclude_if=_IS_NONE, description="The version of what was reviewed, when the review said so.")
     ] = None
     author_score: Annotated[
-        int | float | None, Field(exclude_if=_IS_NONE, description="The author's own stars, which the model never saw.")
+        float | None, Field(exclude_if=_IS_NONE, description="The author's own stars, which the model never saw.")
     ] = None
 
     @classmethod

@@ -57,6 +57,9 @@ class KafkaSettings(BaseSettings):
     )
     input_topics: Topics = Field(["reviews"], description="topics to read, comma separated")
     output_topic: Topic = Field("ratings", description="topic for the ratings")
+    output_format: Literal["json", "cloudevents", "cloudevents_structured", "avro", "json_schema"] = Field(
+        "json", description="of the ratings; avro and json_schema: a schema registry's wire format"
+    )
     pass_headers: Patterns = Field(
         [],
         description="headers of a review's record that its rating gets too, such as x-tenant,x-shop-*; traceparent, "

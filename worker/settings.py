@@ -140,8 +140,10 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
             raise ValueError("WORKER_LINGER_S: must be under half of WORKER_MAX_POLL_INTERVAL_S")
         if self.drain_deadline_s >= self.max_poll_interval_s:
             raise ValueError("WORKER_DRAIN_DEADLINE_S: must be under WORKER_MAX_POLL_INTERVAL_S")
-        if self.input_format == "avro" and self.schema_registry_url is None:
+        if self.schema_registry_url is None and self.input_format == "avro":
             raise ValueError("WORKER_SCHEMA_REGISTRY_URL: needed with WORKER_INPUT_FORMAT=avro, for the schemas")
+        if self.schema_registry_url is None and self.output_format in {"avro", "json_schema"}:
+            raise ValueError(f"WORKER_SCHEMA_REGISTRY_URL: needed with WORKER_OUTPUT_FORMAT={self.output_format}")
         self._check_models()
         clash = {self.output_topic, self.dead_letter_topic} & set(self.input_topics)
         if clash or self.output_topic == self.dead_letter_topic:

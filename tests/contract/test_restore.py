@@ -12,11 +12,13 @@ from tests.contract.worlds import RedisStoreWorld
 from tests.doubles import TIMESTAMP_MS, ManualClock, make_rated, make_record, write
 from worker.commands.restore import Restorer, outcome_of
 from worker.kafka.outgoing import OutgoingForm
+from worker.kafka.ratings_reader import RatingsReader
 from worker.ops.signals import StopSignals
 from worker.records import Deleted, Outcome, PlainRecord
 from worker.settings import WorkerSettings
 
 SETTINGS = WorkerSettings(_env_file=None)
+READER = RatingsReader(SETTINGS)
 DAY_MS = 24 * 3600 * 1000
 
 
@@ -46,14 +48,14 @@ def restorer(redis_world: RedisStoreWorld) -> Iterator[Restorer]:
 def test_an_outcome_reads_back_from_its_record() -> None:
     record = make_record(partition=3, offset=7, headers=[("traceparent", b"t")])
     outcomes: list[Outcome] = [make_rated("r1", record=record), Deleted(record, "ключ")]
-    back = [outcome_of(found) for found in published(outcomes)]
+    back = [outcome_of(found, READER) for found in published(outcomes)]
     bare = PlainRecord(record.topic, 3, 7, record.timestamp)
     assert back == [make_rated("r1", record=bare), Deleted(bare, "ключ")]
 
 
 @pytest.mark.parametrize("record", [make_record("text"), make_record(None), make_record(None, key=b"\xff")])
 def test_a_record_of_another_program_is_none(record: PlainRecord) -> None:
-    assert outcome_of(record) is None
+    assert outcome_of(record, READER) is None
 
 
 def test_a_record_of_an_older_build_takes_its_own_time() -> None:
@@ -62,7 +64,7 @@ def test_a_record_of_an_older_build_takes_its_own_time() -> None:
     old = rating.value.replace(b',"timestamp_ms":%d' % TIMESTAMP_MS, b"")
     assert old != rating.value
     for value in (old, None):
-        outcome = outcome_of(PlainRecord("ratings", 2, 9, 77, b"r1", value))
+        outcome = outcome_of(PlainRecord("ratings", 2, 9, 77, b"r1", value), READER)
         assert outcome is not None
         assert outcome.record.timestamp == 77
 

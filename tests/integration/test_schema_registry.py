@@ -18,6 +18,7 @@ from tests.fixtures.running import Deployment
 from tests.fixtures.schema_registry import RegistryOverHttp, avro_value, mock_client
 from trainer.__main__ import main
 from trainer.errors import Exit
+from worker.__main__ import main as worker_main
 
 ROW = {
     "type": "record",
@@ -70,6 +71,34 @@ def test_avro_is_rated_an_outage_of_the_registry_is_waited_for_and_other_bytes_a
     assert [letter.header("starstream-reason") for letter in letters] == ["wrong_type", "unknown_schema"]
     assert "WORKER_INPUT_FORMAT=auto" in letters[0].header("__connect.errors.exception.message")
     assert "schema 2 is not in the registry" in letters[1].header("__connect.errors.exception.message")
+
+
+@pytest.mark.parametrize(("form", "client"), [("avro", "confluent"), ("json_schema", "kafka-python")])
+def test_ratings_are_published_with_a_schema_and_our_own_readers_read_them(
+    deployment: Deployment, registry: RegistryOverHttp, form: str, client: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"output_format": form, "schema_registry_url": registry.url, "kafka_client": client}
+    registry.stop()
+    worker = deployment.worker(**settings).ready()
+    deployment.produce(Message(b'{"review_id": "r1", "text": "love it", "score": 4}'), Message(b"bad", b"r2"))
+    worker.until(lambda: "schema_registry" in worker.reasons, "it says what it waits for")
+    registry.start()
+    worker.until(lambda: deployment.lag() == 0, "all are committed")
+    assert registry.client.get_subjects() == [f"{deployment.output}-value"]
+    published = deployment.read(deployment.output)
+    assert {record.id for record in published} == {"r1", "r2"}
+    assert all((record.value or b"").startswith(b"\0\0\0\0\1") for record in published)
+    assert worker.stop() == 0
+    flags = deployment.flags(**settings)
+    assert worker_main(["watch", "--last", "9", "--count", "2", "--json", *flags]) == 0
+    shown = {found["review_id"]: found for found in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert (shown["r1"]["author_score"], shown["r2"]["rating"]) == (4.0, 1)
+    stored = {name: deployment.stored(name) for name in ("r1", "r2")}
+    deployment.redis.delete(*deployment.redis.keys(f"{deployment.prefix}*"))
+    assert worker_main(["restore", *flags]) == 0
+    for name, before in stored.items():
+        after = deployment.stored(name)
+        assert {**after, "source_topic_id": ""} == {**before, "source_topic_id": ""}
 
 
 def test_json_with_a_schema_id_needs_no_registry(deployment: Deployment) -> None:

@@ -16,12 +16,13 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 from rich.console import Console
 
-from schemas.rating import POSITION, SOURCE_HEADER, Rating, SourcePosition
+from schemas.rating import POSITION, SOURCE_HEADER, SourcePosition
 from worker.backoff import Backoff
 from worker.clock import Clock, SystemClock
 from worker.errors import ExitCode, TransientError
 from worker.kafka.offset_range import parse_bounds
 from worker.kafka.python.topics import Topics
+from worker.kafka.ratings_reader import RatingsReader
 from worker.ops.metrics import Metrics
 from worker.ops.progress import LongRun
 from worker.ops.signals import StopSignals
@@ -59,7 +60,7 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     return ExitCode.INTERRUPTED if stop.asked else ExitCode.OK
 
 
-def outcome_of(record: Record) -> Rated | Deleted | None:
+def outcome_of(record: Record, ratings: RatingsReader) -> Rated | Deleted | None:
     """Return what a worker had published as this record; None for a record of another program.
 
     Records of older builds have no source time, and their tombstones no source: the record's own stand in for them,
@@ -67,9 +68,8 @@ def outcome_of(record: Record) -> Rated | Deleted | None:
     """
     try:
         if record.value is not None:
-            rating = Rating.from_json(record.value)
-            at = rating.source
-            return Rated(_source(at, record), rating)
+            rating = ratings.read(record)
+            return None if rating is None else Rated(_source(rating.source, record), rating)
         header = dict(record.headers).get(SOURCE_HEADER)
         at = POSITION.validate_json(header) if header else SourcePosition(record.topic, record.partition, record.offset)
         return Deleted(_source(at, record), record.key.decode()) if record.key else None
@@ -93,6 +93,7 @@ class Restorer(RedisStore):
         super().__init__(settings, metrics=Metrics(CollectorRegistry()), clock=clock, topic_id=lambda _topic: "")
         self._lifetime_s = settings.redis_ttl_s
         self._console = console
+        self._ratings = RatingsReader(settings)
         self._stop = stop
         self._counts: Counter[str] = Counter()
 
@@ -111,7 +112,7 @@ class Restorer(RedisStore):
         for hours, group in groupby(
             records, lambda record: max(0, int((now_ms - record.timestamp) / 1000)) // _AGE_STEP_S
         ):
-            rows = [outcome_of(record) for record in group]
+            rows = [outcome_of(record, self._ratings) for record in group]
             outcomes = [row for row in rows if row is not None]
             self._counts["foreign"] += len(rows) - len(outcomes)
             left_s = self._lifetime_s - hours * _AGE_STEP_S

@@ -12,7 +12,6 @@ from contextlib import ExitStack, closing
 from functools import cache
 from typing import Final
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
@@ -21,9 +20,10 @@ from worker.clock import SystemClock
 from worker.errors import ExitCode, ServiceError, SettingsError
 from worker.kafka.offset_range import Point, Span
 from worker.kafka.python.topics import Topics
+from worker.kafka.ratings_reader import RatingsReader
 from worker.ops.signals import StopSignals
 from worker.ops.text import printable
-from worker.records import Partition, Pending, Rejected
+from worker.records import Partition, Pending, Record, Rejected
 from worker.settings import WorkerSettings
 from worker.wiring import make_parser
 
@@ -46,12 +46,14 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
         topics = stack.enter_context(closing(Topics(settings, SystemClock())))
         texts = _Texts(settings, stack) if known.with_text else None
         topics.require([settings.output_topic], "WORKER_OUTPUT_TOPIC")
-        for value in _values(topics, settings.output_topic, known.last, stop):
-            rating = _wanted(value, known)
-            if rating is None:
+        ratings = RatingsReader(settings)
+        for record in _records(topics, settings.output_topic, known.last, stop):
+            rating = ratings.read(record)
+            if rating is None or not _is_wanted(rating, known):
                 continue
             if known.json:
-                print(value.decode(), flush=True)
+                as_it_is = settings.output_format == "json" and record.value
+                print((as_it_is or rating.to_json()).decode(), flush=True)
             else:
                 console.print(_line(rating, texts.of(rating) if texts else None))
             shown += 1
@@ -60,26 +62,20 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-def _values(topics: Topics, topic: str, last: int, stop: StopSignals) -> Iterator[bytes]:
+def _records(topics: Topics, topic: str, last: int, stop: StopSignals) -> Iterator[Record]:
     for record in topics.follow(topic, last):
         if stop.asked:
             return
-        if record is not None and record.value is not None:
-            yield record.value
+        if record is not None:
+            yield record
 
 
-def _wanted(value: bytes, known: argparse.Namespace) -> Rating | None:
-    """Return the rating that a record holds, when it is to be shown."""
-    try:
-        rating = Rating.from_json(value)
-    except ValidationError:  # another program's record
-        return None
-    wanted = (
+def _is_wanted(rating: Rating, known: argparse.Namespace) -> bool:
+    return (
         (known.app is None or rating.app_id == known.app)
         and (known.max_stars is None or rating.rating <= known.max_stars)
         and (rating.uncertain or not known.uncertain)
     )
-    return rating if wanted else None
 
 
 def _line(rating: Rating, text: str | None) -> Text:

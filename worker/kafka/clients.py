@@ -16,7 +16,7 @@ from worker.errors import SettingsError
 from worker.kafka.delivery import AtLeastOnce, ExactlyOnce
 from worker.kafka.group import GroupSource
 from worker.kafka.group_lag import GroupLag, OffsetReader
-from worker.kafka.outgoing import Producer
+from worker.kafka.outgoing import Producer, RatingForm
 from worker.ops.health import Health
 from worker.ops.logs import Log
 from worker.ops.metrics import Metrics
@@ -69,9 +69,26 @@ def make_delivery(
 
     The transactional id is this process's, the same after a restart; at-least-once does not use it.
     """
+    form = _rating_form(settings)
     if settings.delivery == "at_least_once":
-        return AtLeastOnce(settings, source, partial(make_producer, settings, None), log)
-    return ExactlyOnce(settings, source, partial(make_producer, settings, transactional_id), log=log, clock=clock)
+        return AtLeastOnce(settings, source, partial(make_producer, settings, None), log, form)
+    make = partial(make_producer, settings, transactional_id)
+    return ExactlyOnce(settings, source, make, log=log, clock=clock, rating_form=form)
+
+
+def _rating_form(settings: WorkerSettings) -> RatingForm | None:
+    """Return how ratings are written; None: as JSON."""
+    form = settings.output_format
+    if form == "json":
+        return None
+    if form == "avro" or form == "json_schema":  # noqa: PLR1714 - mypy narrows this
+        from worker.kafka.registry.client import SchemaRegistry
+        from worker.kafka.registry.encoder import RatingEncoder
+
+        return RatingEncoder(form, SchemaRegistry(settings), settings.output_topic)
+    from worker.kafka.cloud_events import CloudEvents
+
+    return CloudEvents(structured=form == "cloudevents_structured")
 
 
 def make_producer(settings: WorkerSettings, transactional_id: str | None, batch_bytes: int) -> Producer:

@@ -20,7 +20,7 @@ from worker.clock import Clock
 from worker.errors import RefusedError, ServiceError, TransientError
 from worker.kafka.fencing import FencingWatch
 from worker.kafka.group import GroupMember, OffsetCommitter
-from worker.kafka.outgoing import Outgoing, OutgoingForm, Producer, size_of
+from worker.kafka.outgoing import Outgoing, OutgoingForm, Producer, RatingForm, size_of
 from worker.ops.logs import Log
 from worker.records import Outcome, Partition, Rejected
 from worker.settings import WorkerSettings
@@ -35,11 +35,13 @@ MakeProducer = Callable[[int], Producer]
 class _KafkaDelivery(Delivery):
     """A delivery and its producer, which is made on demand, for the batch that is prepared."""
 
-    def __init__(self, settings: WorkerSettings, make_producer: MakeProducer, log: Log) -> None:
+    def __init__(
+        self, settings: WorkerSettings, make_producer: MakeProducer, log: Log, rating_form: RatingForm | None
+    ) -> None:
         self._settings = settings
         self._make_producer = make_producer
         self._log = log
-        self._form = OutgoingForm(settings)
+        self._form = OutgoingForm(settings, rating_form=rating_form)
         self._batch_bytes = _BATCH_BYTES
         self._changes = 0  # of this batch
         self._isolated = False  # whether each record goes in a record batch of its own, to find the one that is refused
@@ -50,6 +52,7 @@ class _KafkaDelivery(Delivery):
 
     @override
     def ping(self) -> None:
+        self._form.ping()
         producer = self._working_producer()
         for variable, topic in (
             ("WORKER_OUTPUT_TOPIC", self._settings.output_topic),
@@ -153,11 +156,16 @@ class AtLeastOnce(_KafkaDelivery):
     """Publishes, waits until all replicas have the records, and commits; a crash in between makes it publish again."""
 
     def __init__(
-        self, settings: WorkerSettings, consumer: OffsetCommitter, make_producer: MakeProducer, log: Log
+        self,
+        settings: WorkerSettings,
+        consumer: OffsetCommitter,
+        make_producer: MakeProducer,
+        log: Log,
+        rating_form: RatingForm | None = None,
     ) -> None:
         self._consumer = consumer
         self._offsets: Mapping[Partition, int] | None = None
-        super().__init__(settings, make_producer, log)
+        super().__init__(settings, make_producer, log, rating_form)
 
     def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
         """Keep the outcomes and offsets for `commit`, because sent records cannot be withdrawn."""
@@ -211,12 +219,13 @@ class ExactlyOnce(_KafkaDelivery):
         *,
         log: Log,
         clock: Clock,
+        rating_form: RatingForm | None = None,
     ) -> None:
         self._consumer = consumer
         self._fencing = FencingWatch(settings, clock)
         self._open: Producer | None = None  # has an open transaction
         self._offsets: tuple[Mapping[Partition, int], Any] = ({}, None)  # and the membership to commit them under
-        super().__init__(settings, make_producer, log)
+        super().__init__(settings, make_producer, log, rating_form)
 
     @override
     def prepare(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:

@@ -38,6 +38,27 @@ class Outgoing(NamedTuple):
     timestamp_ms: int | None
 
 
+Headers = list[tuple[str, bytes]]
+
+
+class RatingForm(Protocol):
+    """How ratings are written, when not as JSON."""
+
+    def of(self, rated: Rated) -> tuple[bytes, Headers]:
+        """Return the value of a rating's record, and the headers that describe it.
+
+        Raises:
+            ServiceError: a service that it needs does not answer.
+        """
+
+    def ping(self) -> None:
+        """Return if that service answers.
+
+        Raises:
+            ServiceError: it does not.
+        """
+
+
 class Producer(Protocol):
     """One client's producer, discarded after any failure.
 
@@ -82,9 +103,17 @@ class OutgoingForm:
     Args:
         settings: topics, and the brokers' limit on a record.
         wall_s: seconds since the epoch.
+        rating_form: of the ratings; None: JSON.
     """
 
-    def __init__(self, settings: WorkerSettings, wall_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        wall_s: Callable[[], float] = time.time,
+        *,
+        rating_form: RatingForm | None = None,
+    ) -> None:
+        self._rating_form = rating_form
         self._output, self._dead = settings.output_topic, settings.dead_letter_topic
         self._passed = PassedHeaders(settings.pass_headers)
         self._wall_s = wall_s
@@ -96,12 +125,25 @@ class OutgoingForm:
         """Return the record to publish for an outcome."""
         record = outcome.record
         if isinstance(outcome, Rated):
-            headers = [*_RATING_HEADERS, *self._passed.of(record)] if record.headers else _RATING_HEADERS
-            return Outgoing(self._output, outcome.rating.review_id.encode(), outcome.value, headers, None)
+            value, headers = outcome.value, _RATING_HEADERS
+            if self._rating_form is not None:
+                value, headers = self._rating_form.of(outcome)
+            if record.headers:
+                headers = [*headers, *self._passed.of(record)]
+            return Outgoing(self._output, outcome.rating.review_id.encode(), value, headers, None)
         if isinstance(outcome, Deleted):
             headers = [(SOURCE_HEADER, source_of(record).to_json()), *self._passed.of(record)]
             return Outgoing(self._output, outcome.review_id.encode(), None, headers, None)
         return self._letter(outcome)
+
+    def ping(self) -> None:
+        """Return if what the form of the ratings needs answers.
+
+        Raises:
+            ServiceError: it does not.
+        """
+        if self._rating_form is not None:
+            self._rating_form.ping()
 
     def learn(self, why: Refusal, letters: Sequence[Outgoing], *, exact: bool) -> None:
         """Learn from letters that were refused, so that none is made like them again.

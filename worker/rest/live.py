@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response, params
-from pydantic import ValidationError
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
@@ -24,6 +23,7 @@ from schemas.rating import Rating
 from worker.backoff import Backoff
 from worker.errors import WorkerError
 from worker.kafka.python.topics import Topics
+from worker.kafka.ratings_reader import RatingsReader
 from worker.records import Record
 from worker.rest.front import Front
 from worker.rest.problems import describe_problems, try_again
@@ -145,10 +145,11 @@ class Live:
         settings = self._process.settings
         with closing(Topics(settings, self._process.clock)) as topics:
             topics.require([settings.output_topic], "WORKER_OUTPUT_TOPIC")
+            ratings = RatingsReader(settings)
             events: list[Event] = []
             for record in topics.follow(settings.output_topic, 0):
                 if record is not None:
-                    events += _events_of(record)
+                    events += _events_of(record, ratings)
                     continue
                 if not self._is_open:
                     backoff.reset()
@@ -180,14 +181,11 @@ class Live:
                 listener.offer(event)
 
 
-def _events_of(record: Record) -> list[Event]:
+def _events_of(record: Record, ratings: RatingsReader) -> list[Event]:
     if record.value is None:
         return [Event("deleted", to_json({"review_id": (record.key or b"").decode(errors="replace")}))]
-    try:
-        rating = Rating.from_json(record.value)
-    except ValidationError:  # another program's record
-        return []
-    return [Event("rating", rating.to_json(), rating)]
+    rating = ratings.read(record)
+    return [] if rating is None else [Event("rating", rating.to_json(), rating)]
 
 
 def live_routes(front: Front, reads: params.Depends) -> APIRouter:

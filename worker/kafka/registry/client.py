@@ -55,6 +55,22 @@ class SchemaRegistry:
         except _UnknownError:
             return None
 
+    def register(self, subject: str, text: str, kind: str) -> int:
+        """Return the id of a schema under a subject; it is registered unless it is there.
+
+        Raises:
+            ServiceError: the registry is away, refuses, or finds the schema incompatible with the subject's.
+        """
+        from confluent_kafka.schema_registry import Schema
+
+        schema = Schema(text, kind)
+        try:
+            with self._translated(f"look up the schema of {subject}"):
+                return int(self.client.lookup_schema(subject, schema).schema_id)
+        except _UnknownError:
+            with self._translated(f"register the schema of {subject} (schemas/json/ has it)"):
+                return int(self.client.register_schema(subject, schema))
+
     def ping(self) -> None:
         """Return if the registry answers.
 

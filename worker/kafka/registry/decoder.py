@@ -51,6 +51,17 @@ class RegistryDecoder(Decoder):
         return found
 
 
+def make_rating_decoder(settings: WorkerSettings) -> RegistryDecoder | None:
+    """Return what decodes ratings in the form that the settings name; None for JSON and CloudEvents.
+
+    Raises:
+        SettingsError: the packages are not installed.
+    """
+    if settings.output_format == "avro":
+        return RegistryDecoder("avro", SchemaRegistry(settings))
+    return RegistryDecoder("json_schema", None) if settings.output_format == "json_schema" else None
+
+
 def make_decoder(settings: WorkerSettings) -> RegistryDecoder | None:
     """Return what decodes values in the form that the settings name; None for JSON and text.
 
