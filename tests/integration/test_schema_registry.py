@@ -79,10 +79,11 @@ def test_ratings_are_published_with_a_schema_and_our_own_readers_read_them(
 ) -> None:
     settings = {"output_format": form, "schema_registry_url": registry.url, "kafka_client": client}
     registry.stop()
-    worker = deployment.worker(**settings).ready()
+    worker = deployment.worker(**settings)
     deployment.produce(Message(b'{"review_id": "r1", "text": "love it", "score": 4}'), Message(b"bad", b"r2"))
     worker.until(lambda: "schema_registry" in worker.reasons, "it says what it waits for")
     registry.start()
+    worker.ready()
     worker.until(lambda: deployment.lag() == 0, "all are committed")
     assert registry.client.get_subjects() == [f"{deployment.output}-value"]
     published = deployment.read(deployment.output)

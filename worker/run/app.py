@@ -131,14 +131,20 @@ def _store(process: Process, source: GroupSource) -> tuple[RedisStore, RedisPois
 def _wait_for(run: _Run, part: str, connect: Callable[[], _Service]) -> _Service | None:
     """Return what `connect` returns, trying again while its service is away; None when stopped meanwhile."""
     health, backoff = run.process.health, Backoff()
+    away: set[str] = set()
     while not run.stop.asked:
         health.beat()
         try:
-            return connect()
+            made = connect()
         except TransientError as error:
-            if health.down(part, str(error)):
-                run.process.log(logging.WARNING, "waiting", part=part, reason=str(error))
+            if health.down(error.service, str(error)):
+                run.process.log(logging.WARNING, "waiting", part=error.service, reason=str(error))
+            away.add(error.service)
             run.stop.wait(backoff.next_s())
+        else:
+            for service in away - {part}:
+                health.up(service)  # such as a schema registry, which a delivery needs too
+            return made
     return None
 
 
