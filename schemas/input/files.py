@@ -236,9 +236,10 @@ def _parquet(path: str | Path) -> Iterator[FileRow]:
         number = 0
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=1024):
-                for cells in batch.to_pylist():
+                names = _distinct(batch.schema.names)
+                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     number += 1
-                    yield FileRow(number, 0, [*cells], cells)
+                    yield FileRow(number, 0, names, dict(zip(names, values, strict=True)))
             if number == 0:
                 raise FileError(f"{path}: empty; expected a row a review")
     except (ArrowException, OSError) as error:

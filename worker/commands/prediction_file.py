@@ -103,9 +103,12 @@ class _Table:
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, str) or value is None:
-        return (value or "").encode("utf-8", "replace").decode("utf-8")  # bytes that were not UTF-8
-    return json.dumps(value, default=str)
+    if isinstance(value, bool | int | float | list | dict):
+        return json.dumps(value, default=str)
+    if isinstance(value, bytes):
+        return value.hex()
+    text = "" if value is None else str(value)
+    return text.encode("utf-8", "replace").decode("utf-8")  # bytes that were not UTF-8
 
 
 @contextmanager

@@ -195,6 +195,13 @@ def test_parquet_gives_its_rows_with_their_types(tmp_path: Path) -> None:
     assert (found[-1].cells["stars"], found[-1].where) == (3, "row 1500")
 
 
+def test_no_column_of_a_parquet_file_hides_another(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    parquet.write_table(table([["good"], ["other"], [1]], names=["text", "text", "id"]), path)
+    (row,) = read_rows(path)
+    assert row.cells == {"text": "good", "text (2)": "other", "id": 1}
+
+
 def test_a_shop_page_and_a_text_line_on_standard_input_are_told_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,10 +8,13 @@ import json
 import os
 import sys
 from dataclasses import fields
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet, table
 
 from schemas.input.text_files import opened
 from schemas.prediction import Prediction
@@ -153,6 +156,20 @@ def test_a_table_has_one_header_and_every_cell_of_every_row(
         header, *rows = csv.reader(list(lines))
     assert header[: len(columns) + 1] == [*columns, "starstream_rating"]
     assert [row[: len(columns)] for row in rows] == cells
+
+
+def test_a_table_has_times_and_decimals_as_they_are_written(settings: WorkerSettings, tmp_path: Path) -> None:
+    values = {
+        "text": ["love"],
+        "at": [datetime(2026, 1, 1)],  # noqa: DTZ001 - as a file has it
+        "price": [Decimal("1.50")],
+        "raw": [b"\xff"],
+        "no": [False],
+    }
+    parquet.write_table(table(values), tmp_path / "a.parquet")
+    predict(settings, PredictFiles(str(tmp_path / "a.parquet"), str(tmp_path / "out.csv")))
+    _, row = csv.reader((tmp_path / "out.csv").read_text().splitlines())
+    assert row[:5] == ["love", "2026-01-01 00:00:00", "1.50", "ff", "false"]
 
 
 def test_a_pipe_is_written_to_and_a_link_stays(settings: WorkerSettings, tmp_path: Path) -> None:
