@@ -169,7 +169,7 @@ class StreamWorld(ABC):
             "dead_letter_topic": self.dead_letter_topic,
             "group_id": self.group,
             "session_timeout_s": 5.0,
-            "request_timeout_s": 5.0,
+            "request_timeout_s": 30.0,
         }
         return WorkerSettings(_env_file=None, **given | more)
 
