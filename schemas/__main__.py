@@ -18,9 +18,9 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from schemas.dead_letter import DeadLetter
 from schemas.input.fields import DEFAULT_PATHS, parse_paths
 from schemas.manifest import Manifest
+from schemas.output.rating_schema import avro_schema
 from schemas.prediction import PREDICTION
 from schemas.rating import RATING
-from schemas.rating_schema import avro_schema
 from schemas.review import REVIEW
 
 FOLDER: Final = Path(__file__).parent / "json"

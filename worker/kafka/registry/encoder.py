@@ -13,8 +13,8 @@ from typing import Any
 from typing_extensions import override
 
 from schemas.input.wire_format import WireFormat
+from schemas.output.rating_schema import avro_schema, avro_text, json_text
 from schemas.rating import RATING, Rating
-from schemas.rating_schema import avro_schema, avro_text, json_text
 from worker.kafka.outgoing import Headers, RatingForm
 from worker.kafka.registry.client import SchemaRegistry
 from worker.records import Rated

@@ -9,8 +9,8 @@ from io import BytesIO
 import pytest
 from jsonschema import Draft7Validator
 
+from schemas.output.rating_schema import avro_text, json_text
 from schemas.rating import RATING, Rating
-from schemas.rating_schema import avro_text, json_text
 from tests.doubles import make_rated
 from tests.fixtures.schema_registry import require_registry_packages
 

@@ -1,0 +1,1 @@
+"""The rating as other systems take it."""
