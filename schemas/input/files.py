@@ -10,6 +10,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -180,6 +181,7 @@ def _objects(path: str | Path, lines: Iterator[str], *, plain_texts: bool) -> It
     if _is_document(first, plain_texts=plain_texts):
         yield from _document(path, "".join(lines))
         return
+    is_alone, lines = _is_alone(lines)
     number = 0
     for line_number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -194,6 +196,10 @@ def _objects(path: str | Path, lines: Iterator[str], *, plain_texts: bool) -> It
             except (ValueError, RecursionError) as error:
                 yield FileRow(number, line_number, (), {}, f"not JSON: {error}")
                 continue
+        page = _listed_in(found) if is_alone and not plain_texts else None
+        if page is not None:
+            yield from (_object(place, 0, value) for place, value in enumerate(page, start=1))
+            return
         yield _object(number, line_number, found)
     if number == 0 and not plain_texts:
         raise FileError(f"{path}: empty; expected one JSON object a line, or an array of objects")
@@ -212,13 +218,34 @@ def _document(path: str | Path, text: str) -> Iterator[FileRow]:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path}: not JSON: {error}; expected an array of objects, or one object a line") from error
-    if isinstance(found, dict):  # such as an API's page: {"data": [...], "links": {...}}
-        lists = [value for value in found.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
-        found = lists[0] if len(lists) == 1 else [found]
+    if isinstance(found, dict):
+        found = _listed_in(found) or [found]
     for number, value in enumerate(found, start=1):
         yield _object(number, 0, value)
     if not found:
         raise FileError(f"{path}: an empty array; expected one object a review")
+
+
+def _is_alone(lines: Iterator[str]) -> tuple[bool, Iterator[str]]:
+    """Return whether only one line is not blank, and all lines."""
+    seen, filled = [], 0
+    for line in lines:
+        seen.append(line)
+        filled += bool(line.strip())
+        if filled == 2:
+            break
+    return filled == 1, chain(seen, lines)
+
+
+def _listed_in(found: Any) -> list[Any] | None:
+    """Return the objects that an API's page lists, as `{"data": [...], "links": {...}}` does; None for another object.
+
+    An object with words of its own is a review, whatever it lists.
+    """
+    if not isinstance(found, dict) or any(isinstance(value, str) and " " in value.strip() for value in found.values()):
+        return None
+    lists = [value for value in found.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    return lists[0] if len(lists) == 1 else None
 
 
 def _object(number: int, line: int, found: Any) -> FileRow:

@@ -195,6 +195,24 @@ def test_parquet_gives_its_rows_with_their_types(tmp_path: Path) -> None:
     assert (found[-1].cells["stars"], found[-1].where) == (3, "row 1500")
 
 
+PAGE = {"data": [{"text": "good"}, {"text": "bad"}], "links": {"self": "x"}, "total": 2, "next": "abc"}
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        (json.dumps(PAGE), ["good", "bad"]),
+        (json.dumps(PAGE, indent=1), ["good", "bad"]),
+        ("\n" + json.dumps(PAGE) + "\n\n", ["good", "bad"]),
+        (json.dumps({"text": "so good", "replies": [{"text": "thanks"}]}), ["so good"]),
+        (json.dumps({"text": "so good", "replies": [{"text": "thanks"}]}, indent=1), ["so good"]),
+        ('\n{"text": "one"}\n\n{"text": "two"}\n', ["one", "two"]),
+    ],
+)
+def test_an_apis_page_is_its_reviews_on_one_line_or_many(tmp_path: Path, content: str, texts: list[str]) -> None:
+    assert [row.cells.get("text") for row in read_rows(_write(tmp_path, "a.json", content))] == texts
+
+
 def test_no_column_of_a_parquet_file_hides_another(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     parquet.write_table(table([["good"], ["other"], [1]], names=["text", "text", "id"]), path)
