@@ -196,7 +196,7 @@ def _objects(path: str | Path, lines: Iterator[str], *, plain_texts: bool) -> It
             except (ValueError, RecursionError) as error:
                 yield FileRow(number, line_number, (), {}, f"not JSON: {error}")
                 continue
-        page = _listed_in(found) if is_alone and not plain_texts else None
+        page = _listed_in(found) if is_alone else None
         if page is not None:
             yield from (_object(place, 0, value) for place, value in enumerate(page, start=1))
             return

@@ -223,7 +223,12 @@ def test_no_column_of_a_parquet_file_hides_another(tmp_path: Path) -> None:
 def test_a_shop_page_and_a_text_line_on_standard_input_are_told_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for content, texts in (("[so so] good\nbad\n", ["[so so] good", "bad"]), ('[\n{"text": "a"}]', ["a"])):
+    cases = {
+        "[so so] good\nbad\n": ["[so so] good", "bad"],
+        '[\n{"text": "a"}]': ["a"],
+        json.dumps(PAGE): ["good", "bad"],
+    }
+    for content, texts in cases.items():
         path = _write(tmp_path, "in", content)
         with path.open("rb") as file:
             monkeypatch.setattr("sys.stdin", file)
