@@ -107,7 +107,7 @@ class Bodies:
             came = f"{len(found)}" if isinstance(found, list) else describe_type(found)
             detail = f"{MANY}: expected a list of 1 to {most} (WORKER_REST_MAX_REVIEWS); came {came}"
             raise Problem(422, detail, [FieldError(pointer=f"/{MANY}", detail=detail)])
-        objects = [{"text": each} if isinstance(each, str) else each for each in found]
+        objects = [{"text": item} if isinstance(item, str) else item for item in found]
         return self._posted(objects, [f"/{MANY}/{number}" for number in range(len(found))], many=True)
 
     def _posted(self, objects: list[Any], pointers: list[str], *, many: bool) -> Posted:

@@ -142,7 +142,7 @@ def inference_routes(front: Front, reads: params.Depends) -> APIRouter:
             raise Problem(422, f"{errors[0].pointer}: {errors[0].detail}", errors)
         pointers = [f"{INPUT}[{number}]" for number in range(len(wanted.texts))]
         rated = await front.rate([Review(text) for text in wanted.texts], pointers)
-        return _answer(wanted, [each.rating for each in rated], front.classifier.version)
+        return _answer(wanted, [outcome.rating for outcome in rated], front.classifier.version)
 
     return router
 

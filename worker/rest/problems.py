@@ -102,8 +102,8 @@ def _problem_of(error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
-        found = [FieldError(pointer=str(each["loc"][-1]), detail=each["msg"]) for each in error.errors()]
-        return Problem(422, "; ".join(f"{each.pointer}: {each.detail}" for each in found), found)
+        found = [FieldError(pointer=str(fault["loc"][-1]), detail=fault["msg"]) for fault in error.errors()]
+        return Problem(422, "; ".join(f"{fault.pointer}: {fault.detail}" for fault in found), found)
     if isinstance(error, HTTPException):
         return Problem(error.status_code, str(error.detail), headers=error.headers)
     if isinstance(error, RefusedError):

@@ -81,7 +81,7 @@ def _describe_ratings() -> dict[str, Any]:
 def rating_json(rated: Sequence[Rated], *, many: bool) -> bytes:
     """Return ratings as an answer has them."""
     if many:
-        ratings = [each.rating for each in rated]
+        ratings = [outcome.rating for outcome in rated]
         return b'{"ratings":' + _RATINGS.dump_json(ratings, exclude={"__all__": {"source"}}) + b"}"
     return RATING.dump_json(rated[0].rating, exclude={"source"})
 

@@ -28,7 +28,7 @@ def test_requests_of_many_clients_are_one_batch_and_each_gets_its_own(make_front
     texts = [["good"], ["bad", "good", "worst"], *[["bad"]] * 62]
     coming = [front.rater.submit([Review(text) for text in some]) for some in texts]
     drain(front)
-    stars = [[outcome.rating.rating for outcome in each.result(0) if isinstance(outcome, Rated)] for each in coming]
+    stars = [[outcome.rating.rating for outcome in answer.result(0) if isinstance(outcome, Rated)] for answer in coming]
     assert stars == [[5], [1, 5, 1], *[[1]] * 62]
     assert (value(front, "batch_reviews_count"), value(front, "batch_reviews_sum")) == (1, 66)
     assert (value(front, "reviews_settled_total", outcome="rated"), front.rater.waiting) == (66, 0)

@@ -32,15 +32,15 @@ def test_a_text_gets_the_streams_rating_to_the_last_digit(rating_client: Client,
     rated = stream.rate(pending(*TEXTS), "2026-01-01T00:00:00.000Z")
     own = {"review_id", "rated_at", "source"}
     wanted = [
-        {name: value for name, value in json.loads(each.value).items() if name not in own}
-        for each in rated
-        if isinstance(each, Rated)
+        {name: value for name, value in json.loads(outcome.value).items() if name not in own}
+        for outcome in rated
+        if isinstance(outcome, Rated)
     ]
     client = rating_client()
     many = client.post("/v1/ratings", json={"reviews": TEXTS}).json()["ratings"]
     single = [client.post("/v1/ratings", json={"text": text}).json() for text in TEXTS]
     for found in (many, single):
-        assert [{name: each[name] for name in each if name not in own} for each in found] == wanted
+        assert [{name: rating[name] for name in rating if name not in own} for rating in found] == wanted
     assert set(single[0]) == set(RATING.json_schema()["properties"]) - {"source", *WHERE_KNOWN}
 
 
