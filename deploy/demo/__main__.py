@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -41,7 +42,8 @@ def main() -> int:
 def run(name: str, demo: Callable[[Console], bool]) -> int:
     """Run a demo and return its exit code: 0 when its counts add up, 1 when not or on an error, 130 on Ctrl-C."""
     console = Console()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job is started with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         return 0 if demo(console) else 1
     except (LocalServiceError, RuntimeError, TimeoutError, subprocess.CalledProcessError) as error:
@@ -59,7 +61,7 @@ def _demo(console: Console, *, keep: bool) -> bool:
     sample = make_sample(console)
     _train(console, sample)
     console.rule("3. serve")
-    with running(REGISTRY.resolve(), LOGS / "starstream-demo-worker.log", console) as stack:
+    with running(REGISTRY.resolve(), LOGS / f"starstream-demo-worker-{os.getpid()}.log", console) as stack:
         good = _rate(console, stack, sample)
         if keep:
             _stay(console, stack)
@@ -167,7 +169,7 @@ def _show_counts(console: Console, stack: Stack, produced: list[str], last: Scra
 
 
 def _stay(console: Console, stack: Stack) -> None:
-    with serving_page(stack, LOGS / "starstream-demo-serve.log") as page:
+    with serving_page(stack, LOGS / f"starstream-demo-serve-{os.getpid()}.log") as page:
         _show(console, stack, page)
         try:
             signal.pause()
@@ -176,22 +178,24 @@ def _stay(console: Console, stack: Stack) -> None:
 
 
 def _show(console: Console, stack: Stack, page: str) -> None:
-    program = Path(sys.executable).with_name("starstream-worker")
+    programs = Path(sys.executable).parent
     redis_port = stack.redis_url.rpartition(":")[2].partition("/")[0]
     console.rule("everything keeps running until Ctrl-C")
     console.print(
         f"page      {page}  (type a review, watch the ratings; REST: {page}/docs)\n"
         f"metrics   {stack.worker_url}/metrics\n"
-        f"produce   echo 'love it, best app ever' | kcat -b {stack.bootstrap} -P -t reviews -k my-id\n"
-        f"watch     {program} watch --kafka-bootstrap-servers {stack.bootstrap} --with-text\n"
-        f"get       {program} get --id my-id --redis-url {stack.redis_url}\n"
-        f"status    {program} status --kafka-bootstrap-servers {stack.bootstrap} --redis-url {stack.redis_url}"
-        f" --http-port {stack.worker_url.rpartition(':')[2]}\n"
-        f"read      redis-cli -p {redis_port} HGETALL 'rating:{{my-id}}'\n"
+        f"dead      kcat -b {stack.bootstrap} -C -t reviews.dlq -e -f '%k %h\\n'\n"
         f"ratings   kcat -b {stack.bootstrap} -C -t ratings -o end\n"
-        f"dead      kcat -b {stack.bootstrap} -C -t reviews.dlq -e -f '%k %h\\n'",
+        f"read      redis-cli -p {redis_port} HGETALL 'rating:{{my-id}}'\n"
+        f"produce   echo 'love it, best app ever' | kcat -b {stack.bootstrap} -P -t reviews -k my-id\n\n"
+        "In another terminal, paste the next line first; then `starstream-worker status`, `starstream-worker watch` and\n"
+        "`starstream-worker get --id my-id` find this demo:\n"
+        f"export PATH={programs}:$PATH WORKER_KAFKA_BOOTSTRAP_SERVERS={stack.bootstrap}"
+        f" WORKER_REDIS_URL={stack.redis_url} WORKER_HTTP_PORT={stack.worker_url.rpartition(':')[2]}"
+        f" WORKER_REGISTRY={stack.registry}",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
 
 

@@ -232,6 +232,7 @@ def _refusals(registry: Registry, version: str, settings: flags.PromoteSettings)
         assert isinstance(new, Contender)  # noqa: S101 - the labels are its own
         verdict = verdict_on(new, serving_now(registry, compared, part, labels), labels, part.texts, settings)
     else:
+        Screen().say("no --data: the gate did not run, and only the labels were compared")
         current = _labels(registry, registry.channels().get(compared))
         if current is None or current == labels:
             return []

@@ -113,7 +113,7 @@ class _Rows:
         try:
             for row in read_rows(source, how):
                 if row.number == 1 and has_header(source):
-                    require_field(row.columns, finder, "text", "--text-field")
+                    _require_text(source, row.columns, finder)
                 try:
                     yield message_of(row.review(finder, settings.max_text_chars))
                 except InvalidReviewError as error:
@@ -164,3 +164,10 @@ def message_of(review: Review) -> Message:
     }
     value = json.dumps({name: part for name, part in fields.items() if part is not None}, ensure_ascii=False)
     return Message(review.review_id, value.encode())
+
+
+def _require_text(source: str, columns: Sequence[str], finder: FieldFinder) -> None:
+    try:
+        require_field(columns, finder, "text", "--text-field")
+    except FileError as error:
+        raise FileError(f"{source}: {error}") from error

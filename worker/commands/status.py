@@ -72,14 +72,14 @@ def _group(settings: WorkerSettings) -> dict[str, Any]:
             "group_id": settings.group_id,
             "records_waiting": lag,
             "partitions": len(partitions),
-            "dead_letters_kept": sum(span.size for span in letters.values()),
+            "dead_letters_at_most": sum(span.size for span in letters.values()),
             "members": topics.members(settings.group_id),
         }
 
 
 def _redis(settings: WorkerSettings) -> dict[str, Any]:
     RatingsInRedis(settings).find(["starstream-status"])
-    return {"answers": True}
+    return {"answers": "yes"}
 
 
 def _model(settings: WorkerSettings) -> dict[str, Any]:
@@ -104,4 +104,4 @@ def worker_page(settings: WorkerSettings) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         return {"page": f"{page}: what answers there is no worker; name its port with --http-port"}
-    return {"page": page, **found}
+    return {"page": page, **{name: value for name, value in found.items() if value not in ({}, [])}}

@@ -151,7 +151,7 @@ class Topics:
             yield None
 
     def members(self, group_id: str) -> dict[str, int]:
-        """Return how many partitions each member of a group has, by the member's client id and host."""
+        """Return how many partitions each member of a group has, by the member's id and host."""
         with translated(f"describe group {group_id}"):
             admin = KafkaAdminClient(**client_config(self._settings))
             try:
@@ -192,8 +192,5 @@ def _members(described: Mapping[str, Any]) -> dict[str, int]:
         for member in group.get("members", ()):
             assigned = (member.get("member_assignment") or {}).get("assigned_partitions", ())
             count = sum(len(topic["partitions"]) for topic in assigned)
-            name = f"{member['client_id']} {member['client_host'].lstrip('/')}"
-            while name in found:
-                name += "'"
-            found[name] = count
+            found[f"{member['member_id'][:48]} at {member['client_host'].lstrip('/')}"] = count
     return found
