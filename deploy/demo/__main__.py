@@ -188,8 +188,8 @@ def _show(console: Console, stack: Stack, page: str) -> None:
         f"ratings   kcat -b {stack.bootstrap} -C -t ratings -o end\n"
         f"read      redis-cli -p {redis_port} HGETALL 'rating:{{my-id}}'\n"
         f"produce   echo 'love it, best app ever' | kcat -b {stack.bootstrap} -P -t reviews -k my-id\n\n"
-        "In another terminal, paste the next line first; then `starstream-worker status`, `starstream-worker watch` and\n"
-        "`starstream-worker get --id my-id` find this demo:\n"
+        "In another terminal, paste the next line first; then `starstream-worker status`, `... watch` and\n"
+        "`... get --id my-id` find this demo:\n"
         f"export PATH={programs}:$PATH WORKER_KAFKA_BOOTSTRAP_SERVERS={stack.bootstrap}"
         f" WORKER_REDIS_URL={stack.redis_url} WORKER_HTTP_PORT={stack.worker_url.rpartition(':')[2]}"
         f" WORKER_REGISTRY={stack.registry}",
