@@ -42,13 +42,28 @@ class SourcePosition:
 
 
 @dataclass(slots=True, kw_only=True)
-class Rating(Prediction):
-    """One review's stars, as the output topic carries them."""
+class _BareRating(Prediction):
+    """What every rating has."""
 
     review_id: Annotated[str, Field(min_length=1, description="Key of the record and of the Redis hash.")]
     app_id: Annotated[str | None, Field(description="What was reviewed, when the review said so.")] = None
     rated_at: Annotated[str, Field(description="UTC, ISO 8601 with milliseconds.")]
     source: SourcePosition
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Put the review's names first, as the topic always had them; dataclasses begin with what is inherited."""
+        schema = handler(source)
+        declared: Any = handler.resolve_ref_schema(schema)
+        declared["schema"]["fields"].sort(key=lambda field: _place(field["name"]))
+        declared["fields"] = [field["name"] for field in declared["schema"]["fields"]]
+        return schema
+
+
+@dataclass(slots=True, kw_only=True)
+class Rating(_BareRating):
+    """One review's stars, as the output topic carries them."""
+
     # Left out where they are not known, so that a rating of a bare text is as large as ever.
     created_at: Annotated[
         str | None, Field(exclude_if=_IS_NONE, description="When the review was written, as its producer said.")
@@ -60,17 +75,10 @@ class Rating(Prediction):
         float | None, Field(exclude_if=_IS_NONE, description="The author's own stars, which the model never saw.")
     ] = None
 
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Put the review's names first, as the topic always had them; dataclasses begin with what is inherited."""
-        schema = handler(source)
-        declared: Any = handler.resolve_ref_schema(schema)
-        declared["schema"]["fields"].sort(key=lambda field: _place(field["name"]))
-        declared["fields"] = [field["name"] for field in declared["schema"]["fields"]]
-        return schema
-
     def to_json(self) -> bytes:
         """Return the record value of the output topic: compact JSON in UTF-8."""
+        if self.created_at is None and self.app_version is None and self.author_score is None:
+            return _BARE.serializer.to_json(self)  # the same bytes, without a call for each field that is left out
         return RATING.serializer.to_json(self)
 
     @staticmethod
@@ -100,6 +108,7 @@ def _place(name: str) -> int:
 
 
 RATING: Final = TypeAdapter(Rating)
+_BARE: Final = TypeAdapter(_BareRating)
 POSITION: Final = TypeAdapter(SourcePosition)
 SOURCE_HEADER: Final = "starstream-source"
 

@@ -125,6 +125,8 @@ def parse_review(
         check_text(review.text, max_text_chars)
         return review
     found = load(value) if value[:1] == b"{" else read_value(decode(value), input_format)  # the usual case first
+    if isinstance(found, dict):
+        return review_from(found, finder, max_text_chars)
     return review_of(found, finder, max_text_chars)
 
 

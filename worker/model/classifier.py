@@ -136,24 +136,21 @@ class TfliteClassifier:
 
     def ratings(self, pending: Sequence[Pending], scores: Scores, rated_at: str) -> list[Rated]:
         """Return reviews with their ratings, in order; `scores` has a row for each."""
+        rated: list[Rated] = []
         predicted = prediction_values(scores, self._labels, self._version, self._min_confidence)
-        return [
-            Rated(
-                review.record,
-                Rating(
-                    *values,
-                    review_id=review.review_id,
-                    app_id=review.review.app_id,
-                    rated_at=rated_at,
-                    source=source_of(review.record),
-                    created_at=None if (at := review.review.created_at) is None else time_text(at),
-                    app_version=review.review.app_version,
-                    author_score=review.review.score,
-                ),
-                review.author_stars(self._labels),
+        for review, values in zip(pending, predicted, strict=True):
+            record, said = review.record, review.review
+            rating = Rating(
+                *values, review_id=review.review_id, app_id=said.app_id, rated_at=rated_at, source=source_of(record)
             )
-            for review, values in zip(pending, predicted, strict=True)
-        ]
+            if said.created_at is not None:
+                rating.created_at = time_text(said.created_at)
+            if said.app_version is not None:
+                rating.app_version = said.app_version
+            if said.score is not None:
+                rating.author_score = said.score
+            rated.append(Rated(record, rating, review.author_stars(self._labels)))
+        return rated
 
     def _unratable(self, pending: Pending, error: Exception) -> Rejected:
         kind = f"{type(error).__module__}.{type(error).__qualname__}"

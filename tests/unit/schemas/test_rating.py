@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from schemas.__main__ import schema_text
-from schemas.rating import Rating, SourcePosition, rating_from_hash, rating_key, summary_key, time_text
+from schemas.rating import WHERE_KNOWN, Rating, SourcePosition, rating_from_hash, rating_key, summary_key, time_text
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "schema_rating.jsonl"
 RATING = Rating(
@@ -36,6 +36,12 @@ def test_rating_bytes_are_the_golden_ones() -> None:
     bare, known = GOLDEN.read_bytes().splitlines()
     assert (RATING.to_json(), KNOWN.to_json()) == (bare, known)
     assert (Rating.from_json(bare), Rating.from_json(known)) == (RATING, KNOWN)
+
+
+@pytest.mark.parametrize("name", WHERE_KNOWN)
+def test_one_field_that_is_known_is_enough_to_be_written(name: str) -> None:
+    known = json.loads(replace(RATING, **{name: getattr(KNOWN, name)}).to_json())
+    assert known.keys() - json.loads(RATING.to_json()).keys() == {name}
 
 
 @pytest.mark.parametrize(
