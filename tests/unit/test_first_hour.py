@@ -70,6 +70,7 @@ worker predict --input ok.csv --encoding klingon
 worker predict --input ok.csv --registry folder
 worker predict --input ok.csv --channel candidte
 worker produce --input ok.csv --rate -1
+worker produce --input ok.csv --input-format json_schema
 worker get
 worker get --id r-1 --redis-url http://localhost
 worker dlq lst

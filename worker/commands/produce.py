@@ -48,8 +48,7 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     Raises:
         WorkerError: a flag or the file is wrong, or Kafka or Redis does not answer.
     """
-    if not 0 <= known.rate < inf:
-        raise SettingsError(f"--rate {known.rate:g}: expected 0 or more reviews a second")
+    _check(settings, known)
     try:
         rows = _Rows(settings, known.input, FileOptions(known.encoding, known.delimiter))
     except ValueError as error:
@@ -92,6 +91,16 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     if stop.asked:
         return ExitCode.INTERRUPTED
     return ExitCode.INPUT if rows.wrong or refused else ExitCode.OK
+
+
+def _check(settings: WorkerSettings, known: argparse.Namespace) -> None:
+    if not 0 <= known.rate < inf:
+        raise SettingsError(f"--rate {known.rate:g}: expected 0 or more reviews a second")
+    if settings.input_format in {"avro", "json_schema"} and not known.topic:
+        raise SettingsError(
+            f"WORKER_INPUT_FORMAT={settings.input_format}: produce sends JSON, which the workers would not take; "
+            "name another topic with --topic, or set it to auto"
+        )
 
 
 class _Rows:
