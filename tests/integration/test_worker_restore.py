@@ -43,6 +43,9 @@ def test_a_lost_redis_is_filled_again_beside_a_running_worker(deployment: Deploy
     deployment.produce(*(message(number, "bad" if number % 2 else None) for number in range(100)))
     worker.until(lambda: deployment.lag() == 0, "all committed")
     before = contents(deployment)
+    whole = {key: deployment.redis.hgetall(key) for key in before}
+    assert "restored: 0 ratings and 0 deletions written" in restore(deployment)
+    assert {key: deployment.redis.hgetall(key) for key in before} == whole, "what workers wrote stays as it is"
     lose(deployment)
     assert "400 ratings" not in restore(deployment, "--to", "0")
     assert contents(deployment) == {}

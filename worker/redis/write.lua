@@ -19,6 +19,11 @@ local SOURCE = {'source_topic', 'source_topic_id', 'source_partition', 'source_o
 -- 1: b is newer than a; 0: the same position; -1: older. Offsets order the records of one partition and topic id.
 -- Across partitions (re-keyed, repartitioned) or topic ids (deleted and created again) only the timestamps can.
 local function compare(a, b)
+  -- A restored position has no id: at the same place, of the same time, it is the same record.
+  if (a[2] == '' or b[2] == '') and a[1] == b[1] and tonumber(a[3]) == b[3] and tonumber(a[4]) == b[4]
+    and tonumber(a[5]) == b[5] then
+    return 0
+  end
   if a[1] == b[1] and a[2] == b[2] and tonumber(a[3]) == b[3] then
     local old, new = tonumber(a[4]), b[4]
     return new > old and 1 or (new == old and 0 or -1)
