@@ -158,6 +158,7 @@ def test_a_token_is_renewed_before_it_expires(client: str, ways: dict[str, Optio
     assert "lag" not in health.notes
 
     def commits() -> bool:
+        file.write_text(unsigned_token(600))  # a busy machine may take long
         try:
             commit(delivery, [make_rated()], {})
         except TransientError:  # a session that ended with its token; the loop would try again, too
