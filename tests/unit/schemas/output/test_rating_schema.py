@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from io import BytesIO
+from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
@@ -26,7 +27,7 @@ def test_a_rating_written_in_avro_reads_back(rating: Rating) -> None:
     schema = fastavro.parse_schema(json.loads(avro_text()))
     written = BytesIO()
     fastavro.schemaless_writer(written, schema, RATING.dump_python(rating), strict_allow_default=True)
-    found = fastavro.schemaless_reader(BytesIO(written.getvalue()), schema, None)
+    found: Any = fastavro.schemaless_reader(BytesIO(written.getvalue()), schema, None)
     assert list(found) == [*json.loads(KNOWN.to_json())], "all fields, in the order of the JSON"
     assert RATING.validate_python(found) == rating
 
