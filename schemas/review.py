@@ -23,6 +23,7 @@ from schemas.input.value import InvalidReviewError, ValueFormat, decode, describ
 MAX_ID_BYTES = 256
 DEFAULT_MAX_TEXT_CHARS = 20_000
 
+_EXACT: Final = 2**53  # a larger whole number is none that a JSON reader keeps
 # Characters that count as letters or symbols but show nothing: fillers, a blank Braille cell, variation selectors.
 _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(0xFE00 + i) for i in range(16)}
 
@@ -55,14 +56,17 @@ def _short_name(value: Any) -> str | None:
 
 
 def _number(value: Any) -> int | float | None:
-    if isinstance(value, str | Decimal):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if type(value) is int and -_EXACT < value < _EXACT:  # nearly every score
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
-    return int(value) if float(value).is_integer() else value
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() and abs(number) < _EXACT else number
 
 
 def _time(value: Any) -> str | int | float | None:
@@ -125,8 +129,6 @@ def parse_review(
         check_text(review.text, max_text_chars)
         return review
     found = load(value) if value[:1] == b"{" else read_value(decode(value), input_format)  # the usual case first
-    if isinstance(found, dict):
-        return review_from(found, finder, max_text_chars)
     return review_of(found, finder, max_text_chars)
 
 
@@ -176,7 +178,7 @@ def review_from(
     if app_id is not None:
         review.app_id = _short_name(app_id) or None
     if score is not None:
-        review.score = score if type(score) is int else _number(score)
+        review.score = _number(score)
     if created_at is not None:
         review.created_at = _time(created_at)
     if app_version is not None:

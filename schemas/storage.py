@@ -1,4 +1,4 @@
-"""The errors of a registry's store behind fsspec, and how they are told in one line.
+"""The errors of a registry's store behind fsspec, and how they are reported in one line.
 
 Owns the list of the client libraries. fsspec asks its backends to raise OSError, but they let through what their client
 raises: without credentials, botocore's NoCredentialsError. The worker's and the trainer's registries translate all of

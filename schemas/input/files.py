@@ -125,6 +125,10 @@ def _table(path: str | Path, lines: Iterator[str], delimiter: str | None, max_ce
         delimiter = delimiter or first[4]
         next(lines)
         first, lines = peek(lines)
+    if first.lstrip()[:1] in {"[", "{"}:
+        raise FileError(
+            f"{path}: begins like JSON ({first.lstrip()[:1]}), expected a header row; name it .json or .jsonl"
+        )
     reader = csv.reader(lines, delimiter=delimiter or _likely_delimiter(first), strict=True)
     header: list[str] = []
     number = 0

@@ -133,7 +133,7 @@ def test_compose_ports_and_address_can_be_changed() -> None:
 
 
 def test_compose_kafka_is_advertised_under_the_name_that_clients_reach() -> None:
-    """A client is told the advertised name whatever address it asked first; `localhost` would be its own machine."""
+    """A client is given the advertised name whatever address it asked first; `localhost` would be its own machine."""
     changed = compose(STARSTREAM_BIND="0.0.0.0", STARSTREAM_KAFKA_HOST="kafka.lan", STARSTREAM_KAFKA_PORT="19999")  # noqa: S104
     advertised = changed["services"]["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     assert advertised == "INTERNAL://kafka:9092,HOST://kafka.lan:19999"

@@ -1,7 +1,7 @@
 """The ratings topic as server-sent events, for any number of browsers from one consumer.
 
 Owns the thread that reads the topic, which runs while somebody listens. A listener that is too slow misses ratings and
-is told how many; nobody waits for it.
+gets the number of those it missed; no one waits for it.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Live:
                     return
 
     def _set_open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Tell those who wait for it that nothing is missed from now on; later listeners are told at once."""
+        """Tell those who wait for it that nothing is missed from now on; later listeners hear it at once."""
         with self._lock:
             self._is_open = True
             self._hand_over(loop, [_OPEN])

@@ -115,6 +115,7 @@ HALF = gzip.compress(b"text\n" + b"fine\n" * 1000, mtime=0)  # the time would be
         ),
         ("a.csv", b"\xff\xfet", "not utf-16: .* name another --encoding"),
         ("a.xlsx", b"", "unknown format '.xlsx'; expected .csv, .tsv, .jsonl, .ndjson, .json, .parquet, each also as"),
+        ("a.csv", b'[{"text": "fine"}]', "begins like JSON .*; name it .json"),
         ("a.txt", b"fine", "to rate each line of another text file, send it to standard input"),
         ("a.json", b"[1, 2", "not JSON: Expecting"),
         ("a.json", b"[" * 100_000, "not JSON: maximum recursion"),

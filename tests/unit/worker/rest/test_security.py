@@ -1,4 +1,4 @@
-"""Who may ask the front, how often, and what browsers are told."""
+"""Who may ask the front, how often, and what headers tell browsers."""
 
 from __future__ import annotations
 

@@ -184,6 +184,8 @@ def test_aliases_are_read_and_unknown_fields_ignored() -> None:
         ({"score": True, "review_id": {}}, {"score": None, "review_id": None}, ("review_id", "score")),
         ({"app_id": "\u20ac" * 86, "app_version": "1\0"}, {"app_id": None}, ("app_id", "app_version")),
         ({"app_id": "", "score": None}, {"app_id": None, "score": None}, ()),
+        ({"score": 10**400}, {"score": None}, ("score",)),
+        ({"score": [10**400]}, {"score": None}, ("score",)),
     ],
 )
 def test_an_optional_field_never_costs_a_rating(
