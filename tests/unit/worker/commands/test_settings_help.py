@@ -14,6 +14,7 @@ def test_every_setting_is_in_the_help_of_serve_and_the_fronts_own_in_no_other() 
         flag = f"  --{name.replace('_', '-')}"
         assert (flag in serve) == (name not in HIDDEN), name
         assert (flag in run) == (name not in HIDDEN and not name.startswith("rest_")), name
+    assert {"slot", "status_file"} <= HIDDEN, "only the supervisor sets them"
 
 
 def test_every_group_begins_at_a_setting_and_no_setting_is_outside() -> None:
