@@ -59,10 +59,10 @@ class Commands(BaseSettings):
       starstream-trainer promote --message "better on French"      # candidate becomes stable
       starstream-trainer rollback --message "worse on German"
 
-    Exit codes: 0 ok; 2 wrong usage, or the trainer's extra is not installed; 3 bad data; 4 registry or bundle error;
-    5 the model was built and must not be published; 6 published, but the gate refuses to move the channel; 7 somebody
-    else moved the channel meanwhile; 8 Kafka cannot be read; 130 interrupted. 1 is a defect of the trainer, with its
-    traceback.
+    Exit codes: 0 ok; 2 wrong usage, or the trainer's extra is not installed; 3 the registry is away, or registry or
+    bundle error; 5 the model was built and must not be published; 6 published, but the gate refuses to move the
+    channel; 7 somebody else moved the channel meanwhile; 8 Kafka cannot be read; 9 bad data; 130 interrupted. 1 is a
+    defect of the trainer, with its traceback.
     """
 
     model_config = SettingsConfigDict(

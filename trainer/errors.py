@@ -6,16 +6,17 @@ Owns the tree below and the exit codes. Every message names the file, row, field
     ├── FlagError                 a flag names a file that cannot be used          exit 2
     ├── MissingExtraError         the trainer's extra is not installed             exit 2
     ├── WarmStartError            a flag contradicts the version to start from     exit 2
-    ├── DataError                 reviews that cannot be used for training         exit 3
-    │   ├── SampleError           the sample set cannot be fetched or differs      exit 3
-    │   └── CorpusError           NLTK's word lists are not on this machine        exit 3
-    ├── RegistryError             no such version, channel or folder               exit 4
+    ├── DataError                 reviews that cannot be used for training         exit 9
+    │   ├── SampleError           the sample set cannot be fetched or differs      exit 9
+    │   └── CorpusError           NLTK's word lists are not on this machine        exit 9
+    ├── RegistryError             it is away, or has no such version or channel    exit 3
     │   └── ConflictError         somebody else moved the channel meanwhile        exit 7
     ├── ParityError               the TFLite file does not compute the Keras model exit 5
     ├── GateError                 published, but the channel must not move         exit 6
     └── StreamError               Kafka cannot be read                             exit 8
 
-`schemas.bundle.BundleError` (a bundle that must not serve) also ends with 4, pydantic's ValidationError with 2.
+`schemas.bundle.BundleError` (a bundle that must not serve) also ends with 3, pydantic's ValidationError with 2.
+2, 3 and 9 mean the same as in the worker (`worker.errors`): a wrong flag, the registry or a bundle, unusable input.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ class Exit(IntEnum):
 
     OK = 0
     USAGE = 2
-    BAD_DATA = 3
-    REGISTRY = 4
+    REGISTRY = 3
     REFUSED = 5
     GATE = 6
     CONFLICT = 7
     STREAM = 8
+    BAD_DATA = 9
     INTERRUPTED = 130
 
 

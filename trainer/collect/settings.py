@@ -58,7 +58,7 @@ class CollectSettings(FieldSettings):
     schema_registry_cafile: Annotated[Path | None, Field(description="Certificates to trust for it, PEM.")] = None
     since: Annotated[str, Field(description=f"How far back: {HOW}.")] = "30d"
     labels: list[int] = Field([], description="Stars allowed; others are unusable. Default: any whole number.")
-    min_reviews: Annotated[int, Field(ge=1, description="With fewer: exit code 3, and no file.")] = 1
+    min_reviews: Annotated[int, Field(ge=1, description="With fewer: exit code 9, and no file.")] = 1
     patience_s: Annotated[
         float, Field(gt=0, le=86_400, description="Give up after this many seconds without progress.")
     ] = 30.0

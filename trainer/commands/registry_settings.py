@@ -141,7 +141,7 @@ class PruneSettings(RegistrySettings):
 class VerifySettings(RegistrySettings):
     """Check versions as a worker does: every hash, and the golden set on every installed TFLite runtime.
 
-    The exit code is 4 when one of them must not serve.
+    The exit code is 3 when one of them must not serve.
 
     Examples:
       starstream-trainer verify                       # all

@@ -12,6 +12,7 @@ from tests.fixtures.bundles import add_toy
 from tests.model.reviews import write_csv
 from trainer.__main__ import main
 from trainer.errors import Exit, TrainerError
+from worker.errors import ExitCode
 
 
 def _all(kind: type[TrainerError]) -> list[type[TrainerError]]:
@@ -40,6 +41,11 @@ def test_help_names_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
     said = " ".join(capsys.readouterr().out.split())
     assert all(f" {code.value} " in said for code in Exit)
+
+
+def test_a_code_that_both_programs_have_means_the_same() -> None:
+    assert (Exit.USAGE, Exit.REGISTRY, Exit.BAD_DATA) == (2, 3, 9)
+    assert (ExitCode.USAGE, ExitCode.MODEL, ExitCode.INPUT) == (2, 3, 9)
 
 
 def test_every_error_has_an_exit_code_of_the_contract() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT, missing
 from trainer.data import sample
-from trainer.errors import SampleError
+from trainer.errors import Exit, SampleError
 from trainer.settings import cache_folder
 
 
@@ -36,7 +36,7 @@ def test_damaged_download_in_the_cache_is_not_used(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 3
+    assert done.returncode == Exit.BAD_DATA
     assert "pip cannot fetch vaderSentiment==3.3.2" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "sample.csv").exists()
