@@ -7,6 +7,8 @@ BIN := .venv/bin
 # TensorFlow's C++ log lines are not useful to users; errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONUNBUFFERED := 1
+# The tests start hundreds of processes: compiled modules are kept, also in a shell that says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup check fix test test-unit test-integration chaos soak bench bench-quality demo demo-refresh kafka ci lock clean
 

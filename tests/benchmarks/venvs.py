@@ -30,7 +30,7 @@ def python_of(name: str, *, version: tuple[int, int] | None = None) -> str:
         version: the Python it needs; by default the one that runs.
 
     Raises:
-        RowError: there is no such Python, or an install failed; the message ends with what pip said.
+        RowError: there is no such Python, or an install failed; the message ends with what uv said.
     """
     base = _base_python(version)
     lock = LOCKS / f"{name}.txt"
@@ -41,9 +41,11 @@ def python_of(name: str, *, version: tuple[int, int] | None = None) -> str:
         fcntl.flock(held, fcntl.LOCK_EX)  # the kernel frees it when the holder dies
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _run(name, [base, "-m", "venv", str(folder)])
-            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            _run(name, [*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(lock)])
+            # uv takes 1 s of CPU where venv and pip take 35. Without --no-config it would obey pyproject.toml, too.
+            uv = [sys.executable, "-m", "uv", "--no-config", "--quiet"]
+            _run(name, [*uv, "venv", "--python", base, str(folder)])
+            install = [*uv, "pip", "install", "--python", str(folder), "--no-deps", "--require-hashes"]
+            _run(name, [*install, "--only-binary", ":all:", "-r", str(lock)])
             (folder / "complete").touch()
     return str(folder / "bin" / "python")
 
