@@ -84,11 +84,18 @@ def modules_after(code: str) -> set[str]:
     [
         ("worker.run.app, worker.run.supervisor, worker.commands.check", HEAVY),
         ("worker.commands.predict, worker.__main__", (*HEAVY, "kafka", "confluent_kafka")),
+        ("worker", (*HEAVY, "numpy", "pydantic", "fsspec", "ai_edge_litert", "prometheus_client")),
+        ("worker; worker.Model", (*HEAVY, "kafka", "redis", "prometheus_client", "rich")),
     ],
 )
 def test_the_worker_loads_nothing_heavy_and_predict_no_kafka_client(modules: str, unwanted: tuple[str, ...]) -> None:
     loaded = {name.partition(".")[0] for name in modules_after(f"import {modules}")}
     assert loaded & set(unwanted) == set()
+
+
+def test_another_programs_metrics_are_left_alone_by_an_import_of_the_model() -> None:
+    code = "import os; os.environ['PROMETHEUS_MULTIPROC_DIR'] = '/of/another'; from worker import Model"
+    assert "prometheus_client" not in modules_after(f"{code}; assert os.environ['PROMETHEUS_MULTIPROC_DIR']")
 
 
 def test_worker_on_confluent_loads_no_kafka_python() -> None:

@@ -15,20 +15,14 @@ from typing import Final
 from rich.console import Console
 from rich.progress import Progress
 
-from schemas.bundle import BundleError
-from schemas.inference import Model
 from schemas.input.fields import FieldFinder
 from schemas.input.files import FileRow, has_header, read_rows, require_field
 from schemas.input.text_files import NO_OPTIONS, FileError, FileOptions
 from schemas.input.value import InvalidReviewError
-from schemas.prediction import Prediction, prediction_values
 from schemas.review import Review
 from worker.commands.prediction_file import Output, open_output
-from worker.errors import ExitCode, ModelError, SettingsError
-from worker.model.classifier import require_numbers
-from worker.model.halving import rate_or_halve
-from worker.model.registry import fetch_bundle, resolve_version
-from worker.model.runtime import load_runtime
+from worker.errors import ExitCode, SettingsError
+from worker.model.predictor import Model
 from worker.settings import WorkerSettings
 
 _CHUNK_ROWS: Final = 1024
@@ -76,15 +70,15 @@ def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
         SettingsError: the file cannot be read, has no text column, or is the output too.
         ModelError: no bundle.
     """
-    runtime, interpreter_factory = load_runtime(settings.runtime)
-    version = settings.model_version or resolve_version(settings.registry, settings.channel)
-    try:
-        model = fetch_bundle(settings.registry, version).load(interpreter_factory)
-    except BundleError as error:
-        raise ModelError(str(error)) from error
+    model = Model.open(
+        settings.registry,
+        settings.model_version or settings.channel,
+        min_confidence=settings.min_confidence,
+        max_text_chars=settings.max_text_chars,
+        runtime=settings.runtime,
+    )
     console = Console(stderr=True)
-    console.print(f"model {version} on {runtime}", highlight=False)
-    predictor = _Predictor(model, version, settings.min_confidence)
+    console.print(f"model {model.version} on {model.runtime}", highlight=False)
     rated = wrong = 0
     chunks = _chunks(settings, files)
     chunk = next(chunks, [])  # a file that cannot be read is reported before the output is opened
@@ -92,7 +86,7 @@ def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
     with open_output(files.source, files.target) as output, progress:
         task = progress.add_task("rating", total=None)
         while chunk:
-            faults = predictor.write(chunk, output)
+            faults = _write(model, chunk, output)
             for row in faults[: max(0, _SHOWN_FAULTS - wrong)]:
                 line = f"{files.source}: {row.source.where}: {row.fault}"
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -106,34 +100,20 @@ def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
     return ExitCode.INPUT if wrong else ExitCode.OK
 
 
-@dataclass(frozen=True, slots=True)
-class _Predictor:
-    model: Model
-    version: str
-    min_confidence: float
-
-    def write(self, rows: Sequence[Row], output: Output) -> list[Row]:
-        """Write the rows, and return those that could not be rated, in order."""
-        valid = [row for row in rows if row.review is not None]
-        predictions = dict(zip((row.source.number for row in valid), self._predict(valid), strict=True))
-        faults = []
-        for row in rows:
-            prediction = predictions.get(row.source.number)
-            if row.review is not None and prediction is not None:
-                output.rated(row.source, row.review.review_id, prediction.to_fields())
-            else:
-                faults.append(row if row.review is None else Row(row.source, fault="text: the model refused it"))
-                output.not_rated(row.source, faults[-1].fault)
-        return faults
-
-    def _predict(self, rows: Sequence[Row]) -> list[Prediction | None]:
-        def attempt(some: Sequence[Row]) -> list[Prediction | None]:
-            scores = require_numbers(self.model.score([row.review.text for row in some if row.review is not None]))
-            labels = self.model.decision.labels
-            values = prediction_values(scores, labels, self.version, self.min_confidence)
-            return [Prediction(*of_text) for of_text in values]
-
-        return rate_or_halve(rows, attempt, lambda _row, _error: None)
+def _write(model: Model, rows: Sequence[Row], output: Output) -> list[Row]:
+    """Write the rows, and return those that could not be rated, in order."""
+    valid = [row for row in rows if row.review is not None]
+    rated = model.rate(row.review.text for row in valid if row.review is not None)
+    predictions = dict(zip((row.source.number for row in valid), rated, strict=True))
+    faults = []
+    for row in rows:
+        prediction = predictions.get(row.source.number)
+        if row.review is not None and prediction is not None:
+            output.rated(row.source, row.review.review_id, prediction.to_fields())
+        else:
+            faults.append(row if row.review is None else Row(row.source, fault="text: the model refused it"))
+            output.not_rated(row.source, faults[-1].fault)
+    return faults
 
 
 def _chunks(settings: WorkerSettings, files: PredictFiles) -> Iterator[list[Row]]:

@@ -18,21 +18,10 @@ from schemas.prediction import prediction_values
 from schemas.rating import Rating, time_text
 from worker.clock import Clock
 from worker.errors import ModelError
-from worker.model.halving import rate_or_halve
+from worker.model.halving import rate_or_halve, require_numbers
 from worker.ops.metrics import Metrics
 from worker.records import Pending, Rated, Rejected, source_of
 from worker.stream.rejection import rejected
-
-
-def require_numbers(scores: Scores) -> Scores:
-    """Return the scores: weights that went bad pass the golden reviews when those do not use them.
-
-    Raises:
-        ValueError: a probability is not a number.
-    """
-    if not np.isfinite(scores.probabilities).all():
-        raise ValueError("a probability is not a number")
-    return scores
 
 
 @dataclass(frozen=True, slots=True)

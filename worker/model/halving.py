@@ -1,12 +1,16 @@
 """Halves what a runtime refuses until the text at fault is alone: that one is refused, the others are rated.
 
-Owns the errors by which a runtime refuses, and the halving. The classifier and `predict` bring the rating.
+Owns the errors by which a runtime refuses, and the halving. The classifier and `worker.Model` bring the rating.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
+
+import numpy as np
+
+from schemas.inference import Scores
 
 # The runtime itself, an encoder or NumPy that meets an impossible value, a graph too large for the memory left.
 REFUSALS: Final = (RuntimeError, ValueError, MemoryError)
@@ -34,3 +38,14 @@ def rate_or_halve(
             return [refuse(items[0], error)]
     half = len(items) // 2
     return rate_or_halve(items[:half], rate, refuse) + rate_or_halve(items[half:], rate, refuse)
+
+
+def require_numbers(scores: Scores) -> Scores:
+    """Return the scores: weights that went bad pass the golden reviews when those do not use them.
+
+    Raises:
+        ValueError: a probability is not a number.
+    """
+    if not np.isfinite(scores.probabilities).all():
+        raise ValueError("a probability is not a number")
+    return scores
