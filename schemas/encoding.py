@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Annotated, Literal
 
@@ -82,17 +82,27 @@ def tokens(text: str) -> list[str]:
 
     HTML tags are dropped; apostrophes of every shape, compatibility forms (NFKC) and case are folded.
     """
-    if "`" in text:
-        text = text.replace("`", "'")
-    text = text.casefold()
-    rule = _ASCII_TOKEN
-    if not text.isascii():
-        rule = _TOKEN
-        # The acute accent first: NFKC makes it a space and a combining mark. Case again: NFKC makes new capitals.
-        text = unicodedata.normalize("NFKC", text.replace("\u00b4", "'")).casefold().translate(_APOSTROPHES)
+    rule = _ASCII_TOKEN if text.isascii() else _TOKEN
+    text = fold(text)
     if "<" in text:
         text = _TAG.sub(" ", text)
     return rule.findall(text)
+
+
+def fold(text: str) -> str:
+    """Return a text as `tokens` reads it: without the differences that make no other token."""
+    if "`" in text:
+        text = text.replace("`", "'")
+    text = text.casefold()
+    if text.isascii():
+        return text
+    # The acute accent first: NFKC makes it a space and a combining mark. Case again: NFKC makes new capitals.
+    return unicodedata.normalize("NFKC", text.replace("\u00b4", "'")).casefold().translate(_APOSTROPHES)
+
+
+def token_matches(folded: str) -> Iterator[re.Match[str]]:
+    """Yield the tokens of a folded text as `tokens` finds them, each with its place."""
+    return _TOKEN.finditer(_TAG.sub(lambda tag: " " * len(tag[0]), folded))
 
 
 def squeezed(token: str) -> Iterable[str]:
@@ -197,6 +207,11 @@ class Encoder:
             tail = self.settings.max_tokens - self._head
             ids = np.concatenate([ids[: self._head], ids[len(ids) - tail :]])
         return ids if len(ids) else _NO_TOKENS
+
+    def look_up(self, token: str) -> int:
+        """Return the id of a token, as `tokens` gives it; `DROPPED` when it leaves none."""
+        found = self._look_up(token)
+        return self._null_id if found == _END else found
 
     def unknown_count(self, ids: Ids) -> int:
         """Count the tokens of `int32[n]` that the table does not hold."""

@@ -30,6 +30,7 @@ examples:
   starstream-worker produce --input reviews.csv                send a file's reviews to Kafka
   starstream-worker watch --max-stars 2 --with-text            the ratings as they come
   starstream-worker get --id r-1                               one rating from Redis; --app: an app's summary
+  starstream-worker explain "love it, but it crashes"          which words make a text's stars; --id: of a rating
   starstream-worker status                                     what waits, who works, which model serves
   starstream-worker dlq list                                   records that could not be rated, and why
   starstream-worker replay --help                              rate old reviews again with another model
@@ -40,12 +41,13 @@ exit codes:
   0 stopped by a signal              1 unforeseen error (traceback in the log)    2 wrong flag or variable
   3 no bundle that can serve         4 permanent error of Kafka   5 permanent error of Redis
   6 drain deadline passed            7 fenced by another worker   8 dead-letter breaker opened
-  9 predict, produce: some rows are no reviews; dlq redrive: some letters were not sent; get: there is none
+  9 predict, produce: some rows are no reviews; dlq redrive: some letters were not sent; get, explain: there is none
   10 a process kept crashing         130 second signal; replay, restore, dlq redrive: stopped before the end
 """
 _COMMANDS = {
     **{
-        name: f"worker.commands.{name}" for name in ("check", "predict", "produce", "get", "watch", "status", "restore")
+        name: f"worker.commands.{name}"
+        for name in ("check", "predict", "produce", "get", "watch", "explain", "status", "restore")
     },
     "dlq": "worker.dead_letters.command",
     "replay": "worker.replay.command",

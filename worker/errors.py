@@ -37,7 +37,7 @@ class ExitCode(IntEnum):
     DEADLINE = 6  # stopped, but the drain took too long; the rest is redelivered
     FENCED = 7  # another worker has this process's identity
     BREAKER = 8  # too large a share of dead letters
-    INPUT = 9  # predict, produce: some rows are no reviews; dlq redrive: some letters were not sent; get: there is none
+    INPUT = 9  # predict, produce: some rows are no reviews; dlq redrive: some letters stay; get, explain: there is none
     CHILDREN = 10  # a supervised process kept crashing
     INTERRUPTED = 130  # a second signal, or a signal before `replay`, `restore` or `dlq redrive` was done
 

@@ -116,6 +116,10 @@ def test_a_review_is_rated_as_it_is_typed_by_keyboard_alone(chromium: webdriver.
         assert [label for label, _ in shares] == ["5", "4", "3", "2", "1"]
         assert sum(float(share.rstrip("%")) for _, share in shares) == pytest.approx(100, abs=0.3)
         assert "% confident" in page.text("sure")
+        assert page.until(lambda: page.text("words")) == "I don't think this is good at all"
+        assert "good" in page.text("decided")
+        (good,) = chromium.find_elements(By.XPATH, "//mark[text()='good']")
+        assert good.get_attribute("class") == "up"
         for scheme in ("light", "dark"):
             page.look(f"rated-{scheme}", scheme=scheme)
             assert page.faults() == []

@@ -10,7 +10,8 @@ with the state. The backward direction runs in the same loop from T-1 to 0. A pa
 the other reviews of a batch do not matter.
 
 The wide part does not depend on order: it gathers the rows of all positions at once, outside the loop, and sums them.
-Its indices are sums of two numbers below 2^22 (`wide` says why), so they fit into int32.
+Its indices are sums of two numbers below 2^22 (`wide` says why), so they fit into int32. Its tables have names in the
+file, by which `schemas.reasons.wide` finds them again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from schemas.encoding import PAD_ID
+from schemas.reasons.wide import NAMES
 from trainer.network.model import Direction, Weights
 from trainer.network.wide import SMALLEST, Wide
 from trainer.settings import Variant
@@ -91,14 +93,15 @@ def _logits(weights: Weights, ids: Any) -> Any:
 
 def _wide_logits(wide: Wide, ids: Any) -> Any:
     """Build the wide part, `int32[B, T]` -> `float32[B, K]`. Padded positions gather rows of zeros."""
+    table = {name: tf.constant(getattr(wide, name), name=f"wide_{name}") for name in NAMES}
     before = tf.fill([tf.shape(ids)[0], 1], PAD_ID)
     previous = tf.concat([before, ids[:, :-1]], axis=1)
-    hashed = tf.gather(tf.constant(wide.first), previous) + tf.gather(tf.constant(wide.second), ids)
+    hashed = tf.gather(table["first"], previous) + tf.gather(table["second"], ids)
     pairs = tf.where(tf.not_equal(ids, PAD_ID), tf.math.floormod(hashed, wide.buckets), wide.buckets)
-    norm = tf.gather(tf.constant(wide.word_norms), ids) + tf.gather(tf.constant(wide.pair_norms), pairs)
-    total = tf.gather(tf.constant(wide.words), ids) + tf.gather(tf.constant(wide.pairs), pairs)
+    norm = tf.gather(table["word_norms"], ids) + tf.gather(table["pair_norms"], pairs)
+    total = tf.gather(table["words"], ids) + tf.gather(table["pairs"], pairs)
     root = tf.sqrt(tf.reduce_sum(norm, axis=1, keepdims=True) + SMALLEST)
-    return tf.reduce_sum(total, axis=1) / root + tf.constant(wide.bias)
+    return tf.reduce_sum(total, axis=1) / root + table["bias"]
 
 
 def direction_table(embedding: Floats, direction: Direction) -> Floats:

@@ -1,4 +1,4 @@
-"""The flags of `predict`, `produce`, `get`, `watch`, `status` and `restore`.
+"""The flags of `predict`, `produce`, `get`, `watch`, `explain`, `status` and `restore`.
 
 Owns their names and help, apart from the commands, so that `--help` loads no client and no model. `worker.__main__`
 calls the command.
@@ -55,6 +55,22 @@ exit codes:
 
 Other flags are settings: --kafka-bootstrap-servers, --output-topic ... (see `run --help`).
 """
+_EXPLAIN: Final = """\
+Green words push the stars up, red ones down, dim ones do nothing; underlined ones the model has never seen. A word's
+effect is by how much the expected stars change when it is left out; the effects do not add up, because words share
+their meaning. Those of pairs are of the model's linear part. A stored rating is explained by the version that gave it.
+
+examples:
+  starstream-worker explain "love it, but it crashes"
+  starstream-worker explain --id r-1
+  starstream-worker explain "love it, but it crashes" --json | jq .explanation.words
+
+exit codes:
+  0 explained    2 wrong flag    3 no bundle    4 Kafka refused    5 Redis refused
+  9 there is no such rating, or the topic has its text no more
+
+Other flags are settings: --registry, --channel, --model-version ... (see `run --help`).
+"""
 _STATUS: Final = """\
 One worker's page is asked too: the one at WORKER_HTTP_HOST and WORKER_HTTP_PORT, if it runs on this machine.
 
@@ -108,7 +124,7 @@ def require_known_flags(flags: Sequence[str], settings: Iterable[str]) -> None:
 
 def add_commands(commands: Any) -> None:
     """Register the commands with the worker's parser."""
-    for add in (_add_predict, _add_produce, _add_get, _add_watch, _add_status, _add_restore):
+    for add in (_add_predict, _add_produce, _add_get, _add_watch, _add_explain, _add_status, _add_restore):
         add(commands)
 
 
@@ -161,6 +177,17 @@ def _add_watch(commands: Any) -> None:
     parser.add_argument("--last", type=int, default=0, metavar="N", help="begin with the last N of each partition")
     parser.add_argument("--count", type=int, default=0, metavar="N", help="stop after N ratings; 0: never")
     parser.add_argument("--json", action="store_true", help="print the records as they are, one a line")
+
+
+def _add_explain(commands: Any) -> None:
+    parser = commands.add_parser(
+        "explain",
+        help="which words make a text's stars",
+        **_text(_EXPLAIN),
+    )
+    parser.add_argument("text", nargs="?", metavar="TEXT", help="the review, before the flags")
+    parser.add_argument("--id", metavar="REVIEW_ID", help="explain this review's stored rating")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _add_status(commands: Any) -> None:

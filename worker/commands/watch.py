@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from functools import cache
 from typing import Final
 
 from rich.console import Console
@@ -17,18 +16,16 @@ from rich.text import Text
 
 from schemas.rating import Rating
 from worker.clock import SystemClock
-from worker.errors import ExitCode, ServiceError, SettingsError
-from worker.kafka.offset_range import Point, Span
+from worker.commands.review_texts import ReviewTexts
+from worker.errors import ExitCode, SettingsError
 from worker.kafka.python.topics import Topics
 from worker.kafka.ratings_reader import RatingsReader
 from worker.ops.signals import StopSignals
 from worker.ops.text import printable
-from worker.records import Partition, Pending, Record, Rejected
+from worker.records import Record
 from worker.settings import WorkerSettings
-from worker.wiring import make_parser
 
 _MOST_TEXT: Final = 200
-_GONE: Final = "(the topic no longer has the review)"
 
 
 def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
@@ -44,7 +41,7 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     shown = 0
     with StopSignals(settings.drain_deadline_s) as stop, ExitStack() as stack:
         topics = stack.enter_context(closing(Topics(settings, SystemClock())))
-        texts = _Texts(settings, stack) if known.with_text else None
+        texts = stack.enter_context(closing(ReviewTexts(settings))) if known.with_text else None
         topics.require([settings.output_topic], "WORKER_OUTPUT_TOPIC")
         ratings = RatingsReader(settings)
         for record in _records(topics, settings.output_topic, known.last, stop):
@@ -55,7 +52,7 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
                 as_it_is = settings.output_format == "json" and record.value
                 print((as_it_is or rating.to_json()).decode(), flush=True)
             else:
-                console.print(_line(rating, texts.of(rating) if texts else None))
+                console.print(_line(rating, _text_of(rating, texts) if texts else None))
             shown += 1
             if shown == known.count:
                 break
@@ -90,30 +87,6 @@ def _line(rating: Rating, text: str | None) -> Text:
     return line
 
 
-class _Texts:
-    """Looks up the texts of reviews by the positions that their ratings name."""
-
-    def __init__(self, settings: WorkerSettings, stack: ExitStack) -> None:
-        self._topics = stack.enter_context(closing(Topics(settings, SystemClock())))
-        self._parser = make_parser(settings)
-
-    @cache  # noqa: B019 - as long as the command runs
-    def _partitions_of(self, topic: str) -> list[Partition]:
-        return self._topics.partitions(topic)
-
-    def of(self, rating: Rating) -> str:
-        at = rating.source
-        partition, span = Partition(at.topic, at.partition), Span(at.offset, at.offset + 1)
-        if partition not in self._partitions_of(at.topic):  # to ask for its offsets would wait for it
-            return _GONE
-        log = self._topics.spans([partition], Point("offset", span.start), Point("offset", span.end))[partition]
-        record = next(iter(self._topics.read(partition, log)), None) if log.size else None
-        if record is None or record.value is None or record.offset != at.offset:
-            return _GONE
-        try:
-            outcome = self._parser.parse(record, "")
-        except ServiceError as error:  # the schema registry
-            return f"({error})"
-        if isinstance(outcome, Rejected):
-            return f"({outcome.letter.reason})"
-        return outcome.review.text if isinstance(outcome, Pending) else "(deleted)"
+def _text_of(rating: Rating, texts: ReviewTexts) -> str:
+    found = texts.find(rating.source)
+    return f"({found})" if isinstance(found, str) else found.text

@@ -6,22 +6,27 @@ Owns the form of the answers. A rating here is the stream's without its source.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 from starlette.responses import JSONResponse
 
 from schemas.rating import RATING, Rating
-from schemas.review import MAX_ID_BYTES
+from schemas.review import MAX_ID_BYTES, Review
+from worker.model.explaining import MOST_TEXTS, Explainer
 from worker.records import Rated
 from worker.rest.body import MANY, Bodies
 from worker.rest.front import Front
-from worker.rest.problems import describe_problems
+from worker.rest.lane import Lane
+from worker.rest.problems import Problem, describe_problems
 from worker.settings import WorkerSettings
 
 _RATINGS: Final = TypeAdapter(list[Rating])
 JSON: Final = "application/json"
+_EXPLAIN: Final = f"Add what each word does to the rating, as `explanation`; for at most {MOST_TEXTS} reviews."
 
 _TEXT: Final = "I don't think this is good at all"
 _EXAMPLES: Final = {
@@ -70,7 +75,9 @@ def rating_schemas() -> dict[str, Any]:
 
 def _describe_ratings() -> dict[str, Any]:
     """Return what the OpenAPI document says of an answer with ratings."""
-    one = {"$ref": "#/components/schemas/RatedReview"}
+    explanation = {"type": "object", "description": "With `explain=true`; as `starstream-worker explain --json`."}
+    with_words = {"type": "object", "properties": {"explanation": explanation}}
+    one = {"allOf": [{"$ref": "#/components/schemas/RatedReview"}, with_words]}
     many = {"type": "object", "required": ["ratings"], "properties": {"ratings": {"type": "array", "items": one}}}
     return {
         "description": "The ratings, in order",
@@ -86,22 +93,46 @@ def rating_json(rated: Sequence[Rated], *, many: bool) -> bytes:
     return RATING.dump_json(rated[0].rating, exclude={"source"})
 
 
+def explained_json(explainer: Explainer, reviews: Sequence[Review], rated: Sequence[Rated], *, many: bool) -> bytes:
+    """Return ratings as an answer has them, each with its `explanation`; blocks.
+
+    Raises:
+        ModelError: a version that rated is not in the registry any more.
+    """
+    ratings = [
+        {
+            **RATING.dump_python(outcome.rating, mode="json", exclude={"source"}),
+            "explanation": explainer.explain(review.text, outcome.rating.model_version).explanation.to_fields(),
+        }
+        for review, outcome in zip(reviews, rated, strict=True)
+    ]
+    return to_json({"ratings": ratings} if many else ratings[0])
+
+
 def ratings_routes(front: Front) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/v1")
-    bodies = Bodies(front.process.settings, front.process.clock)
+    settings = front.process.settings
+    bodies = Bodies(settings, front.process.clock)
+    explainer = Explainer(settings)
+    explaining = Lane("explain", threads=1, timeout_s=settings.rest_deadline_s)
 
     @router.post(
         "/ratings",
         summary="Rate one review or many",
         tags=["ratings"],
-        openapi_extra=describe_reviews(front.process.settings),
+        openapi_extra=describe_reviews(settings),
         responses={200: _describe_ratings(), **describe_problems(400, 401, 408, 413, 415, 422, 429, 503)},
     )
-    async def rate(request: Request) -> Response:
+    async def rate(request: Request, explain: Annotated[bool, Query(description=_EXPLAIN)] = False) -> Response:
         posted = await bodies.reviews(request)
+        if explain and len(posted.reviews) > MOST_TEXTS:
+            raise Problem(422, f"explain: at most {MOST_TEXTS} reviews at once; came {len(posted.reviews)}")
         pointers = [f"/{MANY}/{number}" if posted.many else "" for number in range(len(posted.reviews))]
         rated = await front.rate(posted.reviews, pointers)
+        if explain:
+            explained = partial(explained_json, explainer, posted.reviews, rated, many=posted.many)
+            return Response(await explaining.call(explained), media_type=JSON)
         return Response(rating_json(rated, many=posted.many), media_type=JSON)
 
     @router.get("/model", summary="The model that rates", tags=["model"], responses=describe_problems(401))

@@ -17,6 +17,7 @@ from tests.doubles import REFUSED
 from tests.fixtures.serving import pending
 from worker.clock import SystemClock
 from worker.model.classifier import TfliteClassifier
+from worker.model.explaining import MOST_TEXTS
 from worker.model.runtime import load_runtime
 from worker.ops.metrics import Metrics
 from worker.records import Rated
@@ -144,3 +145,29 @@ def test_every_route_is_described_with_its_problems(rating_client: Client) -> No
         assert rating_client().post("/v1/ratings", json=example["value"]).status_code == 200
     assert "ProblemBody" in document["components"]["schemas"]
     assert {"200", "400", "413", "415", "422", "429", "503"} <= set(post["responses"])
+
+
+def test_a_rating_is_explained_on_request_and_is_the_same(rating_client: Client) -> None:
+    client = rating_client(rest_deadline_s=60)
+    plain = client.post("/v1/ratings", json={"text": "Good, but TERRIBLE 😡 bad", "review_id": "r-1"}).json()
+    found = client.post(
+        "/v1/ratings?explain=true", json={"text": "Good, but TERRIBLE 😡 bad", "review_id": "r-1"}
+    ).json()
+    explanation = found.pop("explanation")
+    assert "explanation" not in plain
+    assert {**found, "rated_at": ""} == {**plain, "rated_at": ""}
+    effects = {word["text"]: word["effect"] for word in explanation["words"]}
+    assert [*effects] == ["Good", ",", "but", "TERRIBLE", "😡", "bad"]
+    assert effects["TERRIBLE"] < 0 < effects["Good"]
+    assert (explanation["tokens"], explanation["unknown"]) == (6, 3)
+    many = client.post("/v1/ratings?explain=true", json={"reviews": ["good", "so bad"]}).json()["ratings"]
+    assert [len(rating["explanation"]["words"]) for rating in many] == [1, 2]
+
+
+def test_only_a_few_reviews_are_explained_at_once(rating_client: Client) -> None:
+    client = rating_client(rest_deadline_s=60)
+    reviews = {"reviews": ["good"] * (MOST_TEXTS + 1)}
+    assert client.post("/v1/ratings", json=reviews).status_code == 200
+    answer = client.post("/v1/ratings?explain=true", json=reviews)
+    assert (answer.status_code, answer.json()["detail"]) == (422, "explain: at most 32 reviews at once; came 33")
+    assert client.post("/v1/ratings?explain=perhaps", json={"text": "good"}).status_code == 422
