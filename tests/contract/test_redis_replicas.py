@@ -12,8 +12,8 @@ import pytest
 from deploy.process import LOOPBACK, free_port, wait_until
 from tests import PATIENCE_S
 from tests.conftest import missing
-from tests.contract.test_redis_failover import NOTE, admin, answered, made, replicate, server, write_again
-from tests.contract.test_store_redis import ratings
+from tests.contract.test_redis_failover import NOTE, admin, made, replicate, server, write_again
+from tests.contract.test_store_redis import answered, ratings
 from tests.doubles import make_rated, write
 from tests.fixtures.clustered import SLOTS, cluster_with_replicas
 from tests.fixtures.sentinels import SERVICE, LocalSentinel, WatchedRedis

@@ -69,7 +69,7 @@ def test_terminate_ends_the_child(script: str, grace_s: float, code: int, suspen
     child = started(script, log)
     if suspended:
         child.suspend()
-        wait_until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_STOPPED, PATIENCE_S, "the suspension")
+        assert psutil.Process(child.pid).status() == psutil.STATUS_STOPPED
     assert child.terminate(grace_s) == child.returncode == code
     assert not psutil.pid_exists(child.pid)
 
