@@ -31,7 +31,6 @@ from schemas.bundle import BundleError
 from trainer.collect.settings import CollectSettings
 from trainer.commands import registry as registry_commands
 from trainer.commands import registry_settings as flags
-from trainer.data.rows import require_files
 from trainer.errors import DataError, Exit, MissingExtraError, TrainerError
 from trainer.registry.open import open_registry
 from trainer.settings import (
@@ -178,21 +177,18 @@ def _require_extra() -> None:
 
 
 def _train(settings: TrainSettings) -> int:
-    from trainer.text.vocabulary import linguistics
-
-    # What is missing (a package, a word list, a file, a registry) is reported before TensorFlow has loaded.
-    _require_extra()
-    linguistics(settings)
-    require_files([*settings.data, *settings.test_data])
-    if settings.publish:
-        open_registry(settings.registry).channels()  # not after an hour of training
-    quiet_libraries()
+    from trainer.begin import begin
     from trainer.console import Screen
-    from trainer.publish.result import finish
-    from trainer.train import train
 
+    _require_extra()
     screen = Screen()
-    finish(train(settings, screen), screen)
+    ready = begin(settings, screen)
+    with screen.phase("tensorflow"):
+        quiet_libraries()
+        from trainer.train import train
+    from trainer.publish.result import finish
+
+    finish(train(ready, screen), screen)
     return Exit.OK
 
 

@@ -1,4 +1,4 @@
-"""What a person sees: phases with their seconds, a progress bar on a terminal and plain lines elsewhere, tables.
+"""What a person sees: phases with their names and seconds, a progress bar on a terminal and lines elsewhere, tables.
 
 Owns the screen. Progress goes to stderr and results to stdout, so that results can be piped. Never decides anything.
 """
@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from time import monotonic
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from trainer.progress import Epoch
+
+REPORT_EVERY_S = 30.0  # between lines of progress where there is no terminal
 
 
 class Screen:
@@ -24,7 +26,10 @@ class Screen:
         self._progress = _console(stderr=True)
         self._result = _console(stderr=False)
         self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._phase = ""
+        self._done = 0
+        self._steps: int | None = None
+        self._reported = 0.0
 
     def say(self, line: str) -> None:
         """Print a line of progress."""
@@ -42,38 +47,50 @@ class Screen:
             self._result.print(table)
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Time the block, and print its name and seconds when it is done."""
-        started = monotonic()
-        yield
+    def phase(self, name: str, steps: int | None = None) -> Iterator[None]:
+        """Name the block when it begins, show a bar while it runs on a terminal, and print its seconds at the end.
+
+        The bar counts the calls of `advance` up to `steps`; without steps it only shows that work goes on.
+        """
+        started = self._reported = monotonic()
+        self._phase, self._done, self._steps = name, 0, steps
+        if self._progress.is_terminal:
+            columns = (
+                TextColumn("{task.description:<12}"),
+                BarColumn(),
+                TextColumn("{task.fields[count]}"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
+            with Progress(*columns, console=self._progress, transient=True) as bar:
+                bar.add_task(name, total=steps, count="", note="")
+                self._bar = bar
+                try:
+                    yield
+                finally:
+                    self._bar = None
+        else:
+            self.say(name)
+            yield
         self.seconds[name] = round(monotonic() - started, 2)
         self.say(f"{name:<12} {self.seconds[name]:7.1f} s")
 
-    @contextmanager
-    def progress_bar(self) -> Iterator[None]:
-        """Show a progress bar during the block; does nothing without a terminal."""
-        if not self._progress.is_terminal:
-            yield
-            return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}"),
-        )
-        with Progress(*columns, console=self._progress, transient=True) as bar:
-            self._bar = bar
-            self._task = bar.add_task("epoch 1", total=None, loss=float("nan"))
-            try:
-                yield
-            finally:
-                self._bar = None
+    def advance(self) -> None:
+        """Count one more step of the phase."""
+        self._done += 1
+        self._show(self._done, self._steps, "")
 
     def on_batch(self, epoch: int, batch: int, batches: int, loss: float) -> None:
         """Advance the progress bar."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, description=f"epoch {epoch}", completed=batch, total=batches, loss=loss)
+        self._show(batch, batches, f"epoch {epoch}, loss {loss:.4f}")
+
+    def _show(self, done: int, total: int | None, note: str) -> None:
+        count = f"{done}/{total}" if total else f"{done}"
+        if self._bar is not None:
+            self._bar.update(self._bar.tasks[0].id, completed=done, total=total, count=count, note=note)
+        elif not self._progress.is_terminal and monotonic() - self._reported > REPORT_EVERY_S:
+            self._reported = monotonic()
+            self.say(f"  {self._phase} {count}{', ' if note else ''}{note}")
 
     def on_epoch(self, epoch: Epoch) -> None:
         """Print the epoch's losses, `*` when it is the best so far."""

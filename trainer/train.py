@@ -1,13 +1,14 @@
-"""One training run, from reviews to a published version: the phases, in order.
+"""One training run, from reviews in memory to a published version: the phases, in order.
 
-Owns the order; each phase is in a room of its own. A version reaches the registry only when its TFLite file equals the
-Keras network and reproduces the golden set. `publish.result` is next: it moves the channel, if the gate passes.
+`begin` has read the reviews. Owns the order; each phase is in a room of its own. A version reaches the registry only
+when its TFLite file equals the Keras network and reproduces the golden set. `publish.result` is next: it moves the
+channel, if the gate passes.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -21,10 +22,11 @@ from schemas.bundle import Bundle
 from schemas.decision import Decision, zero_one_costs
 from schemas.encoding import Encoder
 from schemas.inference import Graph, Model
+from trainer.begin import Ready
 from trainer.console import Screen, plain_table
-from trainer.data.dataset import Dataset, Part, class_shares, load, unlabelled
+from trainer.data.dataset import Part, class_shares
 from trainer.errors import DataError
-from trainer.evaluation.baselines import fit_baselines
+from trainer.evaluation.baselines import BASELINES, fit_baselines
 from trainer.evaluation.metrics import evaluate
 from trainer.export.convert import convert
 from trainer.export.golden import GOLDEN_TEXTS
@@ -43,21 +45,16 @@ from trainer.network.fit import Examples, Predictor, fit, predictor, seed_everyt
 from trainer.network.model import Weights, build, join, weights_of
 from trainer.network.warm_start import (
     Start,
-    adopted,
     grown,
-    read_start,
-    require_labels,
     set_weights,
-    shortened,
     warm_embedding,
     weights_bytes,
 )
 from trainer.network.wide import Wide, fit_wide
 from trainer.publish.bundle import Run, VariantTest, make
-from trainer.publish.channel import NO_CHANNEL, ask_gate, contender_of
+from trainer.publish.channel import ask_gate, contender_of
 from trainer.publish.report import render
-from trainer.registry.open import open_registry
-from trainer.registry.registry import Registry, check_channel
+from trainer.registry.registry import Registry
 from trainer.settings import TrainSettings, Variant
 from trainer.text.vocabulary import Vocabulary, learn
 from trainer.text.word_vectors import start_of_embedding
@@ -87,31 +84,19 @@ class Converted(NamedTuple):
     graphs: dict[Variant, bytes]
 
 
-def train(settings: TrainSettings, screen: Screen) -> Run:
-    """Run every phase and publish the version; `result.finish` moves the channel.
+def train(ready: Ready, screen: Screen) -> Run:
+    """Run every phase after the reading and publish the version; `result.finish` moves the channel.
 
     Each error below leaves the registry unchanged.
 
     Raises:
-        TrainerError: the data cannot be used, the TFLite file is not the network, or the registry cannot be written.
+        TrainerError: the TFLite file is not the network, or the registry cannot be written.
         BundleError: the bundle does not reproduce its own golden set.
         KeyboardInterrupt: Ctrl-C before there was a model to keep.
     """
-    registry = open_registry(settings.registry)
-    if settings.channel != NO_CHANNEL:
-        check_channel(settings.channel)
-    start = None if settings.warm_start is None else read_start(registry, settings.warm_start)
-    if start is not None:
-        settings = adopted(settings, start)
+    settings, registry, start, dataset, texts = ready
     seed_everything(settings.seed)
-    with screen.phase("read"):
-        dataset = load(settings, settings.seed)
-    _say_data(dataset, screen)
-    if start is not None:
-        require_labels(start, dataset.labels)
-        settings = shortened(settings, len(dataset.train))
     with screen.phase("vocabulary"):
-        texts = unlabelled(settings, dataset)
         vocabulary = _vocabulary(settings, dataset.train.texts, texts, start)
         encoder = vocabulary.encoder()
         train, validation = (_encoded(encoder, dataset.part(side)) for side in ("train", "validation"))
@@ -120,7 +105,7 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
     with screen.phase("wide"):
         classes = len(dataset.labels)
         wide = fit_wide(train.rows, train.targets, encoder.size, classes, settings) if settings.wide else None
-    with screen.phase("fit"), screen.progress_bar():
+    with screen.phase("fit"):
         prior = class_shares(train.targets, classes)
         network = build(settings, encoder.size, prior, settings.seed, embedding=embedding)
         if start is not None:
@@ -129,8 +114,8 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
     with screen.phase("calibrate"):
         learned = _join(settings, network, wide, validation)
         decision = _decide(settings, learned.logits, validation.targets, dataset.labels)
-    with screen.phase("convert"):
-        converted = _convert(settings, encoder, learned, validation, decision)
+    with screen.phase("convert", steps=len(_wanted(settings))):
+        converted = _convert(settings, encoder, learned, validation, decision, screen.advance)
         model = Model(encoder, Graph(open_interpreter(converted.graph)), decision)
     _say_variants(converted, screen)
     with screen.phase("evaluate"):
@@ -141,8 +126,8 @@ def train(settings: TrainSettings, screen: Screen) -> Run:
         ours = contender_of(model, evaluation, converted.parity)
         replaces = registry.channels().get(settings.channel)
         serving, verdict = ask_gate(registry, settings, dataset, ours)
-    with screen.phase("baselines"):
-        baselines = fit_baselines(dataset) if settings.floors else {}
+    with screen.phase("baselines", steps=BASELINES if settings.floors else 0):
+        baselines = fit_baselines(dataset, screen.advance) if settings.floors else {}
     with screen.phase("publish"):
         run = Run(
             settings=settings,
@@ -214,22 +199,31 @@ def _decide(settings: TrainSettings, logits: Floats, targets: Indices, labels: l
     return Decision(labels=labels, temperature=temperature, costs=costs)
 
 
+def _wanted(settings: TrainSettings) -> tuple[Variant, ...]:
+    return VARIANTS if settings.variant == "auto" else tuple({"float32": 0, settings.variant: 0})
+
+
 def _convert(
-    settings: TrainSettings, encoder: Encoder, learned: Learned, validation: Examples, decision: Decision
+    settings: TrainSettings,
+    encoder: Encoder,
+    learned: Learned,
+    validation: Examples,
+    decision: Decision,
+    advance: Callable[[], None],
 ) -> Converted:
     """Convert the variants of the settings, compare each with Keras, and choose one.
 
     float32 is always converted: when it differs from the network, the graph is wrong and nothing may be published.
     """
-    wanted = VARIANTS if settings.variant == "auto" else tuple({"float32": 0, settings.variant: 0})
     probe = [*encoder.encode_all(GOLDEN_TEXTS), *random_rows(encoder.size, settings.seed)]
     probes = (probe, learned.predict(probe))
     texts = (validation.rows, learned.logits)
-    graphs: dict[Variant, bytes] = {variant: convert(learned.weights, variant) for variant in wanted}
-    parities = [
-        compare(variant, content, Graph(open_interpreter(content)), probes, texts, decision)
-        for variant, content in graphs.items()
-    ]
+    graphs: dict[Variant, bytes] = {}
+    parities: list[Parity] = []
+    for variant in _wanted(settings):
+        content = graphs[variant] = convert(learned.weights, variant)
+        parities.append(compare(variant, content, Graph(open_interpreter(content)), probes, texts, decision))
+        advance()
     require(parities[0])
     chosen = smallest_faithful(parities) if settings.variant == "auto" else parities[-1]
     require(chosen)
@@ -272,17 +266,6 @@ def _write_part(path: Path, part: Part, labels: Sequence[int]) -> None:
             writer.writerows((text, labels[target]) for text, target in zip(part.texts, part.targets, strict=True))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; choose another --test-out") from error
-
-
-def _say_data(dataset: Dataset, screen: Screen) -> None:
-    found = dataset.fingerprint
-    counts = ", ".join(f"{label}: {count}" for label, count in found.label_counts.items())
-    screen.say(f"  {found.rows} reviews ({counts}), {found.duplicate_rows} with the same words as another")
-    screen.say(f"  train {found.train_rows}, validation {found.validation_rows}, test {found.test_rows}")
-    if dataset.dropped:
-        screen.say(f"  {dataset.dropped} rows left out: --test-data has the same words")
-    if dataset.bad_count:
-        screen.say(f"  {dataset.bad_count} bad rows skipped; the first: {'; '.join(map(str, dataset.bad))}")
 
 
 def _say_variants(converted: Converted, screen: Screen) -> None:

@@ -13,15 +13,14 @@ from tests.model.reviews import synthetic
 from trainer.network.fit import (
     LAST_SHARE,
     Examples,
-    Plan,
     WarmCosine,
     batches,
     fit,
-    plan,
     predictor,
     seed_everything,
 )
 from trainer.network.model import build, weights_of
+from trainer.network.plan import Plan, plan
 from trainer.progress import Epoch
 from trainer.settings import FitSettings, ModelSettings, TextSettings
 from trainer.text.vocabulary import learn

@@ -28,7 +28,7 @@ from trainer.collect.registry import make_reader
 from trainer.collect.settings import CollectSettings, start_of
 from trainer.collect.topics import LogRecord, read_topics
 from trainer.console import Screen, plain_table
-from trainer.data.dataset import group
+from trainer.data.split import group
 from trainer.errors import DataError
 
 NOTHING = Totals(0, 0, 0, 0, 0, 0)

@@ -19,6 +19,7 @@ from rich.table import Table
 from schemas.bundle import MANIFEST_FILE, BundleError, InterpreterFactory
 from schemas.inference import Interpreter
 from schemas.manifest import Manifest
+from schemas.runtime_notice import open_quietly
 from trainer.commands import registry_settings as flags
 from trainer.console import Screen
 from trainer.data.held_out import labelled
@@ -215,8 +216,7 @@ def _runtimes() -> dict[str, InterpreterFactory]:
             continue
 
         def open_model(model: bytes, make: Any = module.Interpreter) -> Interpreter:
-            interpreter: Interpreter = make(model_content=model, num_threads=1)
-            return interpreter
+            return open_quietly(lambda: make(model_content=model, num_threads=1))
 
         found[f"{name} {installed(name)}"] = open_model
     return found

@@ -1,7 +1,7 @@
 """Labelled reviews in memory, split so that no text is on two sides.
 
-Owns the label set, the skipping of bad rows, and the split. Never reads files itself: `rows` does. `text.vocabulary` is
-next.
+Owns the label set and the skipping of bad rows. Never reads files itself (`rows` does), and `split` says which side a
+review is on. `text.vocabulary` is next.
 
 Memory: every text once, its label (8 bytes) and the hash of its folded form (8 bytes): about 0.3 kB a row of app
 reviews, 0.3 GB for a million. The files are streamed. Unlabelled texts: at most `unlabelled_rows`.
@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from schemas.encoding import tokens
 from schemas.manifest import DataFingerprint
 from trainer.data.rows import BadRow, Row, RowRules, read_rows
+from trainer.data.split import TEST, TRAIN, VALIDATION, assign, group
 from trainer.errors import DataError
 from trainer.settings import DataSettings
 
@@ -83,13 +83,15 @@ def load(settings: DataSettings, seed: int) -> Dataset:
     labels = sorted(set(reviews.labels))
     _check(reviews, labels, settings)
     test_share = settings.test_share if official is None else 0.0
-    sides = assign(reviews.groups, seed, settings.validation_share, test_share)
+    sides = assign(reviews.groups, seed, settings.validation_share, test_share, reviews.labels)
     dropped = 0
     if official is not None:
         seen = np.isin(reviews.groups, official.groups)
         dropped = int(seen.sum())
         sides[seen] = -1
-    train, validation, test = (part_of(reviews, labels, np.flatnonzero(sides == side)) for side in range(3))
+    train, validation, test = (
+        part_of(reviews, labels, np.flatnonzero(sides == side)) for side in (TRAIN, VALIDATION, TEST)
+    )
     if official is not None:
         _refuse_new_labels(official, labels)
         test = part_of(official, labels, np.arange(len(official.texts)))
@@ -161,40 +163,6 @@ def unlabelled(settings: DataSettings, dataset: Dataset) -> list[str]:
             if len(found) == settings.unlabelled_rows:
                 return found
     return found
-
-
-def fold(text: str) -> str:
-    """Return the text's words, case folded, without punctuation; two reviews with the same words count as the same.
-
-    For a text without words: its punctuation and emoji.
-    """
-    found = tokens(text)
-    return " ".join([token for token in found if token[0].isalnum()] or found)
-
-
-def group(text: str) -> int:
-    """Return a 64-bit hash of the folded text, the same on every machine."""
-    return int.from_bytes(hashlib.blake2b(fold(text).encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
-
-
-def assign(
-    groups: npt.NDArray[np.uint64], seed: int, validation_share: float, test_share: float
-) -> npt.NDArray[np.int8]:
-    """Return the side of each row, `int8[N]`: 0 train, 1 validation, 2 test.
-
-    A function of the folded text and the seed alone: when rows are added, the others stay on their sides.
-    """
-    # SplitMix64's finaliser (Steele et al. 2014) mixes in the seed, so another seed gives an unrelated split.
-    with np.errstate(over="ignore"):
-        mixed = groups ^ (np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x632BE59BD9B4E019))
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
-    place = mixed / np.float64(2**64)
-    sides = np.zeros(len(groups), dtype=np.int8)
-    sides[place < test_share + validation_share] = 1
-    sides[place < test_share] = 2
-    return sides
 
 
 def _rows(paths: Sequence[Path], settings: DataSettings) -> Iterator[Row | BadRow]:

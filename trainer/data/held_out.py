@@ -8,11 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from schemas.manifest import Manifest
-from trainer.data.dataset import Part, assign, part_of, read
+from trainer.data.dataset import Part, part_of, read
+from trainer.data.split import SPLIT, TEST, TRAIN, VALIDATION, assign
 from trainer.errors import DataError
 from trainer.settings import DataSettings, EvaluateSettings
 
-_SIDES = {"train": 0, "validation": 1, "test": 2}
+_SIDES = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 
 
 def labelled(settings: EvaluateSettings, manifest: Manifest) -> Part:
@@ -38,7 +39,8 @@ def labelled(settings: EvaluateSettings, manifest: Manifest) -> Part:
     if settings.part != "all":
         trained = manifest.training["settings"]
         test_share = 0.0 if trained["test_data"] else trained["test_share"]
-        sides = assign(reviews.groups, trained["seed"], trained["validation_share"], test_share)
+        by_label = reviews.labels if manifest.training.get("split") == SPLIT else None
+        sides = assign(reviews.groups, trained["seed"], trained["validation_share"], test_share, by_label)
         rows = np.flatnonzero(sides == _SIDES[settings.part])
     if not len(rows):
         raise DataError(f"{', '.join(path.name for path in settings.data)}: no reviews to evaluate")

@@ -6,6 +6,7 @@ Owns its construction. Never imports TensorFlow, so a published version can be e
 from __future__ import annotations
 
 from schemas.inference import Interpreter
+from schemas.runtime_notice import open_quietly
 
 
 def open_interpreter(model: bytes) -> Interpreter:
@@ -16,5 +17,4 @@ def open_interpreter(model: bytes) -> Interpreter:
     """
     from ai_edge_litert.interpreter import Interpreter as LiteRt  # `verify` works where only tflite-runtime is
 
-    interpreter: Interpreter = LiteRt(model_content=model, num_threads=1)
-    return interpreter
+    return open_quietly(lambda: LiteRt(model_content=model, num_threads=1))

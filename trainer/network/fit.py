@@ -23,6 +23,7 @@ import tensorflow as tf
 from schemas.encoding import Ids
 from schemas.inference import length_groups, pad
 from trainer.network.losses import LOSSES, class_weights, drawn_rows
+from trainer.network.plan import plan
 from trainer.progress import Epoch, Watcher
 from trainer.settings import FitSettings
 
@@ -33,10 +34,6 @@ Predictor = Callable[[Sequence[Ids]], Floats]
 # Batches are cut from pools of this many batches, sorted by length: little padding, and still a random order.
 POOL_BATCHES = 50
 AVERAGE_EVERY = 5  # steps; averaging reads every weight
-
-# Small data gets smaller steps and more passes: 128 rows a step would leave too few steps.
-EPOCHS, MOST_EPOCHS, STEPS = 4, 12, 400
-BATCH_ROWS, FEWEST_BATCH_ROWS, STEPS_OF_EPOCH = 128, 16, 30
 
 WARM_UP = 0.1  # share of the steps in which the step size rises
 LAST_SHARE = 0.02  # of the peak step size, at the end of the cosine
@@ -55,15 +52,6 @@ class Examples:
         head = most - most // 2
         rows = [row if len(row) <= most else np.concatenate([row[:head], row[head - most :]]) for row in self.rows]
         return Examples(rows, self.targets)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The size of a training run: passes over the data, rows a step, steps in total."""
-
-    epochs: int
-    batch_rows: int
-    steps: int
 
 
 def seed_everything(seed: int) -> None:
@@ -106,14 +94,6 @@ def fit(
             raise
     learner.restore()
     return epochs
-
-
-def plan(settings: FitSettings, rows: int) -> Plan:
-    """Return the plan for this number of training rows: from the settings, or by size where they are open."""
-    size = settings.batch_rows or min(max(rows // STEPS_OF_EPOCH, FEWEST_BATCH_ROWS), BATCH_ROWS)
-    steps = math.ceil(rows / size)
-    epochs = settings.epochs or min(max(math.ceil(STEPS / steps), EPOCHS), MOST_EPOCHS)
-    return Plan(epochs, size, steps * epochs)
 
 
 class WarmCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # keras has no types

@@ -14,21 +14,23 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
 from schemas.encoding import DROPPED, FIRST_WORD_ID, Encoder
 from schemas.manifest import Manifest
 from trainer.errors import RegistryError, WarmStartError
-from trainer.network.fit import plan
+from trainer.network.plan import plan
 from trainer.registry.registry import Registry, weights_file
 from trainer.settings import TrainSettings
 from trainer.text.normalise import Reference
 from trainer.text.vocabulary import Vocabulary, learn, linguistics
 from trainer.text.word_vectors import RANDOM_SCALE, word_vectors
+
+if TYPE_CHECKING:
+    import keras  # the version is read before TensorFlow has loaded
 
 Floats = npt.NDArray[np.float32]
 

@@ -25,6 +25,7 @@ from schemas.encoding import EncoderSettings, Ids
 from schemas.inference import Model, Scores
 from schemas.manifest import DriftBaseline, FileDigest, GoldenReview, Manifest
 from trainer.data.dataset import Dataset
+from trainer.data.split import SPLIT
 from trainer.evaluation.gate import Verdict
 from trainer.evaluation.metrics import Evaluation
 from trainer.export.golden import GOLDEN_TEXTS
@@ -107,6 +108,7 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
         toolchain=toolchain(),
         training={
             "settings": recorded(run.settings),
+            "split": SPLIT,
             "epochs": [rounded(asdict(epoch)) for epoch in run.epochs],
             "shares": {"deep": run.shares[0], "wide": run.shares[1]},
             "variants": [

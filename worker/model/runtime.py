@@ -12,6 +12,7 @@ from typing import Any
 
 from schemas.bundle import InterpreterFactory
 from schemas.inference import Interpreter
+from schemas.runtime_notice import open_quietly
 from worker.errors import ModelError
 from worker.settings import Runtime
 
@@ -42,8 +43,7 @@ def load_runtime(runtime: Runtime = "auto") -> tuple[str, InterpreterFactory]:
             ) from error
 
         def interpreter(model: bytes, make: Any = module.Interpreter) -> Interpreter:
-            made: Interpreter = make(model_content=model, num_threads=1)
-            return made
+            return open_quietly(lambda: make(model_content=model, num_threads=1))
 
         return f"{distribution} {importlib.metadata.version(distribution)}", interpreter
     raise AssertionError("unreachable: the last candidate raises")

@@ -3,13 +3,11 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.model.reviews import synthetic, write_csv
-from trainer.data.dataset import assign, fold, group, load, read, unlabelled
+from trainer.data.dataset import load, read, unlabelled
+from trainer.data.split import fold, group
 from trainer.errors import DataError
 from trainer.settings import DataSettings
 
@@ -28,47 +26,6 @@ def test_sides_cover_every_row_once_and_labels_are_data(tmp_path: Path) -> None:
     sizes = dataset.fingerprint
     assert (sizes.train_rows, sizes.validation_rows, sizes.test_rows) == tuple(map(len, sides))
     assert sizes.label_counts == {"1": 100, "5": 100}
-
-
-# Texts that differ only in case, punctuation, spaces or the skin tone of an emoji are the same review.
-_forms = st.sampled_from(["{}", "{}!", "  {} ", "{}...", "¡{}?!", "«{}»"])
-
-
-@given(
-    words=st.lists(st.text("abcdeéß你👍", min_size=1, max_size=6), min_size=1, max_size=40),
-    forms=st.lists(_forms, min_size=1, max_size=5),
-    seed=st.integers(0, 2**31 - 1),
-)
-def test_no_text_is_on_two_sides(words: list[str], forms: list[str], seed: int) -> None:
-    texts = [form.format(word) for word in words for form in forms] + [word.upper() for word in words]
-    groups = np.array([group(text) for text in texts], dtype=np.uint64)
-    sides = assign(groups, seed, 0.2, 0.2)
-    side_of: dict[str, int] = {}
-    for text, side in zip(texts, sides.tolist(), strict=True):
-        assert side_of.setdefault(fold(text), side) == side
-
-
-def test_fold_ignores_case_and_punctuation_only() -> None:
-    assert fold("Great App!!!") == fold("great, app") == "great app"
-    assert fold("great app") != fold("great apps")
-    assert fold("👍🏽") == fold("👍") != fold("👎")
-
-
-@given(seed=st.integers(0, 2**31 - 1))
-def test_split_is_a_function_of_text_and_seed_alone(seed: int) -> None:
-    groups = np.arange(500, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    whole = assign(groups, seed, 0.1, 0.1)
-    assert (assign(groups[::-1], seed, 0.1, 0.1) == whole[::-1]).all()
-    assert (assign(groups[:100], seed, 0.1, 0.1) == whole[:100]).all()
-
-
-def test_split_has_its_shares_and_depends_on_the_seed() -> None:
-    groups = np.array([group(f"text {number}") for number in range(20_000)], dtype=np.uint64)
-    sides = assign(groups, 0, 0.1, 0.2)
-    assert np.bincount(sides) / len(sides) == pytest.approx([0.7, 0.1, 0.2], abs=0.01)
-    other = assign(groups, 1, 0.1, 0.2)
-    # Unrelated splits share 0.2 * 0.2 of the test side by chance.
-    assert float(((sides == 2) & (other == 2)).mean()) == pytest.approx(0.04, abs=0.01)
 
 
 def test_official_test_set_is_used_whole_and_removed_from_training(tmp_path: Path) -> None:
