@@ -177,10 +177,10 @@ def _require_extra() -> None:
 
 
 def _train(settings: TrainSettings) -> int:
+    _require_extra()
     from trainer.begin import begin
     from trainer.console import Screen
 
-    _require_extra()
     screen = Screen()
     ready = begin(settings, screen)
     with screen.phase("tensorflow"):

@@ -5,7 +5,7 @@ Owns their names. `settings`, `commands.registry_settings` and `collect.settings
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
@@ -52,6 +52,11 @@ class FormatSettings(FieldSettings):
         None
     )
     delimiter: Annotated[str | None, Field(description="Of a CSV. Default: the one with the most columns.")] = None
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The flags of this class by name, for settings that read the same files."""
+        return self.model_dump(include=set(FormatSettings.model_fields))
 
     @property
     def file_options(self) -> FileOptions:

@@ -21,16 +21,13 @@ from schemas.inference import Interpreter
 from schemas.manifest import Manifest
 from schemas.runtime_notice import open_quietly
 from trainer.commands import registry_settings as flags
+from trainer.commands.promote import print_move, promote
 from trainer.console import Screen
-from trainer.data.held_out import labelled
-from trainer.errors import Exit, GateError
-from trainer.evaluation.gate import Contender, other_labels
-from trainer.evaluation.tables import verdict_table
+from trainer.errors import Exit
 from trainer.export.runtime import open_interpreter
-from trainer.publish.channel import contender, serving_now, verdict_on
-from trainer.registry.history import Change, Why, rollback_target
+from trainer.registry.history import Why, rollback_target
 from trainer.registry.open import open_registry
-from trainer.registry.registry import Registry, check_channel
+from trainer.registry.registry import Registry
 
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 _FIGURES: Final = ("accuracy", "macro_f1", "mae", "qwk")
@@ -96,25 +93,10 @@ def publish(settings: flags.PublishSettings) -> int:
     return Exit.OK
 
 
-def promote(settings: flags.PromoteSettings) -> int:
-    """Point a channel at a version; with `data` only when the gate passes."""
-    check_channel(settings.channel)
-    registry = open_registry(settings.registry)
-    version = registry.resolve(settings.version)
-    registry.bundle(version).load(open_interpreter)  # a channel never moves to a version that cannot serve
-    expected = registry.channels().get(settings.channel)
-    refusals = _refusals(registry, version, settings)
-    if refusals and not settings.force:
-        raise GateError(f"{settings.channel} did not move: {'; '.join(refusals)}. --force moves it anyway")
-    why = Why(action="promote", message=settings.message, forced=bool(refusals), refusals=refusals)
-    _print_move(registry.point(settings.channel, version, why, expected))
-    return Exit.OK
-
-
 def rollback(settings: flags.RollbackSettings) -> int:
     """Point a channel back."""
     registry = open_registry(settings.registry)
-    _print_move(registry.rollback(settings.channel, Why(action="rollback", message=settings.message)))
+    print_move(registry.rollback(settings.channel, Why(action="rollback", message=settings.message)))
     return Exit.OK
 
 
@@ -220,39 +202,6 @@ def _runtimes() -> dict[str, InterpreterFactory]:
 
         found[f"{name} {installed(name)}"] = open_model
     return found
-
-
-def _refusals(registry: Registry, version: str, settings: flags.PromoteSettings) -> list[str]:
-    """Return why the channel should not move: the gate's failing rows with `data`, other labels without."""
-    manifest = registry.manifest(version)
-    labels, compared = manifest.decision.labels, settings.compared_channel(settings.channel)
-    if settings.data:
-        part = labelled(settings.evaluation(), manifest)
-        new = contender(registry, version, part, labels)
-        assert isinstance(new, Contender)  # noqa: S101 - the labels are its own
-        verdict = verdict_on(new, serving_now(registry, compared, part, labels), labels, part.texts, settings)
-    else:
-        Screen().say("no --data: the gate did not run, and only the labels were compared")
-        current = _labels(registry, registry.channels().get(compared))
-        if current is None or current == labels:
-            return []
-        verdict = other_labels(labels, current)
-    screen = Screen()
-    screen.result(verdict_table(f"may {settings.channel} move to {version}?", verdict))
-    for note in verdict.notes:
-        screen.result(note)
-    return verdict.refusals
-
-
-def _labels(registry: Registry, version: str | None) -> list[int] | None:
-    try:
-        return None if version is None else registry.manifest(version).decision.labels
-    except BundleError:
-        return None  # a damaged version must not keep a sound one from replacing it
-
-
-def _print_move(change: Change) -> None:
-    sys.stdout.write(f"{change}{', forced' if change.forced else ''}\n")
 
 
 def _cell(value: object) -> str:

@@ -72,13 +72,15 @@ class PublishSettings(RegistrySettings):
 
 
 class PromoteSettings(GateSettings, FormatSettings, RegistrySettings):
-    """Point a channel at a version. With --data the gate must pass first, on those reviews.
+    """Point a channel at a version, when the gate passes on the reviews of --data.
 
-    Without --data only the labels are compared: a channel moves to a version with another set of stars only by --force.
+    Without --data the verdict of the version's own training counts, if that compared it with the version the channel
+    points at now; otherwise only the labels are compared. Only --force moves a channel against the gate, or to a
+    version with another set of stars.
 
     Examples:
-      starstream-trainer promote --message "shadow agrees on 98%"            # candidate becomes stable
-      starstream-trainer promote --version candidate --data held_out.csv     # exit code 6: the gate refuses
+      starstream-trainer promote --data held_out.csv --message "shadow agrees on 98%"    # candidate becomes stable
+      starstream-trainer promote --version candidate                         # exit code 6: the gate refuses
       starstream-trainer promote --version 20260101T120000Z-0a1b2c3d --channel candidate
     """
 
@@ -90,14 +92,7 @@ class PromoteSettings(GateSettings, FormatSettings, RegistrySettings):
 
     def evaluation(self) -> EvaluateSettings:
         """Return how the reviews are read."""
-        return EvaluateSettings(
-            data=self.data,
-            preset=self.preset,
-            text_field=self.text_field,
-            score_field=self.score_field,
-            encoding=self.encoding,
-            delimiter=self.delimiter,
-        )
+        return EvaluateSettings(data=self.data, **self.reading)
 
 
 class RollbackSettings(RegistrySettings):

@@ -24,12 +24,8 @@ def labelled(settings: EvaluateSettings, manifest: Manifest) -> Part:
     """
     reviews = read(
         DataSettings(
+            **settings.reading,
             data=settings.data,
-            preset=settings.preset,
-            text_field=settings.text_field,
-            score_field=settings.score_field,
-            encoding=settings.encoding,
-            delimiter=settings.delimiter,
             labels=manifest.decision.labels,
             on_bad_row=settings.on_bad_row,
             max_bad_share=settings.max_bad_share,

@@ -24,7 +24,7 @@ BALANCED = "tfidf_logistic_balanced"
 BASELINES = 3
 
 
-def fit_baselines(dataset: Dataset, advance: Callable[[], None]) -> dict[str, dict[str, float]]:
+def fit_baselines(dataset: Dataset, advance: Callable[[], None] = lambda: None) -> dict[str, dict[str, float]]:
     """Return the figures of each baseline on the test side; calls `advance` after each."""
     # tol: a looser one stops at once on film reviews, whose gradients are small from the first step.
     # C = 4, sublinear counts, at least two texts a feature: the best of a small grid on app reviews' validation side.

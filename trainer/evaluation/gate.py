@@ -12,7 +12,7 @@ about one in forty rows of two equal models fails by chance; "allowed" also says
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import thread_time
 
@@ -88,7 +88,12 @@ def decide(
     """
     rows = [*_parity(new), _calibration(new, settings), _size(new, current, settings)]
     if current is not None:
-        rows = [*_compared(new.evaluation, current.evaluation, settings), *rows, _speed(new, current, texts, settings)]
+        agreement = _agreement(new.evaluation, current.evaluation, settings)
+        compared = _compared(new.evaluation, current.evaluation, settings)
+        rows = [agreement, *compared, *rows, _speed(new, current, texts, settings)]
+        if not agreement.passed:
+            why = "does the file count 1 as the best, or name another column? --force if it is right"
+            notes = [*notes, f"{current.version} contradicts the labels of these reviews: {why}"]
     return Verdict(rows, list(notes))
 
 
@@ -98,10 +103,30 @@ def other_labels(new: Sequence[int], current: Sequence[int]) -> Verdict:
     return Verdict([row], ["versions with different labels cannot be compared; nothing else was checked"])
 
 
+def _agreement(new: Evaluation, current: Evaluation, settings: GateSettings) -> Row:
+    """Refuse labels that contradict the current version: a new one that learned stars turned round would win here.
+
+    The current version's kappa may be low on other people's reviews; below chance, the labels mean something else.
+    """
+    labels = [label.label for label in new.classes]
+    kappa = current.figures["qwk"]
+    errors = _standard_errors(lambda weights: {"qwk": _figures(current, labels, weights)["qwk"]}, len(current.targets))
+    lowest = min(-settings.gate_noise * errors["qwk"], 0.0)
+    passed = bool(kappa >= lowest)
+    return Row(
+        "agreement with the labels",
+        f"{kappa:.3f}",
+        f"{new.figures['qwk']:.3f}",
+        "" if passed else "below chance",
+        f"{lowest:.3f}",
+        passed,
+    )
+
+
 def _compared(new: Evaluation, current: Evaluation, settings: GateSettings) -> list[Row]:
     labels = [label.label for label in new.classes]
     ours, theirs = (_figures(side, labels, np.ones(len(side.targets))) for side in (new, current))
-    errors = _standard_errors(new, current, labels)
+    errors = _standard_errors(lambda weights: _differences(new, current, labels, weights), len(new.targets))
     margins = {
         "accuracy": settings.gate_accuracy,
         "macro_f1": settings.gate_macro_f1,
@@ -135,15 +160,18 @@ def _figures(evaluation: Evaluation, labels: Sequence[int], weights: Table) -> d
     return {**compared, "ece": float(np.abs(gaps).sum() / weights.sum()), **by_label}
 
 
-def _standard_errors(new: Evaluation, current: Evaluation, labels: Sequence[int]) -> dict[str, float]:
+def _differences(new: Evaluation, current: Evaluation, labels: Sequence[int], weights: Table) -> dict[str, float]:
+    theirs = _figures(current, labels, weights)
+    return {name: value - theirs[name] for name, value in _figures(new, labels, weights).items()}
+
+
+def _standard_errors(figures: Callable[[Table], dict[str, float]], rows: int) -> dict[str, float]:
     random = np.random.default_rng(0)
-    rows = len(new.targets)
     drawn: dict[str, list[float]] = {}
     for _ in range(DRAWS):
         weights = np.bincount(random.integers(0, rows, rows), minlength=rows).astype(np.float64)
-        ours, theirs = (_figures(side, labels, weights) for side in (new, current))
-        for name, value in ours.items():
-            drawn.setdefault(name, []).append(value - theirs[name])
+        for name, value in figures(weights).items():
+            drawn.setdefault(name, []).append(value)
     return {name: float(np.std(values)) for name, values in drawn.items()}
 
 

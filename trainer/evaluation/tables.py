@@ -5,7 +5,7 @@ Owns their columns. `console` prints them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
@@ -37,11 +37,18 @@ def comparison(ours: Mapping[str, float], baseline: Mapping[str, float], train_r
     lost = [name for name in FIGURES if best(name, [ours[name], baseline[name]]) != ours[name]]
     if {"accuracy", "macro_f1"} <= {*lost}:
         return (
-            f"TF-IDF + logistic regression beats this model on {', '.join(lost)}: {train_rows} texts are few for a "
-            "network; add reviews, --unlabelled texts or a --warm-start"
+            f"TF-IDF beats this model on {_and(lost)}: {train_rows:,} training texts are few; add reviews, "
+            '--unlabelled texts or a --warm-start (trainer/README.md, "Few reviews")'
         )
-    others = f", but not on {', '.join(lost)}" if lost else ""
-    return f"better than TF-IDF + logistic regression on {len(FIGURES) - len(lost)} of {len(FIGURES)} figures{others}"
+    others = f", but not on {_and(lost)}" if lost else ""
+    return f"better than TF-IDF on {len(FIGURES) - len(lost)} of {len(FIGURES)}{others}"
+
+
+def _and(names: Sequence[str]) -> str:
+    """Return names as words: `accuracy, macro-F1 and MAE`."""
+    shown = [{"macro_f1": "macro-F1", "within_one": "within one star"}.get(name, name) for name in names]
+    shown = [name.upper() if len(name) == 3 else name for name in shown]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def classes_table(evaluation: Evaluation) -> Table:

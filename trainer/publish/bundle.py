@@ -120,6 +120,7 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
             "weights": {"file": weights_file(run.version), **digest(run.weights).model_dump()},
             "started_from": run.started_from,
             "gate": None if run.verdict is None else [asdict(row) for row in run.verdict.rows],
+            "gate_against": run.serving.version,
         },
     )
     content: dict[str, Any] = manifest.model_dump(mode="json")

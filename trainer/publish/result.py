@@ -29,13 +29,13 @@ def finish(run: Run, screen: Screen) -> None:
         note = "" if run.serving.held_out else " (learned from some of these)"
         rows[f"{current.version}{note}"] = current.evaluation.figures
     screen.result(figures_table(f"{len(run.dataset.test)} held-out reviews", rows))
-    if PLAIN in run.baselines:
-        screen.result(comparison(run.evaluation.figures, run.baselines[PLAIN], len(run.dataset.train)))
     screen.result(classes_table(run.evaluation))
     if verdict is not None:
         screen.result(verdict_table(_question(settings), verdict))
         for note in verdict.notes:
             screen.result(f"  {note}")
+    if PLAIN in run.baselines:
+        screen.result(comparison(run.evaluation.figures, run.baselines[PLAIN], len(run.dataset.train)))
     seconds = f"{sum(screen.seconds.values()):.0f} s"
     if not settings.publish:
         screen.result(f"nothing was published (--no-publish); {seconds}")

@@ -136,6 +136,22 @@ def test_train_without_the_extra_says_how_to_install_it(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ("foo,bar\nhello,5\n", "none of the columns text, content, review, body; there are: foo, bar"),
+        ("text,score\nhello,5\n", "1 usable rows; training needs at least 50"),
+    ],
+)
+def test_data_that_cannot_be_used_is_reported_before_tensorflow_loads(tmp_path: Path, rows: str, reason: str) -> None:
+    (tmp_path / "bad.csv").write_text(rows)
+    done = _run_commands(tmp_path, "with", "train --data bad.csv")
+    assert reason in done.stderr
+    assert f"[{Exit.BAD_DATA:d}] " in done.stdout
+    assert "tensorflow" not in done.stdout
+    assert "keras" not in done.stdout
+
+
 def test_list_of_nothing_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--registry", str(tmp_path / "none")]) == Exit.OK
     assert "no version yet" in capsys.readouterr().out

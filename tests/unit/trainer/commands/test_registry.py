@@ -88,6 +88,44 @@ def test_promote_refuses_other_labels_unless_forced(registry: Path, capsys: pyte
     assert "stars from 0" in said
 
 
+def _trained(against: str, *, passed: bool) -> Change:
+    """A version whose training compared it with `against`."""
+    row = {"name": "mae", "current": "0.4", "new": "0.5", "worse_by": "+0.1", "allowed": "0.02", "passed": passed}
+    return Change(training={"gate": [row], "gate_against": against})
+
+
+def test_promote_without_data_goes_by_the_gate_of_the_training(
+    registry: Path, data: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad, stale = (f"2026010{day}T000000Z-0000000{day}" for day in (5, 6, 7))
+    for version, change in ((good, _trained(OLD, passed=True)), (bad, _trained(OLD, passed=False))):
+        add_toy(registry, version, change)
+    add_toy(registry, stale, _trained(NEW, passed=False))
+    assert _run(registry, "promote", "--version", OLD) == Exit.OK
+    assert "no --data" in capsys.readouterr().err, "there is nothing to compare with"
+    assert _run(registry, "promote", "--version", bad) == Exit.GATE
+    assert "mae: 0.5 against 0.4 (+0.1, allowed 0.02)" in capsys.readouterr().err
+    assert _run(registry, "promote", "--version", bad, *data) == Exit.OK, "held-out reviews of now overrule it"
+    assert _run(registry, "rollback") == Exit.OK
+    assert _run(registry, "promote", "--version", stale) == Exit.OK, "it was compared with another version"
+    assert "only the labels were compared; --data held_out.csv runs it" in capsys.readouterr().err
+    assert _run(registry, "rollback") == Exit.OK
+    assert _run(registry, "promote", "--version", good) == Exit.OK
+    assert f"the gate passed when {good} was trained, against {OLD}" in capsys.readouterr().err
+
+
+def test_promote_with_stars_turned_round_says_so(
+    registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turned = write_csv(tmp_path / "turned.csv", [("worst app", 5), ("ok", 3), ("love it, best app", 1)] * 20)
+    assert _run(registry, "promote", "--version", OLD) == Exit.OK
+    promote = ["promote", "--version", NEW, "--data", str(turned), "--gate-slower", "20", "--gate-max-ece", "1"]
+    assert _run(registry, *promote) == Exit.GATE
+    caught = capsys.readouterr()
+    assert "agreement with the labels: -1.000 against -1.000 (below chance, allowed -0.083)" in caught.err
+    assert "does the file count 1 as the best, or name another column?" in caught.out
+
+
 def test_promote_with_data_needs_the_gate_against_stable(
     registry: Path, data: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

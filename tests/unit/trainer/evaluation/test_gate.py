@@ -82,7 +82,24 @@ def test_equal_versions_pass_every_row(model: Model) -> None:
     verdict = _verdict(same, same)
     assert verdict.refusals == []
     rows = {"accuracy", "macro_f1", "mae", "qwk", "ece", "difference from Keras", "ece over chance", "size MB"}
-    assert {row.name for row in verdict.rows} == rows | {"us a review"} | {f"f1 of {star}" for star in LABELS}
+    rows |= {"us a review", "agreement with the labels"}
+    assert {row.name for row in verdict.rows} == rows | {f"f1 of {star}" for star in LABELS}
+
+
+@pytest.mark.parametrize("rows", [40, 1000])
+def test_stars_turned_round_are_refused_though_the_new_version_learned_them(model: Model, rows: int) -> None:
+    targets = _targets(rows)
+    current = _contender(model, targets, 4 - _wrong(targets, 5))
+    verdict = _verdict(_contender(model, targets, targets), current)
+    assert "agreement with the labels" in _failing(verdict)
+    assert "does the file count 1 as the best" in verdict.notes[-1]
+
+
+def test_labels_that_the_current_version_knows_nothing_of_are_no_contradiction(model: Model) -> None:
+    targets = _targets(1000)
+    guess = np.random.default_rng(0).permutation(targets)
+    for current in (_contender(model, targets, guess), _contender(model, targets, np.zeros(1000, np.intp))):
+        assert "agreement with the labels" not in _failing(_verdict(_contender(model, targets, targets), current))
 
 
 def test_better_version_passes_and_worse_one_fails_on_its_figures(model: Model) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.conftest import ROOT
 from trainer.evaluation.metrics import FIGURES, LOWER_IS_BETTER
 from trainer.evaluation.tables import comparison
 
@@ -11,11 +12,13 @@ BAD = dict.fromkeys(FIGURES, 0.5)
 
 def test_a_model_that_is_better_everywhere_and_one_that_is_not_are_told_apart() -> None:
     count = len(FIGURES)
-    assert comparison(GOOD, BAD, 5000) == f"better than TF-IDF + logistic regression on {count} of {count} figures"
+    assert comparison(GOOD, BAD, 5000) == f"better than TF-IDF on {count} of {count}"
     said = comparison(GOOD | {"accuracy": 0.4}, BAD, 5000)
-    assert said == f"better than TF-IDF + logistic regression on {count - 1} of {count} figures, but not on accuracy"
+    assert said == f"better than TF-IDF on {count - 1} of {count}, but not on accuracy"
 
 
 def test_a_model_that_the_baseline_beats_gets_the_reason_and_a_remedy() -> None:
-    said = comparison(GOOD | {"accuracy": 0.4, "macro_f1": 0.4}, BAD, 1500)
-    assert said.startswith("TF-IDF + logistic regression beats this model on accuracy, macro_f1: 1500 texts are few")
+    said = comparison(GOOD | {"accuracy": 0.4, "macro_f1": 0.4, "mae": 0.9}, BAD, 1500)
+    assert said.startswith("TF-IDF beats this model on accuracy, macro-F1 and MAE: 1,500 training texts are few; ")
+    section = said.rsplit('"', 2)[1]
+    assert f"\n## {section}\n" in (ROOT / "trainer" / "README.md").read_text(encoding="utf-8")
