@@ -7,9 +7,12 @@ evaluates a model by this code, and the worker serves it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +23,8 @@ from schemas.encoding import PAD_ID, UNKNOWN_ID, Encoder, Ids
 # A group is one Invoke. Rows: past 64 the matrix products no longer gain (measured 32..64); cells bound the memory.
 GROUP_ROWS = 64
 GROUP_CELLS = 32_768
+_NOTICE: Final = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
+_made: Final = itertools.count()
 
 
 class Interpreter(Protocol):
@@ -156,3 +161,29 @@ def pad(rows: Sequence[Ids], lengths: npt.NDArray[np.int64]) -> Ids:
     padded = np.full((len(rows), int(lengths.max())), PAD_ID, dtype=np.int32)
     padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate(rows)
     return padded
+
+
+def open_quietly(make: Callable[[], Interpreter]) -> Interpreter:
+    """Return the interpreter that `make` makes, without the notice that the runtime writes to stderr for the first one.
+
+    It is written by C++ when a process first allocates tensors, and has no level, setting or callback; the worker's
+    stderr holds JSON lines only. Meanwhile, for a millisecond, file descriptor 2 of the process leads into a file;
+    anything but the notice is written to stderr afterwards.
+    """
+    if next(_made):
+        return make()
+    try:
+        stderr, aside = os.dup(2), tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    except OSError:  # no stderr to keep clean, or no folder for temporary files
+        return make()
+    with aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            interpreter = make()
+            interpreter.allocate_tensors()
+            return interpreter
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            aside.seek(0)
+            os.write(2, b"".join(line for line in aside if line.rstrip() != _NOTICE))

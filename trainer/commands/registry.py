@@ -17,9 +17,8 @@ from pydantic import BaseModel
 from rich.table import Table
 
 from schemas.bundle import MANIFEST_FILE, BundleError, InterpreterFactory
-from schemas.inference import Interpreter
+from schemas.inference import Interpreter, open_quietly
 from schemas.manifest import Manifest
-from schemas.runtime_notice import open_quietly
 from trainer.commands import registry_settings as flags
 from trainer.commands.promote import print_move, promote
 from trainer.console import Screen

@@ -5,8 +5,7 @@ Owns its construction. Never imports TensorFlow, so a published version can be e
 
 from __future__ import annotations
 
-from schemas.inference import Interpreter
-from schemas.runtime_notice import open_quietly
+from schemas.inference import Interpreter, open_quietly
 
 
 def open_interpreter(model: bytes) -> Interpreter:

@@ -11,8 +11,7 @@ import importlib.metadata
 from typing import Any
 
 from schemas.bundle import InterpreterFactory
-from schemas.inference import Interpreter
-from schemas.runtime_notice import open_quietly
+from schemas.inference import Interpreter, open_quietly
 from worker.errors import ModelError
 from worker.settings import Runtime
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from schemas.decision import Decision, zero_one_costs
 from schemas.encoding import PAD_ID, Encoder, EncoderSettings
 from schemas.inference import GROUP_CELLS, GROUP_ROWS, Graph, Model, length_groups, pad
+from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION
 
 TABLE = {f"w{number}": number + 2 for number in range(50)}
 LABELS = [1, 2, 3]
@@ -137,3 +141,33 @@ def test_same_shape_is_not_resized_and_a_failed_group_does_not_spoil_the_next() 
     with pytest.raises(RuntimeError, match="past the table"):
         graph.logits(bad)
     assert (graph.logits(good) == first).all()
+
+
+PROGRAM = """
+import os, sys
+from pathlib import Path
+from ai_edge_litert.interpreter import Interpreter
+from schemas.inference import open_quietly
+
+def make():
+    os.write(2, b"a warning of the runtime\\n")
+    return Interpreter(model_content=Path(sys.argv[1]).read_bytes(), num_threads=1)
+
+opened = [open_quietly(make) if "quietly" in sys.argv else make() for _ in range(2)]
+for interpreter in opened:
+    interpreter.allocate_tensors()
+os.write(2, b"after")
+"""
+
+
+def _stderr_of_interpreters(*words: str) -> str:
+    model = TOY_REGISTRY / TOY_VERSION / "model.tflite"
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", PROGRAM, str(model), *words]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    return done.stderr
+
+
+def test_the_notice_of_the_delegate_is_dropped_and_nothing_else() -> None:
+    assert "XNNPACK" in _stderr_of_interpreters(), "the runtime writes it no more: delete open_quietly"
+    assert _stderr_of_interpreters("quietly") == "a warning of the runtime\n" * 2 + "after"
