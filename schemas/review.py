@@ -236,7 +236,9 @@ def deleted_id(key: bytes | None) -> str:
         InvalidReviewError: there is no key, or it is not an identifier.
     """
     if not key:
-        raise InvalidReviewError("no_identity", "key: a null value deletes the review its key names; there is no key")
+        raise InvalidReviewError(
+            "no_identity", "key: a null value deletes the review its key names; there is no key; send the id as the key"
+        )
     return _key_text(key)
 
 
@@ -262,7 +264,7 @@ def check_identifier(name: str, value: str) -> None:
     except UnicodeEncodeError as error:  # half of a surrogate pair, or a byte of another encoding
         raise InvalidReviewError("bad_identifier", f"{name}: not UTF-8 at character {error.start}") from None
     if length > MAX_ID_BYTES:
-        raise InvalidReviewError("bad_identifier", f"{name}: longer than {MAX_ID_BYTES} bytes of UTF-8")
+        raise InvalidReviewError("bad_identifier", f"{name}: longer than {MAX_ID_BYTES} bytes of UTF-8; shorten it")
 
 
 def check_text(text: str, max_text_chars: int = DEFAULT_MAX_TEXT_CHARS) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from schemas.input.fields import FieldFinder, FieldName
 from schemas.input.text_files import NO_OPTIONS, STDIN, FileError, FileOptions, ending_of, opened, peek
-from schemas.input.value import InvalidReviewError, describe_type
+from schemas.input.value import InvalidReviewError, describe_type, whole_number
 from schemas.review import DEFAULT_MAX_TEXT_CHARS, Review, review_from
 
 ENDINGS: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
@@ -196,7 +196,7 @@ def _objects(path: str | Path, lines: Iterator[str], *, plain_texts: bool) -> It
             found = {"text": line.rstrip("\r\n")}
         else:
             try:
-                found = json.loads(line)
+                found = json.loads(line, parse_int=whole_number)
             except (ValueError, RecursionError) as error:
                 yield FileRow(number, line_number, (), {}, f"not JSON: {error}")
                 continue
@@ -219,7 +219,7 @@ def _is_document(first: str, *, plain_texts: bool) -> bool:
 
 def _document(path: str | Path, text: str) -> Iterator[FileRow]:
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_int=whole_number)
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path}: not JSON: {error}; expected an array of objects, or one object a line") from error
     if isinstance(found, dict):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
+import re
 from typing import Any, Final, Literal
 from xml.parsers import expat
 
@@ -17,6 +19,8 @@ from schemas.dead_letter import RejectReason
 ValueFormat = Literal["auto", "json", "text"]
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MOST_XML_CHARS: Final = 100_000
+_MOST_DIGITS: Final = 4300  # that Python turns into a whole number, as sys.get_int_max_str_digits has it
+_LONG_NUMBER: Final = re.compile(rf"[0-9]{{{_MOST_DIGITS}}}")
 
 
 class InvalidReviewError(ValueError):
@@ -63,10 +67,34 @@ def load(value: bytes | str) -> Any:
     try:
         return from_json(value)
     except ValueError as error:
-        if isinstance(value, bytes):
-            decode(value)  # says so when it is not UTF-8
-        # Why, and where; never what was there.
-        raise InvalidReviewError("not_json", f"value: Invalid JSON: {error}") from None
+        text = decode(value) if isinstance(value, bytes) else value  # says so when it is not UTF-8
+        if _LONG_NUMBER.search(text) and (found := _with_long_numbers(text)) is not None:
+            return found
+        raise _not_json(text, error) from None
+
+
+def _not_json(text: str, error: ValueError) -> InvalidReviewError:
+    """Say why it is no JSON and where, never what was there; and what would be read."""
+    if text.lstrip()[:1] != "{":
+        return InvalidReviewError("not_json", f"value: Invalid JSON: {error}")
+    single = text.lstrip()[1:].lstrip()[:1] == "'"
+    remedy = "JSON takes double quotation marks" if single else "send one whole object, or a text that begins otherwise"
+    return InvalidReviewError("not_json", f"value: Invalid JSON: {error}; {remedy}")
+
+
+def _with_long_numbers(text: str) -> Any:
+    """Return JSON that has whole numbers of more digits than a reader keeps, as infinity; None when it is no JSON."""
+    try:
+        found = json.loads(text, parse_int=whole_number)
+        json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair is no JSON for the usual reader
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+def whole_number(digits: str) -> int | float:
+    """Return the number; infinity for more digits than Python reads, so that it costs its own field only."""
+    return int(digits) if len(digits) < _MOST_DIGITS else math.copysign(math.inf, -1 if digits[0] == "-" else 1)
 
 
 def read_value(text: str, input_format: ValueFormat) -> dict[str, Any] | str:
@@ -85,7 +113,7 @@ def read_value(text: str, input_format: ValueFormat) -> dict[str, Any] | str:
         found = from_json(stripped) if stripped[:1] in '"[ntf' or input_format == "json" else text
     except ValueError as error:
         if input_format == "json":
-            raise InvalidReviewError("not_json", f"value: Invalid JSON: {error}") from None
+            raise _not_json(text, error) from None
         return text
     if isinstance(found, str) and found is not text:
         inner = found.strip()

@@ -59,6 +59,7 @@ WIRE_FORMAT = (
     "as a schema registry's serializer writes Avro, JSON or Protobuf; WORKER_INPUT_FORMAT=avro reads Avro (and JSON) "
     "with WORKER_SCHEMA_REGISTRY_URL, WORKER_INPUT_FORMAT=json_schema reads JSON"
 )
+WHOLE = "send one whole object, or a text that begins otherwise"
 NAMES = {
     "text": ("text", "content"),
     "review_id": ("review_id", "reviewId"),
@@ -100,6 +101,22 @@ def test_the_authors_own_stars_are_optional() -> None:
     assert parse_review(b'{"text": "a"}') == Review(text="a")
 
 
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize("name", ["review_id", "app_id", "score", "at", "app_version", "helpful"])
+def test_a_number_of_thousands_of_digits_costs_its_own_field_only(name: str, sign: str) -> None:
+    digits = "7" * 5000
+    review = parse_review(f'{{"text": "a", "{name}": {sign}{digits}, "b": "{digits}"}}'.encode())
+    assert review == Review("a", ignored=review.ignored)
+    assert len(review.ignored) == (name != "helpful")
+
+
+@pytest.mark.parametrize("rest", ['"b": "\\ud800"', '"b": ', f'"b": {"[" * 100_000}'])
+def test_a_long_number_does_not_excuse_what_else_is_wrong(rest: str) -> None:
+    with pytest.raises(InvalidReviewError) as caught:
+        parse_review(f'{{"text": "a", "n": {"9" * 5000}, {rest}}}'.encode())
+    assert caught.value.reason == "not_json"
+
+
 @pytest.mark.parametrize("value", [b'{"text": "a"}', b"a"])
 def test_a_byte_order_mark_is_no_part_of_a_review(value: bytes) -> None:
     assert parse_review(b"\xef\xbb\xbf" + value) == Review(text="a")
@@ -109,7 +126,11 @@ def test_a_byte_order_mark_is_no_part_of_a_review(value: bytes) -> None:
     ("value", "reason", "message"),
     [
         (b"\xc3(", "not_utf8", "value: not UTF-8 at byte 0; send UTF-8"),
-        (b"{", "not_json", "value: Invalid JSON: EOF while parsing an object at line 1 column 1"),
+        (
+            b"{",
+            "not_json",
+            f"value: Invalid JSON: EOF while parsing an object at line 1 column 1; {WHOLE}",
+        ),
         (b'{"text": 1}', "wrong_type", "text: a number, expected a string"),
         (
             b'{"Note": "so so", "n": {"q": 1}, "~~": 2}',
