@@ -1,4 +1,4 @@
-"""Logits -> calibrated probabilities -> one label: the decision rule the trainer fits and the worker applies.
+"""Logits -> calibrated probabilities -> one label: the rules that the trainer fits and the worker applies.
 
 Owns the formulas. Never runs a graph; `inference` hands it logits.
 """
@@ -57,6 +57,46 @@ class Decision(BaseModel):
     def expected_ratings(self, probabilities: Floats) -> Floats:
         """Return the probability-weighted mean label of each row of `float32[N, K]`, `float32[N]`."""
         return probabilities @ np.asarray(self.labels, dtype=np.float32)
+
+
+class MismatchRule(BaseModel):
+    """When an author's stars contradict the text; part of the manifest.
+
+    The stars are compared with the calibrated distribution by its tail: how probable are stars as low, or as high, as
+    these? Tails, not the stars' own probability, because labels that few authors give are improbable for any text. The
+    threshold is the quantile that conformal prediction takes (Vovk et al. 2005), so of texts like those it was fitted
+    on at most `false_alarm_rate` are flagged; those that really are contradictions are among them.
+
+    Attributes:
+        false_alarm_rate: that share.
+        threshold: stars whose tail is smaller contradict the text; 0 when there were too few texts for the share.
+        held_out_share: the share of the held-out test that was flagged.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=1)]
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    held_out_share: Annotated[float, Field(ge=0, le=1)]
+
+    def contradicts(self, probabilities: Floats, stars: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        """Return which authors' stars contradict their texts, `bool[N]`.
+
+        Args:
+            probabilities: calibrated, `float32[N, K]`.
+            stars: index of each author's label, `intp[N]`.
+        """
+        found: npt.NDArray[np.bool_] = tails(probabilities, stars) < self.threshold
+        return found
+
+
+def tails(probabilities: Floats, stars: npt.NDArray[np.intp]) -> Floats:
+    """Return how probable labels as low as `stars`, or as high, are: the smaller of the two, `float32[N]`."""
+    rows = np.arange(len(stars))
+    at_most = probabilities.cumsum(axis=1)[rows, stars]
+    at_least = probabilities[:, ::-1].cumsum(axis=1)[rows, probabilities.shape[1] - 1 - stars]
+    smaller: Floats = np.minimum(at_most, at_least)
+    return smaller
 
 
 def zero_one_costs(count: int) -> list[list[float]]:

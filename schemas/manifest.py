@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.decision import Decision
+from schemas.decision import Decision, MismatchRule
 from schemas.encoding import EncoderSettings
 
 SCHEMA_VERSION = 1
@@ -71,6 +71,7 @@ class Manifest(_Part):
     created_at: str
     encoder: EncoderSettings
     decision: Decision
+    mismatch: MismatchRule | None = None  # an older bundle has none, and flags nothing
     cell: Literal["gru", "lstm"]
     variant: Literal["float32", "float16", "int8"]
     files: dict[str, FileDigest]

@@ -18,6 +18,7 @@ from pydantic_core import CoreSchema
 from schemas.prediction import Prediction
 
 CONTENT_TYPE = b"application/json"
+_NOTHING_KNOWN: Final = (None, None, None, None, None)
 _IS_NONE: Final = partial(is_, None)
 # A time that is a number counts seconds, below the year 5138, else milliseconds, microseconds or nanoseconds.
 _SECONDS_END: Final = 1e11
@@ -75,9 +76,19 @@ class Rating(_BareRating):
         float | None, Field(exclude_if=_IS_NONE, description="The author's own stars, which the model never saw.")
     ] = None
 
+    mismatch: Annotated[
+        bool | None,
+        Field(exclude_if=_IS_NONE, description="The author's stars contradict the text, by the bundle's rule."),
+    ] = None
+    reasons: Annotated[
+        list[str] | None,
+        Field(exclude_if=_IS_NONE, description="The words that support the rating most (WORKER_REASONS)."),
+    ] = None
+
     def to_json(self) -> bytes:
         """Return the record value of the output topic: compact JSON in UTF-8."""
-        if self.created_at is None and self.app_version is None and self.author_score is None:
+        known = (self.created_at, self.app_version, self.author_score, self.mismatch, self.reasons)
+        if known == _NOTHING_KNOWN:
             return _BARE.serializer.to_json(self)  # the same bytes, without a call for each field that is left out
         return RATING.serializer.to_json(self)
 
@@ -123,7 +134,9 @@ WHERE_KNOWN: Final = tuple(
     for name in HASH_FIELDS
     if any(getattr(part, "exclude_if", None) for part in getattr(_DECLARED[name], "__metadata__", ()))
 )
-_LISTS: Final = frozenset(name for name in HASH_FIELDS if get_origin(_TYPES[name]) is list)
+_LISTS: Final = frozenset(
+    name for name in HASH_FIELDS if any(get_origin(kind) is list for kind in (_TYPES[name], *get_args(_TYPES[name])))
+)
 _NULLABLE: Final = frozenset(name for name in HASH_FIELDS if type(None) in get_args(_TYPES[name]))
 
 

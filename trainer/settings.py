@@ -191,6 +191,9 @@ class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, Data
         Literal["auto", "likeliest", "median"],
         Field(description="The predicted star: by costs chosen on validation, the likeliest, or the median."),
     ] = "auto"
+    mismatch_rate: Annotated[
+        float, Field(gt=0, le=0.5, description="Most false alarms when authors' stars are said to contradict the text.")
+    ] = 0.01
     variant: Annotated[
         Literal["auto", "float32", "float16", "int8"],
         Field(description="auto: the smallest file that keeps the ratings of the validation texts."),

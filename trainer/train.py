@@ -40,7 +40,7 @@ from trainer.export.parity import (
     smallest_faithful,
 )
 from trainer.export.runtime import open_interpreter
-from trainer.network.calibrate import choose_costs, fit_mix, fit_temperature
+from trainer.network.calibrate import choose_costs, fit_mismatch, fit_mix, fit_temperature
 from trainer.network.fit import Examples, Predictor, fit, predictor, seed_everything
 from trainer.network.model import Weights, build, join, weights_of
 from trainer.network.warm_start import (
@@ -142,6 +142,7 @@ def train(ready: Ready, screen: Screen) -> Run:
             model=model,
             rows=rows,
             evaluation=evaluation,
+            mismatch=fit_mismatch(model, validation, evaluation, settings.mismatch_rate),
             baselines=baselines,
             serving=serving,
             replaces=replaces,
@@ -192,9 +193,8 @@ def _join(settings: TrainSettings, network: keras.Model, wide: Wide | None, vali
 
 
 def _decide(settings: TrainSettings, logits: Floats, targets: Indices, labels: list[int]) -> Decision:
-    plain = zero_one_costs(len(labels))
     temperature = fit_temperature(logits, targets, labels)
-    calibrated = Decision(labels=labels, temperature=temperature, costs=plain)
+    calibrated = Decision(labels=labels, temperature=temperature, costs=zero_one_costs(len(labels)))
     costs = choose_costs(settings.decide, calibrated.probabilities(logits), targets, labels)
     return Decision(labels=labels, temperature=temperature, costs=costs)
 

@@ -30,6 +30,7 @@ from worker.schema_registry_settings import SchemaRegistrySettings
 from worker.setting_forms import Host, Topic, Version, line_of, tidy
 
 Runtime = Literal["auto", "litert", "tflite"]
+ReasonsMode = Literal["off", "low", "all"]
 
 
 class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistrySettings, RestSettings):
@@ -96,6 +97,9 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
     drift_window_s: float = Field(3600.0, ge=1, le=7 * 86_400, description="longest age of a review in that window")
     drift_min_reviews: int = Field(500, ge=50, le=10_000_000, description="no drift is reported on fewer reviews")
     min_confidence: float = Field(0.0, ge=0, le=1, description="a rating with less confidence is marked uncertain")
+    reasons: ReasonsMode = Field(
+        "off", description="ratings that name the three words behind them: those below the middle, all; costs time"
+    )
     runtime: Runtime = Field("auto", description="auto: ai-edge-litert where installed, else tflite-runtime")
 
     # Batching

@@ -15,6 +15,7 @@ from tests.doubles import REFUSED, ManualClock, StubClassifier
 from tests.fixtures.broken import without_numbers
 from tests.fixtures.serving import pending, stars
 from worker.model.classifier import TfliteClassifier
+from worker.model.remarks import RatingOptions
 from worker.model.runtime import load_runtime
 from worker.ops.metrics import Metrics
 from worker.records import Pending, Rated, Rejected
@@ -27,7 +28,7 @@ def make_tflite(metrics: Metrics, clock: ManualClock, min_confidence: float = 0.
     runtime, interpreter = load_runtime("litert")
     bundle = read_bundle(TOY_REGISTRY / TOY_VERSION)
     return TfliteClassifier(
-        bundle, interpreter, runtime=runtime, metrics=metrics, clock=clock, min_confidence=min_confidence
+        bundle, interpreter, runtime=runtime, metrics=metrics, clock=clock, options=RatingOptions(min_confidence)
     )
 
 

@@ -344,3 +344,14 @@ def test_a_summary_that_another_program_wrote_to_is_read_as_far_as_it_is_ours(re
     summary = RatingsInRedis(redis_world.settings()).summary("shop")
     assert summary is not None
     assert (summary.count, summary.stars) == (2, {1: 2})
+
+
+def test_the_remarks_on_a_rating_are_in_its_hash_as_they_are(redis_world: RedisStoreWorld) -> None:
+    given: list[dict[str, Any]] = [{"mismatch": True, "reasons": ["bad", "!!"]}, {"mismatch": False}, {}]
+    for offset, remarks in enumerate(given):
+        bare = make_rated("r1", record=make_record(offset=offset))
+        rated = Rated(bare.record, replace(bare.rating, **remarks))
+        write(redis_world.store(), [rated])
+        stored: Any = redis_world.client.hgetall(rating_key("r1", prefix=redis_world.prefix))
+        assert rating_from_hash(dict(stored)) == rated.rating
+        assert stored.get("reasons") == ("bad,!!" if offset == 0 else None)

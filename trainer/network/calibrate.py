@@ -7,14 +7,18 @@ function here that returns a cost matrix, and a name in `settings.TrainSettings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
 
-from schemas.decision import Decision, zero_one_costs
-from trainer.evaluation.metrics import figures_of, negative_log_likelihood
+from schemas.decision import Decision, MismatchRule, tails, zero_one_costs
+from schemas.inference import Model
+from trainer.evaluation.metrics import Evaluation, figures_of, negative_log_likelihood
+
+if TYPE_CHECKING:
+    from trainer.network.fit import Examples  # which loads TensorFlow
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
@@ -107,6 +111,21 @@ def choose_costs(
             gains[row, column] = 2 * found["accuracy"] + found["macro_f1"] + found["qwk"] - found["mae"]
     best = int(_smooth(gains).argmax())
     return costs_of(distances[best % len(distances)], tilts[best // len(distances)], shares)
+
+
+def fit_mismatch(model: Model, validation: Examples, test: Evaluation, rate: float) -> MismatchRule:
+    """Return the rule that flags at most a share `rate` of the authors' stars, fitted on the validation side.
+
+    The threshold is the k-th smallest tail of N, k = floor(rate * (N + 1)): of exchangeable reviews at most k of N + 1
+    are below it (split conformal prediction, Vovk et al. 2005; Lei et al. 2018). It is measured on the test.
+    """
+    found = np.sort(tails(model.score_ids(validation.rows).probabilities, validation.targets))
+    rank = int(rate * (len(found) + 1))
+    rule = MismatchRule(
+        false_alarm_rate=rate, threshold=round(float(found[rank - 1]), 8) if rank else 0.0, held_out_share=0.0
+    )
+    flagged = rule.contradicts(test.scores.probabilities, test.targets)
+    return rule.model_copy(update={"held_out_share": round(float(flagged.mean()), 6)})
 
 
 def _smooth(grid: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

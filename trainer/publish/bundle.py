@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.bundle import MANIFEST_FILE, MODEL_FILE, REPORT_FILE, TABLE_FILE, table_bytes
-from schemas.decision import Decision
+from schemas.decision import Decision, MismatchRule
 from schemas.drift import SCRIPT_BINS, histogram, script_counts
 from schemas.encoding import EncoderSettings, Ids
 from schemas.inference import Model, Scores
@@ -67,6 +67,7 @@ class Run:
     model: Model
     rows: Sequence[Ids]  # the test side encoded, `int32[n]` each
     evaluation: Evaluation  # of the served model on the test side; `baselines` are measured there too
+    mismatch: MismatchRule  # fitted on the validation side, measured on the test side
     baselines: dict[str, dict[str, float]]
     serving: Serving  # the version that the new one was compared with
     replaces: str | None  # the version the channel pointed at when the gate compared; None: none
@@ -97,6 +98,7 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
         created_at=run.now.astimezone(UTC).isoformat(timespec="seconds"),
         encoder=run.vocabulary.settings,
         decision=run.model.decision,
+        mismatch=run.mismatch,
         cell=run.settings.cell,
         variant=run.parity.variant,
         files={name: digest(content) for name, content in files.items()},

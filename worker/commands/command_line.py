@@ -173,6 +173,7 @@ def _add_watch(commands: Any) -> None:
     parser.add_argument("--app", metavar="APP_ID", help="only this app")
     parser.add_argument("--max-stars", type=int, metavar="N", help="only ratings up to N")
     parser.add_argument("--uncertain", action="store_true", help="only ratings marked uncertain")
+    parser.add_argument("--mismatch", action="store_true", help="only ratings whose author's stars contradict the text")
     parser.add_argument("--with-text", action="store_true", help="also the review's text, which is personal data")
     parser.add_argument("--last", type=int, default=0, metavar="N", help="begin with the last N of each partition")
     parser.add_argument("--count", type=int, default=0, metavar="N", help="stop after N ratings; 0: never")

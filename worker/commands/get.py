@@ -58,6 +58,11 @@ def _rating_table(rating: Rating) -> Table:
     table.add_row("rating", f"{rating.rating}  ({sure}; {rating.expected_rating:.2f} expected)")
     for label, share in enumerate(rating.probabilities, start=1):
         table.add_row(f"  {label}" if len(rating.probabilities) == 5 else f"  #{label}", _bar(share))
+    if rating.author_score is not None:
+        contradicts = ", which contradicts the text" if rating.mismatch else ""
+        table.add_row("author", f"{rating.author_score:g}{contradicts}")
+    if rating.reasons:
+        table.add_row("reasons", Text(printable(", ".join(rating.reasons))))
     for name in ("review_id", "app_id", "model_version", "rated_at"):
         value = getattr(rating, name)
         if value is not None:

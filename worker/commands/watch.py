@@ -72,6 +72,7 @@ def _is_wanted(rating: Rating, known: argparse.Namespace) -> bool:
         (known.app is None or rating.app_id == known.app)
         and (known.max_stars is None or rating.rating <= known.max_stars)
         and (rating.uncertain or not known.uncertain)
+        and (bool(rating.mismatch) or not known.mismatch)
     )
 
 
@@ -82,6 +83,10 @@ def _line(rating: Rating, text: str | None) -> Text:
     line.append(printable(rating.review_id))
     if rating.app_id:
         line.append(f"  {printable(rating.app_id)}", style="dim")
+    if rating.mismatch:
+        line.append(f"  the author gave {rating.author_score:g}", style="magenta")
+    if rating.reasons:
+        line.append(f"  {printable(', '.join(rating.reasons))}", style="dim italic")
     if text is not None:
         line.append(f"  {printable(text)[:_MOST_TEXT]}")
     return line

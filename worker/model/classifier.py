@@ -19,6 +19,7 @@ from schemas.rating import Rating, time_text
 from worker.clock import Clock
 from worker.errors import ModelError
 from worker.model.halving import rate_or_halve, require_numbers
+from worker.model.remarks import PLAIN, RatingOptions, Remarks
 from worker.ops.metrics import Metrics
 from worker.records import Pending, Rated, Rejected, source_of
 from worker.stream.rejection import rejected
@@ -37,7 +38,7 @@ class TfliteClassifier:
 
     Args:
         runtime: its name, for the metrics.
-        min_confidence: a rating with less confidence is published too, marked `uncertain`.
+        options: what the ratings say.
 
     Attributes:
         manifest: of the bundle.
@@ -55,7 +56,7 @@ class TfliteClassifier:
         runtime: str,
         metrics: Metrics,
         clock: Clock,
-        min_confidence: float = 0.0,
+        options: RatingOptions = PLAIN,
     ) -> None:
         try:
             self._model = bundle.load(interpreter_factory)
@@ -64,7 +65,8 @@ class TfliteClassifier:
         self.manifest = bundle.manifest
         self._labels = bundle.manifest.decision.labels
         self._version = bundle.version
-        self._min_confidence = min_confidence
+        self._min_confidence = options.min_confidence
+        self._remarks = Remarks(self._model, bundle.manifest.mismatch, options.reasons)
         self._metrics = metrics
         self._clock = clock
         self._runtime = runtime
@@ -127,7 +129,8 @@ class TfliteClassifier:
         """Return reviews with their ratings, in order; `scores` has a row for each."""
         rated: list[Rated] = []
         predicted = prediction_values(scores, self._labels, self._version, self._min_confidence)
-        for review, values in zip(pending, predicted, strict=True):
+        remarks = self._remarks.of(pending, scores)
+        for at, (review, values) in enumerate(zip(pending, predicted, strict=True)):
             record, said = review.record, review.review
             rating = Rating(
                 *values, review_id=review.review_id, app_id=said.app_id, rated_at=rated_at, source=source_of(record)
@@ -138,6 +141,9 @@ class TfliteClassifier:
                 rating.app_version = said.app_version
             if said.score is not None:
                 rating.author_score = said.score
+            if at in remarks:
+                for name, value in remarks[at].items():
+                    setattr(rating, name, value)
             rated.append(Rated(record, rating, review.author_stars(self._labels)))
         return rated
 

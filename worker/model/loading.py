@@ -9,6 +9,7 @@ from __future__ import annotations
 from worker.clock import Clock
 from worker.model.classifier import TfliteClassifier
 from worker.model.registry import fetch_bundle, resolve_version
+from worker.model.remarks import RatingOptions
 from worker.model.runtime import load_runtime
 from worker.ops.metrics import Metrics
 from worker.settings import WorkerSettings
@@ -36,7 +37,7 @@ def load_version(settings: WorkerSettings, version: str, metrics: Metrics, clock
         runtime=runtime,
         metrics=metrics,
         clock=clock,
-        min_confidence=settings.min_confidence,
+        options=RatingOptions(settings.min_confidence, settings.reasons),
     )
 
 

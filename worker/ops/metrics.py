@@ -161,6 +161,9 @@ class Metrics:
             self.ratings.labels(str(rating), version).inc(count)
             if score is not None:
                 self.models.count_feedback(version, rating, score, count)
+        mismatches = Counts(review.rating.model_version for review in rated if review.rating.mismatch)
+        for version, count in mismatches.items():
+            self.models.mismatches.labels(version).inc(count)
         for version in {version for version, _, _ in ratings}:
             shares = [review.rating.confidence for review in rated if review.rating.model_version == version]
             self.confidence.labels(version).observe_all(np.array(shares))

@@ -86,6 +86,9 @@ class ModelMetrics:
         self.feedback_error = counter(
             "feedback_error_stars_total", "Sum of the differences between ratings and the authors' own stars.", version
         )
+        self.mismatches = counter(
+            "mismatches_total", "Ratings whose author's stars contradict the text, by the bundle's rule.", version
+        )
         self.drift = gauge(
             "drift_psi", "Population stability index against the bundle's baseline.", "livemax", version, "feature"
         )
@@ -100,6 +103,7 @@ class ModelMetrics:
             self.feedback_matrix,
             self.feedback_correct,
             self.feedback_error,
+            self.mismatches,
             self.drift,
             self.drift_reviews,
         )
@@ -111,6 +115,7 @@ class ModelMetrics:
         self._remember(version)
         self.feedback_correct.labels(version)
         self.feedback_error.labels(version)
+        self.mismatches.labels(version)
         for rating in labels:
             for score in labels:
                 self.feedback_matrix.labels(version, str(rating), str(score))

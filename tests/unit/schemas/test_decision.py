@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
-from schemas.decision import Decision, zero_one_costs
+from schemas.decision import Decision, MismatchRule, tails, zero_one_costs
 
 LABELS = [1, 2, 3, 4, 5]
 DISTANCE = [[float(abs(true - said)) for said in range(5)] for true in range(5)]
@@ -72,3 +72,21 @@ def test_expected_rating_is_the_mean_label() -> None:
 def test_invalid_labels_and_costs_are_refused(change: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         _decision(**change)
+
+
+def test_stars_in_the_tail_contradict_and_rare_stars_next_to_likely_ones_do_not() -> None:
+    rule = MismatchRule(false_alarm_rate=0.01, threshold=0.04, held_out_share=0.01)
+    angry = np.array([[0.9, 0.02, 0.03, 0.02, 0.03]] * 5, dtype=np.float32)
+    assert tails(angry, np.arange(5)) == pytest.approx([0.9, 0.1, 0.08, 0.05, 0.03])
+    assert rule.contradicts(angry, np.arange(5)).tolist() == [False, False, False, False, True]
+    happy = angry[:, ::-1].copy()
+    assert rule.contradicts(happy, np.arange(5)).tolist() == [True, False, False, False, False]
+    assert not MismatchRule(false_alarm_rate=0.01, threshold=0, held_out_share=0).contradicts(happy, np.arange(5)).any()
+
+
+@given(logits=_logits, data=st.data())
+def test_a_tail_is_the_smaller_sum_and_at_most_the_whole(logits: np.ndarray, data: st.DataObject) -> None:
+    shares = _decision().probabilities(logits)
+    stars = np.array(data.draw(st.lists(st.integers(0, 4), min_size=len(logits), max_size=len(logits))))
+    expected = [min(row[: at + 1].sum(), row[at:].sum()) for row, at in zip(shares, stars.tolist(), strict=True)]
+    assert tails(shares, stars) == pytest.approx(expected, abs=1e-5)

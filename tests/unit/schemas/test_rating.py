@@ -28,7 +28,9 @@ RATING = Rating(
 )
 
 
-KNOWN = replace(RATING, created_at="2026-01-01", app_version="1.2", author_score=0)
+KNOWN = replace(
+    RATING, created_at="2026-01-01", app_version="1.2", author_score=0, mismatch=True, reasons=["bad", "!!"]
+)
 
 
 def test_rating_bytes_are_the_golden_ones() -> None:

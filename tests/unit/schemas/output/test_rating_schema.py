@@ -16,7 +16,15 @@ from tests.doubles import make_rated
 from tests.fixtures.schema_registry import require_registry_packages
 
 BARE = make_rated().rating
-KNOWN = replace(BARE, app_id="app", created_at="2026-01-01", app_version="1.2", author_score=4.5)
+KNOWN = replace(
+    BARE,
+    app_id="app",
+    created_at="2026-01-01",
+    app_version="1.2",
+    author_score=4.5,
+    mismatch=True,
+    reasons=["no", "!!"],
+)
 
 
 @pytest.mark.parametrize("rating", [BARE, KNOWN])

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from schemas.decision import Decision, zero_one_costs
 from trainer.evaluation.metrics import figures
-from trainer.network.calibrate import choose_costs, costs_of, fit_mix, fit_temperature, median_costs
+from trainer.network.calibrate import choose_costs, costs_of, fit_mismatch, fit_mix, fit_temperature, median_costs
 
 LABELS = [1, 2, 3, 4, 5]
 
@@ -74,3 +77,46 @@ def test_two_even_labels_get_the_likeliest() -> None:
     costs = choose_costs("auto", probabilities, targets, [0, 1])
     choices = Decision(labels=[0, 1], costs=costs).choices(probabilities)
     assert (choices == probabilities.argmax(axis=1)).all()
+
+
+class Said(NamedTuple):
+    """What a model says of texts, in place of the model, its rows and its scores."""
+
+    probabilities: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.intp]
+
+    @property
+    def rows(self) -> npt.NDArray[np.float32]:
+        return self.probabilities
+
+    @property
+    def scores(self) -> Said:
+        return self
+
+    def score_ids(self, rows: npt.NDArray[np.float32]) -> Said:
+        assert rows is self.rows
+        return self
+
+
+def said(seed: int, texts: int) -> Any:
+    """Authors whose stars are drawn from what the model says."""
+    random = np.random.default_rng(seed)
+    shares = random.dirichlet(np.full(5, 0.3), texts).astype(np.float32)
+    return Said(shares, (shares.cumsum(axis=1) < random.uniform(size=(texts, 1))).sum(axis=1).clip(0, 4))
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05])
+def test_the_share_of_false_alarms_is_at_most_the_one_asked_for_on_other_texts(rate: float) -> None:
+    shares = []
+    for seed in range(40):
+        validation = said(seed, 1000)
+        rule = fit_mismatch(validation, validation, said(1000 + seed, 20_000), rate)
+        assert rule.false_alarm_rate == rate
+        shares.append(rule.held_out_share)
+    assert rate * 0.85 < np.mean(shares) < rate * 1.05
+
+
+def test_too_few_texts_for_the_rate_flag_nothing() -> None:
+    few, enough = said(0, 98), said(0, 99)
+    assert fit_mismatch(few, few, said(1, 500), 0.01).held_out_share == 0
+    assert fit_mismatch(enough, enough, said(1, 500), 0.01).threshold > 0

@@ -1,0 +1,101 @@
+"""What a rating says besides its stars: whether the author contradicts them, and which words made them.
+
+Owns which reviews of a chunk get which remark. `classifier` puts them into the ratings; `schemas` has the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.decision import MismatchRule
+from schemas.inference import Model, Scores
+from schemas.reasons.explain import leave_out, strongest
+from schemas.reasons.read import read
+from worker.records import Pending
+from worker.settings import ReasonsMode
+
+_MOST_REASONS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RatingOptions:
+    """What ratings are to say.
+
+    Attributes:
+        min_confidence: a rating with less confidence is marked `uncertain`.
+        reasons: which ratings name the words behind them; `low` are those below the middle of the labels.
+    """
+
+    min_confidence: float = 0.0
+    reasons: ReasonsMode = "off"
+
+
+PLAIN: Final = RatingOptions()
+
+
+class Remarks:
+    """Makes the remarks on a model's ratings. For one thread."""
+
+    def __init__(self, model: Model, mismatch: MismatchRule | None, reasons: ReasonsMode) -> None:
+        self._model = model
+        self._mismatch = mismatch
+        self._reasons = reasons
+        labels = model.decision.labels
+        self._label_at = {label: at for at, label in enumerate(labels)}
+        self._below = {"off": -np.inf, "low": (labels[0] + labels[-1]) / 2, "all": np.inf}[reasons]
+
+    def of(self, pending: Sequence[Pending], scores: Scores) -> Mapping[int, Mapping[str, Any]]:
+        """Return further fields of ratings, by position; most have none.
+
+        Raises:
+            RuntimeError: the runtime refused a group.
+        """
+        found: dict[int, dict[str, Any]] = {}
+        if self._mismatch is not None:
+            asked = [at for at, review in enumerate(pending) if review.review.score in self._label_at]
+            for at, contradicts in self._contradictions(self._mismatch, pending, scores, asked):
+                found[at] = {"mismatch": contradicts}
+        if self._reasons != "off":
+            for at, words in self._words(pending, scores):
+                found.setdefault(at, {})["reasons"] = words
+        return found
+
+    def _contradictions(
+        self, rule: MismatchRule, pending: Sequence[Pending], scores: Scores, asked: Sequence[int]
+    ) -> Sequence[tuple[int, bool]]:
+        if not asked:
+            return []
+        given = [self._label_at[pending[at].review.score] for at in asked]  # type: ignore[index]  # `asked` has one
+        stars: npt.NDArray[np.intp] = np.array(given, dtype=np.intp)
+        contradicts = rule.contradicts(scores.probabilities[np.array(asked)], stars)
+        return list(zip(asked, contradicts.tolist(), strict=True))
+
+    def _words(self, pending: Sequence[Pending], scores: Scores) -> Sequence[tuple[int, list[str]]]:
+        labels = self._model.decision.labels
+        found = []
+        for at, choice in enumerate(scores.choices.tolist()):
+            if labels[choice] >= self._below:
+                continue
+            tokens = [token for token in read(self._model.encoder, pending[at].review.text) if token.id is not None]
+            if tokens:
+                found.append((at, tokens))
+        rows = [np.array([token.id for token in tokens], dtype=np.int32) for _, tokens in found]
+        chosen = _rows(scores, [at for at, _ in found])
+        measured = leave_out(self._model, rows, chosen)
+        named = [
+            (at, strongest([token.folded for token in tokens], support, _MOST_REASONS))
+            for (at, tokens), (_, support) in zip(found, measured, strict=True)
+        ]
+        return [(at, words) for at, words in named if words]
+
+
+def _rows(scores: Scores, positions: Sequence[int]) -> Scores:
+    at = np.array(positions, dtype=np.intp)
+    return Scores(
+        scores.probabilities[at], scores.choices[at], scores.expected[at], scores.tokens, scores.unknown, scores.cells
+    )
