@@ -229,9 +229,11 @@ def _collect(settings: CollectSettings) -> int:
 
 
 def _sample(settings: SampleSettings) -> int:
+    from trainer.console import Screen
     from trainer.data.sample import write_sample
 
-    counts = write_sample(settings.out, cache_folder())
+    with Screen().phase("fetch"):
+        counts = write_sample(settings.out, cache_folder())
     rows = ", ".join(f"{count} {app_id}" for app_id, count in counts.items())
     sys.stdout.write(f"{settings.out}: {sum(counts.values())} rated sentences ({rows}); Hutto & Gilbert 2014, MIT\n")
     return Exit.OK

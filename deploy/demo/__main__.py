@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from rich.table import Table
 from deploy.demo import reviews
 from deploy.demo.outcome import Scrape, committed, ratings_in_redis
 from deploy.demo.stack import Stack, running, serving_page
+from deploy.demo.step import step
 from deploy.process import LocalServiceError
 from schemas.channels import CHANNELS_FILE
 
@@ -54,10 +56,7 @@ def run(name: str, demo: Callable[[Console], bool]) -> int:
 
 
 def _demo(console: Console, *, keep: bool) -> bool:
-    trained = (REGISTRY / CHANNELS_FILE).exists()
-    console.print(
-        "less than half a minute" if trained else "a few minutes the first time: it trains a model on two cores"
-    )
+    console.print(_how_long(), highlight=False, soft_wrap=True)
     sample = make_sample(console)
     _train(console, sample)
     console.rule("3. serve")
@@ -68,6 +67,16 @@ def _demo(console: Console, *, keep: bool) -> bool:
     if not keep:
         console.print("Next: [bold]make demo KEEP=1[/] keeps it running; README.md says how to use it.")
     return good
+
+
+def _how_long() -> str:
+    """Return how long the demo takes, as measured on two cores."""
+    if (REGISTRY / CHANNELS_FILE).exists():
+        return "This takes less than half a minute: the model is there."
+    return (
+        "This takes about two minutes on two cores, mostly the training; once more if Maven has to download Kafka. "
+        "The next time it takes less than half a minute."
+    )
 
 
 def make_sample(console: Console) -> Path:
@@ -103,11 +112,12 @@ def _rate(console: Console, stack: Stack, sample: Path) -> bool:
     by_hand = reviews.by_hand()
     produced = [*reviews.held_out(sample), *by_hand, *reviews.poison()]
     started = time.monotonic()
-    producer = KafkaProducer(linger_ms=5, **stack.client_options)
-    for record in produced:
-        producer.send("reviews", value=record.value, key=record.key)
-    producer.flush()
-    producer.close()
+    with step(console, f"sending {len(produced):,} records"):
+        producer = KafkaProducer(linger_ms=5, **stack.client_options)
+        for record in produced:
+            producer.send("reviews", value=record.value, key=record.key)
+        producer.flush()
+        producer.close()
     last = _wait_settled(console, stack, len(produced))
     elapsed_s = time.monotonic() - started
     _show_stars(console, stack, [record.key.decode() for record in by_hand])
@@ -148,9 +158,10 @@ def _show_stars(console: Console, stack: Stack, review_ids: list[str]) -> None:
 def _show_counts(console: Console, stack: Stack, produced: list[str], last: Scrape) -> bool:
     """Print the counts; return whether every record was settled once, and in the right place."""
     poison = {record.key.decode() for record in reviews.poison()}
-    rated, dead = (
-        Counter(record.key.decode() for record in committed(stack, topic)) for topic in ("ratings", "reviews.dlq")
-    )
+    with step(console, "reading the topics back"):
+        rated, dead = (
+            Counter(record.key.decode() for record in committed(stack, topic)) for topic in ("ratings", "reviews.dlq")
+        )
     stored = ratings_in_redis(stack, [review_id for review_id in produced if review_id not in poison])
     lost = len(set(produced) - set(rated) - set(dead))
     doubled = sum(count - 1 for count in (rated + dead).values())
@@ -169,7 +180,10 @@ def _show_counts(console: Console, stack: Stack, produced: list[str], last: Scra
 
 
 def _stay(console: Console, stack: Stack) -> None:
-    with serving_page(stack, LOGS / f"starstream-demo-serve-{os.getpid()}.log") as page:
+    with ExitStack() as parts:
+        with step(console, "starting the page"):
+            log = LOGS / f"starstream-demo-serve-{os.getpid()}.log"
+            page = parts.enter_context(serving_page(stack, log))
         _show(console, stack, page)
         try:
             signal.pause()

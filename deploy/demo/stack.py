@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from deploy.demo.step import step
 from deploy.kafka.broker import LocalKafka
 from deploy.kafka.embedded import EmbeddedKafka
 from deploy.kafka.errors import KafkaUnavailable
@@ -62,7 +63,8 @@ def running(
     """
     with ExitStack() as parts:
         kafka = _kafka(parts, console)
-        redis = parts.enter_context(LocalRedis())
+        with step(console, "starting Redis"):
+            redis = parts.enter_context(LocalRedis())
         console.print(f"redis    {redis.url}", highlight=False)
         api_version = kafka.api_version if isinstance(kafka, EmbeddedKafka) else None
         url = f"http://127.0.0.1:{free_port()}"
@@ -75,7 +77,8 @@ def running(
                 raise RuntimeError(f"the worker ended with exit code {worker.returncode}; see {log}")
             return '"ready": true' in stack.fetch("/readyz")
 
-        wait_until(ready, 60.0, f"worker ready at {url}/readyz; see {log}")
+        with step(console, "waiting until the worker has its partitions"):
+            wait_until(ready, 60.0, f"worker ready at {url}/readyz; see {log}")
         yield stack
 
 
@@ -101,12 +104,13 @@ def serving_page(stack: Stack, log: Path) -> Iterator[str]:
 
 def _kafka(parts: ExitStack, console: Console) -> LocalKafka | EmbeddedKafka:
     try:
-        kafka = parts.enter_context(LocalKafka())
+        with step(console, "starting Kafka (the first time Maven downloads it)"):
+            kafka = parts.enter_context(LocalKafka())
+            kafka.create_topics(TOPICS)
     except KafkaUnavailable as error:
         stand_in = parts.enter_context(EmbeddedKafka())
         console.print(f"kafka    {stand_in.bootstrap}  embedded stand-in, at-least-once ({error})", highlight=False)
         return stand_in
-    kafka.create_topics(TOPICS)
     console.print(f"kafka    {kafka.bootstrap}  a real broker, exactly-once", highlight=False)
     return kafka
 
