@@ -56,7 +56,7 @@ def run(name: str, demo: Callable[[Console], bool]) -> int:
 
 
 def _demo(console: Console, *, keep: bool) -> bool:
-    console.print(_how_long(), highlight=False, soft_wrap=True)
+    console.print(how_long(), highlight=False, soft_wrap=True)
     sample = make_sample(console)
     _train(console, sample)
     console.rule("3. serve")
@@ -69,7 +69,7 @@ def _demo(console: Console, *, keep: bool) -> bool:
     return good
 
 
-def _how_long() -> str:
+def how_long() -> str:
     """Return how long the demo takes, as measured on two cores."""
     if (REGISTRY / CHANNELS_FILE).exists():
         return "This takes less than half a minute: the model is there."
