@@ -200,6 +200,9 @@ class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, Data
     ] = "auto"
     floors: Annotated[bool, Field(description="Also fit the baselines: majority, TF-IDF + logistic regression.")] = True
     texts: Annotated[bool, Field(description="Show the worst mistakes, with their texts, in the report.")] = True
+    keep_personal_data: Annotated[
+        bool, Field(description="Do not mask e-mail addresses, phone, card and IBAN numbers in the report's texts.")
+    ] = False
     registry: Registry = "models"
     publish: Annotated[bool, Field(description="Add it to the registry; --no-publish only evaluates.")] = True
     channel: Annotated[

@@ -201,6 +201,25 @@ def test_show_decodes_headers_and_keeps_the_text_back(full: Stream) -> None:
     assert "personal data" in err
 
 
+def test_personal_data_is_masked_where_it_is_printed_and_stays_on_the_topic(stream: Stream) -> None:
+    value = b'{"words": "ask jo@example.com or +49 170 1234567'
+    record = make_record(value, key=b"jo@example.com", topic=stream.input, partition=0, offset=7)
+    stream.produce(stream.rejected(record, "not_json"))
+    code, out, err = stream.dlq("list", "--json")
+    assert (code, json.loads(out)["key"]) == (ExitCode.OK, "<e-mail>")
+    assert "masked: 1 e-mail; --keep-personal-data shows it" in err
+    code, out, err = stream.dlq("show", "0:0", "--value")
+    assert out.endswith('{"words": "ask <e-mail> or <phone>\n')
+    assert "jo@" not in out
+    assert "masked: 2 e-mail, 1 phone" in err
+    code, out, err = stream.dlq("show", "0:0", "--value", "--keep-personal-data")
+    assert out.endswith(f"{value.decode()}\n")
+    assert "masked" not in err
+    assert [letter.value for letter in stream.read(stream.dead)] == [value]
+    assert stream.dlq("redrive", "--yes")[0] == ExitCode.OK
+    assert [(sent.key, sent.value) for sent in stream.read(stream.input)] == [(b"jo@example.com", value)]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -22,6 +22,7 @@ from schemas.feedback import parse_feedback
 from schemas.input.fields import DEFAULT_PATHS, FieldFinder, FieldPaths
 from schemas.input.value import InvalidReviewError
 from schemas.input.wire_format import WireReader
+from schemas.personal.mask import Masker
 from schemas.review import Review, check_identifier, deleted_id, deleted_row_id, parse_review, review_id_of
 from trainer.collect.join import Labelled, Pool, Totals
 from trainer.collect.registry import make_reader
@@ -45,6 +46,7 @@ class Collected:
     bad: Counter[str] = field(default_factory=Counter)  # unusable records by reason
     totals: Totals = NOTHING  # the reviews by what happened to them
     stars: Counter[int] = field(default_factory=Counter)  # rows written, by score
+    masked: Counter[str] = field(default_factory=Counter)  # personal data in the rows written, by kind
     scripts: Counter[str] = field(default_factory=Counter)  # rows written, by script, as `schemas.drift` finds it
 
 
@@ -77,7 +79,9 @@ def collect(settings: CollectSettings, screen: Screen) -> Collected:
                     f"nothing was written. Do producers send `score`, or is there a feedback topic? "
                     f"Look further back than --since {settings.since}?"
                 )
-            write(settings.out, _counted(pool.labelled(), found))
+            masker = Masker(keep=settings.keep_personal_data)
+            write(settings.out, masked(_counted(pool.labelled(), found), masker))
+            found.masked.update(masker.counts)
     return found
 
 
@@ -94,6 +98,7 @@ def show(found: Collected, settings: CollectSettings, screen: Screen) -> None:
         "  of texts with different stars": totals.contradicted,
         "stars without a review": totals.stars_without_review,
         "written": totals.written,
+        **{f"  masked: {kind}": count for kind, count in found.masked.most_common()},
     }
     rows = [(name, str(count)) for name, count in counts.items()]
     screen.result(plain_table(f"{', '.join(settings.topic)} since {settings.since}", ("", "count"), rows))
@@ -219,6 +224,12 @@ def _counted(rows: Iterable[Labelled], found: Collected) -> Iterator[Labelled]:
         found.stars[row.score] += 1
         found.scripts[SCRIPT_BINS[script_bin(row.text)]] += 1
         yield row
+
+
+def masked(rows: Iterable[Labelled], masker: Masker) -> Iterator[Labelled]:
+    """Yield rows as the file has them."""
+    for row in rows:
+        yield row._replace(text=masker.mask(row.text), review_id=masker.mask_id(row.review_id))
 
 
 def _shares(mix: Counter[Any]) -> list[tuple[str, str, str]]:

@@ -57,6 +57,10 @@ class CollectSettings(FieldSettings):
     ] = None
     schema_registry_cafile: Annotated[Path | None, Field(description="Certificates to trust for it, PEM.")] = None
     since: Annotated[str, Field(description=f"How far back: {HOW}.")] = "30d"
+    keep_personal_data: Annotated[
+        bool,
+        Field(description="Do not mask e-mail addresses, phone, card and IBAN numbers; where the law allows."),
+    ] = False
     labels: list[int] = Field([], description="Stars allowed; others are unusable. Default: any whole number.")
     min_reviews: Annotated[int, Field(ge=1, description="With fewer: exit code 9, and no file.")] = 1
     patience_s: Annotated[

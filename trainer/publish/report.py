@@ -17,6 +17,7 @@ import numpy.typing as npt
 from jinja2 import Environment, StrictUndefined
 
 from schemas.encoding import UNKNOWN_ID
+from schemas.personal.mask import Masker
 from trainer.evaluation.baselines import MAJORITY
 from trainer.evaluation.metrics import FIGURES, LOWER_IS_BETTER, best, calibration_noise, reliability
 from trainer.publish import charts
@@ -96,10 +97,11 @@ def _worst_mistakes(run: Run) -> list[Mistake]:
     scores, targets, names = run.evaluation.scores, run.evaluation.targets, run.dataset.labels
     confidences = _confidences(run)
     wrong = np.flatnonzero(scores.choices != targets)
+    masker = Masker(keep=run.settings.keep_personal_data)
     order = wrong[np.argsort(-confidences[wrong], kind="stable")][:MISTAKES]
     return [
         Mistake(
-            text=_short(run.dataset.test.texts[row]),
+            text=_short(masker.mask(run.dataset.test.texts[row])),
             predicted=names[int(scores.choices[row])],
             true=names[int(targets[row])],
             confidence=float(confidences[row]),

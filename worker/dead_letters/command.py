@@ -11,6 +11,7 @@ import os
 import sys
 from typing import Any, Final
 
+from schemas.personal.mask import Masker
 from worker.dead_letters.letter import REASONS, Selection
 from worker.errors import ExitCode, SettingsError
 from worker.kafka.offset_range import POINT_SYNTAX, parse_bounds
@@ -80,11 +81,14 @@ def add_command(commands: Any) -> None:
     lists = verbs.add_parser("list", help="print a table of letters, and counts by reason", **_text(_SETTINGS))
     _add_filters(lists)
     lists.add_argument("--limit", type=_count, metavar="N", help="most letters shown, 0: all; 100, with --json all")
+    _add_keep(lists)
     lists.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
 
     show = verbs.add_parser("show", help="print one letter's headers, and its value on request", **_text(_SETTINGS))
     show.add_argument("letter", metavar="PARTITION:OFFSET", help="as `list` names it; put it right after `show`")
     show.add_argument("--value", action="store_true", help="also print the value, which is personal data")
+
+    _add_keep(show)
 
     held = verbs.add_parser("held", help="print the records that wait behind an open breaker", **_text(_HELD))
     held.add_argument(
@@ -94,6 +98,7 @@ def add_command(commands: Any) -> None:
         metavar="N",
         help="most records read of a partition, 0: all (1000)",
     )
+    _add_keep(held)
     held.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
 
     redrive = verbs.add_parser("redrive", aliases=["replay"], help="send letters back", **_text(_REDRIVE))
@@ -125,19 +130,20 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
 
 def _run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     # Imported where they are used: `--help` needs no Kafka.
+    masker = Masker(keep=getattr(known, "keep_personal_data", False))
     if known.verb == "show":
         from worker.dead_letters.show import show_letter
 
-        return show_letter(settings, *_place(known.letter), with_value=known.value)
+        return show_letter(settings, *_place(known.letter), masker, with_value=known.value)
     if known.verb == "held":
         from worker.dead_letters.held import list_held
 
-        return list_held(settings, known.limit, as_json=known.json)
+        return list_held(settings, known.limit, masker, as_json=known.json)
     selection = _selection(known)
     if known.verb == "list":
         from worker.dead_letters.show import list_letters
 
-        return list_letters(settings, selection, known.limit, as_json=known.json)
+        return list_letters(settings, selection, known.limit, masker, as_json=known.json)
     from worker.dead_letters.redrive import RedriveOrder, redrive
 
     if known.to_topic in {settings.dead_letter_topic, settings.output_topic}:
@@ -153,6 +159,14 @@ def _run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
         dry_run=known.dry_run,
     )
     return redrive(settings, order)
+
+
+def _add_keep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep-personal-data",
+        action="store_true",
+        help="do not mask e-mail addresses, phone, card and IBAN numbers; only where the law allows it",
+    )
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:

@@ -17,8 +17,9 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
+from schemas.personal.mask import Masker
 from worker.clock import SystemClock
-from worker.dead_letters.show import as_text, console_of, time_text
+from worker.dead_letters.show import as_text, console_of, say_masked, time_text
 from worker.errors import ExitCode
 from worker.kafka.offset_range import EARLIEST, LATEST, Span
 from worker.kafka.python.topics import Topics
@@ -31,7 +32,7 @@ _TABLE_ROWS: Final = 100
 _COLUMNS: Final = ("record", "time", "reason", "key", "bytes", "message")
 
 
-def list_held(settings: WorkerSettings, limit: int, *, as_json: bool) -> ExitCode:
+def list_held(settings: WorkerSettings, limit: int, masker: Masker, *, as_json: bool) -> ExitCode:
     """Print the held records that would be rejected, and counts; look at `limit` of each partition (0: all).
 
     Raises:
@@ -49,10 +50,10 @@ def list_held(settings: WorkerSettings, limit: int, *, as_json: bool) -> ExitCod
                 continue
             counts[outcome.letter.reason] += 1
             if as_json:
-                print(json.dumps(_fields(outcome)))
+                print(json.dumps(_fields(outcome, masker)))
             elif counts.total() <= _TABLE_ROWS:
                 table.add_row(
-                    *(Text(printable("-" if cell is None else str(cell))) for cell in _fields(outcome).values())
+                    *(Text(printable("-" if cell is None else str(cell))) for cell in _fields(outcome, masker).values())
                 )
     if table.row_count:
         console_of().print(table)
@@ -62,6 +63,7 @@ def list_held(settings: WorkerSettings, limit: int, *, as_json: bool) -> ExitCod
         f"{counts.total()} cannot be rated{f': {reasons}' if reasons else ''}",
         file=sys.stderr,
     )
+    say_masked(masker)
     return ExitCode.OK
 
 
@@ -75,13 +77,14 @@ def _held(topics: Topics, settings: WorkerSettings, limit: int) -> Iterator[Reco
         yield from islice(topics.read(partition, Span(start, log.end)), limit or None)
 
 
-def _fields(outcome: Rejected) -> dict[str, str | int | None]:
+def _fields(outcome: Rejected, masker: Masker) -> dict[str, str | int | None]:
     record, letter = outcome.record, outcome.letter
+    key = as_text(record.key)
     return {
         "record": f"{record.topic}-{record.partition}@{record.offset}",
         "time": time_text(record.timestamp),
         "reason": letter.reason,
-        "key": as_text(record.key),
+        "key": None if key is None else masker.mask_id(key),
         "value_bytes": None if record.value is None else len(record.value),
-        "message": letter.message,
+        "message": masker.mask(letter.message),
     }

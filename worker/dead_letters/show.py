@@ -1,8 +1,8 @@
 """`dlq list` and `dlq show`: dead letters for people, or as JSON lines for machines.
 
-Owns the columns. Standard output carries the letters, standard error the summary. A letter's value is personal data,
-so it is printed only on request. Keys, headers and values come from strangers, so control characters are escaped
-before they reach a terminal.
+Owns the columns. Standard output carries the letters, standard error the summary. A letter's value is personal data, so
+it is printed only on request, and what is printed is masked. Keys, headers and values come from strangers, so control
+characters are escaped before they reach a terminal.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas.personal.mask import Masker
 from worker.clock import SystemClock, iso_utc
 from worker.dead_letters.letter import REASONS, Letter, Selection, header_text
 from worker.dead_letters.reader import find_letter, letter_spans, read_letters
@@ -30,7 +31,9 @@ _TABLE_LETTERS: Final = 100  # rows of a table without --limit; JSON has all
 _COLUMNS: Final = ("letter", "time", "reason", "from", "key", "attempts", "model", "bytes", "message")
 
 
-def list_letters(settings: WorkerSettings, selection: Selection, limit: int | None, *, as_json: bool) -> ExitCode:
+def list_letters(
+    settings: WorkerSettings, selection: Selection, limit: int | None, masker: Masker, *, as_json: bool
+) -> ExitCode:
     """Print the selected letters, at most `limit` (0: all), and how many there are by reason.
 
     Raises:
@@ -48,16 +51,17 @@ def list_letters(settings: WorkerSettings, selection: Selection, limit: int | No
                 continue
             shown += 1
             if as_json:
-                print(json.dumps(letter_fields(letter)))
+                print(json.dumps(letter_fields(letter, masker)))
             else:
-                table.add_row(*(Text(cell) for cell in _cells(letter)))
+                table.add_row(*(Text(cell) for cell in _cells(letter, masker)))
     if not as_json and shown:
         console_of().print(table)
     _print_summary(settings.dead_letter_topic, counts, shown)
+    say_masked(masker)
     return ExitCode.OK
 
 
-def show_letter(settings: WorkerSettings, partition: int, offset: int, *, with_value: bool) -> ExitCode:
+def show_letter(settings: WorkerSettings, partition: int, offset: int, masker: Masker, *, with_value: bool) -> ExitCode:
     """Print one letter's fields and headers, and its value on request.
 
     Raises:
@@ -66,11 +70,12 @@ def show_letter(settings: WorkerSettings, partition: int, offset: int, *, with_v
     with closing(Topics(settings, SystemClock())) as topics:
         letter = find_letter(topics, settings.dead_letter_topic, partition, offset)
     fields = Table("field", "value", box=None, pad_edge=False)
-    for field, cell in zip(_COLUMNS, _cells(letter), strict=True):
+    for field, cell in zip(_COLUMNS, _cells(letter, masker), strict=True):
         fields.add_row(field, Text(cell))
     headers = Table("header", "value", box=None, pad_edge=False)
     for name, raw in letter.record.headers:
-        headers.add_row(Text(printable(name)), Text(printable(header_text(name, raw or b""))))
+        mask = masker.mask if name.endswith("message") else masker.mask_id  # most are numbers
+        headers.add_row(Text(printable(name)), Text(printable(mask(header_text(name, raw or b"")))))
     console = console_of()
     console.print(fields)
     console.print()
@@ -78,7 +83,8 @@ def show_letter(settings: WorkerSettings, partition: int, offset: int, *, with_v
     if with_value:
         print("\nThe value is personal data: keep it out of tickets and chats.", file=sys.stderr)
         value = as_text(letter.record.value)
-        print("(null)" if value is None else printable(value, keep="\n\t"))
+        print("(null)" if value is None else printable(masker.mask(value), keep="\n\t"))
+    say_masked(masker)
     return ExitCode.OK
 
 
@@ -87,9 +93,15 @@ def as_text(raw: bytes | None) -> str | None:
     return None if raw is None else raw.decode("utf-8", "backslashreplace")
 
 
-def letter_fields(letter: Letter) -> dict[str, str | int | None]:
+def say_masked(masker: Masker) -> None:
+    """Print what was masked, if anything was."""
+    if found := masker.summary():
+        print(f"masked: {found}; --keep-personal-data shows it", file=sys.stderr)
+
+
+def letter_fields(letter: Letter, masker: Masker) -> dict[str, str | int | None]:
     """Return a letter as the fields of its JSON line."""
-    record = letter.record
+    record, key = letter.record, as_text(letter.record.key)
     return {
         "partition": record.partition,
         "offset": record.offset,
@@ -98,11 +110,11 @@ def letter_fields(letter: Letter) -> dict[str, str | int | None]:
         "original_topic": letter.topic,
         "original_partition": letter.partition,
         "original_offset": letter.offset,
-        "key": as_text(record.key),
+        "key": None if key is None else masker.mask_id(key),
         "attempts": letter.attempts,
         "model_version": letter.model_version,
         "value_bytes": None if record.value is None else len(record.value),
-        "message": letter.message,
+        "message": None if letter.message is None else masker.mask(letter.message),
     }
 
 
@@ -111,8 +123,8 @@ def reason_counts(counts: Counter[str]) -> str:
     return ", ".join(f"{reason} {counts[reason]}" for reason in REASONS if counts[reason])
 
 
-def _cells(letter: Letter) -> list[str]:
-    fields = letter_fields(letter)
+def _cells(letter: Letter, masker: Masker) -> list[str]:
+    fields = letter_fields(letter, masker)
     origin = f"{_or_dash(letter.topic)}-{_or_dash(letter.partition)}@{_or_dash(letter.offset)}"
     size = "null" if fields["value_bytes"] is None else str(fields["value_bytes"])
     return [
@@ -124,7 +136,7 @@ def _cells(letter: Letter) -> list[str]:
         str(letter.attempts),
         printable(_or_dash(letter.model_version)),
         f"{size} (cut)" if letter.truncated else size,
-        printable(_or_dash(letter.message)),
+        printable(_or_dash(fields["message"])),
     ]
 
 

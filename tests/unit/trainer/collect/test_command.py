@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from schemas.personal.mask import Masker
 from trainer.__main__ import main
-from trainer.collect.command import Collected, sort_records, write
+from trainer.collect.command import Collected, masked, sort_records, write
 from trainer.collect.join import Labelled, Pool, Totals
 from trainer.collect.settings import start_of
 from trainer.collect.topics import LogRecord
@@ -108,6 +109,20 @@ def test_review_is_known_by_its_id_its_key_or_its_position() -> None:
 def test_unusable_record_is_counted_by_its_reason(record: LogRecord, reason: str) -> None:
     found, rows = _outcome(record, labels=(1, 2, 3, 4, 5))
     assert (dict(found.bad), rows, found.records) == ({reason: 1}, [], 1)
+
+
+def test_personal_data_is_masked_and_counted_unless_it_is_to_be_kept() -> None:
+    rows = [
+        Labelled("write to jo@example.com", 1, "jo@example.com", "app", 0),
+        Labelled("fine", 5, "9876543210", "", 0),
+    ]
+    masker = Masker()
+    assert [row[:3] for row in masked(rows, masker)] == [
+        ("write to <e-mail>", 1, "<e-mail>"),
+        ("fine", 5, "9876543210"),
+    ]
+    assert masker.counts == {"e-mail": 2}
+    assert [*masked(rows, Masker(keep=True))] == rows
 
 
 def test_file_is_what_train_reads_and_appears_whole(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Personal data in reviews: what is masked before a text is printed."""
