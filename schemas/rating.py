@@ -21,6 +21,7 @@ CONTENT_TYPE = b"application/json"
 _NOTHING_KNOWN: Final = (None, None, None, None, None)
 _IS_NONE: Final = partial(is_, None)
 # A time that is a number counts seconds, below the year 5138, else milliseconds, microseconds or nanoseconds.
+_EPOCH_DIGITS: Final = frozenset({10, 13, 16, 19})
 _SECONDS_END: Final = 1e11
 _TIME_UNITS: Final = (1, 1e3, 1e6, 1e9)
 
@@ -103,9 +104,14 @@ class Rating(_BareRating):
 
 
 def time_text(value: str | float) -> str:
-    """Return a review's time as the rating has it: text as it was sent, a number in ISO 8601."""
+    """Return a review's time as the rating has it: text as it was sent, a number in ISO 8601.
+
+    A table has numbers as text: ten digits are seconds since 1970, 13, 16 and 19 the smaller units.
+    """
     if isinstance(value, str):
-        return value
+        if not (len(value) in _EPOCH_DIGITS and value.isascii() and value.isdigit()):
+            return value
+        value = int(value)
     try:
         unit = next(unit for unit in _TIME_UNITS if abs(value) < _SECONDS_END * unit)
         time = datetime.fromtimestamp(value / unit, UTC)

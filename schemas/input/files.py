@@ -10,7 +10,6 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -185,9 +184,9 @@ def _objects(path: str | Path, lines: Iterator[str], *, plain_texts: bool) -> It
     if _is_document(first, plain_texts=plain_texts):
         yield from _document(path, "".join(lines))
         return
-    is_alone, lines = _is_alone(lines)
-    number = 0
-    for line_number, line in enumerate(lines, start=1):
+    number = line_number = 0
+    while line := next(lines, ""):
+        line_number += 1
         if not line.strip():
             continue
         number += 1
@@ -200,10 +199,12 @@ def _objects(path: str | Path, lines: Iterator[str], *, plain_texts: bool) -> It
             except (ValueError, RecursionError) as error:
                 yield FileRow(number, line_number, (), {}, f"not JSON: {error}")
                 continue
-        page = _listed_in(found) if is_alone else None
-        if page is not None:
-            yield from (_object(place, 0, value) for place, value in enumerate(page, start=1))
-            return
+        page = _listed_in(found) if number == 1 else None
+        if page is not None:  # only now is the next line waited for: a pipe's first review must not wait for its second
+            after, lines = peek(lines)
+            if not after.strip():
+                yield from (_object(place, 0, value) for place, value in enumerate(page, start=1))
+                return
         yield _object(number, line_number, found)
     if number == 0 and not plain_texts:
         raise FileError(f"{path}: empty; expected one JSON object a line, or an array of objects")
@@ -228,17 +229,6 @@ def _document(path: str | Path, text: str) -> Iterator[FileRow]:
         yield _object(number, 0, value)
     if not found:
         raise FileError(f"{path}: an empty array; expected one object a review")
-
-
-def _is_alone(lines: Iterator[str]) -> tuple[bool, Iterator[str]]:
-    """Return whether only one line is not blank, and all lines."""
-    seen, filled = [], 0
-    for line in lines:
-        seen.append(line)
-        filled += bool(line.strip())
-        if filled == 2:
-            break
-    return filled == 1, chain(seen, lines)
 
 
 def _listed_in(found: Any) -> list[Any] | None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.kafka import LocalKafka
-from tests.conftest import ROOT, TOY_VERSION
+from deploy.process import wait_until
+from tests import PATIENCE_S
+from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION
 from tests.fixtures.records import Message
 from tests.fixtures.running import Deployment
 from worker.__main__ import main
@@ -75,6 +80,92 @@ def test_a_spreadsheet_goes_in_and_its_ratings_come_out(
     repeated = capsys.readouterr().err
     assert "0 reviews sent" in repeated
     assert "3 left out: they have a rating" in repeated
+
+
+PLAY_CONSOLE = (
+    "Package Name,App Version Code,App Version Name,Reviewer Language,Device,Review Submit Date and Time,"
+    "Review Submit Millis Since Epoch,Review Last Update Date and Time,Review Last Update Millis Since Epoch,"
+    "Star Rating,Review Title,Review Text,Developer Reply Date and Time,Developer Reply Millis Since Epoch,"
+    "Developer Reply Text,Review Link\n"
+)
+for _row in ("5,,love it,,,,LINK1", '1,No,"bad, bad",,,,LINK2', "4,,,,,,"):
+    _sent = "2026-05-02T10:00:00Z,1777716000000"
+    PLAY_CONSOLE += f"my.app,42,1.4.2,en,walleye,{_sent},{_sent},{_row}\n".replace(
+        "LINK", "https://play.google.com/r=gp-"
+    )
+APP_STORE_CONNECT = {
+    "data": [
+        {
+            "type": "customerReviews",
+            "id": f"00000000-{number}",
+            "attributes": {
+                "rating": stars,
+                "title": title,
+                "body": body,
+                "reviewerNickname": "x",
+                "createdDate": "2026-05-02T10:00:00-07:00",
+                "territory": "USA",
+            },
+            "relationships": {"response": {"links": {"self": "https://api.appstoreconnect.apple.com/x"}}},
+        }
+        for number, (stars, title, body) in enumerate([(5, "Great", "love it"), (1, "Oh", "bad")])
+    ],
+    "links": {"self": "https://api.appstoreconnect.apple.com/v1/apps/1/customerReviews"},
+    "meta": {"paging": {"total": 2, "limit": 50}},
+}
+
+
+def test_the_exports_of_the_stores_are_rated(
+    deployment: Deployment, command: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "reviews_my.app_202605.csv").write_bytes(PLAY_CONSOLE.encode("utf-16"))
+    (tmp_path / "page.json").write_text(json.dumps(APP_STORE_CONNECT))
+    worker = deployment.worker().ready()
+    play = ("produce", "--input", "reviews_my.app_202605.csv", "--input-preset", "play-console")
+    assert command(*play) == ExitCode.INPUT, "the third row has stars and no words"
+    assert "row 3 (line 4): text: " in capsys.readouterr().err
+    assert command("produce", "--input", "page.json", "--input-preset", "app-store-connect") == ExitCode.OK
+    links = [f"https://play.google.com/r=gp-{number}" for number in (1, 2)]
+    stars = {links[0]: "5", links[1]: "1", "00000000-0": "5", "00000000-1": "1"}
+    worker.until(lambda: deployment.stored_ids() == {*stars}, "all are rated")
+    found = {review_id: deployment.stored(review_id) for review_id in stars}
+    assert {review_id: rating["rating"] for review_id, rating in found.items()} == stars
+    assert (found[links[0]]["app_id"], found[links[0]]["app_version"]) == ("my.app", "1.4.2")
+    assert found[links[0]]["created_at"].startswith("2026-05-02T10:00:00")
+    assert found[links[1]]["author_score"] == found["00000000-1"]["author_score"] == "1"
+
+
+def test_a_line_of_a_live_pipe_is_sent_before_the_next_one_comes(deployment: Deployment) -> None:
+    worker = deployment.worker().ready()
+    produce = [sys.executable, "-m", "worker", "produce", "--input", "-"]
+    environ = {**os.environ, **deployment.environ}
+    sent: set[str] = set()
+    with subprocess.Popen(produce, env=environ, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        for number in (1, 2):
+            child.stdin.write(f'{{"review_id": "r{number}", "text": "love"}}\n')
+            child.stdin.flush()
+            sent.add(f"r{number}")
+            worker.until(lambda: deployment.stored_ids() == sent, "the line is rated")
+        _, said = child.communicate()
+    assert child.returncode == ExitCode.OK, said
+    assert f"2 reviews sent to {deployment.input}" in said
+
+
+def test_a_stopped_predict_leaves_no_half_file(tmp_path: Path) -> None:
+    feed, out = tmp_path / "feed.jsonl", tmp_path / "out.jsonl"
+    os.mkfifo(feed)
+    out.write_text("the older output\n")
+    words = ["predict", "--input", str(feed), "--output", str(out), "--registry", str(TOY_REGISTRY)]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-m", "worker", *words], env=environ) as child, feed.open("w") as rows:
+        rows.write('{"text": "love"}\n' * 3000)
+        rows.flush()
+        wait_until(lambda: any(tmp_path.glob(".out.jsonl*")), PATIENCE_S, "it writes")
+        child.terminate()
+        assert child.wait(PATIENCE_S) == ExitCode.INTERRUPTED
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["feed.jsonl", "out.jsonl"]
+    assert out.read_text() == "the older output\n"
 
 
 def test_a_review_that_the_brokers_refuse_costs_no_other(

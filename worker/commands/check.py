@@ -9,7 +9,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -28,6 +27,7 @@ from worker.kafka.clients import require_client
 from worker.kafka.python.rights import require_kafka_rights
 from worker.model.loading import load_classifier
 from worker.ops.metrics import Metrics
+from worker.ops.progress import waiting
 from worker.redis.rights import KEYS, require_rights
 from worker.settings import WorkerSettings
 
@@ -71,8 +71,7 @@ class _Result:
 def _try(name: str, probe: Callable[[WorkerSettings], str], settings: WorkerSettings, *, as_json: bool) -> _Result:
     clock = SystemClock()
     started_at = clock.monotonic()
-    waiting = Console(stderr=True)
-    with waiting.status(f"trying {name}") if waiting.is_terminal and not as_json else nullcontext():
+    with waiting(Console(stderr=True), f"trying {name}"):
         try:
             code, answer = ExitCode.OK, probe(settings)
         except WorkerError as error:

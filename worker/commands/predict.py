@@ -13,16 +13,18 @@ from itertools import islice
 from typing import Final
 
 from rich.console import Console
-from rich.progress import Progress
 
 from schemas.input.fields import FieldFinder
 from schemas.input.files import FileRow, has_header, read_rows, require_field
 from schemas.input.text_files import NO_OPTIONS, FileError, FileOptions
 from schemas.input.value import InvalidReviewError
 from schemas.review import Review
+from worker.clock import SystemClock
 from worker.commands.prediction_file import Output, open_output
 from worker.errors import ExitCode, SettingsError
 from worker.model.predictor import Model
+from worker.ops.progress import LongRun
+from worker.ops.signals import ends_on_signal
 from worker.settings import WorkerSettings
 
 _CHUNK_ROWS: Final = 1024
@@ -82,9 +84,8 @@ def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
     rated = wrong = 0
     chunks = _chunks(settings, files)
     chunk = next(chunks, [])  # a file that cannot be read is reported before the output is opened
-    progress = Progress(console=console, disable=not console.is_terminal)
-    with open_output(files.source, files.target) as output, progress:
-        task = progress.add_task("rating", total=None)
+    progress = LongRun(console, SystemClock(), "rating", None, unit="rows")
+    with ends_on_signal(), open_output(files.source, files.target) as output, progress:
         while chunk:
             faults = _write(model, chunk, output)
             for row in faults[: max(0, _SHOWN_FAULTS - wrong)]:
@@ -92,7 +93,7 @@ def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
             wrong += len(faults)
             rated += len(chunk) - len(faults)
-            progress.update(task, advance=len(chunk))
+            progress.update(rated + wrong, "")
             chunk = next(chunks, [])
     if wrong > _SHOWN_FAULTS:
         console.print(f"... and {wrong - _SHOWN_FAULTS} more rows")

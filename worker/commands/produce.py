@@ -10,22 +10,22 @@ import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from itertools import islice
 from math import inf
 from typing import Final, NamedTuple
 
 from rich.console import Console
-from rich.progress import Progress
 
 from schemas.input.fields import FieldFinder
 from schemas.input.files import has_header, read_rows, require_field
-from schemas.input.text_files import FileError, FileOptions
+from schemas.input.text_files import STDIN, FileError, FileOptions
 from schemas.input.value import InvalidReviewError
 from schemas.rating import CONTENT_TYPE
 from schemas.review import Review
 from worker.clock import SystemClock
+from worker.commands.live_rows import batches, live_batches
 from worker.errors import ExitCode, RefusedError, SettingsError
 from worker.kafka.outgoing import Outgoing
+from worker.ops.progress import LongRun
 from worker.ops.signals import StopSignals
 from worker.redis.ratings import RatingsInRedis
 from worker.setting_forms import topic_name
@@ -49,24 +49,26 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
         WorkerError: a flag or the file is wrong, or Kafka or Redis does not answer.
     """
     _check(settings, known)
+    console, clock = Console(stderr=True), SystemClock()
     try:
-        rows = _Rows(settings, known.input, FileOptions(known.encoding, known.delimiter))
+        rows = _Rows(settings, known.input, FileOptions(known.encoding, known.delimiter), console)
     except ValueError as error:
         raise SettingsError(f"--{error}") from error
     try:
         topic = topic_name(known.topic or settings.input_topics[0])
     except ValueError as error:
         raise SettingsError(f"--topic: {error}") from error
-    console, clock = Console(stderr=True), SystemClock()
     # In batches that take a tenth of a second, so that the pace is even.
     at_once = min(_AT_ONCE, max(1, round(known.rate / 10))) if known.rate else _AT_ONCE
     sent = left_out = unnamed = refused = 0
     with StopSignals(settings.drain_deadline_s) as stop, ExitStack() as stack:
         send = _print if known.dry_run else _opened(settings, topic, stack)
         ratings = RatingsInRedis(settings) if known.skip_known else None
-        progress = stack.enter_context(Progress(console=console, disable=not console.is_terminal))
-        task, started_at = progress.add_task("sending", total=None), clock.monotonic()
-        while not stop.asked and (batch := list(islice(rows, at_once))):
+        progress = stack.enter_context(LongRun(console, clock, "sending", None, unit="reviews"))
+        live = known.input == STDIN
+        for batch in live_batches(rows, at_once, clock, lambda: stop.asked) if live else batches(rows, at_once):
+            if stop.asked:
+                break
             new = batch if ratings is None else _unknown(batch, ratings)
             try:
                 send(new)
@@ -76,11 +78,9 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
             sent += len(new)
             left_out += len(batch) - len(new)
             unnamed += sum(message.key is None for message in new)
-            progress.update(task, completed=sent)
+            progress.update(sent, "")
             if known.rate:
-                stop.wait(max(0.0, sent / known.rate - (clock.monotonic() - started_at)))
-    for line in rows.faults:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+                stop.wait(max(0.0, sent / known.rate - progress.seconds))
     verb = "would be sent" if known.dry_run else "sent"
     skipped = f", {left_out} left out: they have a rating" if known.skip_known else ""
     console.print(
@@ -104,11 +104,11 @@ def _check(settings: WorkerSettings, known: argparse.Namespace) -> None:
 
 
 class _Rows:
-    """The messages of a file, in order; rows that are no reviews are counted, the first kept as lines to print."""
+    """The messages of a file, in order; rows that are no reviews are counted, and the first of them reported."""
 
-    def __init__(self, settings: WorkerSettings, source: str, how: FileOptions) -> None:
-        self.faults: list[str] = []
+    def __init__(self, settings: WorkerSettings, source: str, how: FileOptions, console: Console) -> None:
         self.wrong = 0
+        self._console = console
         self._messages = self._read(settings, source, how)
 
     def __iter__(self) -> Iterator[Message]:
@@ -128,7 +128,8 @@ class _Rows:
                 except InvalidReviewError as error:
                     self.wrong += 1
                     if self.wrong <= _SHOWN_FAULTS:
-                        self.faults.append(f"{source}: {row.where}: {error}")
+                        line = f"{source}: {row.where}: {error}"
+                        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         except FileError as error:
             raise SettingsError(f"--input {error}") from error
 

@@ -24,6 +24,7 @@ from worker.errors import ExitCode, WorkerError
 from worker.kafka.offset_range import EARLIEST, LATEST
 from worker.kafka.python.topics import Topics
 from worker.model.registry import read_channels
+from worker.ops.progress import waiting
 from worker.ops.text import printable
 from worker.redis.ratings import RatingsInRedis
 from worker.settings import WorkerSettings
@@ -44,7 +45,8 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     code = ExitCode.OK
     for name, ask in parts.items():
         try:
-            answers[name] = ask(settings)
+            with waiting(Console(stderr=True), f"asking {name}"):
+                answers[name] = ask(settings)
         except WorkerError as error:
             answers[name] = {"failed": str(error)}
             code = code or error.exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -234,3 +235,20 @@ def test_a_shop_page_and_a_text_line_on_standard_input_are_told_apart(
         with path.open("rb") as file:
             monkeypatch.setattr("sys.stdin", file)
             assert [row.cells["text"] for row in read_rows("-")] == texts
+
+
+@pytest.mark.parametrize("line", ['{"text": "fine"}', "fine"])
+def test_the_first_line_of_a_pipe_is_there_before_the_second_comes(monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as stdin, os.fdopen(writer, "w") as feed:
+        monkeypatch.setattr("sys.stdin", stdin)
+        rows = read_rows("-")
+        for number in (1, 2):
+            feed.write(f"{line}\n")
+            feed.flush()
+            assert next(rows).cells == {"text": "fine"}, number
+
+
+def test_a_first_review_that_could_be_a_page_costs_no_row(tmp_path: Path) -> None:
+    content = '{"app": "x", "replies": [{"text": "a"}]}\n\n{"text": "b"}\n{"text": "c"}\n'
+    assert [row.line for row in read_rows(_write(tmp_path, "a.jsonl", content))] == [1, 3, 4]

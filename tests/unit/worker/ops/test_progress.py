@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import threading
 
+import pytest
 from rich.console import Console
 
+from tests import PATIENCE_S
 from tests.doubles import ManualClock
-from worker.ops.progress import LongRun
+from worker.ops import progress as progress_of_commands
+from worker.ops.progress import LongRun, waiting
 
 
 def test_progress_in_a_log_is_a_line_every_five_seconds(clock: ManualClock) -> None:
@@ -29,3 +33,32 @@ def test_progress_on_a_terminal_is_a_bar(clock: ManualClock) -> None:
         progress.update(5, "a note")
     assert "50%" in log.getvalue()
     assert "offsets" not in log.getvalue()
+
+
+def test_progress_without_a_total_counts_only(clock: ManualClock) -> None:
+    log, terminal = io.StringIO(), io.StringIO()
+    with LongRun(Console(file=log), clock, "sending", None, unit="reviews") as progress:
+        clock.advance(6.0)
+        progress.update(1500, "")
+    assert log.getvalue() == "sending: 1500 reviews\n"
+    with LongRun(Console(file=terminal, force_terminal=True), clock, "sending", None, unit="reviews") as progress:
+        progress.update(1500, "")
+    assert "1,500 reviews" in terminal.getvalue()
+
+
+def test_a_long_wait_says_so_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_of_commands, "_WAITING_EVERY_S", 0.01)
+    said = threading.Event()
+
+    class Log(io.StringIO):
+        def flush(self) -> None:
+            said.set()
+
+    log = Log()
+    with waiting(Console(file=log), "trying kafka"):
+        assert said.wait(PATIENCE_S)
+    assert log.getvalue().startswith("trying kafka: no answer for 0 s\n")
+    before = log.getvalue()
+    with waiting(Console(file=log), "trying redis"):
+        pass
+    assert log.getvalue() == before, "a quick answer is no wait"
