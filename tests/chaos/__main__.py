@@ -15,6 +15,7 @@ from tests.chaos.cases import CASES
 from tests.chaos.scene import open_stage
 from tests.chaos.soak import soak_case
 from tests.chaos.storm import SEED, storm_case
+from tests.chaos.upgrade import upgrade_case
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--storm", type=float, metavar="S", help="random faults for S seconds instead of the cases")
     parser.add_argument("--seed", type=int, default=SEED, help="with --storm: which faults are drawn")
-    parser.add_argument("--nightly", action="store_true", help="also the cases that CI leaves out, and a storm")
+    parser.add_argument("--upgrade-from", metavar="REF", help="only an upgrade from this commit or tag, and back to it")
+    parser.add_argument("--nightly", action="store_true", help="also the cases that CI leaves out, an upgrade, a storm")
     parser.add_argument("--data", type=Path, help="with --soak: CSV.gz of real reviews (column content)")
     chosen = parser.parse_args(arguments)
     if chosen.list:
@@ -45,9 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.case:
         cases = [CASES[name] for name in chosen.case]
     if chosen.nightly:
-        cases.append(storm_case())
+        cases += [upgrade_case(), storm_case()]
     if chosen.soak:
         cases = [soak_case(chosen.soak, chosen.data)]
+    if chosen.upgrade_from:
+        cases = [upgrade_case(chosen.upgrade_from)]
     if chosen.storm:
         cases = [storm_case(chosen.storm, chosen.seed)]
     rows = []

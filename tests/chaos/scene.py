@@ -27,6 +27,7 @@ from deploy.redis import LocalRedis
 from schemas.channels import STABLE
 from tests.chaos.audit import Ledger, Verdict, audit
 from tests.chaos.workers import Worker
+from tests.conftest import ROOT
 from tests.fixtures.bundles import THIRD, ToyRegistry
 from tests.fixtures.markers import BROKER
 from tests.fixtures.records import Message, client, send
@@ -132,6 +133,7 @@ class Scene(Deployment):
             "delivery": delivery,
             "registry": str(self.registry.root),
         }
+        self.root = ROOT  # the checkout whose code runs in workers that are started from now on
         self.random = random.Random(name)  # noqa: S311  (the same stream in each run)
         self.workers: list[Worker] = []
         self.kills = 0
@@ -176,7 +178,7 @@ class Scene(Deployment):
         """Start a worker with these settings in addition to the suite's; `faults` are the launcher's arguments."""
         all_faults = [*faults, *(f"--plant={plant}" for plant in self.stage.plants)]
         number = sum(worker.name.startswith(name) for worker in self.workers)
-        made = Worker(f"{name}{number or ''}", self.folder, self.flags(**settings), faults=all_faults)
+        made = Worker(f"{name}{number or ''}", self.folder, self.flags(**settings), faults=all_faults, root=self.root)
         self.workers.append(made)
         return made.ready() if ready else made
 

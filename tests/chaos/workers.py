@@ -8,6 +8,7 @@ from typing import Self
 
 import psutil
 
+from tests.conftest import ROOT
 from tests.fixtures.running import RunningWorker
 
 
@@ -19,16 +20,19 @@ class Worker(RunningWorker):
         folder: for the log and the fail points' signals.
         flags: settings, as flags.
         faults: the launcher's own arguments; without any, `python -m worker` runs.
+        root: the checkout whose code runs.
     """
 
-    def __init__(self, name: str, folder: Path, flags: Sequence[str], *, faults: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, folder: Path, flags: Sequence[str], *, faults: Sequence[str] = (), root: Path = ROOT
+    ) -> None:
         self.name = name
         self.rss_bytes: list[int] = []
         self._signals = folder / f"{name}-signals"
         self._signals.mkdir()
         launcher = ("tests.chaos.launcher", *faults, "--signals", str(self._signals), "--")
         program = launcher if faults else ("worker",)
-        super().__init__(["run", *flags], log_path=folder / f"{name}.log", program=program)
+        super().__init__(["run", *flags], log_path=folder / f"{name}.log", program=program, root=root)
 
     def ready(self) -> Self:
         """Wait until it reports that it is ready."""
