@@ -158,7 +158,7 @@ class RedisStore(Store):
 
     def _call(self, rows: Sequence[Rated | Deleted]) -> _Call:
         """Return the arguments of one EVALSHA: the number of keys, then what `write.lua` lists."""
-        apps = {row.rating.app_id for row in rows if isinstance(row, Rated) and row.rating.app_id}
+        apps = {row.fields.app_id for row in rows if isinstance(row, Rated) and row.fields.app_id}
         summaries: dict[str | None, int] = {
             app: 2 * len(rows) + 1 + number for number, app in enumerate(sorted(apps) if self._summary else ())
         }
@@ -169,9 +169,9 @@ class RedisStore(Store):
         for row in rows:
             record, summary = row.record, 0
             if isinstance(row, Rated):
-                review_id = row.rating.review_id
+                review_id = row.fields.review_id
                 ratings.append(row.value)
-                summary = summaries.get(row.rating.app_id, 0)
+                summary = summaries.get(row.fields.app_id, 0)
             else:
                 review_id = row.review_id
                 ratings.append(b"null")
