@@ -9,11 +9,11 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.input.fields import FieldFinder, FieldName
+from schemas.input.fields import DEFAULT_PATHS, FieldFinder, FieldName, parse_paths
 from schemas.input.text_files import NO_OPTIONS, STDIN, FileError, FileOptions, ending_of, opened, peek
 from schemas.input.value import InvalidReviewError, describe_type, whole_number
 from schemas.review import DEFAULT_MAX_TEXT_CHARS, Review, review_from
@@ -21,6 +21,10 @@ from schemas.review import DEFAULT_MAX_TEXT_CHARS, Review, review_from
 ENDINGS: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 _DELIMITERS: Final = ",;\t|"
 _MOST_NAMES: Final = 40
+_BESIDE: Final = frozenset({"links", "included", "errors", "warnings"})  # lists of an API's page that are not its data
+_KNOWN_COLUMNS: Final = frozenset(
+    name.casefold() for paths in astuple(DEFAULT_PATHS) for joined in parse_paths(paths) for name in joined
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +185,9 @@ def _likely_delimiter(header: str) -> str:
 def _objects(path: str | Path, lines: Iterator[str], *, plain_texts: bool) -> Iterator[FileRow]:
     """Yield the objects of JSON Lines; or of a JSON array, or of an object that holds one."""
     first, lines = peek(lines)
+    columns = [name.strip().casefold() for name in next(csv.reader([first], delimiter=_likely_delimiter(first)), [])]
+    if plain_texts and len(_KNOWN_COLUMNS.intersection(columns)) > 1:
+        raise FileError(f"{path}: begins with a CSV's header; save it as a file whose name ends in .csv, and name that")
     if _is_document(first, plain_texts=plain_texts):
         yield from _document(path, "".join(lines))
         return
@@ -238,7 +245,11 @@ def _listed_in(found: Any) -> list[Any] | None:
     """
     if not isinstance(found, dict) or any(isinstance(value, str) and " " in value.strip() for value in found.values()):
         return None
-    lists = [value for value in found.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    lists = [
+        value
+        for name, value in found.items()
+        if name not in _BESIDE and isinstance(value, list) and value and isinstance(value[0], dict)
+    ]
     return lists[0] if len(lists) == 1 else None
 
 

@@ -242,3 +242,38 @@ def test_the_programs_of_the_readme_run_as_they_stand(
     assert "'rating': '1'" in rest
     for number in (2, 3):
         deployment.redis.delete(f"rating:{{{deployment.mark}-{number}}}")
+
+
+def test_the_shell_lines_of_the_readme_run_as_they_stand(deployment: Deployment) -> None:
+    worker = deployment.worker(redis_prefix="").ready()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    first, second = re.findall(r"^echo .* \| kcat .*$", text, re.MULTILINE)
+    (deletion,) = re.findall(r"`(echo [^`]* \| kcat [^`]*)`", text)
+    (lookup,) = re.findall(r"^(redis-cli HGETALL .*?)  +#", text, re.MULTILINE)
+    (reader,) = re.findall(r"^kcat -b \S+ -C -t ratings .*$", text, re.MULTILINE)
+    port = str(deployment.settings["redis_url"]).rpartition(":")[2].partition("/")[0]
+    ours = {
+        "localhost:9092": deployment.kafka.bootstrap,
+        "-t reviews": f"-t {deployment.input}",
+        "-t ratings": f"-t {deployment.output} -e -q",
+        "redis-cli": f"redis-cli -p {port}",
+        "r-1": f"{deployment.mark}-1",
+        "my-id": f"{deployment.mark}-2",
+    }
+
+    def shell(line: str) -> str:
+        for theirs, own in ours.items():
+            line = line.replace(theirs, own)
+        return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True).stdout
+
+    shell(first)
+    shell(second)
+    worker.until(lambda: worker.total("starstream_reviews_settled_total") == 2, "both are rated")
+    stored = shell(lookup).splitlines()
+    assert stored[stored.index("rating") + 1] == "5"
+    ratings = {rating["review_id"]: rating for rating in map(json.loads, shell(reader).splitlines())}
+    assert {*ratings} == {ours["r-1"], ours["my-id"]}
+    assert ratings[ours["r-1"]]["author_score"] == 1
+    shell(deletion)
+    worker.until(lambda: not deployment.redis.exists(f"rating:{{{ours['r-1']}}}"), "the rating is gone")
+    deployment.redis.delete(f"rating:{{{ours['my-id']}}}", "summary:{my.app}")

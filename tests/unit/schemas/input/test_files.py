@@ -206,6 +206,7 @@ PAGE = {"data": [{"text": "good"}, {"text": "bad"}], "links": {"self": "x"}, "to
         (json.dumps(PAGE), ["good", "bad"]),
         (json.dumps(PAGE, indent=1), ["good", "bad"]),
         ("\n" + json.dumps(PAGE) + "\n\n", ["good", "bad"]),
+        (json.dumps({"links": [{"rel": "next"}], "reviews": PAGE["data"], "included": [{"id": 1}]}), ["good", "bad"]),
         (json.dumps({"text": "so good", "replies": [{"text": "thanks"}]}), ["so good"]),
         (json.dumps({"text": "so good", "replies": [{"text": "thanks"}]}, indent=1), ["so good"]),
         ('\n{"text": "one"}\n\n{"text": "two"}\n', ["one", "two"]),
@@ -252,3 +253,16 @@ def test_the_first_line_of_a_pipe_is_there_before_the_second_comes(monkeypatch: 
 def test_a_first_review_that_could_be_a_page_costs_no_row(tmp_path: Path) -> None:
     content = '{"app": "x", "replies": [{"text": "a"}]}\n\n{"text": "b"}\n{"text": "c"}\n'
     assert [row.line for row in read_rows(_write(tmp_path, "a.jsonl", content))] == [1, 3, 4]
+
+
+def test_a_table_on_standard_input_is_refused_instead_of_rated_as_prose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for first, is_table in {"review_id;Text;stars": True, "text\tscore": True, "content, really good": False}.items():
+        with _write(tmp_path, "in", f"{first}\nfine\n").open("rb") as file:
+            monkeypatch.setattr("sys.stdin", file)
+            if is_table:
+                with pytest.raises(FileError, match="begins with a CSV's header; save it as a file"):
+                    next(read_rows("-"))
+            else:
+                assert [row.cells["text"] for row in read_rows("-")] == [first, "fine"]
