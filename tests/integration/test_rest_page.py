@@ -152,6 +152,11 @@ def test_the_stream_and_an_apps_ratings_are_shown(
         page.until(lambda: page.text("app-mean"))
         assert page.text("app-mean") == "2.33 on average, 3 reviews"
         assert page.table("app-shares") == [("5", "1"), ("4", "0"), ("3", "0"), ("2", "0"), ("1", "2")]
+        chromium.find_element(By.ID, "words-show").click()
+        page.until(
+            lambda: page.text("words-state").startswith("3 reviews: 2.33 by their texts; 0 in the 7 days before")
+        )
+        assert page.rows("app-words")[0] == "star 1, 2 reviews"
         page.look("live-dark", scheme="dark")
         assert page.faults() == []
         chromium.find_element(By.ID, "live-app").send_keys("maps", Keys.TAB)

@@ -17,6 +17,7 @@ from typing_extensions import override
 from schemas.input.files import ENDINGS
 from worker.errors import SettingsError
 from worker.kafka.offset_range import POINT_SYNTAX
+from worker.words.period import BYS, SINCE_SYNTAX
 
 _PRODUCE: Final = """\
 Each review becomes {"review_id", "app_id", "text", "score", "created_at", "app_version"}, as far as it has them, with
@@ -38,6 +39,7 @@ _GET: Final = """\
 examples:
   starstream-worker get --id r-1
   starstream-worker get --app my.app --json | jq .mean
+  starstream-worker get --app my.app --words --since 7d --by version
 
 exit codes:
   0 found    2 wrong flag    5 Redis refused    9 there is none
@@ -161,6 +163,14 @@ def _add_get(commands: Any) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--id", metavar="REVIEW_ID", help="the rating of this review")
     what.add_argument("--app", metavar="APP_ID", help="how many reviews of this app have how many stars")
+    parser.add_argument("--words", action="store_true", help="of the app: the words that tell a period from before")
+    parser.add_argument("--since", default="7d", metavar="SPAN", help=f"with --words, the period: {SINCE_SYNTAX}")
+    parser.add_argument("--by", default="star", metavar="|".join(BYS), help="with --words: how reviews are grouped")
+    parser.add_argument(
+        "--keep-personal-data",
+        action="store_true",
+        help="with --words: count e-mail addresses, phone, card and IBAN numbers as words, too",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -9,17 +9,23 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas.personal.mask import Masker
 from schemas.rating import Rating
+from worker.clock import SystemClock
 from worker.errors import ExitCode, SettingsError
 from worker.ops.text import printable
 from worker.redis.ratings import RatingsInRedis, Summary
 from worker.settings import WorkerSettings
+from worker.words.period import BYS, parse_since
+
+if TYPE_CHECKING:
+    from worker.words.report import Telling  # loads Kafka's client
 
 _BAR: Final = 20
 
@@ -31,6 +37,8 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
         ServiceError: Redis does not answer.
         SettingsError: summaries are switched off.
     """
+    if known.words:
+        return _show_words(settings, known)
     ratings = RatingsInRedis(settings)
     if known.app is not None and not settings.redis_summary:
         raise SettingsError("--app: WORKER_REDIS_SUMMARY is false: no summaries are kept")
@@ -78,6 +86,44 @@ def _summary_table(app_id: str, summary: Summary) -> Table:
     table.add_row("mean", f"{summary.mean:.2f}")
     for label, count in sorted(summary.stars.items(), reverse=True):
         table.add_row(f"  {label}", f"{_bar(count / summary.count)} {count}")
+    return table
+
+
+def _show_words(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+    from worker.words.report import Question, telling_words  # loads Kafka's client
+
+    if known.app is None or known.by not in BYS:
+        raise SettingsError(f"--words: expected --app, and --by one of {', '.join(BYS)}")
+    clock, masker = SystemClock(), Masker(keep=known.keep_personal_data)
+    question = Question(known.app, parse_since(known.since, clock.wall()), known.by)
+    found = telling_words(settings, clock, question, masker)
+    if known.json:
+        print(json.dumps(found.to_fields(), ensure_ascii=False))
+    elif found.now.reviews:
+        Console().print(_words_table(found))
+    if not found.now.reviews:
+        print(printable(f"{known.app}: no rated reviews in the last {known.since}"), file=sys.stderr)
+    if found.one_in > 1:
+        print(f"a sample: 1 in {found.one_in} reviews", file=sys.stderr)
+    if found.without_text:
+        print(f"{found.without_text} reviews have no text in the input topic any more", file=sys.stderr)
+    if masker.summary():
+        print(f"masked: {masker.summary()}; --keep-personal-data shows it", file=sys.stderr)
+    return ExitCode.OK if found.now.reviews else ExitCode.INPUT
+
+
+def _words_table(found: Telling) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in (found.by, "reviews", "words (reviews with them, and in the time before)"):
+        table.add_column(column)
+    for name, means in (("now", found.now), ("before", found.before)):
+        said = [f"mean {means.rated:.2f} by the texts" if means.rated is not None else "no reviews"]
+        if means.authors is not None:
+            said += [f"{means.authors:.2f} by the authors", f"{means.mismatches} contradictions"]
+        table.add_row(name, str(means.reviews), ", ".join(said))
+    for group, (reviews, words) in found.groups.items():
+        named = ", ".join(f"{printable(word.word)} ({word.reviews}, {word.before})" for word in words)
+        table.add_row(Text(printable(group)), str(reviews), Text(named or "-"))
     return table
 
 

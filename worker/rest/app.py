@@ -17,7 +17,7 @@ from worker.rest.page import page_routes
 from worker.rest.problems import describe_schemas, handle_problems
 from worker.rest.ratings import rating_schemas, ratings_routes
 from worker.rest.security import Hardened, required_rights
-from worker.rest.stored import stored_routes
+from worker.rest.stored import stored_routes, words_routes
 
 _DESCRIPTION = """\
 Rates reviews with the model of the stream: the same bundle, the same checks, the same numbers.
@@ -34,6 +34,7 @@ def make_app(front: Front) -> FastAPI:
     reads, writes = required_rights(settings)
     app.include_router(ratings_routes(front), dependencies=[reads])
     app.include_router(stored_routes(front, reads, writes))
+    app.include_router(words_routes(front, reads))
     app.include_router(live_routes(front, reads))
     app.include_router(inference_routes(front, reads))
     app.include_router(page_routes(front, reads))

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Request, Response, params
+from fastapi import APIRouter, Path, Query, Request, Response, params
 from pydantic_core import to_json
 from starlette.responses import JSONResponse
 
 from schemas.input.value import InvalidReviewError
+from schemas.personal.mask import Masker
 from schemas.rating import CONTENT_TYPE, RATING
 from schemas.review import MAX_ID_BYTES, check_identifier
-from worker.errors import ServiceError
+from worker.errors import ServiceError, SettingsError
 from worker.kafka.outgoing import Outgoing
 from worker.kafka.python.sender import Sender
 from worker.redis.ratings import RatingsInRedis
@@ -28,9 +29,13 @@ from worker.rest.lane import Lane
 from worker.rest.problems import FieldError, Problem, describe_problems
 from worker.rest.ratings import JSON, describe_reviews
 from worker.settings import WorkerSettings
+from worker.words.period import SINCE_SYNTAX, By, parse_since
+from worker.words.report import Question, telling_words
 
 ReviewId = Annotated[str, Path(min_length=1, max_length=MAX_ID_BYTES, description="What the review is known by.")]
 AppId = Annotated[str, Path(min_length=1, max_length=MAX_ID_BYTES, description="What was reviewed.")]
+_MOST_REVIEWS: Final = 20_000  # of an app's words: more are sampled
+_READ_S: Final = 60.0  # longest read of the topics for one answer
 _HEADERS: Final = [("content-type", CONTENT_TYPE)]
 
 
@@ -147,6 +152,38 @@ def stored_routes(front: Front, reads: params.Depends, writes: params.Depends) -
         )
         await kafka.call(partial(stored.send, [*zip(ids, values, strict=True)]))
         return JSONResponse({"review_ids": ids} if posted.many else {"review_id": ids[0]}, 202)
+
+    return router
+
+
+def words_routes(front: Front, reads: params.Depends) -> APIRouter:
+    """Return the route of an app's telling words."""
+    settings, clock = front.process.settings, front.process.clock
+    router = APIRouter(prefix="/v1")
+    topics = Lane("topics", threads=1, timeout_s=max(settings.request_timeout_s, _READ_S))
+
+    @router.get(
+        "/apps/{app_id:path}/words",
+        summary="The words that tell an app's last days from the time before",
+        tags=["apps"],
+        dependencies=[reads],
+        responses=describe_problems(401, 404, 422, 503),
+    )
+    async def words(
+        app_id: AppId,
+        since: Annotated[str, Query(description=f"The period: {SINCE_SYNTAX}.")] = "7d",
+        by: Annotated[By, Query(description="How its reviews are grouped.")] = "star",
+    ) -> Response:
+        _check("app_id", app_id)
+        try:
+            period = parse_since(since, clock.wall())
+        except SettingsError as error:
+            raise Problem(422, str(error), [FieldError(pointer="since", detail=str(error))]) from None
+        asked = Question(app_id, period, by, most_reviews=_MOST_REVIEWS)
+        found = await topics.call(partial(telling_words, settings, clock, asked, Masker()))
+        if not found.now.reviews:
+            raise Problem(404, f"no review of this app was rated in the last {since}")
+        return JSONResponse(found.to_fields())
 
     return router
 

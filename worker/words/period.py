@@ -1,0 +1,76 @@
+"""The period that is asked for, the one before it, and how the reviews of both are grouped.
+
+Owns what `--since` and `--by` mean, and the time of a review: its own, else its record's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal, get_args
+
+from schemas.rating import Rating
+from worker.errors import SettingsError
+
+By = Literal["star", "version", "week"]
+BYS: Final[tuple[By, ...]] = get_args(By)
+SINCE_SYNTAX: Final = "a number with h, d or w (7d)"
+_UNITS: Final = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
+_WEEK_S: Final = 7 * 86_400
+_MONDAY_S: Final = 4 * 86_400  # the first one after 1970-01-01, a Thursday
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The last `length_s` seconds, and as many before them."""
+
+    now_s: float
+    length_s: float
+
+    @property
+    def begin_s(self) -> float:
+        """When the time before begins."""
+        return self.now_s - 2 * self.length_s
+
+    def is_recent(self, at_s: float) -> bool | None:
+        """Tell whether a time is in the period; False: in the time before, None: in neither."""
+        age_s = self.now_s - at_s
+        if not 0 <= age_s < 2 * self.length_s:
+            return None
+        return age_s < self.length_s
+
+
+def parse_since(text: str, now_s: float) -> Period:
+    """Read the value of `--since`.
+
+    Raises:
+        SettingsError: it is not `SINCE_SYNTAX`.
+    """
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([hdw])", text)
+    if found is None:
+        raise SettingsError(f"--since {text}: expected {SINCE_SYNTAX}")
+    return Period(now_s, int(found[1]) * _UNITS[found[2]])
+
+
+def time_of(rating: Rating) -> float | None:
+    """Return when a review was written, in seconds since the epoch; without a zone it is UTC. None when unknown."""
+    if rating.created_at is not None:
+        try:
+            time = datetime.fromisoformat(rating.created_at)
+        except ValueError:
+            pass
+        else:
+            return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    stamp = rating.source.timestamp_ms
+    return stamp / 1000 if stamp is not None and stamp >= 0 else None
+
+
+def group_of(rating: Rating, by: By, at_s: float) -> str:
+    """Return the group of a review."""
+    if by == "star":
+        return str(rating.rating)
+    if by == "version":
+        return rating.app_version or "unknown"
+    monday_s = (at_s - _MONDAY_S) // _WEEK_S * _WEEK_S + _MONDAY_S
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=monday_s)).date().isoformat()
