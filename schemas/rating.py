@@ -5,12 +5,11 @@ Owns the fields and the key names. Never writes anywhere; `worker.kafka` and `wo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from operator import is_
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
 
 from pydantic import Field, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema
@@ -132,7 +131,7 @@ SOURCE_HEADER: Final = "starstream-source"
 
 _TYPES: Final = get_type_hints(Rating)
 _DECLARED: Final = get_type_hints(Rating, include_extras=True)
-# The hash is flat: it has every field of the rating but `source`, and a `source_...` for each field of that.
+# What the Redis hash can have; `rating_hash` says in which forms.
 HASH_FIELDS: Final = tuple(name for name in sorted(_TYPES, key=_place) if name != "source")
 # These are left out where they are not known.
 WHERE_KNOWN: Final = tuple(
@@ -140,10 +139,6 @@ WHERE_KNOWN: Final = tuple(
     for name in HASH_FIELDS
     if any(getattr(part, "exclude_if", None) for part in getattr(_DECLARED[name], "__metadata__", ()))
 )
-_LISTS: Final = frozenset(
-    name for name in HASH_FIELDS if any(get_origin(kind) is list for kind in (_TYPES[name], *get_args(_TYPES[name])))
-)
-_NULLABLE: Final = frozenset(name for name in HASH_FIELDS if type(None) in get_args(_TYPES[name]))
 
 
 def rating_key(review_id: str, *, prefix: str = "") -> str:
@@ -154,18 +149,3 @@ def rating_key(review_id: str, *, prefix: str = "") -> str:
 def summary_key(app_id: str, *, prefix: str = "") -> str:
     """Return the Redis key of an app's running summary."""
     return f"{prefix}summary:{{{app_id}}}"
-
-
-def rating_from_hash(texts: Mapping[str, str]) -> Rating:
-    """Read a rating back from its Redis hash, as `worker/redis/write.lua` wrote it, this release's or an older one's.
-
-    Raises:
-        pydantic.ValidationError: a field is missing or malformed.
-    """
-    found: dict[str, Any] = {name: texts[name] for name in HASH_FIELDS if name in texts}
-    for name in found.keys() & _LISTS:
-        found[name] = found[name].split(",") if found[name] else []
-    for name in found.keys() & _NULLABLE:
-        found[name] = found[name] or None
-    found["source"] = {field.name: texts.get(f"source_{field.name}") for field in fields(SourcePosition)}
-    return RATING.validate_python(found)

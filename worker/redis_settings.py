@@ -129,6 +129,13 @@ class RedisSettings(BaseSettings):
         le=10,
         description="replicas that must have a batch before its commit, so that a failover keeps it",
     )
+    redis_form: int = Field(
+        1,
+        ge=1,
+        le=2,
+        description="form of a rating's hash: 2 takes half of Redis's time and memory; every worker must run a release "
+        "that reads it first",
+    )
     redis_summary: bool = Field(True, description="keep count and sum of stars per app")
 
     @field_validator("redis_url")

@@ -13,7 +13,8 @@ from kafka import KafkaConsumer
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.demo.stack import Stack
-from schemas.rating import Rating, rating_from_hash, rating_key
+from schemas.output.rating_hash import rating_from_hash
+from schemas.rating import Rating, rating_key
 
 
 class Scrape:
@@ -53,7 +54,7 @@ def ratings_in_redis(stack: Stack, review_ids: list[str]) -> dict[str, Rating]:
         for review_id in review_ids:
             pipeline.hgetall(rating_key(review_id))
         found: list[dict[str, str]] = pipeline.execute()
-    return {review_id: rating_from_hash(fields) for review_id, fields in zip(review_ids, found, strict=True) if fields}
+    return {key: rating_from_hash(fields, key) for key, fields in zip(review_ids, found, strict=True) if fields}
 
 
 def committed(stack: Stack, topic: str) -> list[Any]:

@@ -167,6 +167,7 @@ def start_of(program: Program, job: Job, dead_letter_topic: str) -> Start:
     variables = {
         "WORKER_KAFKA_BOOTSTRAP_SERVERS": job.bootstrap,
         "WORKER_REDIS_URL": job.redis_url,
+        "WORKER_REDIS_FORM": "2",  # the default is for fleets in which older workers run
         "WORKER_REGISTRY": registry,
         "WORKER_INPUT_TOPICS": job.input_topic,
         "WORKER_OUTPUT_TOPIC": job.output_topic,

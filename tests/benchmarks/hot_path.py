@@ -129,7 +129,7 @@ class Steps:
             ids = tally.take("of it: encode", partial(self.model.encoder.encode_all, texts))
             tally.take("of it: infer", partial(self.model.score_ids, ids))
             rated += [outcome for outcome in settled if isinstance(outcome, Rated)]
-        tally.take("Redis call", lambda: self.store._call(rated))
+        tally.take("Redis call", lambda: self.store._calls_for(rated))
         form = OutgoingForm(self.settings)
         out = tally.take("outgoing records", lambda: [form.of(outcome) for outcome in rated])
         at, most_bytes = TopicPartition(self.settings.output_topic, 0), producer_config(self.settings)["batch_size"]

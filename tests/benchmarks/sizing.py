@@ -51,7 +51,9 @@ ASSUMED: Final[Mapping[str, Assumption]] = {
     "min_partitions": Assumption(6, "", "docker-compose.yml creates as many"),
     "review_bytes": Assumption(282, "a record", "mean of 50,000 app-store reviews, uncompressed (tests/LOG.md)"),
     "rating_bytes": Assumption(448, "a record", "mean of their ratings with headers, uncompressed (tests/LOG.md)"),
-    "redis_bytes": Assumption(679, "a rating", "measured on Redis 7.0.15 with ids of 36 characters (tests/LOG.md)"),
+    "redis_bytes": Assumption(
+        483, "a rating", "WORKER_REDIS_FORM=2, Redis 7.0.15, ids of 36 characters (worker/LOG.md, 6)"
+    ),
     "ttl_days": Assumption(_TTL_DAYS, "days", "a rating stays in Redis for the default of WORKER_REDIS_TTL_S"),
     "redis_gb": Assumption(64, "GB", "data of one Redis server; a snapshot and its buffers need memory beyond it"),
     "redis_core": Assumption(0.7, "of a core", "one thread runs all commands of a server, also of those who read"),

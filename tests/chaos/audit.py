@@ -41,7 +41,7 @@ class Ledger:
 
     expected: Counter[Outcome] = field(default_factory=Counter)
     newest: dict[str, tuple[int, int] | None] = field(default_factory=dict)  # None: deleted
-    _newest_ms: dict[str, int] = field(default_factory=dict)  # when it was produced
+    _newest_at: dict[str, tuple[int, int]] = field(default_factory=dict)  # its partition, and when it was produced
 
     def read(self, bootstrap: str, topic: str) -> None:
         """Add the records that a topic holds now; call it also before a topic is deleted."""
@@ -56,9 +56,11 @@ class Ledger:
                 self.expected["rejected", *at, detail] += 1
             else:
                 self.expected["deleted", key] += 1
-            # By time, because a review has records in two partitions when some were added in between.
-            if kind != "rejected" and message.timestamp >= self._newest_ms.get(key, 0):
-                self._newest_ms[key] = message.timestamp
+            # By time, because a review has records in two partitions when some were added in between; within one by
+            # offset, because the machine's clock may be set back.
+            partition, produced_ms = self._newest_at.get(key, (-1, 0))
+            if kind != "rejected" and (message.partition == partition or message.timestamp >= produced_ms):
+                self._newest_at[key] = message.partition, message.timestamp
                 self.newest[key] = at if kind == "rated" else None
 
 
@@ -118,11 +120,12 @@ def _redis_differs(last: Mapping[str, Mapping[str, Any] | None], store: redis.Re
         expected = {
             "rating": str(rating["rating"]),
             "model_version": rating["model_version"],
-            "source_partition": str(rating["source"]["partition"]),
-            "source_offset": str(rating["source"]["offset"]),
+            "partition": str(rating["source"]["partition"]),
+            "offset": str(rating["source"]["offset"]),
         }
+        found = {**fields, **_place(fields)}
         for name, value in expected.items():
-            differs[key, name, f"Redis {fields[name]}", f"topic {value}"] += fields[name] != value
+            differs[key, name, f"Redis {found[name]}", f"topic {value}"] += found[name] != value
         if rating["app_id"]:
             _count(summaries.setdefault(rating["app_id"], Counter()), rating["rating"])
     for key in stored:
@@ -132,6 +135,13 @@ def _redis_differs(last: Mapping[str, Mapping[str, Any] | None], store: redis.Re
         fields = kept.pop(f"{{{app}}}", {})
         differs["summary", app] += {name: int(value) for name, value in fields.items() if int(value)} != dict(summary)
     return _examples("Redis differs from the topic", +differs)
+
+
+def _place(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return partition and offset of a hash of either form (WORKER_REDIS_FORM)."""
+    packed = fields.get("source", "").split(":")
+    partition, offset = packed[2:4] if len(packed) > 1 else (fields["source_partition"], fields["source_offset"])
+    return {"partition": partition, "offset": offset}
 
 
 def _count(summary: Counter[str], star: int) -> None:

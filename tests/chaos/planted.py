@@ -5,13 +5,12 @@ Nothing here runs in a normal run. Each entry of FAULTS patches the worker's cla
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from kafka import TopicPartition
 
-import worker.redis.store as redis_store
+import worker.redis.servers as redis_servers
 from worker.kafka.confluent.source import ConfluentSource
 from worker.kafka.delivery import ExactlyOnce
 from worker.kafka.python.source import KafkaSource
@@ -59,14 +58,12 @@ def no_redis_fence() -> None:
 
 def first_decision() -> None:
     """Let Redis keep the first rating of a source position, published or not."""
-    _rewrite("local again = ", "local again = false and ")
+    _rewrite("again = order == 0", "again = false and order == 0")
 
 
 def _rewrite(old: str, new: str) -> None:
-    assert old in redis_store._SCRIPT, f"write.lua has changed: no {old!r}"
-    script = redis_store._SCRIPT.replace(old, new)
-    redis_store._SCRIPT = script  # type: ignore[misc]
-    redis_store._SCRIPT_SHA1 = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()  # type: ignore[misc]
+    assert old in redis_servers.SCRIPT, f"write.lua has changed: no {old!r}"
+    redis_servers.SCRIPT = redis_servers.SCRIPT.replace(old, new)  # type: ignore[misc]
 
 
 def blind_rewind() -> None:

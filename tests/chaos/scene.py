@@ -45,6 +45,7 @@ _SETTINGS: Final[dict[str, object]] = {
     "drain_deadline_s": 15,
     "batch_reviews": 200,
     "redis_timeout_s": 2,
+    "redis_form": 2,
 }
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from schemas.output.rating_hash import Form
 from tests.contract.worlds import (
     KafkaStreamWorld,
     MemoryStoreWorld,
@@ -17,10 +18,12 @@ from tests.contract.worlds import (
 )
 
 
-@pytest.fixture(params=["memory", "redis"])
-def store_world(request: pytest.FixtureRequest) -> StoreWorld:
-    world: StoreWorld = MemoryStoreWorld() if request.param == "memory" else request.getfixturevalue("redis_world")
-    return world
+@pytest.fixture(params=["memory", "form 1", "form 2"])
+def store_world(request: pytest.FixtureRequest) -> Iterator[StoreWorld]:
+    if request.param == "memory":
+        yield MemoryStoreWorld()
+    else:
+        yield from _redis_world(request, 1 if request.param == "form 1" else 2)
 
 
 @pytest.fixture
@@ -29,11 +32,16 @@ def stack() -> Iterator[ExitStack]:
         yield made
 
 
-@pytest.fixture
-def redis_world(request: pytest.FixtureRequest) -> Iterator[RedisStoreWorld]:
-    world = RedisStoreWorld(request.getfixturevalue("redis_server"))
+def _redis_world(request: pytest.FixtureRequest, form: Form) -> Iterator[RedisStoreWorld]:
+    world = RedisStoreWorld(request.getfixturevalue("redis_server"), form)
     yield world
     world.close()
+
+
+@pytest.fixture(params=[1, 2], ids=["form 1", "form 2"])
+def redis_world(request: pytest.FixtureRequest) -> Iterator[RedisStoreWorld]:
+    """A store that writes hashes of either form (WORKER_REDIS_FORM)."""
+    yield from _redis_world(request, request.param)
 
 
 def _stream_world(kind: str, request: pytest.FixtureRequest) -> Iterator[StreamWorld]:

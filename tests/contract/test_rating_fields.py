@@ -42,8 +42,9 @@ def made(redis_world: RedisStoreWorld, tmp_path: Path) -> dict[str, Any]:
     plant(tmp_path / "schemas" / "prediction.py", "model_version", PREDICTED)
     plant(tmp_path / "schemas" / "rating.py", "source", OF_SOURCE)
     values = json.dumps({name: value for name, (_, value, _) in {**PREDICTED, **OF_SOURCE}.items()})
+    where = (redis_world.url, redis_world.prefix, str(redis_world.form))
     subprocess.run(
-        [sys.executable, "-m", "tests.fixtures.planted_fields", redis_world.url, redis_world.prefix, values],
+        [sys.executable, "-m", "tests.fixtures.planted_fields", *where, values],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))},
         check=True,

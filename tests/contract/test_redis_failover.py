@@ -172,8 +172,8 @@ def made(settings: WorkerSettings, stack: ExitStack) -> tuple[RedisStore, RedisP
 def write_again(store: RedisStore, batch: Sequence[Outcome]) -> None:
     """Write as after a connection that broke in flight."""
     store.send(batch)
-    assert store._in_flight is not None
-    store._in_flight.abandon()
+    for server in store._servers._servers.values():
+        server._in_flight.abandon()
     store.flush()
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from deploy.process import wait_until
 from deploy.redis import LocalRedis
-from schemas.rating import rating_from_hash, rating_key, summary_key
+from schemas.output.rating_hash import rating_from_hash
+from schemas.rating import rating_key, summary_key
 from tests import PATIENCE_S
 from tests.conftest import serving
 from tests.contract.worlds import RedisStoreWorld
@@ -63,7 +64,7 @@ def test_what_is_not_known_of_a_review_is_not_in_its_hash(redis_world: RedisStor
         stored: Any = redis_world.client.hgetall(rating_key("r1", prefix=redis_world.prefix))
         texts: dict[str, str] = dict(stored)
         assert {name: texts[name] for name in known if name in texts} == {name: f"{fields[name]}" for name in fields}
-        assert rating_from_hash(texts) == rated.rating
+        assert rating_from_hash(texts, "r1") == rated.rating
 
 
 def test_a_deletion_is_remembered_for_a_day(redis_world: RedisStoreWorld) -> None:
@@ -95,18 +96,6 @@ def test_keys_start_with_the_prefix(redis_world: RedisStoreWorld) -> None:
     write(redis_world.store(), ratings(2))
     keys: Any = redis_world.client.keys("*{r0}*")
     assert {key for key in keys if key.startswith(redis_world.prefix)} == {f"{redis_world.prefix}rating:{{r0}}"}
-
-
-def test_the_hash_has_one_field_per_value(redis_world: RedisStoreWorld) -> None:
-    """So that an operator can read it with HGETALL."""
-    redis_world.topic_ids["reviews"] = "id-1"
-    write(redis_world.store(), ratings(1))
-    fields: Any = redis_world.client.hgetall(rating_key("r0", prefix=redis_world.prefix))
-    assert fields["rating"] == "5"
-    assert fields["probabilities"] == "0.025,0.025,0.025,0.025,0.9"
-    assert (fields["source_topic"], fields["source_topic_id"], fields["source_offset"]) == ("reviews", "id-1", "0")
-    assert fields["source_timestamp_ms"] == "1767225600000"
-    assert fields["summary"] == f"{redis_world.prefix}summary:{{app}}"
 
 
 def test_without_summaries_nothing_is_counted(redis_world: RedisStoreWorld) -> None:
@@ -353,5 +342,5 @@ def test_the_remarks_on_a_rating_are_in_its_hash_as_they_are(redis_world: RedisS
         rated = Rated(bare.record, replace(bare.rating, **remarks))
         write(redis_world.store(), [rated])
         stored: Any = redis_world.client.hgetall(rating_key("r1", prefix=redis_world.prefix))
-        assert rating_from_hash(dict(stored)) == rated.rating
+        assert rating_from_hash(dict(stored), "r1") == rated.rating
         assert stored.get("reasons") == ("bad,!!" if offset == 0 else None)

@@ -22,7 +22,8 @@ from prometheus_client import CollectorRegistry
 
 from deploy.kafka import LocalKafka
 from deploy.redis import LocalRedis
-from schemas.rating import Rating, rating_from_hash, rating_key, summary_key
+from schemas.output.rating_hash import Form, rating_from_hash
+from schemas.rating import Rating, rating_key, summary_key
 from tests import PATIENCE_S
 from tests.doubles import (
     ManualClock,
@@ -97,8 +98,9 @@ class MemoryStoreWorld(StoreWorld):
 
 
 class RedisStoreWorld(StoreWorld):
-    def __init__(self, server: LocalRedis) -> None:
+    def __init__(self, server: LocalRedis, form: Form = 1) -> None:
         super().__init__()
+        self.form = form
         self.prefix = f"{uuid.uuid4().hex[:8]}:"
         self.url = server.url
         self.client = redis.Redis.from_url(server.url, decode_responses=True)
@@ -107,7 +109,12 @@ class RedisStoreWorld(StoreWorld):
         self._stores: list[RedisStore | RedisPoisonLedger] = []
 
     def settings(self, **more: Any) -> WorkerSettings:
-        given: dict[str, Any] = {"redis_url": self.url, "redis_prefix": self.prefix, "redis_timeout_s": 2.0}
+        given: dict[str, Any] = {
+            "redis_url": self.url,
+            "redis_prefix": self.prefix,
+            "redis_timeout_s": 2.0,
+            "redis_form": self.form,
+        }
         return WorkerSettings(_env_file=None, **given | more)
 
     def store(self, *, ttl_s: int = 0, **more: Any) -> RedisStore:
@@ -127,7 +134,7 @@ class RedisStoreWorld(StoreWorld):
 
     def rating(self, review_id: str) -> Rating | None:
         fields: Any = self.client.hgetall(rating_key(review_id, prefix=self.prefix))
-        return rating_from_hash(fields) if fields else None
+        return rating_from_hash(fields, review_id) if fields else None
 
     def summary(self, app_id: str) -> dict[str, int]:
         fields: Any = self.client.hgetall(summary_key(app_id, prefix=self.prefix))

@@ -16,7 +16,8 @@ import pytest
 
 from deploy.kafka import LocalKafka
 from deploy.redis import LocalRedis
-from schemas.rating import Rating, rating_from_hash
+from schemas.output.rating_hash import rating_from_hash
+from schemas.rating import Rating
 from tests.conftest import TOY_VERSION
 from tests.fixtures.records import Message, Seen
 from tests.fixtures.running import Deployment, RunningWorker, data_file
@@ -142,7 +143,7 @@ def test_redis_and_topic_say_the_same(run: Run) -> None:
     for record in run.published[::97]:
         if record.value is not None and record.id != "to-be-deleted":
             rating = Rating.from_json(record.value)
-            assert rating_from_hash(run.deployment.stored(rating.review_id)) == rating
+            assert rating_from_hash(run.deployment.stored(rating.review_id), rating.review_id) == rating
             assert rating.model_version == TOY_VERSION
 
 

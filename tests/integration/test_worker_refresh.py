@@ -16,7 +16,8 @@ from typing import Self
 import pytest
 
 from schemas.channels import STABLE
-from schemas.rating import Rating, rating_from_hash
+from schemas.output.rating_hash import rating_from_hash
+from schemas.rating import Rating
 from tests.conftest import TOY_VERSION
 from tests.fixtures.bundles import SECOND, THIRD, Change, ToyRegistry
 from tests.fixtures.records import Message
@@ -96,7 +97,7 @@ def assert_each_review_is_rated_once(deployment: Deployment, sent: list[str]) ->
             assert rating.rating == stars.get(text, rating.rating)
         assert rating.confidence == rating.probabilities[rating.rating - 1]
     for rating in found[::211]:
-        assert rating_from_hash(deployment.stored(rating.review_id)) == rating
+        assert rating_from_hash(deployment.stored(rating.review_id), rating.review_id) == rating
     return Counter(rating.model_version for rating in found)
 
 

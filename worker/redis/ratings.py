@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from schemas.rating import Rating, rating_from_hash, rating_key, summary_key
+from schemas.output.rating_hash import rating_from_hash
+from schemas.rating import Rating, rating_key, summary_key
 from worker.redis.client import connect, translated
 from worker.settings import WorkerSettings
 
@@ -81,7 +82,7 @@ class RatingsInRedis:
         with translated("read the rating", self._client):
             found = self._client.hgetall(rating_key(review_id, prefix=self._prefix))
         try:
-            return rating_from_hash(found) if found else None
+            return rating_from_hash(found, review_id) if found else None
         except ValidationError:
             return None
 

@@ -24,15 +24,15 @@ from worker.settings import WorkerSettings
 
 # The keys, after WORKER_REDIS_PREFIX, and what `run` does with them, in the order in which it is tried: DEL is last.
 KEYS: Final[Mapping[str, Sequence[str]]] = {
-    "rating:": ("HSET", "HMGET", "HDEL", "PERSIST", "EXPIRE", "DEL"),
-    "deleted:": ("HSET", "HMGET", "EXPIRE", "DEL"),
+    "rating:": ("HSET", "HMGET", "EXISTS", "EXPIRE", "DEL"),
+    "deleted:": ("HSET", "HMGET", "EXISTS", "EXPIRE", "DEL"),
     "summary:": ("HINCRBY", "DEL"),
     "attempts:": ("HSET", "HMGET", "DEL"),
 }
 # Without a key of their own. CLUSTER and COMMAND only with WORKER_REDIS_CLUSTER, WAIT only with ..._WAIT_REPLICAS.
 COMMANDS: Final = ("EVALSHA", "SCRIPT LOAD", "PING", "CLIENT SETNAME", "WAIT", "CLUSTER", "COMMAND")
 _ARGUMENTS: Final[Mapping[str, tuple[str | int, ...]]] = {
-    "HSET": ("x", 1), "HMGET": ("x",), "HDEL": ("x",), "HINCRBY": ("x", 1), "PERSIST": (), "EXPIRE": (60,), "DEL": (),
+    "HSET": ("x", 1), "HMGET": ("x",), "HINCRBY": ("x", 1), "EXPIRE": (60,),
 }  # fmt: skip
 
 

@@ -1,128 +1,147 @@
 -- Writes ratings and deletions, each fenced by its source position: an older position never overwrites a newer one, and
 -- the same position twice counts once. Of two ratings of the same position the one rated later stays, because a crash
 -- between Redis and the commit leaves a rating that was not published, perhaps from another bundle. A call is atomic; a
--- batch takes several calls. worker/redis/store.py is the only caller.
+-- batch takes several calls. worker/redis/call.py is the only caller; schemas/output/rating_hash.py describes the two forms of a
+-- hash. Either is read here, and what is written is what the caller sends.
 --
--- KEYS     per operation: rating key, deletion marker (the rating key again if no other key is in its slot); then one
---          summary key per app (standalone only)
--- ARGV[1]  JSON: [rating as the output topic carries it, or null for a deletion, ...]
--- ARGV[2]  JSON: [index into ARGV[3], partition, offset, timestamp ms, index of the summary into KEYS or 0, ...], five
---          per operation
--- ARGV[3]  JSON: [topic, topic id, ...], two per topic
--- ARGV[4]  seconds until a rating expires, 0: never
--- ARGV[5]  seconds until a deletion marker expires
--- ARGV[6]  JSON: the rating's fields to store, all but its source
--- ARGV[7]  JSON: those that it has only where they are known; the hash then lacks them too
+-- KEYS     per operation: rating key, deletion marker (the rating key again if no other key is in its slot)
+-- ARGV[1]  seconds until a rating expires, 0: never
+-- ARGV[2]  seconds until a deletion marker expires
+-- ARGV[3]  what the key of a summary begins with, up to the app
+-- ARGV[4]  the form that is written: 1, or 2 with the field `source`
+-- ARGV[5]  how many fields all ratings of the call have the same; then the name and value of each
+-- then     how many other fields there are; then their names, `rating` first
+-- then     per operation: its position `topic:topic id:partition:offset:time ms:counted`, then its values of the other
+--          fields, '\0' where it has none; a deletion has no `rating`. `counted` is '+' if the summary counts it. Form 2
+--          has the first eight letters of the id
 -- Returns  one string: per operation 'w' written, 'd' deleted, 's' stale, 'r' replay (the same position again)
-local SOURCE = {'source_topic', 'source_topic_id', 'source_partition', 'source_offset', 'source_timestamp_ms'}
+local ABSENT = '\0'
+local LONGEST = 64 -- bytes: a longer value doubles what Redis needs for the hash (hash-max-listpack-value)
+local GROUP = 16 -- operations for which one EXISTS asks whether any key is there; most reviews are new
+-- Globals are looked up by name at each use; locals are not.
+local call, sub, match, tonumber, unpack = redis.call, string.sub, string.match, tonumber, unpack
+
+local rating_ttl, marker_ttl, summary, packed = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '2'
+-- The arguments of HSET, names and values alternating: first what all ratings share, then the others.
+local fields, shared = {}, 2 * tonumber(ARGV[5])
+for at = 1, shared do fields[at] = ARGV[5 + at] end
+local size, names, first = tonumber(ARGV[shared + 6]), {}, shared + 7
+for at = 1, size do names[at] = ARGV[first - 1 + at] end
+first = first + size
+
+-- The value of a field in the operation that begins at ARGV[at].
+local function value(at, name)
+  for number = 1, size do if names[number] == name then return ARGV[at + number] end end
+  for number = 1, shared, 2 do if fields[number] == name then return fields[number + 1] end end
+end
+
+-- Topic, topic id, partition, offset, time and `counted`; nothing if the text is no position.
+local function parts(position) return match(position, '^([^:]*):([^:]*):(%d+):(%d+):(%-?%d+):([^:]*)$') end
+
+-- Puts the position into the arguments of HSET, behind the first `last`; a long topic gets a field of its own.
+local function put_position(arguments, last, position)
+  arguments[last + 1], arguments[last + 2] = 'source', position
+  if #position <= LONGEST then return last + 2 end
+  local topic, rest = match(position, '^([^:]*)(:.*)$')
+  arguments[last + 2], arguments[last + 3], arguments[last + 4] = rest, 'source_topic', topic
+  return last + 4
+end
+
+-- The position of a hash, the key of the summary that counts it, its stars and its time. A hash of both forms was
+-- written in form 1 last, by an older release.
+local function read(key)
+  local found = call('HMGET', key, 'source_offset', 'source', 'rating', 'rated_at', 'app_id')
+  if found[1] then
+    local old = call('HMGET', key, 'source_topic', 'source_topic_id', 'source_partition', 'source_timestamp_ms', 'summary')
+    return {old[1], old[2] or '', old[3], found[1], old[4]}, old[5] ~= '' and old[5], found[3], found[4]
+  end
+  local topic, id, partition, offset, time, counted = parts(found[2] or '')
+  if not topic then return nil end
+  if topic == '' then topic = call('HMGET', key, 'source_topic')[1] end
+  return {topic, id, partition, offset, time}, counted == '+' and found[5] and summary .. found[5] .. '}', found[3], found[4]
+end
 
 -- 1: b is newer than a; 0: the same position; -1: older. Offsets order the records of one partition and topic id.
 -- Across partitions (re-keyed, repartitioned) or topic ids (deleted and created again) only the timestamps can.
 local function compare(a, b)
+  local old, new, old_time, new_time = tonumber(a[4]), tonumber(b[4]), tonumber(a[5]), tonumber(b[5])
+  local same_place = a[1] == b[1] and tonumber(a[3]) == tonumber(b[3])
   -- A restored position has no id: at the same place, of the same time, it is the same record.
-  if (a[2] == '' or b[2] == '') and a[1] == b[1] and tonumber(a[3]) == b[3] and tonumber(a[4]) == b[4]
-    and tonumber(a[5]) == b[5] then
-    return 0
-  end
-  if a[1] == b[1] and a[2] == b[2] and tonumber(a[3]) == b[3] then
-    local old, new = tonumber(a[4]), b[4]
-    return new > old and 1 or (new == old and 0 or -1)
-  end
-  local old, new = tonumber(a[5]), b[5]
-  if new ~= old then return new > old and 1 or -1 end
-  return b[4] >= tonumber(a[4]) and 1 or -1
+  if (a[2] == '' or b[2] == '') and same_place and old == new and old_time == new_time then return 0 end
+  if same_place and sub(a[2], 1, 8) == sub(b[2], 1, 8) then return new > old and 1 or (new == old and 0 or -1) end
+  if new_time ~= old_time then return new_time > old_time and 1 or -1 end
+  return new >= old and 1 or -1
 end
 
 -- Summaries are added up here and written once at the end, because most reviews of a batch belong to few apps.
 local sums = {}
 local function count(key, star, by)
-  local sum = sums[key]
-  if not sum then
-    sum = {count = 0, sum = 0}
-    sums[key] = sum
+  local stars = sums[key]
+  if not stars then
+    stars = {}
+    sums[key] = stars
   end
-  local field = 'count:' .. star
-  sum.count = sum.count + by
-  sum.sum = sum.sum + by * tonumber(star)
-  sum[field] = (sum[field] or 0) + by
+  stars[star] = (stars[star] or 0) + by
 end
 
--- Globals are looked up by name at each use; locals are not.
-local type, tostring, format, concat, call = type, tostring, string.format, table.concat, redis.call
-
-local function whole(number) return format('%.0f', number) end -- Lua's own has 14 digits
-
--- A JSON value as the hash holds it; schemas/rating.py reads it back.
-local function text(value)
-  local kind = type(value)
-  if kind == 'string' then return value end
-  if kind == 'number' then return value % 1 == 0 and whole(value) or tostring(value) end
-  if kind == 'boolean' then return value and '1' or '0' end
-  if kind == 'table' then return concat(value, ',') end
-  return '' -- null
-end
-
-local ratings, numbers, topics = cjson.decode(ARGV[1]), cjson.decode(ARGV[2]), cjson.decode(ARGV[3])
-local rating_ttl, marker_ttl, names = tonumber(ARGV[4]), tonumber(ARGV[5]), cjson.decode(ARGV[6])
-local known = cjson.decode(ARGV[7])
--- The arguments of HSET, names and values alternating; the same table for every rating.
-local fields = {}
-for at, name in ipairs(names) do fields[at * 2 - 1] = name end
-for at, name in ipairs(SOURCE) do fields[(#names + at) * 2 - 1] = name end
-local size = (#names + #SOURCE) * 2
-local results = {}
-local function write_all()
-  for number, rating in ipairs(ratings) do
-    local key, marker = KEYS[number * 2 - 1], KEYS[number * 2]
-    local at = number * 5 - 4
-    local topic, summary = numbers[at], KEYS[numbers[at + 4]]
-    local position = {topics[topic * 2 + 1], topics[topic * 2 + 2], numbers[at + 1], numbers[at + 2], numbers[at + 3]}
-    local stored = call('HMGET', key, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5], 'summary', 'rating',
-      'rated_at')
-    local fence = stored[4] and stored
-      or call('HMGET', marker, SOURCE[1], SOURCE[2], SOURCE[3], SOURCE[4], SOURCE[5])
-    local order = fence[4] and compare(fence, position) or 1
-    local again = order == 0 and stored[8] and rating ~= cjson.null and rating.rated_at > stored[8]
-    if order < 1 and not again then
-      results[number] = order == 0 and 'r' or 's'
-    else
-      -- Subtract the previous rating of this review from the summary that it was added to.
-      if stored[6] and stored[6] ~= '' then count(stored[6], stored[7], -1) end
-      if rating == cjson.null then
-        call('DEL', key)
-        call('HSET', marker, SOURCE[1], position[1], SOURCE[2], position[2], SOURCE[3], whole(position[3]),
-          SOURCE[4], whole(position[4]), SOURCE[5], whole(position[5]))
-        call('EXPIRE', marker, marker_ttl)
-        results[number] = 'd'
-      else
-        local star = whole(rating.rating)
-        for at = 1, #names do
-          local value = rating[names[at]]
-          fields[at * 2] = type(value) == 'string' and value or text(value) -- most are, and a call is not free
-        end
-        fields[size - 8], fields[size - 6], fields[size - 4] = position[1], position[2], whole(position[3])
-        fields[size - 2], fields[size] = whole(position[4]), whole(position[5])
-        local last = size
-        for at = 1, #known do
-          local value = rating[known[at]]
-          if value ~= nil then
-            fields[last + 1], fields[last + 2], last = known[at], text(value), last + 2
-          elseif stored[4] then
-            call('HDEL', key, known[at])
-          end
-        end
-        if summary then
-          fields[last + 1], fields[last + 2], last = 'summary', summary, last + 2
-        elseif stored[6] then
-          call('HDEL', key, 'summary')
-        end
-        call('HSET', key, unpack(fields, 1, last))
-        if summary then count(summary, star, 1) end
-        if rating_ttl > 0 then call('EXPIRE', key, rating_ttl) else call('PERSIST', key) end
-        if fence ~= stored and fence[4] and marker ~= key then call('DEL', marker) end
-        results[number] = again and 'r' or 'w'
+local results, written = {}, {}
+local function write(number, at, none_stored)
+  local key, marker, position, star = KEYS[number * 2 - 1], KEYS[number * 2], ARGV[at], ARGV[at + 1]
+  local deletes = star == ABSENT
+  local fence, counted, old_star, old_time, marked, again
+  if not none_stored or written[key] then
+    fence, counted, old_star, old_time = read(key)
+    if not fence and marker ~= key then
+      fence = read(marker)
+      marked = fence
+    end
+    if fence then
+      local order = compare(fence, {parts(position)})
+      again = order == 0 and old_time and not deletes and value(at, 'rated_at') > old_time
+      if order < 1 and not again then
+        results[number] = order == 0 and 'r' or 's'
+        return
       end
     end
+    call('DEL', key) -- fields of the other form, and those that are not known any more
+    if marked then call('DEL', marker) end
+  end
+  written[key] = true
+  if deletes then
+    if packed then
+      local arguments = {}
+      call('HSET', marker, unpack(arguments, 1, put_position(arguments, 0, position)))
+    else
+      local topic, id, partition, offset, time = parts(position)
+      call('HSET', marker, 'source_topic', topic, 'source_topic_id', id, 'source_partition', partition,
+        'source_offset', offset, 'source_timestamp_ms', time)
+    end
+    call('EXPIRE', marker, marker_ttl)
+    results[number] = 'd'
+  else
+    local last = packed and put_position(fields, shared, position) or shared
+    for other = 1, size do
+      local text = ARGV[at + other]
+      if text ~= ABSENT then
+        fields[last + 1], fields[last + 2], last = names[other], text, last + 2
+      end
+    end
+    call('HSET', key, unpack(fields, 1, last))
+    if rating_ttl ~= '0' then call('EXPIRE', key, rating_ttl) end
+    if sub(position, -1) == '+' then count(summary .. value(at, 'app_id') .. '}', star, 1) end
+    results[number] = again and 'r' or 'w'
+  end
+  if counted then count(counted, old_star, -1) end
+end
+
+local function write_all()
+  local none_stored
+  for number = 1, #KEYS / 2 do
+    if number % GROUP == 1 then
+      -- A user without the right to ask so gets an error, and each key is looked up.
+      none_stored = redis.pcall('EXISTS', unpack(KEYS, number * 2 - 1, math.min((number + GROUP - 1) * 2, #KEYS))) == 0
+    end
+    write(number, first + (number - 1) * (size + 1), none_stored)
   end
 end
 
@@ -130,10 +149,19 @@ end
 -- error in a rating does not stop the summaries.
 local done, failed = pcall(write_all)
 if done then failed = nil elseif type(failed) == 'string' then failed = {err = failed} end
-for key, sum in pairs(sums) do
-  for field, by in pairs(sum) do
+local function add(key, field, by)
+  if by ~= 0 then
     local answer = redis.pcall('HINCRBY', key, field, by)
     if type(answer) == 'table' and answer.err then failed = failed or answer end
   end
+end
+for key, stars in pairs(sums) do
+  local reviews, sum = 0, 0
+  for star, by in pairs(stars) do
+    reviews, sum = reviews + by, sum + by * tonumber(star)
+    add(key, 'count:' .. star, by)
+  end
+  add(key, 'count', reviews)
+  add(key, 'sum', sum)
 end
 return failed or table.concat(results)

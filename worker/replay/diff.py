@@ -8,17 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-FIELDS = (
-    "model_version",
-    "rating",
-    "expected_rating",
-    "source_topic",
-    "source_topic_id",
-    "source_partition",
-    "source_offset",
-)
+from schemas.output.rating_hash import POSITION_FIELDS, position_from_hash
+
+FIELDS: Final = ("model_version", "rating", "expected_rating", *POSITION_FIELDS)
 
 
 class Side(NamedTuple):
@@ -27,18 +21,19 @@ class Side(NamedTuple):
     version: str
     rating: int
     expected: float
-    position: tuple[str, ...]
+    position: tuple[str, str, int, int]
 
 
 def side_of(values: list[bytes | None]) -> Side | None:
     """Read the values of `FIELDS` of a rating's hash; None when the rating is missing or incomplete."""
-    texts = [value.decode("utf-8", "replace") for value in values if value is not None]
-    if len(texts) < len(FIELDS):
-        return None
-    version, rating, expected, *position = texts
+    texts = {
+        name: value.decode("utf-8", "replace") for name, value in zip(FIELDS, values, strict=True) if value is not None
+    }
+    at = position_from_hash(texts)
     try:
-        return Side(version, int(rating), float(expected), tuple(position))
-    except ValueError:
+        stars, expected = int(texts["rating"]), float(texts["expected_rating"])
+        return None if at is None else Side(texts["model_version"], stars, expected, at[:4])
+    except (KeyError, ValueError):
         return None
 
 

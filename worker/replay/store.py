@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Final
 
+from schemas.output.rating_hash import id_of_key
 from worker.errors import PermanentError
 from worker.redis.client import translated
 from worker.redis.store import RedisStore
@@ -74,8 +75,8 @@ class ReplayStore(RedisStore):
                 tell(count)
         return diff
 
-    def ratings(self, version: str) -> Iterator[list[dict[str, str]]]:
-        """Yield the hashes of a version's ratings, 500 keys at a time."""
+    def ratings(self, version: str) -> Iterator[list[tuple[str, dict[str, str]]]]:
+        """Yield ids and hashes of a version's ratings, 500 keys at a time."""
         keys = self._rating_keys()
         with translated("read ratings", self._client):
             while chunk := list(islice(keys, _READ_RATINGS)):
@@ -85,7 +86,11 @@ class ReplayStore(RedisStore):
                 found = [
                     {name.decode(): value.decode() for name, value in fields.items()} for fields in pipeline.execute()
                 ]
-                yield [fields for fields in found if fields.get("model_version") == version]
+                yield [
+                    (id_of_key(key.decode(), prefix=self._prefix), fields)
+                    for key, fields in zip(chunk, found, strict=True)
+                    if fields.get("model_version") == version
+                ]
 
     @property
     def _plan_key(self) -> str:

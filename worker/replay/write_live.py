@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from itertools import groupby
+from itertools import groupby, starmap
+from operator import itemgetter
 
-from schemas.rating import rating_from_hash
+from schemas.output.rating_hash import position_from_hash, rating_from_hash
 from worker.ops.progress import LongRun
 from worker.records import PlainRecord, Rated
 from worker.redis.store import RedisStore
@@ -36,8 +37,9 @@ def write_live(tools: Tools, store: ReplayStore, plan: Plan, live: WorkerSetting
         LongRun(tools.console, tools.clock, "writing", max(plan.offsets, 1), unit="ratings") as progress,
     ):
         for hashes in store.ratings(plan.version):
-            for topic_id, group in groupby(sorted(hashes, key=_topic_id_of), _topic_id_of):  # noqa: B007 (`keys` reads it)
-                keys.send([_rated(fields) for fields in group])
+            rows = sorted(filter(None, starmap(_rated, hashes)), key=itemgetter(0))
+            for topic_id, group in groupby(rows, itemgetter(0)):  # noqa: B007 (`keys` reads it)
+                keys.send([rated for _, rated in group])
                 counts.update(keys.flush())
             read += len(hashes)
             progress.update(read, "under the live keys")
@@ -48,11 +50,10 @@ def write_live(tools: Tools, store: ReplayStore, plan: Plan, live: WorkerSetting
     )
 
 
-def _topic_id_of(fields: Mapping[str, str]) -> str:
-    return fields.get("source_topic_id", "")
-
-
-def _rated(fields: Mapping[str, str]) -> Rated:
-    rating = rating_from_hash(fields)
-    at = rating.source
-    return Rated(PlainRecord(at.topic, at.partition, at.offset, int(fields["source_timestamp_ms"])), rating)
+def _rated(review_id: str, fields: Mapping[str, str]) -> tuple[str, Rated] | None:
+    """Return the topic's id and the outcome; None when another program wrote the hash."""
+    at = position_from_hash(fields)
+    if at is None or at.timestamp_ms is None:
+        return None
+    record = PlainRecord(at.topic, at.partition, at.offset, at.timestamp_ms)
+    return at.topic_id, Rated(record, rating_from_hash(fields, review_id))

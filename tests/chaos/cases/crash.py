@@ -119,6 +119,21 @@ def new_bundle(scene: Scene) -> Verdict:
     return scene.finish()
 
 
+def new_form(scene: Scene) -> Verdict:
+    """Workers are restarted with the other form of the Redis hash under load, to form 2 and back, while reviews of both
+    forms are edited and deleted. Each dies when Redis has a batch that the topic does not have.
+    """
+    for form in (1, 2, 1, 2):
+        dying = scene.start(
+            "dying", "--fail=stored:die:3", instance_id="one", ready=False, redis_form=form, **_SMALL_BATCHES
+        )
+        scene.send(mixed(scene.sent, 1_000, scene.random))
+        dying.wait_dead(-9)
+        scene.count_fault()
+    scene.start("successor", instance_id="one", redis_form=1)
+    return scene.finish()
+
+
 def reload_under_load(scene: Scene) -> Verdict:
     """Workers poll the channel every 0.1 s under steady load. It moves back and forth between two bundles, the other
     one as a canary with a third of the ratings; then to a damaged bundle; then the registry is away for a moment.
@@ -166,6 +181,7 @@ CRASH: Final = (
     Case(kill_redis_commit),
     Case(kill_produce_commit),
     Case(new_bundle),
+    Case(new_form),
     Case(reload_under_load),
     Case(clock_back),
     Case(kill_at_least_once, delivery="at_least_once"),

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from schemas.__main__ import schema_text
-from schemas.rating import WHERE_KNOWN, Rating, SourcePosition, rating_from_hash, rating_key, summary_key, time_text
+from schemas.rating import WHERE_KNOWN, Rating, SourcePosition, rating_key, summary_key, time_text
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "schema_rating.jsonl"
 RATING = Rating(
@@ -86,9 +86,3 @@ def test_keys_are_safe_in_a_cluster() -> None:
     assert rating_key("r1") == "rating:{r1}"
     assert rating_key("r1", prefix="dev:") == "dev:rating:{r1}"
     assert summary_key("app", prefix="dev:") == "dev:summary:{app}"
-
-
-def test_a_malformed_hash_is_refused() -> None:
-    """tests/contract/test_rating_fields.py reads back what the store wrote."""
-    with pytest.raises(ValidationError, match="rating\n  Input should be a valid integer"):
-        rating_from_hash({"rating": "many"})

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from worker.replay.diff import FIELDS, Diff, Side, side_of
 
 
-def side(rating: int, expected: float, *, version: str = "old", offset: str = "1") -> Side:
-    return Side(version, rating, expected, ("reviews", "id", "0", offset))
+def side(rating: int, expected: float, *, version: str = "old", offset: int = 1) -> Side:
+    return Side(version, rating, expected, ("reviews", "id", 0, offset))
 
 
 def test_diff_counts_agreement_confusion_and_distance_by_live_model() -> None:
@@ -23,7 +23,7 @@ def test_diff_counts_agreement_confusion_and_distance_by_live_model() -> None:
     ):
         diff.add(new, old)
     diff.add(side(5, 4.0), None)
-    diff.add(side(5, 4.0, offset="1"), side(5, 4.0, offset="2"))
+    diff.add(side(5, 4.0, offset=1), side(5, 4.0, offset=2))
     assert (diff.not_live, diff.moved_on) == (1, 1)
     found = diff.by_version["old"]
     assert found.compared == 3
@@ -62,10 +62,27 @@ def test_every_pair_is_in_the_confusion_once(pairs: list[tuple[int, int, float, 
     assert abs(total.mean_difference or 0) <= (total.mean_distance or 0) + 1e-9
 
 
-def test_incomplete_rating_is_none() -> None:
-    whole: list[bytes | None] = [b"v1", b"5", b"4.5", b"reviews", b"id", b"0", b"17"]
-    assert len(whole) == len(FIELDS)
-    assert side_of(whole) == Side("v1", 5, 4.5, ("reviews", "id", "0", "17"))
-    assert side_of([None] * len(FIELDS)) is None
-    assert side_of([*whole[:-1], None]) is None
-    assert side_of([b"v1", b"five", *whole[2:]]) is None
+WHOLE = {"model_version": b"v1", "rating": b"5", "expected_rating": b"4.5"}
+PLACE = {
+    "source_topic": b"reviews",
+    "source_topic_id": b"ApbmQyETQ5q2",
+    "source_partition": b"0",
+    "source_offset": b"7",
+}
+
+
+def values(fields: dict[str, bytes]) -> list[bytes | None]:
+    return [fields.get(name) for name in FIELDS]
+
+
+def test_a_rating_is_at_the_same_position_in_either_form() -> None:
+    expected = Side("v1", 5, 4.5, ("reviews", "ApbmQyET", 0, 7))
+    assert side_of(values({**WHOLE, **PLACE})) == side_of(values({**WHOLE, "source": b"reviews:ApbmQyET:0:7:1:+"}))
+    assert side_of(values({**WHOLE, **PLACE})) == expected
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, WHOLE, PLACE, {**WHOLE, "source": b"x"}, {**WHOLE, **PLACE, "rating": b"five"}], ids=str
+)
+def test_incomplete_rating_is_none(fields: dict[str, bytes]) -> None:
+    assert side_of(values(fields)) is None

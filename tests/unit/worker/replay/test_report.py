@@ -19,7 +19,7 @@ PLAN = Plan("g", "v1", "out", "earliest", "latest", {Partition("reviews", 0): Sp
 
 def test_report_has_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
     diff = Diff()
-    position = ("reviews", "id", "0", "1")
+    position = ("reviews", "id", 0, 1)
     diff.add(Side("new", 5, 4.0, position), Side("old", 4, 3.5, position))
     outcomes = Counter(rated=1, rejected=2)
     report = Report(PLAN, "new:", "", outcomes, Counter(no_text=2), 0.5, diff)  # type: ignore[arg-type]

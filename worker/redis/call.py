@@ -1,0 +1,99 @@
+"""The arguments of one call of `write.lua`: keys and values of a chunk's ratings and deletions.
+
+Owns their layout, which the script describes, and the form of the hash. Pure; `store` sends them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any, Final
+
+from schemas.output.rating_hash import ABSENT, ID_CHARS, Form, Text, hash_columns
+from schemas.rating import summary_key
+from worker.records import Deleted, Rated
+from worker.settings import WorkerSettings
+
+Call = list[Any]  # the arguments of one EVALSHA: number of keys, keys, values
+_MARKER_TTL_S: Final = 24 * 3600  # how long a deletion is remembered, to refuse late writes
+_COUNTED: Final = "+"
+
+
+class Calls:
+    """Makes the arguments.
+
+    Args:
+        settings: of the keys, the form and the summaries.
+        topic_id: the brokers' id of a topic, `""` when they have none.
+    """
+
+    def __init__(self, settings: WorkerSettings, topic_id: Callable[[str], str]) -> None:
+        self._prefix = settings.redis_prefix
+        self._one_slot = settings.redis_cluster
+        self._form: Form = 2 if settings.redis_form == 2 else 1
+        self._summary = settings.redis_summary
+        self._topic_id = topic_id
+
+    def make(self, rows: Sequence[Rated | Deleted], ttl_s: int) -> Call:
+        """Return the arguments of one EVALSHA; `ttl_s` is how long a rating is kept, 0 indefinitely."""
+        rated = [row for row in rows if isinstance(row, Rated)]
+        places = self._places(rows)
+        columns = dict(self._columns(rated)) if rated else {"rating": []}
+        # `rating` comes first, because it tells a rating from a deletion.
+        varying = {"rating": columns.pop("rating")}
+        shared: list[Text] = []
+        for name, column in columns.items():
+            if column.count(column[0]) < len(column):
+                varying[name] = column
+            elif column[0] != ABSENT:
+                shared += (name, column[0])
+        if len(rated) < len(rows):
+            varying = {name: _with_gaps(rows, column) for name, column in varying.items()}
+        settings = (ttl_s, _MARKER_TTL_S, f"{self._prefix}summary:{{", self._form)
+        fields = (len(shared) // 2, *shared, len(varying), *varying)
+        keys = self._keys(rows)
+        return [len(keys), *keys, *settings, *fields, *chain.from_iterable(zip(places, *varying.values(), strict=True))]
+
+    def _keys(self, rows: Sequence[Rated | Deleted]) -> list[str]:
+        """Return the keys of each rating and of its deletion's marker."""
+        keys: list[str] = []
+        for row in rows:
+            review_id = row.rating.review_id if isinstance(row, Rated) else row.review_id
+            rating = f"{self._prefix}rating:{{{review_id}}}"
+            # `{}` is not a hash tag, so only the same key is sure to be in the slot.
+            alone = self._one_slot and review_id.startswith("}")
+            keys += (rating, rating if alone else f"{self._prefix}deleted:{{{review_id}}}")
+        return keys
+
+    def _places(self, rows: Sequence[Rated | Deleted]) -> list[str]:
+        begins: dict[tuple[str, int], str] = {}
+        places = []
+        for row in rows:
+            record = row.record
+            begin = begins.get((record.topic, record.partition))
+            if begin is None:
+                topic_id = self._topic_id(record.topic)
+                begin = f"{record.topic}:{topic_id[:ID_CHARS] if self._form == 2 else topic_id}:{record.partition}:"
+                begins[record.topic, record.partition] = begin
+            counted = _COUNTED if self._summary and isinstance(row, Rated) and row.rating.app_id else ""
+            places.append(f"{begin}{record.offset}:{record.timestamp}:{counted}")
+        return places
+
+    def _columns(self, rated: Sequence[Rated]) -> Iterator[tuple[str, Sequence[Text]]]:
+        yield from hash_columns([row.rating for row in rated], [row.value for row in rated], self._form)
+        if self._form == 2:
+            return
+        records = [row.record for row in rated]
+        yield "source_topic", [record.topic for record in records]
+        yield "source_topic_id", [self._topic_id(record.topic) for record in records]
+        yield "source_partition", [record.partition for record in records]
+        yield "source_offset", [record.offset for record in records]
+        yield "source_timestamp_ms", [record.timestamp for record in records]
+        apps = [row.rating.app_id if self._summary else None for row in rated]
+        yield "summary", [summary_key(app, prefix=self._prefix) if app else ABSENT for app in apps]
+
+
+def _with_gaps(rows: Sequence[Rated | Deleted], column: Sequence[Text]) -> list[Text]:
+    """Return a column with nothing in place of each deletion."""
+    values = iter(column)
+    return [next(values) if isinstance(row, Rated) else ABSENT for row in rows]
