@@ -21,6 +21,7 @@ from schemas.review import DEFAULT_MAX_TEXT_CHARS, Review, review_from
 ENDINGS: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 _DELIMITERS: Final = ",;\t|"
 _MOST_NAMES: Final = 40
+_LONGEST_HEADER: Final = 4096
 _BESIDE: Final = frozenset({"links", "included", "errors", "warnings"})  # lists of an API's page that are not its data
 _KNOWN_COLUMNS: Final = frozenset(
     name.casefold() for paths in astuple(DEFAULT_PATHS) for joined in parse_paths(paths) for name in joined
@@ -148,7 +149,8 @@ def _table(path: str | Path, lines: Iterator[str], delimiter: str | None, max_ce
                     "close it, or double it if it belongs to the text"
                 ) from error
             number += 1
-            yield FileRow(number, reader.line_num, header, {}, str(error), misquoted=True)
+            remedy = "double each quotation mark inside a text, and close each that opens one"
+            yield FileRow(number, reader.line_num, header, {}, f"{error}; {remedy}", misquoted=True)
             continue
         if not header:
             header = _distinct(cells)
@@ -185,9 +187,9 @@ def _likely_delimiter(header: str) -> str:
 def _objects(path: str | Path, lines: Iterator[str], *, plain_texts: bool) -> Iterator[FileRow]:
     """Yield the objects of JSON Lines; or of a JSON array, or of an object that holds one."""
     first, lines = peek(lines)
-    columns = [name.strip().casefold() for name in next(csv.reader([first], delimiter=_likely_delimiter(first)), [])]
-    if plain_texts and len(_KNOWN_COLUMNS.intersection(columns)) > 1:
-        raise FileError(f"{path}: begins with a CSV's header; save it as a file whose name ends in .csv, and name that")
+    if _is_header(first):
+        place = "save it as a file whose name ends in .csv, and name that" if plain_texts else "name it .csv"
+        raise FileError(f"{path}: begins with a CSV's header; {place}")
     if _is_document(first, plain_texts=plain_texts):
         yield from _document(path, "".join(lines))
         return
@@ -215,6 +217,14 @@ def _objects(path: str | Path, lines: Iterator[str], *, plain_texts: bool) -> It
         yield _object(number, line_number, found)
     if number == 0 and not plain_texts:
         raise FileError(f"{path}: empty; expected one JSON object a line, or an array of objects")
+
+
+def _is_header(first: str) -> bool:
+    """Tell whether a line is a CSV's header: at least two of its columns have names that are known."""
+    if len(first) > _LONGEST_HEADER:
+        return False
+    names = next(csv.reader([first], delimiter=_likely_delimiter(first)), [])
+    return len(_KNOWN_COLUMNS.intersection(name.strip().casefold() for name in names)) > 1
 
 
 def _is_document(first: str, *, plain_texts: bool) -> bool:

@@ -60,7 +60,7 @@ def read_rows(path: Path, rules: RowRules = RowRules()) -> Iterator[Row | BadRow
     try:
         for row in files.read_rows(path, rules.how):
             if row.misquoted:
-                raise DataError(f"{path}: {row.where}: {row.fault}; is a quotation mark left open?")
+                raise DataError(f"{path}: {row.where}: {row.fault}")
             where = f"{path.name}: {row.where}"
             if row.fault:
                 yield BadRow(where, row.fault)
@@ -85,7 +85,8 @@ def require_files(paths: Iterable[Path]) -> None:
     """
     for path in paths:
         if not path.is_file():
-            raise DataError(f"{path}: {'not a file' if path.exists() else 'No such file'}")
+            what = "a folder; name a file" if path.is_dir() else "not a file" if path.exists() else "No such file"
+            raise DataError(f"{path}: {what}")
 
 
 def _check_columns(path: Path, columns: Sequence[str], finder: FieldFinder, rules: RowRules) -> None:

@@ -25,6 +25,7 @@ from schemas.prediction import PREDICTION_FIELDS
 from worker.errors import SettingsError
 
 PREFIX: Final = "starstream_"  # of our columns, where the input may have one of the same name
+_NOT_WRITTEN: Final = frozenset({".parquet", ".xlsx", ".xls", ".ods"})
 _DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 
 
@@ -131,8 +132,8 @@ def open_output(source: str, target: str) -> Iterator[Output]:
         raise SettingsError(f"--output {target}: {error}") from error
     if is_folder:
         raise SettingsError(f"--output {target!r}: a folder; name a file, or - for standard output")
-    if ending_of(path) == ".parquet":
-        raise SettingsError(f"--output {target}: Parquet is read only; choose .csv, .tsv or .jsonl")
+    if ending_of(path) in _NOT_WRITTEN:
+        raise SettingsError(f"--output {target}: {ending_of(path)} is not written; choose .csv, .tsv or .jsonl")
     try:
         if source != STDIN and path.exists() and path.samefile(source):
             raise SettingsError(f"--output {target}: is the input too; choose another name")

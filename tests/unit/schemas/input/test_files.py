@@ -266,3 +266,10 @@ def test_a_table_on_standard_input_is_refused_instead_of_rated_as_prose(
                     next(read_rows("-"))
             else:
                 assert [row.cells["text"] for row in read_rows("-")] == [first, "fine"]
+
+
+def test_a_table_named_json_is_refused_and_a_long_line_is_none(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"begins with a CSV's header; name it \.csv"):
+        next(read_rows(_write(tmp_path, "a.json", "text,score\nfine,3\n")))
+    text = "a,b " * 500_000
+    assert next(read_rows(_write(tmp_path, "a.jsonl", json.dumps({"text": text})))).cells == {"text": text}

@@ -188,7 +188,13 @@ def test_a_pipe_is_written_to_and_a_link_stays(settings: WorkerSettings, tmp_pat
 
 @pytest.mark.parametrize(
     ("target", "fault"),
-    [("", "a folder"), ("/", "a folder"), ("x.parquet", "Parquet is read only; choose"), ("no/x.csv", "No such file")],
+    [
+        ("", "a folder"),
+        ("/", "a folder"),
+        ("x.parquet", ".parquet is not written; choose"),
+        ("x.xlsx", ".xlsx is not written"),
+        ("no/x.csv", "No such file"),
+    ],
 )
 def test_an_output_that_cannot_be_is_refused(settings: WorkerSettings, tmp_path: Path, target: str, fault: str) -> None:
     (tmp_path / "in.csv").write_text("text\nlove\n")
