@@ -6,6 +6,7 @@ Owns the names of the former, and the mark. `worker.ops.metrics` owns the rest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
@@ -28,6 +29,16 @@ class RestMetrics:
             "rest_request_seconds", "Time from a request's head to the end of its answer.", _REQUEST_S, "route"
         )
         self.waiting = made.gauge("rest_waiting_reviews", "Reviews of requests that are not rated yet.", "livesum")
+        self._count = cache(self.requests.labels)  # a child is looked up once; its labels are few
+        self._time = cache(self.seconds.labels)
+
+    def count(self, method: str, route: str, status: str) -> None:
+        """Count a request that was answered."""
+        self._count(method, route, status).inc()
+
+    def time(self, route: str, seconds: float) -> None:
+        """Note how long a request took."""
+        self._time(route).observe(seconds)
 
 
 class Marked(Collector):

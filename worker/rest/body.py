@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from fastapi import Request
@@ -81,10 +82,10 @@ class Bodies:
     async def _read(self, request: Request) -> bytes:
         settings = self._settings
         most = settings.rest_max_body_bytes
-        too_large = Problem(413, f"the body is over {most} bytes (WORKER_REST_MAX_BODY_BYTES)")
+        too_large = partial(Problem, 413, f"the body is over {most} bytes (WORKER_REST_MAX_BODY_BYTES)")
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 9 or int(length) > most:
-            raise too_large
+            raise too_large()
         if request.headers.get("content-encoding", "identity") != "identity":
             raise Problem(415, "the body must not be compressed")
         parts = bytearray()
@@ -93,7 +94,7 @@ class Bodies:
                 async for part in request.stream():
                     parts += part
                     if len(parts) > most:
-                        raise too_large
+                        raise too_large()
         except TimeoutError:
             raise Problem(408, "the body took too long (WORKER_REST_READ_TIMEOUT_S)") from None
         except ClientDisconnect:

@@ -83,5 +83,5 @@ class Measured:
             await self._app(scope, receive, noted)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(scope["method"] if route != "other" else "any", route, status).inc()
-            self._metrics.seconds.labels(route).observe(self._clock.monotonic() - started)
+            self._metrics.count(scope["method"] if route != "other" else "any", route, status)
+            self._metrics.time(route, self._clock.monotonic() - started)

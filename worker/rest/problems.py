@@ -85,17 +85,18 @@ def describe_schemas(app: FastAPI, schemas: Mapping[str, Any]) -> None:
     app.openapi = document  # type: ignore[method-assign]  # as FastAPI's documentation has it
 
 
+async def answer_problem(request: Request, error: Exception) -> Response:
+    """Return the answer to a request that failed."""
+    problem = _problem_of(error)
+    if request.url.path.startswith("/v2"):  # the Open Inference Protocol has a form of its own
+        return JSONResponse({"error": str(problem)}, problem.status, problem.headers)
+    return problem.response()
+
+
 def handle_problems(app: FastAPI) -> None:
     """Make every error of an app such an answer, those of the framework too."""
-
-    async def own(request: Request, error: Exception) -> Response:
-        problem = _problem_of(error)
-        if request.url.path.startswith("/v2"):  # the Open Inference Protocol has a form of its own
-            return JSONResponse({"error": str(problem)}, problem.status, problem.headers)
-        return problem.response()
-
     for kind in (Problem, RequestValidationError, HTTPException, WorkerError, Exception):
-        app.add_exception_handler(kind, own)
+        app.add_exception_handler(kind, answer_problem)
 
 
 def _problem_of(error: Exception) -> Problem:

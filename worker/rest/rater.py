@@ -10,8 +10,7 @@ from __future__ import annotations
 import itertools
 import threading
 import uuid
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -33,21 +32,23 @@ class QueueFullError(Exception):
 
 
 @dataclass(slots=True, eq=False)
-class _Request:
-    """The reviews of one request, and what became of them so far."""
+class Asked:
+    """The reviews of one request, and what became of them so far.
+
+    Attributes:
+        given_up: set it from any thread when nobody waits any more: what is not rated by then never is.
+    """
 
     reviews: list[Pending]
-    future: Future[list[Rated | Rejected]] = field(default_factory=Future)
+    answered: Callable[[list[Rated | Rejected]], None]
+    given_up: bool = False
     outcomes: dict[int, Rated | Rejected] = field(default_factory=dict)  # by the offset of their record
 
-    def wanted(self) -> bool:
-        """Tell whether somebody still waits; once this is true, the request is rated to its end."""
-        return self.future.running() or (not self.future.done() and self.future.set_running_or_notify_cancel())
-
     def settle(self, outcome: Rated | Rejected) -> None:
+        """Take an outcome; with the last one the request is answered."""
         self.outcomes[outcome.record.offset] = outcome
         if len(self.outcomes) == len(self.reviews):
-            self.future.set_result([self.outcomes[review.record.offset] for review in self.reviews])
+            self.answered([self.outcomes[review.record.offset] for review in self.reviews])
 
 
 class Rater:
@@ -77,14 +78,19 @@ class Rater:
         self._metrics = metrics
         self._health = health
         self._clock = clock
-        self._inbox: SimpleQueue[_Request | None] = SimpleQueue()
-        self._queued: dict[int, tuple[_Request, Pending]] = {}  # by the offset of the record
+        self._inbox: SimpleQueue[Asked | None] = SimpleQueue()
+        self._queued: dict[int, tuple[Asked, Pending]] = {}  # by the offset of the record
         self._offsets = itertools.count()
+        self._run_id = uuid.uuid4().hex
         self._lock = threading.Lock()  # of `waiting`
         self._stopping = False
 
-    def submit(self, reviews: Sequence[Review]) -> Future[list[Rated | Rejected]]:
-        """Queue a request's reviews and return its outcomes to come, in order. Cancelled in time, it is not rated.
+    def submit(self, reviews: Sequence[Review], answered: Callable[[list[Rated | Rejected]], None]) -> Asked:
+        """Queue a request's reviews.
+
+        Args:
+            reviews: at least one.
+            answered: is called once with their outcomes, in order, on the rating thread; must not block or raise.
 
         Raises:
             QueueFullError: nothing was queued.
@@ -94,9 +100,9 @@ class Rater:
                 raise QueueFullError
             self.waiting += len(reviews)
         now_ms = round(self._clock.wall() * 1000)
-        request = _Request([self._pending(review, now_ms) for review in reviews])
-        self._inbox.put(request)
-        return request.future
+        asked = Asked([self._pending(review, now_ms) for review in reviews], answered)
+        self._inbox.put(asked)
+        return asked
 
     def run(self) -> None:
         """Rate until `stop`, and then what was queued before it."""
@@ -121,12 +127,13 @@ class Rater:
 
     def _pending(self, review: Review, now_ms: int) -> Pending:
         record = PlainRecord(SOURCE, 0, next(self._offsets), now_ms, value=review.text.encode())
-        return Pending(record, review.review_id or uuid.uuid4().hex, review)
+        # Not a UUID each: asking the kernel for randomness gives the interpreter lock away, and waits to get it back.
+        return Pending(record, review.review_id or f"{self._run_id}-{record.offset}", review)
 
     def _take(self, timeout_s: float) -> None:
         """Move the requests that are there into the batcher; wait for the first."""
         started = self._clock.monotonic()
-        arrived: list[_Request | None] = []
+        arrived: list[Asked | None] = []
         try:
             arrived.append(self._inbox.get(timeout=timeout_s) if timeout_s > 0 else self._inbox.get_nowait())
             while True:
@@ -135,16 +142,16 @@ class Rater:
             pass
         now = self._clock.monotonic()
         self._metrics.phase_seconds.labels("poll" if arrived else "wait").inc(now - started)
-        for request in filter(None, arrived):
-            self._queued |= {review.record.offset: (request, review) for review in request.reviews}
-            self._batcher.add([review.record for review in request.reviews], now)
-            self._metrics.consumed.inc(len(request.reviews))
+        for asked in filter(None, arrived):
+            self._queued |= {review.record.offset: (asked, review) for review in asked.reviews}
+            self._batcher.add([review.record for review in asked.reviews], now)
+            self._metrics.consumed.inc(len(asked.reviews))
 
     def _process(self, batch: Batch) -> None:
         self._metrics.count_batch(batch)
         started, tokens = self._clock.monotonic(), self._classifier.tokens
         taken = [self._queued.pop(record.offset) for record in batch.records]
-        wanted = [(request, review) for request, review in taken if request.wanted()]
+        wanted = [(asked, review) for asked, review in taken if not asked.given_up]
         outcomes: list[Outcome] = []
         for chunk in chunks([review for _, review in wanted]):
             rated = self._classifier.rate([review for _, review in chunk], iso_utc(self._clock.wall()))

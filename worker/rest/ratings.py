@@ -109,31 +109,46 @@ def explained_json(explainer: Explainer, reviews: Sequence[Review], rated: Seque
     return to_json({"ratings": ratings} if many else ratings[0])
 
 
-def ratings_routes(front: Front) -> APIRouter:
+class Ratings:
+    """Rates the reviews of a request, for FastAPI's route and for the short way past it."""
+
+    def __init__(self, front: Front) -> None:
+        settings = front.process.settings
+        self._front = front
+        self._bodies = Bodies(settings, front.process.clock)
+        self._explainer = Explainer(settings)
+        self._explaining = Lane("explain", threads=1, timeout_s=settings.rest_deadline_s)
+
+    async def answer(self, request: Request, *, explain: bool = False) -> Response:
+        """Return the ratings of a request's reviews.
+
+        Raises:
+            Problem: it holds something else, or cannot be rated now.
+        """
+        posted = await self._bodies.reviews(request)
+        if explain and len(posted.reviews) > MOST_TEXTS:
+            raise Problem(422, f"explain: at most {MOST_TEXTS} reviews at once; came {len(posted.reviews)}")
+        pointers = [f"/{MANY}/{number}" if posted.many else "" for number in range(len(posted.reviews))]
+        rated = await self._front.rate(posted.reviews, pointers)
+        if explain:
+            explained = partial(explained_json, self._explainer, posted.reviews, rated, many=posted.many)
+            return Response(await self._explaining.call(explained), media_type=JSON)
+        return Response(rating_json(rated, many=posted.many), media_type=JSON)
+
+
+def ratings_routes(front: Front, ratings: Ratings) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/v1")
-    settings = front.process.settings
-    bodies = Bodies(settings, front.process.clock)
-    explainer = Explainer(settings)
-    explaining = Lane("explain", threads=1, timeout_s=settings.rest_deadline_s)
 
     @router.post(
         "/ratings",
         summary="Rate one review or many",
         tags=["ratings"],
-        openapi_extra=describe_reviews(settings),
+        openapi_extra=describe_reviews(front.process.settings),
         responses={200: _describe_ratings(), **describe_problems(400, 401, 408, 413, 415, 422, 429, 503)},
     )
     async def rate(request: Request, explain: Annotated[bool, Query(description=_EXPLAIN)] = False) -> Response:
-        posted = await bodies.reviews(request)
-        if explain and len(posted.reviews) > MOST_TEXTS:
-            raise Problem(422, f"explain: at most {MOST_TEXTS} reviews at once; came {len(posted.reviews)}")
-        pointers = [f"/{MANY}/{number}" if posted.many else "" for number in range(len(posted.reviews))]
-        rated = await front.rate(posted.reviews, pointers)
-        if explain:
-            explained = partial(explained_json, explainer, posted.reviews, rated, many=posted.many)
-            return Response(await explaining.call(explained), media_type=JSON)
-        return Response(rating_json(rated, many=posted.many), media_type=JSON)
+        return await ratings.answer(request, explain=explain)
 
     @router.get("/model", summary="The model that rates", tags=["model"], responses=describe_problems(401))
     async def model() -> Response:

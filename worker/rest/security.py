@@ -12,8 +12,9 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Security, params
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 from pydantic import SecretStr
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.clock import Clock
@@ -32,28 +33,41 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+_RAW_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 
-def required_rights(settings: WorkerSettings) -> tuple[params.Depends, params.Depends]:
-    """Return what routes depend on: the right to rate and read, and the right to change what is stored.
+class Access:
+    """Who may rate and read, and who may change what is stored.
 
-    With neither token set everybody has both, and the OpenAPI document asks for none. With the read-only one alone
-    nobody may change anything.
+    With neither token set everybody may do both. With the read-only one alone nobody may change anything.
     """
-    if is_open(settings.rest_token, settings.rest_read_token):
-        return Depends(_anybody), Depends(_anybody)
-    access = _Access(settings)
-    return Depends(access.reads), Depends(access.writes)
 
-
-async def _anybody() -> None:
-    """Let every request in."""
-
-
-class _Access:
     def __init__(self, settings: WorkerSettings) -> None:
         self._token = settings.rest_token
         self._read_token = settings.rest_read_token
+        self._is_open = is_open(settings.rest_token, settings.rest_read_token)
+
+    def rights(self) -> tuple[params.Depends, params.Depends]:
+        """Return what routes depend on: the right to rate and read, and the right to change what is stored.
+
+        The OpenAPI document asks for a token only when one is set.
+        """
+        if self._is_open:
+            return Depends(_anybody), Depends(_anybody)
+        return Depends(self.reads), Depends(self.writes)
+
+    def check_reads(self, authorization: str | None) -> None:
+        """Let a request with this header rate and read.
+
+        Raises:
+            Problem: 401, it has no valid token.
+        """
+        if self._is_open:
+            return
+        scheme, given = get_authorization_scheme_param(authorization)
+        is_bearer = scheme.lower() == "bearer"
+        if not (is_bearer and (_same(given, self._token) or _same(given, self._read_token))):
+            raise Problem(401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
 
     async def reads(self, given: Given) -> None:
         """Let a request rate and read.
@@ -61,8 +75,7 @@ class _Access:
         Raises:
             Problem: 401, it has no valid token.
         """
-        if not (_same(given, self._token) or _same(given, self._read_token)):
-            raise Problem(401, "a bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
+        self.check_reads(None if given is None else f"{given.scheme} {given.credentials}")
 
     async def writes(self, given: Given) -> None:
         """Let a request change what is stored.
@@ -71,8 +84,12 @@ class _Access:
             Problem: 401, it has no valid token; 403, it has the read-only one.
         """
         await self.reads(given)
-        if not _same(given, self._token):
+        if given is None or not _same(given.credentials, self._token):
             raise Problem(403, "this token may rate and read only; WORKER_REST_TOKEN may do more")
+
+
+async def _anybody() -> None:
+    """Let every request in."""
 
 
 def is_open(*tokens: SecretStr | None) -> bool:
@@ -80,10 +97,8 @@ def is_open(*tokens: SecretStr | None) -> bool:
     return not any(tokens)
 
 
-def _same(given: HTTPAuthorizationCredentials | None, token: SecretStr | None) -> bool:
-    if given is None or token is None:
-        return False
-    return hmac.compare_digest(given.credentials.encode(), token.get_secret_value().encode())
+def _same(given: str, token: SecretStr | None) -> bool:
+    return token is not None and hmac.compare_digest(given.encode(), token.get_secret_value().encode())
 
 
 class RateLimit:
@@ -151,9 +166,8 @@ class Hardened:
 
         async def hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                there = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(pair for pair in _RAW_HEADERS if pair[0] not in there)]
             await send(message)
 
         if self._local_only and _name(Headers(scope=scope).get("host", "")) not in _LOCAL_NAMES:

@@ -22,6 +22,7 @@ from deploy.kafka import LocalKafka
 from deploy.page import fetch
 from deploy.process import LOOPBACK, free_port
 from deploy.redis import LocalRedis
+from schemas.channels import CHANNELS_FILE, STABLE
 from tests.benchmarks.arithmetic import alternated, medians
 from tests.benchmarks.catalogue import PROGRAMS
 from tests.benchmarks.corpus import ROOT, read_corpus
@@ -44,9 +45,10 @@ def main() -> int:
     arguments = _arguments()
     console = Console(width=170)
     machine = this_machine()
-    bundle = (arguments.registry / json.loads((arguments.registry / "channels.json").read_text())["stable"]).resolve()
+    channels = json.loads((arguments.registry / CHANNELS_FILE).read_text())
+    bundle = (arguments.registry / channels[STABLE]).resolve()
     servers = [server for server in SERVERS if not arguments.rows or server.name in arguments.rows]
-    console.print(f"{machine}\nbundle: {bundle.name}; {arguments.runs} runs of {arguments.seconds:g} s", highlight=False)
+    console.print(f"{machine}\n{bundle.name}, {arguments.runs} runs of {arguments.seconds:g} s", highlight=False)
     runs: dict[str, list[dict[str, float]]] = {}
     for run in range(arguments.runs):
         for name in alternated([server.name for server in servers], run):

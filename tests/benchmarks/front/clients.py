@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Final, cast
 
@@ -119,8 +120,8 @@ async def measure(spec: Spec) -> dict[str, float]:
     clients = []
     for number in range(spec.clients):
         first = number * len(requests) // spec.clients
-        _, client = await loop.create_connection(lambda first=first: Client(requests, first, seen), "127.0.0.1", spec.port)  # type: ignore[misc]
-        clients.append(client)
+        connected = await loop.create_connection(partial(Client, requests, first, seen), "127.0.0.1", spec.port)
+        clients.append(connected[1])
     async with asyncio.timeout(spec.warm_up_s + spec.seconds + 30):
         await asyncio.gather(*(client.done for client in clients))
     if not seen.ms or seen.wrong:

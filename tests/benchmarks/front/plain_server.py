@@ -3,8 +3,9 @@
     tutorial   NLTK's tokenizer, ids padded to 100, one Invoke: what `rows/naive_tflite.py` does a record
     encoder    the same handler with the bundle's own encoder and the text's own length
     hello      nothing: what FastAPI and uvicorn cost by themselves
+    bare       nothing, on uvicorn alone
 
-`python -m benchmarks.front.plain_server KIND PORT BUNDLE`. One process, uvicorn with uvloop and httptools, no access log.
+`python -m benchmarks.front.plain_server KIND PORT BUNDLE`. One process: uvicorn, uvloop, httptools, no access log.
 """
 
 from __future__ import annotations
@@ -106,6 +107,7 @@ def hello() -> FastAPI:
 
 async def bare(scope: Any, receive: Any, send: Any) -> None:
     """Answer without a framework: uvicorn's own limit."""
+    del scope
     while (await receive()).get("more_body"):
         pass
     head = [(b"content-type", b"application/json"), (b"content-length", b"12")]

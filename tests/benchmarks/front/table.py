@@ -25,8 +25,7 @@ Figures = Mapping[str, Mapping[str, float]]
 
 def tables(figures: Figures, clients: Sequence[int]) -> list[Grid]:
     """Return the goals, and the servers at each number of clients."""
-    found = [grid for grid in (_goals(figures), _servers(figures, clients)) if len(grid) > 1]
-    return found
+    return [grid for grid in (_goals(figures), _servers(figures, clients)) if len(grid) > 1]
 
 
 def markdown(figures: Figures, setting: Mapping[str, str], clients: Sequence[int]) -> str:

@@ -9,8 +9,12 @@ from schemas.review import Review
 from tests.unit.worker.rest.conftest import FrontFactory
 from worker.records import Rated
 from worker.rest.app import make_app
-from worker.rest.front import Front
+from worker.rest.front import Front, Outcomes
 from worker.rest.rater import QueueFullError
+
+
+def ignored(outcomes: Outcomes) -> None:
+    del outcomes
 
 
 def value(front: Front, name: str, **labels: str) -> float:
@@ -26,9 +30,11 @@ def drain(front: Front) -> None:
 def test_requests_of_many_clients_are_one_batch_and_each_gets_its_own(make_front: FrontFactory) -> None:
     front = make_front()
     texts = [["good"], ["bad", "good", "worst"], *[["bad"]] * 62]
-    coming = [front.rater.submit([Review(text) for text in some]) for some in texts]
+    answers: list[Outcomes] = [[] for _ in texts]
+    for some, answer in zip(texts, answers, strict=True):
+        front.rater.submit([Review(text) for text in some], answer.extend)
     drain(front)
-    stars = [[outcome.rating.rating for outcome in answer.result(0) if isinstance(outcome, Rated)] for answer in coming]
+    stars = [[outcome.rating.rating for outcome in answer if isinstance(outcome, Rated)] for answer in answers]
     assert stars == [[5], [1, 5, 1], *[[1]] * 62]
     assert (value(front, "batch_reviews_count"), value(front, "batch_reviews_sum")) == (1, 66)
     assert (value(front, "reviews_settled_total", outcome="rated"), front.rater.waiting) == (66, 0)
@@ -36,19 +42,20 @@ def test_requests_of_many_clients_are_one_batch_and_each_gets_its_own(make_front
 
 def test_a_request_larger_than_a_batch_is_answered_whole_and_in_order(make_front: FrontFactory) -> None:
     front = make_front(batch_reviews=7)
-    coming = front.rater.submit([Review("good" if number % 3 else "bad", str(number)) for number in range(50)])
+    answer: Outcomes = []
+    front.rater.submit([Review("good" if number % 3 else "bad", str(number)) for number in range(50)], answer.extend)
     drain(front)
-    found = [(outcome.rating.review_id, outcome.rating.rating) for outcome in coming.result(0)]  # type: ignore[union-attr]
+    found = [(outcome.rating.review_id, outcome.rating.rating) for outcome in answer if isinstance(outcome, Rated)]
     assert found == [(str(number), 5 if number % 3 else 1) for number in range(50)]
     assert value(front, "batch_reviews_count") == 8
 
 
 def test_a_full_queue_refuses_the_whole_request_and_takes_the_next_that_fits(make_front: FrontFactory) -> None:
     front = make_front(rest_queue_reviews=10, rest_max_reviews=10)
-    front.rater.submit([Review("good")] * 8)
+    front.rater.submit([Review("good")] * 8, ignored)
     with pytest.raises(QueueFullError):
-        front.rater.submit([Review("good")] * 3)
-    front.rater.submit([Review("good")] * 2)
+        front.rater.submit([Review("good")] * 3, ignored)
+    front.rater.submit([Review("good")] * 2, ignored)
     assert front.rater.waiting == 10
     drain(front)
     assert value(front, "reviews_settled_total", outcome="rated") == 10
@@ -65,7 +72,7 @@ def test_a_request_that_waited_too_long_gets_503_and_is_not_rated(make_front: Fr
 
 def test_a_full_queue_is_429_with_retry_after(make_front: FrontFactory) -> None:
     front = make_front(rest_queue_reviews=2, rest_max_reviews=2)
-    front.rater.submit([Review("good")] * 2)
+    front.rater.submit([Review("good")] * 2, ignored)
     answer = TestClient(make_app(front), "http://localhost").post("/v1/ratings", json={"text": "good"})
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
     assert "WORKER_REST_QUEUE_REVIEWS" in answer.json()["detail"]
