@@ -10,17 +10,18 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import uvloop
 
 from ..arithmetic import quantile
 from ..corpus import read_corpus
 
-_FORMS: Final = {
+_FORMS: Final[dict[str, Callable[[list[str]], Any]]] = {
     "ratings": lambda texts: {"text": texts[0]} if len(texts) == 1 else {"reviews": texts},
     "v2": lambda texts: {
         "inputs": [{"name": "text", "shape": [len(texts), 1], "datatype": "BYTES", "data": texts}],

@@ -118,13 +118,13 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
 def main() -> None:
     kind, port, folder = sys.argv[1:]
     bundle = read_bundle(Path(folder))
-    made: Any = {
+    applications: dict[str, Callable[[], Any]] = {
         "tutorial": lambda: make_app(bundle, tutorial(bundle)),
         "encoder": lambda: make_app(bundle, encoder(bundle)),
         "hello": hello,
         "bare": lambda: bare,
-    }[kind]()
-    uvicorn.run(made, port=int(port), access_log=False, log_level="warning", lifespan="off")
+    }
+    uvicorn.run(applications[kind](), port=int(port), access_log=False, log_level="warning", lifespan="off")
 
 
 if __name__ == "__main__":

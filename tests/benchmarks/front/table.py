@@ -10,6 +10,8 @@ from tests.benchmarks.front.servers import SERVERS
 from tests.benchmarks.goals import Goal
 from tests.benchmarks.report import Grid, markdown_table, spliced
 
+BEGIN: Final = "<!-- front: begin -->"
+END: Final = "<!-- front: end -->"
 README: Final = Path(__file__).with_name("README.md")
 STREAM: Final = "stream"  # the row of the worker itself
 GOALS: Final = (
@@ -38,7 +40,7 @@ def markdown(figures: Figures, setting: Mapping[str, str], clients: Sequence[int
 
 def write(text: str) -> None:
     """Put the tables into the README."""
-    README.write_text(spliced(README.read_text(encoding="utf-8"), text), encoding="utf-8")
+    README.write_text(spliced(README.read_text(encoding="utf-8"), text, BEGIN, END), encoding="utf-8")
 
 
 def _goals(figures: Figures) -> Grid:
