@@ -5,10 +5,25 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 
-from tests.deploy.assets import ROOT, Query, compose, dashboard_queries, dashboards, drawn_events, panels, selectors
+from deploy.grafana.__main__ import files
+from deploy.grafana.boards import BOARDS as CODE
+from deploy.grafana.links import alerts, panels_of
+from deploy.grafana.render import RUNBOOK as ADDRESS
+from tests.deploy.assets import (
+    ROOT,
+    RUNBOOK,
+    Query,
+    compose,
+    dashboard_queries,
+    dashboards,
+    drawn_events,
+    panels,
+    selectors,
+)
 
 PANELS = panels()
 PROVISIONING = ROOT / "deploy/grafana/provisioning"
@@ -20,7 +35,7 @@ each_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 def test_dashboard_is_stored_as_provisioned(board: dict[str, Any]) -> None:
     assert not {"id", "__inputs", "__requires"} & set(board), "an id belongs to one Grafana's database"
     variables = {variable["name"]: variable for variable in board["templating"]["list"]}
-    assert set(variables) == {"datasource", "job"}
+    assert set(variables) == {"datasource", "job", "runbook"}
     assert variables["datasource"]["query"] == "prometheus"
     assert variables["job"]["query"]["query"] == variables["job"]["definition"]
     assert variables["job"]["definition"] == 'label_values(starstream_ready{source=""}, job)', "jobs of workers only"
@@ -80,3 +95,77 @@ def test_provisioned_data_source_is_the_prometheus_of_compose_with_its_scrape_in
     assert "prometheus" in compose()["services"]
     scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
     assert source["jsonData"]["timeInterval"] == scraped["global"]["scrape_interval"]
+
+
+def test_files_are_what_the_code_writes() -> None:
+    differing = [path.name for path, text in files().items() if path.read_text(encoding="utf-8") != text]
+    assert differing == [], "python -m deploy.grafana --write"
+    assert {path.stem for path in (ROOT / "deploy/grafana/dashboards").iterdir()} == set(CODE)
+
+
+@pytest.mark.parametrize("query", [*dashboard_queries(), *drawn_events()], ids=lambda query: query.where)
+def test_query_is_promql(query: Query) -> None:
+    promql_parser.parse(query.expr)
+
+
+def test_the_parser_refuses_a_query_with_a_typing_mistake() -> None:
+    with pytest.raises(ValueError, match="unclosed"):
+        promql_parser.parse("sum(rate(x[1m])")
+
+
+def test_the_overview_fits_one_screen_and_leads_to_the_others() -> None:
+    overview = BOARDS["starstream"]
+    assert max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in overview["panels"]) <= 20
+    assert len(overview["panels"]) <= 12
+    others = {f"/d/{board['uid']}" for name, board in BOARDS.items() if name != "starstream"}
+    assert {link["url"] for link in overview["links"]} == others
+    for board in BOARDS.values():
+        assert len(board["links"]) == len(BOARDS) - 1
+        assert all(link["includeVars"] and link["keepTime"] for link in board["links"])
+
+
+@each_board
+def test_no_two_panels_stand_on_one_another(board: dict[str, Any]) -> None:
+    cells: set[tuple[int, int]] = set()
+    for panel in board["panels"]:
+        at = panel["gridPos"]
+        own = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert at["x"] + at["w"] <= 24
+        assert not own & cells, panel["title"]
+        cells |= own
+
+
+def test_titles_are_unique_because_the_runbook_names_them() -> None:
+    titles = [panel["title"] for panel in PANELS]
+    assert len(set(titles)) == len(titles)
+
+
+def test_every_panel_links_to_its_entry_of_the_runbook() -> None:
+    text = RUNBOOK.read_text(encoding="utf-8")
+    entries = {f"#{heading.lower()}" for heading in re.findall(r"^### (Starstream\w+)$", text, re.MULTILINE)}
+    for panel in PANELS:
+        (link,) = panel["links"]
+        address, _, entry = link["url"].partition("#")
+        assert address == "${runbook}"
+        assert not entry or f"#{entry}" in entries, panel["title"]
+        assert entry or panel["title"] == "Alerts"
+
+
+def test_every_alert_leads_to_an_entry_and_to_panels() -> None:
+    """Alert, runbook, panel: none without the others."""
+    text = RUNBOOK.read_text(encoding="utf-8")
+    assert set(re.findall(r"^### (Starstream\w+)$", text, re.MULTILINE)) == set(alerts())
+    shown = {panel["title"] for panel in PANELS}
+    for alert in alerts():
+        row = next(line for line in text.splitlines() if line.startswith(f"| [{alert}](#{alert.lower()}) |"))
+        assert panels_of(alert)
+        for panel in panels_of(alert):
+            assert panel in row
+            assert panel.partition(": ")[2] in shown
+    known = {*alerts(), ""}
+    assert {alert for board in CODE.values() for panel in board.panels for alert in (panel.see, *panel.also)} <= known
+
+
+def test_the_runbook_is_served_where_the_panels_look_for_it() -> None:
+    volumes = dict(volume.split(":")[:2] for volume in compose()["services"]["grafana"]["volumes"])
+    assert volumes["./deploy/RUNBOOK.md"] == f"/usr/share/grafana{ADDRESS}"
