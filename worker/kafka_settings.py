@@ -55,6 +55,22 @@ class KafkaSettings(BaseSettings):
     kafka_client_id: str = Field(
         "starstream", min_length=1, max_length=200, description="name in the brokers' logs and quotas"
     )
+    kafka_rack: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="this worker's rack or zone: reads from the nearest replica (client.rack)",
+    )
+    kafka_dns_lookup: Literal["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"] = Field(
+        "use_all_dns_ips",
+        description="confluent only: the second where the bootstrap name is an alias of one broker",
+    )
+    kafka_connections_max_idle_s: float = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="close a connection that is idle longer; 0: confluent never, kafka-python 9 min",
+    )
     input_topics: Topics = Field(["reviews"], description="topics to read, comma separated")
     output_topic: Topic = Field("ratings", description="topic for the ratings")
     output_format: Literal["json", "cloudevents", "cloudevents_structured", "avro", "json_schema"] = Field(
@@ -67,6 +83,10 @@ class KafkaSettings(BaseSettings):
     )
     dead_letter_topic: Topic = Field("reviews.dlq", description="topic for records that cannot be rated")
     group_id: str = Field("starstream", min_length=1, max_length=200, description="consumer group; one per deployment")
+    kafka_group_protocol: Literal["classic", "consumer"] = Field(
+        "classic",
+        description="consumer: KIP-848, the brokers (from 4.0) assign the partitions; confluent only",
+    )
     instance_id: Identity | None = Field(
         None, description="static membership: unique in the group, the same after a restart"
     )
@@ -82,6 +102,15 @@ class KafkaSettings(BaseSettings):
     )
     max_poll_interval_s: float = Field(120.0, ge=5, le=3600, description="longest time between two polls")
     request_timeout_s: float = Field(20.0, ge=1, le=300, description="longest wait for a broker's answer")
+
+    @model_validator(mode="after")
+    def _idle_agrees(self) -> Self:
+        if 0 < self.kafka_connections_max_idle_s <= self.request_timeout_s:
+            raise ValueError(
+                "WORKER_KAFKA_CONNECTIONS_MAX_IDLE_S: must be 0 or more than WORKER_REQUEST_TIMEOUT_S, "
+                "because a connection that waits for an answer is idle"
+            )
+        return self
 
     @model_validator(mode="after")
     def _security_agrees(self) -> Self:
@@ -102,6 +131,11 @@ class KafkaSettings(BaseSettings):
             raise ValueError("WORKER_KAFKA_SASL_USERNAME and WORKER_KAFKA_SASL_PASSWORD: needed with PLAIN and SCRAM")
         if (self.kafka_ssl_certfile is None) != (self.kafka_ssl_keyfile is None):
             raise ValueError("WORKER_KAFKA_SSL_CERTFILE and WORKER_KAFKA_SSL_KEYFILE: give both or neither")
+        if self.kafka_group_protocol == "consumer" and self.kafka_client != "confluent":
+            raise ValueError(
+                "WORKER_KAFKA_GROUP_PROTOCOL=consumer: needs WORKER_KAFKA_CLIENT=confluent; "
+                "kafka-python speaks the classic protocol only"
+            )
         self._check_certificates()
         return self
 
@@ -125,6 +159,8 @@ class KafkaSettings(BaseSettings):
 
     def unused(self) -> Iterator[str]:
         """Yield a line for each setting that has no effect because of another."""
+        if self.kafka_dns_lookup != "use_all_dns_ips" and self.kafka_client != "confluent":
+            yield f"WORKER_KAFKA_DNS_LOOKUP: not used with WORKER_KAFKA_CLIENT={self.kafka_client}; it takes confluent"
         protocol = self.kafka_security_protocol
         for names, needed in (
             (("SASL_MECHANISM", "SASL_USERNAME", "SASL_PASSWORD", "OAUTH_TOKEN"), "SASL"),

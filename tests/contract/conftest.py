@@ -47,8 +47,8 @@ def redis_world(request: pytest.FixtureRequest) -> Iterator[RedisStoreWorld]:
 def _stream_world(kind: str, request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
     world: StreamWorld = MemoryStreamWorld()
     if kind != "memory":
-        client, _, delivery = kind.partition(" ")
-        world = KafkaStreamWorld(request.getfixturevalue("kafka"), delivery, client)
+        client, delivery, *protocol = kind.split(" ")
+        world = KafkaStreamWorld(request.getfixturevalue("kafka"), delivery, client, *protocol)
     world.create(world.topic, world.output_topic, world.dead_letter_topic)
     yield world
     world.close()
@@ -56,9 +56,14 @@ def _stream_world(kind: str, request: pytest.FixtureRequest) -> Iterator[StreamW
 
 _CLIENTS = ("kafka-python", "confluent")
 _MODES = ("at_least_once", "exactly_once")
+_KIP_848 = "confluent at_least_once consumer"
+_KIP_848_ONCE = "confluent exactly_once consumer"
 
 
-@pytest.fixture(params=["memory", *(f"{client} at_least_once" for client in _CLIENTS)], ids=["memory", *_CLIENTS])
+@pytest.fixture(
+    params=["memory", *(f"{client} at_least_once" for client in _CLIENTS), _KIP_848],
+    ids=["memory", *_CLIENTS, "kip848"],
+)
 def stream_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
     """For the Source suite."""
     yield from _stream_world(request.param, request)
@@ -72,7 +77,7 @@ def kafka_world(request: pytest.FixtureRequest) -> Iterator[KafkaStreamWorld]:
         yield world
 
 
-@pytest.fixture(params=["memory", *(f"{client} {mode}" for client in _CLIENTS for mode in _MODES)])
+@pytest.fixture(params=["memory", *(f"{client} {mode}" for client in _CLIENTS for mode in _MODES), _KIP_848_ONCE])
 def delivery_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
     """For the Delivery suite."""
     yield from _stream_world(request.param, request)

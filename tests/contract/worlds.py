@@ -286,11 +286,18 @@ class MemoryStreamWorld(StreamWorld):
 
 
 class KafkaStreamWorld(StreamWorld):
-    def __init__(self, broker: LocalKafka, delivery: str = "at_least_once", client: str = "kafka-python") -> None:
+    def __init__(
+        self,
+        broker: LocalKafka,
+        delivery: str = "at_least_once",
+        client: str = "kafka-python",
+        protocol: str = "classic",
+    ) -> None:
         super().__init__()
         self.broker = broker
         self.kind = delivery
         self.client = client
+        self.protocol = protocol
         self.admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
         self._producer = KafkaProducer(bootstrap_servers=broker.bootstrap, max_request_size=4_000_000)
         self._closers: list[Callable[[], None]] = [self.admin.close, self._producer.close]
@@ -300,6 +307,7 @@ class KafkaStreamWorld(StreamWorld):
         given = {
             "kafka_bootstrap_servers": [self.broker.bootstrap],
             "kafka_client": self.client,
+            "kafka_group_protocol": self.protocol,
             "delivery": self.kind,
         }
         return super().settings(**given | more)

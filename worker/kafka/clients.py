@@ -111,6 +111,6 @@ def require_client(settings: WorkerSettings) -> str:
     if settings.kafka_client == "confluent" and find_spec("confluent_kafka") is None:
         raise SettingsError(
             "WORKER_KAFKA_CLIENT=confluent: the package confluent-kafka is not installed; "
-            "pip install confluent-kafka, or leave the variable at kafka-python"
+            "install the extra `confluent`, or leave the variable at kafka-python"
         )
     return settings.kafka_client

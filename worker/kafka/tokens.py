@@ -82,7 +82,7 @@ def make_tokens(settings: WorkerSettings) -> Tokens | None:
         if find_spec("aws_msk_iam_sasl_signer") is None:
             raise SettingsError(
                 "WORKER_KAFKA_SASL_MECHANISM=AWS_MSK_IAM: the package aws-msk-iam-sasl-signer-python is not installed; "
-                "pip install aws-msk-iam-sasl-signer-python"
+                "install it, or the extra `msk`"
             )
         return Tokens(lambda: _from_aws(settings.kafka_aws_region or ""))
     if settings.kafka_sasl_mechanism != "OAUTHBEARER":

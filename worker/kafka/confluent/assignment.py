@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import TopicPartition
@@ -14,6 +15,7 @@ from confluent_kafka import TopicPartition
 from worker.errors import TransientError
 from worker.kafka.group import Ownership
 from worker.records import Partition
+from worker.settings import WorkerSettings
 
 # `CGMDv2:`, generation (int32, native byte order), group id and member id (null-terminated), and more. Private to
 # librdkafka; `test_an_evicted_member_cannot_commit_before_it_has_joined_again` fails if it changes.
@@ -33,7 +35,7 @@ def rebalance_callbacks(ownership: Ownership) -> dict[str, Callable[[object, Seq
 def require_member(membership: Any, group: str) -> bytes:
     """Return the group metadata if it belongs to a member.
 
-    An evicted consumer reports generation -1 and no member, and a broker accepts offsets under that unfenced.
+    An evicted consumer reports generation -1 (KIP-848: 0) and no member; a broker accepts offsets under that unfenced.
 
     Raises:
         TransientError: it does not.
@@ -42,9 +44,17 @@ def require_member(membership: Any, group: str) -> bytes:
         raise TransientError("kafka", f"not a member of group {group}; joining")
     (generation,) = _GENERATION.unpack_from(membership, len(_FORMAT))
     _group, member, _rest = membership[len(_FORMAT) + _GENERATION.size :].split(b"\0", 2)
-    if generation < 0 or not member:
+    if generation < 1 or not member:  # KIP-848: the member's epoch, 0 while it joins
         raise TransientError("kafka", f"no longer a member of group {group}; joining again")
     return membership
+
+
+def note_joined(ownership: Ownership, membership: Any, settings: WorkerSettings) -> None:
+    """Record a membership without partitions: with KIP-848 the client calls nobody back about it."""
+    if settings.kafka_group_protocol == "consumer" and not ownership.joined:
+        with suppress(TransientError):
+            require_member(membership, settings.group_id)
+            ownership.add(())
 
 
 def _to_partitions(partitions: Sequence[TopicPartition]) -> set[Partition]:

@@ -37,9 +37,7 @@ def consumer_config(
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "isolation.level": "read_committed",
-        "partition.assignment.strategy": "cooperative-sticky",
-        "session.timeout.ms": round(settings.session_timeout_s * 1000),
-        "heartbeat.interval.ms": round(settings.session_timeout_s * 1000 / 5),
+        **_group_options(settings),
         "max.poll.interval.ms": round(settings.max_poll_interval_s * 1000),
         "queued.max.messages.kbytes": _QUEUE_KB,
         "queued.min.messages": _QUEUE_RECORDS,
@@ -50,6 +48,18 @@ def consumer_config(
         "enable.partition.eof": True,  # the only way to learn a position past transaction markers
         "statistics.interval.ms": 1000,  # the only way to learn that a connection came back
         "stats_cb": statistics,
+    }
+
+
+def _group_options(settings: WorkerSettings) -> dict[str, Any]:
+    """Return how the group divides its partitions; with KIP-848 the brokers do, and they own the session's times."""
+    if settings.kafka_group_protocol == "consumer":
+        return {"group.protocol": "consumer"}
+    return {
+        "group.protocol": "classic",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": round(settings.session_timeout_s * 1000),
+        "heartbeat.interval.ms": round(settings.session_timeout_s * 1000 / 5),
     }
 
 
@@ -86,6 +96,8 @@ def client_config(settings: WorkerSettings, errors: CallbackErrors) -> dict[str,
         "client.id": settings.kafka_client_id,
         "socket.timeout.ms": round(settings.request_timeout_s * 1000),
         "reconnect.backoff.max.ms": 1000,
+        "client.dns.lookup": settings.kafka_dns_lookup,
+        "connections.max.idle.ms": round(settings.kafka_connections_max_idle_s * 1000),  # 0: never
         "topic.metadata.refresh.interval.ms": _METADATA_MS,
         "allow.auto.create.topics": False,
         "error_cb": errors.note,
@@ -94,6 +106,7 @@ def client_config(settings: WorkerSettings, errors: CallbackErrors) -> dict[str,
         "ssl.endpoint.identification.algorithm": "https" if settings.kafka_ssl_check_hostname else "none",
         **_without_none(
             {
+                "client.rack": settings.kafka_rack,
                 "sasl.mechanism": sasl_mechanism(settings),
                 "sasl.username": settings.kafka_sasl_username,
                 "sasl.password": secret_text(settings.kafka_sasl_password),

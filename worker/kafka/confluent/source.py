@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from worker.clock import Clock
 from worker.errors import ServiceError
-from worker.kafka.confluent.assignment import rebalance_callbacks, require_member
+from worker.kafka.confluent.assignment import note_joined, rebalance_callbacks, require_member
 from worker.kafka.confluent.client import (
     CallbackErrors,
     await_brokers,
@@ -92,6 +92,7 @@ class ConfluentSource(GroupSource):
             with translated("poll"):
                 # Now, not at the commit: an evicted consumer returns generation -1, which the broker would not fence.
                 self._membership = self._consumer.consumer_group_metadata()
+                note_joined(self.ownership, self._membership, self._settings)
             self._raise_errors()
         except ServiceError:
             self._read_again(records)

@@ -96,6 +96,7 @@ def client_config(settings: WorkerSettings) -> dict[str, Any]:
         "api_version": _version(settings.kafka_api_version),
         "request_timeout_ms": round(settings.request_timeout_s * 1000),
         "bootstrap_timeout_ms": round(settings.request_timeout_s * 1000),
+        **_idle(settings),
         "reconnect_backoff_max_ms": 1000,  # the default of 30 s delays the return of a broker by up to 13.7 s
         "security_protocol": settings.kafka_security_protocol,
         "sasl_mechanism": sasl_mechanism(settings),
@@ -108,6 +109,12 @@ def client_config(settings: WorkerSettings) -> dict[str, Any]:
         "ssl_password": secret_text(settings.kafka_ssl_password),
         "ssl_check_hostname": settings.kafka_ssl_check_hostname,
     }
+
+
+def _idle(settings: WorkerSettings) -> dict[str, Any]:
+    """The client knows no "never", so 0 leaves its own limit."""
+    idle_s = settings.kafka_connections_max_idle_s
+    return {"connections_max_idle_ms": round(idle_s * 1000)} if idle_s else {}
 
 
 def topic_exists(consumer: Any, topic: str) -> bool:

@@ -58,6 +58,7 @@ class KafkaSource(GroupSource):
                 **client_config(settings),
                 "group_id": settings.group_id,
                 "group_instance_id": instance_id,
+                "client_rack": settings.kafka_rack or "",
                 "auto_offset_reset": settings.auto_offset_reset,
                 "enable_auto_commit": False,
                 "isolation_level": "read_committed",

@@ -22,7 +22,7 @@ def test_a_client_that_is_not_installed_is_refused_with_its_package(
     monkeypatch: pytest.MonkeyPatch, metrics: Metrics, clock: ManualClock
 ) -> None:
     monkeypatch.setattr(clients, "find_spec", lambda _name: None)
-    with pytest.raises(SettingsError, match=r"WORKER_KAFKA_CLIENT=confluent: .*pip install confluent-kafka"):
+    with pytest.raises(SettingsError, match=r"WORKER_KAFKA_CLIENT=confluent: .*install the extra `confluent`"):
         make_source(settings(), instance_id=None, metrics=metrics, clock=clock)
     with pytest.raises(SettingsError, match="WORKER_KAFKA_CLIENT"):
         clients.make_delivery(settings(), None, "id", log=MemoryLog(), clock=clock)  # type: ignore[arg-type]  # not used

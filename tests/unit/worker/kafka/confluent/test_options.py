@@ -44,6 +44,7 @@ def test_every_setting_of_the_connection_reaches_librdkafka() -> None:
         {"kafka_ssl_check_hostname": False},
         {"kafka_client_id": "another"},
         {"request_timeout_s": 7},
+        {"kafka_connections_max_idle_s": 60.0},
     ):
         login = {"kafka_sasl_username": "ann", "kafka_sasl_password": SecretStr("sésame")}
         changed = plain.model_copy(update=login | change)  # unchecked, so that the files may be empty
@@ -77,3 +78,33 @@ def test_a_session_timeout_over_the_poll_interval_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"WORKER_SESSION_TIMEOUT_S: 200 is over WORKER_MAX_POLL_INTERVAL_S=120"):
         settings(session_timeout_s=200)
     WorkerSettings(_env_file=None, session_timeout_s=200)  # kafka-python allows it
+
+
+def test_kip_848_leaves_the_session_and_the_assignment_to_the_brokers() -> None:
+    config = consumer_config(settings(kafka_group_protocol="consumer"), None, CallbackErrors(), lambda _: None)
+    classic = consumer_config(settings(), None, CallbackErrors(), lambda _: None)
+    assert config["group.protocol"] == "consumer"
+    assert classic.keys() - config.keys() == {
+        "partition.assignment.strategy",
+        "session.timeout.ms",
+        "heartbeat.interval.ms",
+    }
+
+
+def test_rack_and_dns_lookup_reach_librdkafka() -> None:
+    config = client_config(
+        settings(kafka_rack="a", kafka_dns_lookup="resolve_canonical_bootstrap_servers_only"), CallbackErrors()
+    )
+    assert config["client.rack"] == "a"
+    assert config["client.dns.lookup"] == "resolve_canonical_bootstrap_servers_only"
+    Consumer(config | {"group.id": "g"}).close()
+
+
+def test_kip_848_with_kafka_python_is_refused_and_says_why() -> None:
+    with pytest.raises(ValueError, match="WORKER_KAFKA_GROUP_PROTOCOL=consumer: needs WORKER_KAFKA_CLIENT=confluent"):
+        WorkerSettings(_env_file=None, kafka_group_protocol="consumer")
+
+
+def test_an_idle_limit_below_the_request_timeout_is_refused() -> None:
+    with pytest.raises(ValueError, match="WORKER_KAFKA_CONNECTIONS_MAX_IDLE_S"):
+        settings(kafka_connections_max_idle_s=10.0)
