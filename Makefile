@@ -10,7 +10,7 @@ export PYTHONUNBUFFERED := 1
 # The tests start hundreds of processes: compiled modules are kept, also in a shell that says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check fix test test-unit test-integration chaos soak bench bench-quality demo demo-refresh kafka ci lock clean
+.PHONY: help setup check fix test test-unit test-integration chaos soak bench bench-quality demo demo-refresh kafka ci lock lock-worker release release-prepare images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -69,9 +69,22 @@ kafka: setup ## a real Kafka broker in the foreground; ARGS='--port 9092'
 ci: check test chaos ## what CI runs
 
 lock: setup ## write lock/*.txt again from pyproject.toml
-	@for part in "worker:--extra=confluent --extra=rest --extra=registry" trainer:--extra=trainer dev:--extra=dev; do \
+	@for part in "worker:--extra=confluent --extra=registry --extra=rest --extra=s3" trainer:--extra=trainer dev:--extra=dev; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 			--no-annotate --no-header --upgrade $${part#*:} pyproject.toml -o lock/$${part%%:*}.txt || exit 1; done
+
+lock-worker: setup ## a lock for an image with other extras: EXTRAS="rest" OUT=lock/mine.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--no-header --constraint lock/worker.txt $(EXTRAS:%=--extra=%) pyproject.toml -o $(OUT)
+
+images: setup ## build the worker's image with buildah, run it, and look into it; ARGS='-k trainer' for the other
+	$(BIN)/python -m pytest tests/images $(or $(ARGS),-k worker)
+
+release-prepare: setup ## begin a release: VERSION=0.2.0 names it everywhere and gives the changelog its section
+	@$(BIN)/python -m deploy.release prepare $(VERSION)
+
+release: setup ## build all that users install from this commit into dist/; ARGS='--no-images'
+	@$(BIN)/python -m deploy.release $(ARGS)
 
 clean: ## remove what make created; keeps models/
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

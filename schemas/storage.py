@@ -48,4 +48,6 @@ def reason(error: Exception, location: str) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
     hint = _HINTS.get(location.partition("://")[0]) if "://" in location else None
     line = " ".join(text.split())
+    if isinstance(error, ImportError) and location.startswith("s3://"):
+        return f"{line}: the extra `s3`"
     return f"{line} (credentials and address come from the environment: {hint})" if hint else line

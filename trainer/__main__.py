@@ -172,7 +172,7 @@ def _require_extra() -> None:
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
         raise MissingExtraError(
-            f"train needs {', '.join(missing)}, of the trainer's extra; in a clone: pip install '.[trainer]'"
+            f"train needs {', '.join(missing)}, of the extra `trainer`; in a clone: pip install '.[trainer]'"
         )
 
 

@@ -16,7 +16,7 @@ from trainer.registry.local_store import LocalFolder
 from trainer.registry.object_store import ObjectStore
 from trainer.registry.registry import Registry
 
-PACKAGES = {"s3": "pip install s3fs", "gs": "pip install gcsfs", "abfs": "pip install adlfs"}
+PACKAGES = {"s3": "the extra `s3` (pip install s3fs)", "gs": "pip install gcsfs", "abfs": "pip install adlfs"}
 
 
 def open_registry(location: str) -> Registry:
