@@ -14,15 +14,15 @@ from trainer.evaluation.metrics import FIGURES, LOWER_IS_BETTER, Evaluation, bes
 
 
 def figures_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
-    """Return the figures of several models side by side, the best of each column in bold."""
-    table = Table(title=title)
-    table.add_column("model", no_wrap=True)
+    """Return the figures of several models side by side, a column a model, the best of each row in bold."""
+    table = Table("", title=title)
+    for model in rows:  # the columns are as narrow as their figures allow: six fit into 80 characters
+        table.add_column(model, justify="right", overflow="fold", min_width=5)
     for name in FIGURES:
-        table.add_column(f"{name} {'↓' if name in LOWER_IS_BETTER else '↑'}", justify="right", no_wrap=True)
-    winners = {name: best(name, [figures[name] for figures in rows.values()]) for name in FIGURES}
-    for model, figures in rows.items():
-        cells = [_cell(figures[name], bold=figures[name] == winners[name] and len(rows) > 1) for name in FIGURES]
-        table.add_row(model, *cells)
+        values = [figures[name] for figures in rows.values()]
+        winner = best(name, values) if len(rows) > 1 else None
+        arrow = "↓" if name in LOWER_IS_BETTER else "↑"
+        table.add_row(f"{name} {arrow}", *(_cell(value, bold=value == winner) for value in values))
     return table
 
 

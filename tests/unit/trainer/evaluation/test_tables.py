@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
+from rich.console import Console
+
 from tests.conftest import ROOT
 from trainer.evaluation.metrics import FIGURES, LOWER_IS_BETTER
-from trainer.evaluation.tables import comparison
+from trainer.evaluation.tables import comparison, figures_table
 
 GOOD = {name: 0.1 if name in LOWER_IS_BETTER else 0.9 for name in FIGURES}
 BAD = dict.fromkeys(FIGURES, 0.5)
@@ -22,3 +26,15 @@ def test_a_model_that_the_baseline_beats_gets_the_reason_and_a_remedy() -> None:
     assert said.startswith("TF-IDF beats this model on accuracy, macro-F1 and MAE: 1,500 training texts are few; ")
     section = said.rsplit('"', 2)[1]
     assert f"\n## {section}\n" in (ROOT / "trainer" / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_figure_can_be_read_on_a_narrow_terminal() -> None:
+    models = ["gru (float16, TFLite)", "majority", "tfidf_logistic", "tfidf_logistic_balanced"]
+    rows = dict.fromkeys([*models, "20261127T191414Z-c0ec58be (learned from some of these)"], GOOD)
+    screen = Console(width=80, file=io.StringIO())
+    screen.print(figures_table("159 held-out reviews", rows))
+    lines = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert "…" not in "".join(lines)
+    for name in FIGURES:
+        (line,) = (line for line in lines if line.startswith(f"│ {name} "))
+        assert line.count(f"{GOOD[name]:.3f}") == len(rows)
