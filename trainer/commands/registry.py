@@ -52,10 +52,10 @@ def list_versions(settings: flags.ListSettings) -> int:
     if settings.as_json:
         print(json.dumps(found))
         return Exit.OK
-    table = Table()
+    table = Table(box=None, padding=(0, 1, 0, 0))
     columns = ("version", "channels", "cell", "variant", *_FIGURES, "reviews")
-    for column in columns:
-        table.add_column(column, no_wrap=True)
+    for column in columns:  # on 80 columns the names fold, no value is cut
+        table.add_column(column, overflow="fold", no_wrap=column == "version")
     for entry in found:
         table.add_row(*(_cell(entry.get(column)) for column in columns))
     screen = Screen()
@@ -215,7 +215,7 @@ def _summary(manifest: Manifest) -> dict[str, str]:
         "created": manifest.created_at,
         "model": f"{manifest.cell}, {manifest.variant}",
         "labels": ", ".join(map(str, manifest.decision.labels)),
-        "encoder": manifest.encoder.model_dump_json(),
+        "encoder": manifest.encoder.model_dump_json().replace(",", ", "),
         "temperature": f"{manifest.decision.temperature:g}",
         "data": f"{manifest.data.rows} reviews of {', '.join(manifest.data.files)} ({counts})",
         "split": f"{manifest.data.train_rows} / {manifest.data.validation_rows} / {manifest.data.test_rows}",
