@@ -131,7 +131,7 @@ def test_a_batch_sent_in_chunks_is_written_once(store_world: StoreWorld) -> None
     batch = [Write(star, offset, review_id=f"r{offset}").outcome() for offset, star in enumerate([5, 5, 1, 4, 2])]
     store.send(batch[:2])
     store.send(batch[2:])
-    assert store.flush() == {"written": 5, "replayed": 0, "stale": 0, "deleted": 0}
+    assert store.flush() == {"written": 5, "replayed": 0, "stale": 0, "deleted": 0, "refused": 0}
     assert store_world.summary("app") == {"count": 5, "sum": 17, "count:5": 2, "count:1": 1, "count:4": 1, "count:2": 1}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -104,27 +106,54 @@ def test_without_summaries_nothing_is_counted(redis_world: RedisStoreWorld) -> N
     assert redis_world.rating("r1") is not None
 
 
-def test_ratings_written_before_a_failed_key_are_counted_once(redis_world: RedisStoreWorld) -> None:
-    store, batch = redis_world.store(), ratings(3)
-    redis_world.client.set(rating_key("r2", prefix=redis_world.prefix), "mine")
-    with pytest.raises(PermanentError, match="WRONGTYPE"):
-        write(store, batch)
-    errors = {"sink": "redis", "kind": "permanent"}
-    assert redis_world.registry.get_sample_value("starstream_sink_errors_total", errors) == 1
-    written = redis_world.summary("app")["count"]
-    assert written == sum(redis_world.rating(f"r{at}") is not None for at in (0, 1))
-    redis_world.client.delete(rating_key("r2", prefix=redis_world.prefix))
-    write(store, batch)
-    assert redis_world.summary("app")["count"] == 3
+NOTE = {Partition("reviews", 0): Attempt(0, 0, 1, "x")}
+FOREIGN = ("a rating", "a marker", "a summary", "a summary's count")
 
 
-def test_a_summary_that_cannot_be_written_does_not_stop_the_others(redis_world: RedisStoreWorld) -> None:
-    redis_world.client.set(summary_key("broken", prefix=redis_world.prefix), "mine")
-    apps = ["a", "broken", "z"]
-    batch = [make_rated(f"r-{app}", 4, app_id=app, record=make_record(offset=at)) for at, app in enumerate(apps)]
-    with pytest.raises(PermanentError, match="WRONGTYPE"):
-        write(redis_world.store(), batch)
-    assert redis_world.summary("a") == redis_world.summary("z") == {"count": 1, "sum": 4, "count:4": 1}
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_key_of_another_program_stops_no_record(kind: str, redis_world: RedisStoreWorld) -> None:
+    """Each other rating is written and counted; the key stays as it is, and is logged once."""
+    store, client, prefix = redis_world.store(), redis_world.client, redis_world.prefix
+    key = {
+        "a rating": rating_key("r1", prefix=prefix),
+        "a marker": f"{prefix}deleted:{{r1}}",
+    }.get(kind, summary_key("app", prefix=prefix))
+    if kind == "a summary's count":
+        client.hset(key, "count", "many")
+    else:
+        client.set(key, "mine")
+    for _ in range(2):
+        write(store, [*ratings(3), make_rated("z", 4, app_id="other", record=make_record(offset=9))])
+    assert [event.fields["key"] for event in redis_world.log.events if event.event == "redis_key_refused"] == [key]
+    stored = [redis_world.rating(f"r{at}") is not None for at in (0, 2)]
+    assert (stored, redis_world.summary("other")["count"]) == ([True, True], 1)
+    found = RatingsInRedis(redis_world.settings())
+    if kind == "a rating":
+        assert redis_world.results()["refused"] == 2
+        assert found.rating("r1") is None
+        assert redis_world.summary("app")["count"] == 2
+    else:
+        assert redis_world.results()["refused"] == 0
+        assert found.rating("r1") is not None
+    assert client.hget(key, "count") == "many" if kind == "a summary's count" else client.get(key) == "mine"
+    if kind == "a summary":
+        assert found.summary("app") is None
+    write(store, [Deleted(make_record(None, key=b"r1", offset=20), "r1")])
+    if kind == "a rating":
+        client.delete(key)
+        write(store, ratings(3))
+        assert redis_world.summary("app")["count"] == 3
+    else:
+        assert found.rating("r1") is None
+
+
+@pytest.mark.parametrize("key", ["deleted:{}0", "attempts:{starstream}"])
+def test_a_key_of_the_worker_that_another_program_has_is_named(key: str, redis_world: RedisStoreWorld) -> None:
+    """Without the probe and the notes it cannot go on; an operator must find the key."""
+    redis_world.client.set(f"{redis_world.prefix}{key}", "mine")
+    call = redis_world.store().ping if key.startswith("deleted") else partial(redis_world.ledger().save_attempts, NOTE)
+    with pytest.raises(PermanentError, match=re.escape(f"{redis_world.prefix}{key}: ResponseError: WRONGTYPE")):
+        call()
 
 
 def test_label_zero_is_added_to_the_summary_and_subtracted_again(redis_world: RedisStoreWorld) -> None:
@@ -168,7 +197,7 @@ def test_a_failed_send_fails_its_batch_but_not_the_next(own_redis: LocalRedis, o
         store.flush()
     own_redis.start()
     write(store, batch)
-    assert own_world.results() == {"written": 600, "replayed": 2, "stale": 0, "deleted": 0}
+    assert own_world.results() == {"written": 600, "replayed": 2, "stale": 0, "deleted": 0, "refused": 0}
 
 
 def test_sent_ratings_are_stored_before_flush(redis_world: RedisStoreWorld) -> None:
@@ -186,7 +215,7 @@ def test_replies_to_an_abandoned_batch_are_not_taken_for_the_next_batch(redis_wo
     store.send(batch[:20])
     store.abandon()
     assert store.flush() == {}
-    assert write(store, batch[20:]) == {"written": 20, "deleted": 0, "stale": 0, "replayed": 0}
+    assert write(store, batch[20:]) == {"written": 20, "deleted": 0, "stale": 0, "replayed": 0, "refused": 0}
     counts = write(store, batch[:20])
     assert counts["written"] + counts["replayed"] == 20
     assert redis_world.summary("app")["count"] == 40
@@ -201,7 +230,7 @@ def test_a_batch_sent_to_a_redis_without_the_script_is_sent_again(own_world: Red
             store.send(batch[number * 200 : (number + 1) * 200])
         store.send(batch[sends * 200 :])
         store.flush()
-    assert own_world.results() == {"written": 600, "replayed": 1200, "stale": 0, "deleted": 0}
+    assert own_world.results() == {"written": 600, "replayed": 1200, "stale": 0, "deleted": 0, "refused": 0}
 
 
 def test_a_full_redis_is_a_transient_error(own_world: RedisStoreWorld) -> None:

@@ -106,6 +106,7 @@ class RedisStoreWorld(StoreWorld):
         self.client = redis.Redis.from_url(server.url, decode_responses=True)
         self.registry = CollectorRegistry()
         self._metrics = Metrics(self.registry)
+        self.log = MemoryLog()
         self._stores: list[RedisStore | RedisPoisonLedger] = []
 
     def settings(self, **more: Any) -> WorkerSettings:
@@ -123,6 +124,7 @@ class RedisStoreWorld(StoreWorld):
             metrics=self._metrics,
             clock=SystemClock(),
             topic_id=lambda topic: self.topic_ids.get(topic, ""),
+            log=self.log,
         )
         self._stores.append(store)
         return store

@@ -25,7 +25,7 @@ from worker.records import NAME_OF_OUTCOME, OUTCOME_NAMES, RELEASE_REASONS, Batc
 SINKS: Final = ("redis", "topic")
 PHASES: Final = ("wait", "poll", "parse", "classify", "store", "topic")
 ERROR_KINDS: Final = ("transient", "permanent", "fatal")
-WRITE_RESULTS: Final = ("written", "replayed", "stale", "deleted")
+WRITE_RESULTS: Final = ("written", "replayed", "stale", "deleted", "refused")
 REBALANCE_EVENTS: Final = ("assigned", "revoked", "lost")
 CHECKPOINT_RESULTS: Final = ("committed", "failed")
 

@@ -30,7 +30,7 @@ class RedisPoisonLedger(PoisonLedger):
 
     @override
     def load_attempts(self, partitions: Sequence[Partition]) -> Mapping[Partition, Attempt]:
-        with counted(self._metrics, "read attempts", self._client):
+        with counted(self._metrics, f"read attempts from {self._key}", self._client):
             found = self._client.hmget(self._key, list(map(_field, partitions)))
         notes = {}
         for partition, note in zip(partitions, found, strict=True):
@@ -45,7 +45,7 @@ class RedisPoisonLedger(PoisonLedger):
             _field(partition): f"{note.first}:{note.last}:{note.runs}:{note.run_id}"
             for partition, note in attempts.items()
         }
-        with counted(self._metrics, "note attempts", self._client):
+        with counted(self._metrics, f"note attempts in {self._key}", self._client):
             self._client.hset(self._key, mapping=notes)
 
     def clear(self) -> None:

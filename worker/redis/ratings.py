@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ValidationError
+from redis.exceptions import ResponseError
 
 from schemas.output.rating_hash import rating_from_hash
 from schemas.rating import Rating, rating_key, summary_key
@@ -77,10 +78,20 @@ class RatingsInRedis:
             if version and rating and _STARS.fullmatch(rating)
         }
 
+    def _hash(self, doing: str, key: str) -> dict[str, str]:
+        """Return a hash; nothing when there is none, or another program keeps something else there."""
+        with translated(doing, self._client):
+            try:
+                found: dict[str, str] = self._client.hgetall(key)
+            except ResponseError as error:
+                if "WRONGTYPE" not in str(error):
+                    raise
+                return {}
+        return found
+
     def rating(self, review_id: str) -> Rating | None:
         """Return the rating of a review; None when it has none, or when something else wrote there."""
-        with translated("read the rating", self._client):
-            found = self._client.hgetall(rating_key(review_id, prefix=self._prefix))
+        found = self._hash("read the rating", rating_key(review_id, prefix=self._prefix))
         try:
             return rating_from_hash(found, review_id) if found else None
         except ValidationError:
@@ -88,8 +99,7 @@ class RatingsInRedis:
 
     def summary(self, app_id: str) -> Summary | None:
         """Return the summary of an app; None when none of its reviews has a rating."""
-        with translated("read the summary", self._client):
-            found = self._client.hgetall(summary_key(app_id, prefix=self._prefix))
+        found = self._hash("read the summary", summary_key(app_id, prefix=self._prefix))
         stars = {
             int(name.removeprefix("count:")): int(count)
             for name, count in found.items()

@@ -6,13 +6,15 @@ review is a call of its own, because each has its own slot. `call` makes the cal
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from typing_extensions import override
 
 from worker.clock import Clock
+from worker.ops.logs import Log
 from worker.ops.metrics import Metrics
 from worker.records import Deleted, Outcome, Rated, Rejected
 from worker.redis.call import Call, Calls
@@ -25,7 +27,9 @@ from worker.stream.ports import Store
 _CALL_REVIEWS: Final = 256
 _PROBE_TTL_S: Final = 60
 _MOST_PROBES: Final = 10_000  # enough to meet the slots of hundreds of primaries
-_RESULTS: Final = {"w": "written", "d": "deleted", "s": "stale", "r": "replayed"}
+_RESULTS: Final = {"w": "written", "d": "deleted", "s": "stale", "r": "replayed", "x": "refused"}
+_MOST_FOREIGN: Final = 1000  # keys of other programs that are remembered, so that each is logged once
+_MOST_KEY_CHARS: Final = 300
 
 
 class RedisStore(Store):
@@ -34,15 +38,24 @@ class RedisStore(Store):
     Args:
         topic_id: returns the brokers' id of a topic, `""` when they have none. It is part of a position, so that the
             old offsets of a topic that was deleted and created again do not make its new records stale.
+        log: of the keys that other programs keep something else under.
     """
 
     def __init__(
-        self, settings: WorkerSettings, *, metrics: Metrics, clock: Clock, topic_id: Callable[[str], str]
+        self,
+        settings: WorkerSettings,
+        *,
+        metrics: Metrics,
+        clock: Clock,
+        topic_id: Callable[[str], str],
+        log: Log | None = None,
     ) -> None:
         self._prefix = settings.redis_prefix
         self._ttl_s = settings.redis_ttl_s
         self._metrics = metrics
         self._clock = clock
+        self._log = log
+        self._foreign: set[bytes] = set()  # keys of other programs
         self._make_calls = Calls(settings, topic_id)
         client: Any = connect(settings)
         self._client = client
@@ -73,11 +86,21 @@ class RedisStore(Store):
         with counted(self._metrics, "write ratings", self._client):
             replies = self._servers.replies()
         self._metrics.sink_seconds.labels("redis").observe(self._clock.monotonic() - started)
-        letters = Counter(b"".join(replies).decode())
+        parts = [reply.split(b"\0") for reply in replies]
+        self._report(key for _, *keys in parts for key in keys)
+        letters = Counter(b"".join(results for results, *_ in parts).decode())
         counts = {name: letters[letter] for letter, name in _RESULTS.items()}
         for name, count in counts.items():
             self._metrics.redis_writes.labels(name).inc(count)
         return counts
+
+    def _report(self, foreign: Iterable[bytes]) -> None:
+        """Log each key of another program once; its rating is on the topic, and Redis does without it."""
+        for key in foreign:
+            if key not in self._foreign and len(self._foreign) < _MOST_FOREIGN and self._log is not None:
+                self._foreign.add(key)
+                name = key.decode("utf-8", "replace")[:_MOST_KEY_CHARS]
+                self._log(logging.ERROR, "redis_key_refused", key=name, reason="another program keeps something there")
 
     @override
     def abandon(self) -> None:
@@ -87,7 +110,9 @@ class RedisStore(Store):
     @override
     def ping(self) -> None:
         with translated("WORKER_REDIS_URL", self._client):
-            for key in self._probe_keys():
+            keys = self._probe_keys()
+        for key in keys:
+            with translated(f"WORKER_REDIS_URL: write to {key}", self._client):
                 self._client.hset(key, "probe", 1)
                 self._client.expire(key, _PROBE_TTL_S)
 

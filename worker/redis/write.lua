@@ -14,12 +14,15 @@
 -- then     per operation: its position `topic:topic id:partition:offset:time ms:counted`, then its values of the other
 --          fields, '\0' where it has none; a deletion has no `rating`. `counted` is '+' if the summary counts it. Form 2
 --          has the first eight letters of the id
--- Returns  one string: per operation 'w' written, 'd' deleted, 's' stale, 'r' replay (the same position again)
+-- Returns  one string: per operation 'w' written, 'd' deleted, 's' stale, 'r' replay (the same position again), 'x'
+--          refused, because another program keeps something else under the rating's key; then '\0' and the name of each
+--          such key, also of markers and summaries, which cost no rating
 local ABSENT = '\0'
 local LONGEST = 64 -- bytes: a longer value doubles what Redis needs for the hash (hash-max-listpack-value)
 local GROUP = 16 -- operations for which one EXISTS asks whether any key is there; most reviews are new
 -- Globals are looked up by name at each use; locals are not.
 local call, sub, match, tonumber, unpack = redis.call, string.sub, string.match, tonumber, unpack
+local find, try = string.find, redis.pcall
 
 local rating_ttl, marker_ttl, summary, packed = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '2'
 -- The arguments of HSET, names and values alternating: first what all ratings share, then the others.
@@ -47,10 +50,22 @@ local function put_position(arguments, last, position)
   return last + 4
 end
 
+-- Whether an answer says that its key is of another program. No retry helps against that, so no record waits for it.
+local FOREIGN, foreign = {}, {}
+local function is_foreign(answer, key)
+  local text = type(answer) == 'table' and answer.err
+  if not text or not (find(text, 'WRONGTYPE', 1, true) or find(text, 'not an integer', 1, true)
+    or find(text, 'would overflow', 1, true)) then return false end
+  foreign[#foreign + 1] = key
+  return true
+end
+
 -- The position of a hash, the key of the summary that counts it, its stars and its time. A hash of both forms was
 -- written in form 1 last, by an older release.
 local function read(key)
-  local found = call('HMGET', key, 'source_offset', 'source', 'rating', 'rated_at', 'app_id')
+  local found = try('HMGET', key, 'source_offset', 'source', 'rating', 'rated_at', 'app_id')
+  if is_foreign(found, key) then return FOREIGN end
+  if found.err then error(found) end
   if found[1] then
     local old = call('HMGET', key, 'source_topic', 'source_topic_id', 'source_partition', 'source_timestamp_ms', 'summary')
     return {old[1], old[2] or '', old[3], found[1], old[4]}, old[5] ~= '' and old[5], found[3], found[4]
@@ -91,8 +106,13 @@ local function write(number, at, none_stored)
   local fence, counted, old_star, old_time, marked, again
   if not none_stored or written[key] then
     fence, counted, old_star, old_time = read(key)
+    if fence == FOREIGN then
+      results[number] = 'x'
+      return
+    end
     if not fence and marker ~= key then
       fence = read(marker)
+      if fence == FOREIGN then fence = nil end
       marked = fence
     end
     if fence then
@@ -108,15 +128,19 @@ local function write(number, at, none_stored)
   end
   written[key] = true
   if deletes then
+    local answer
     if packed then
       local arguments = {}
-      call('HSET', marker, unpack(arguments, 1, put_position(arguments, 0, position)))
+      answer = try('HSET', marker, unpack(arguments, 1, put_position(arguments, 0, position)))
     else
       local topic, id, partition, offset, time = parts(position)
-      call('HSET', marker, 'source_topic', topic, 'source_topic_id', id, 'source_partition', partition,
+      answer = try('HSET', marker, 'source_topic', topic, 'source_topic_id', id, 'source_partition', partition,
         'source_offset', offset, 'source_timestamp_ms', time)
     end
-    call('EXPIRE', marker, marker_ttl)
+    if not is_foreign(answer, marker) then
+      if type(answer) == 'table' then error(answer) end
+      call('EXPIRE', marker, marker_ttl)
+    end
     results[number] = 'd'
   else
     local last = packed and put_position(fields, shared, position) or shared
@@ -139,7 +163,7 @@ local function write_all()
   for number = 1, #KEYS / 2 do
     if number % GROUP == 1 then
       -- A user without the right to ask so gets an error, and each key is looked up.
-      none_stored = redis.pcall('EXISTS', unpack(KEYS, number * 2 - 1, math.min((number + GROUP - 1) * 2, #KEYS))) == 0
+      none_stored = try('EXISTS', unpack(KEYS, number * 2 - 1, math.min((number + GROUP - 1) * 2, #KEYS))) == 0
     end
     write(number, first + (number - 1) * (size + 1), none_stored)
   end
@@ -151,8 +175,8 @@ local done, failed = pcall(write_all)
 if done then failed = nil elseif type(failed) == 'string' then failed = {err = failed} end
 local function add(key, field, by)
   if by ~= 0 then
-    local answer = redis.pcall('HINCRBY', key, field, by)
-    if type(answer) == 'table' and answer.err then failed = failed or answer end
+    local answer = try('HINCRBY', key, field, by)
+    if type(answer) == 'table' and answer.err and not is_foreign(answer, key) then failed = failed or answer end
   end
 end
 for key, stars in pairs(sums) do
@@ -164,4 +188,5 @@ for key, stars in pairs(sums) do
   add(key, 'count', reviews)
   add(key, 'sum', sum)
 end
-return failed or table.concat(results)
+local said = table.concat(results)
+return failed or (#foreign == 0 and said or said .. '\0' .. table.concat(foreign, '\0'))

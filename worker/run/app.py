@@ -123,7 +123,9 @@ def _pinged(delivery: Delivery) -> Delivery:
 
 
 def _store(process: Process, source: GroupSource) -> tuple[RedisStore, RedisPoisonLedger]:
-    store = RedisStore(process.settings, metrics=process.metrics, clock=process.clock, topic_id=source.topic_id)
+    store = RedisStore(
+        process.settings, metrics=process.metrics, clock=process.clock, topic_id=source.topic_id, log=process.log
+    )
     store.ping()
     return store, RedisPoisonLedger(process.settings, metrics=process.metrics)
 
