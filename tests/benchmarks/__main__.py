@@ -31,11 +31,8 @@ from tests.benchmarks.processes import RowError, environment
 from tests.benchmarks.report import (
     Results,
     Row,
-    goal_grid,
-    latency_grid,
-    phase_grid,
+    grids,
     rich_table,
-    throughput_grid,
     write,
 )
 from tests.benchmarks.stack import Stack
@@ -136,7 +133,7 @@ def _measure(bench: Bench, tally: Tally, names: Sequence[str], plan: Plan) -> No
         tally.run("offline", lambda: _offline(bench, names))
     for program in programs:
         capacity = tally.rate(program.name)
-        if program.latency and capacity is not None:
+        if (program.latency or program.rates) and capacity is not None:
             tally.run(program.name, lambda program=program, capacity=capacity: _answers(bench, program, capacity, plan))  # type: ignore[misc]
 
 
@@ -161,7 +158,7 @@ def _rows(names: Sequence[str], tally: Tally) -> list[Row]:
 
 
 def _show(console: Console, results: Results) -> None:
-    for grid in (goal_grid(results), throughput_grid(results), latency_grid(results), phase_grid(results)):
+    for grid in grids(results):
         if len(grid) > 1:
             console.print(rich_table(grid))
 

@@ -15,6 +15,8 @@ from schemas.channels import STABLE
 from tests.benchmarks.rows.job import Job
 from tests.benchmarks.venvs import python_of
 
+# Reviews a second at which latency and CPU are compared with others': the same for each, not a share of what it can do.
+FIXED_RATES: Final = (500.0, 2_000.0, 5_000.0)
 FAST: Final = "fast"  # a channel: `python -m trainer train ... --variant int8 --channel fast`
 
 
@@ -36,6 +38,7 @@ class Program:
     python: Callable[[], str] = _own_python  # makes its environment when needed
     # Which loads its latency is measured at, as shares of its capacity; 0 is one review at a time.
     latency: tuple[float, ...] = ()
+    rates: tuple[float, ...] = ()  # and at which rates, those that it can keep up with
     channel: str = STABLE  # of the registry, whose bundle it is given
     backlog: int = 0  # reviews it is given whatever the command says; 0: what the command says
     once: bool = False  # measured in the first run alone, for it takes minutes
@@ -60,6 +63,7 @@ PROGRAMS: Final = (
         exactly_once=True,
         most_reviews=20_000,
         python=lambda: python_of("quix"),
+        rates=FIXED_RATES,
     ),
     Program(
         "quix_at_least_once",
@@ -74,8 +78,16 @@ PROGRAMS: Final = (
         module="faststream_batch",
         most_reviews=20_000,
         python=lambda: python_of("faststream"),
+        rates=FIXED_RATES,
     ),
-    Program("bare_exactly_once", "bare kafka-python, exactly-once", module="bare", exactly_once=True, latency=(0.0,)),
+    Program(
+        "bare_exactly_once",
+        "bare kafka-python, exactly-once",
+        module="bare",
+        exactly_once=True,
+        latency=(0.0,),
+        rates=FIXED_RATES,
+    ),
     Program("bare_at_least_once", "bare kafka-python, at-least-once", module="bare", latency=(0.0,)),
     Program(
         "bare_confluent_exactly_once",
@@ -83,6 +95,7 @@ PROGRAMS: Final = (
         module="bare_confluent",
         exactly_once=True,
         latency=(0.0,),
+        rates=FIXED_RATES,
     ),
     Program(
         "bare_confluent_at_least_once",
@@ -90,7 +103,7 @@ PROGRAMS: Final = (
         module="bare_confluent",
         latency=(0.0,),
     ),
-    Program("worker", "the worker, exactly-once", exactly_once=True, latency=(0.0, 0.1, 0.5, 0.8)),
+    Program("worker", "the worker, exactly-once", exactly_once=True, latency=(0.0, 0.1, 0.5, 0.8), rates=FIXED_RATES),
     Program("worker_at_least_once", "the worker, at-least-once", latency=(0.0, 0.5)),
     Program(
         "worker_confluent",
@@ -98,6 +111,7 @@ PROGRAMS: Final = (
         exactly_once=True,
         flags=("--kafka-client", "confluent"),
         latency=(0.0, 0.1, 0.5, 0.8),
+        rates=FIXED_RATES,
     ),
     Program(
         "worker_confluent_at_least_once",

@@ -12,6 +12,7 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from tests.benchmarks.arithmetic import per_review
 from tests.benchmarks.catalogue import Program
 from tests.benchmarks.page import mean_batch
 from tests.benchmarks.processes import RowError, environment
@@ -22,6 +23,7 @@ from tests.benchmarks.throughput import Bench, Ready, joined
 
 _EVENTS: Final = "Kh$"  # keyspace events of hashes and strings
 _PROBES_PER_S: Final = 100
+_BEARABLE: Final = 0.9  # share of the capacity up to which a fixed rate is measured: above, the queue only grows
 _WARM_UP: Final = 0.25  # of a load, not counted: a program that has just joined compiles, connects and learns
 _LINGER_MS: Final = 5  # Kafka's and librdkafka's default (KIP-1030); with none a request a review busies the broker
 
@@ -36,8 +38,8 @@ class Plan:
 
 
 def latency(bench: Bench, program: Program, capacity: float, plan: Plan) -> dict[str, float]:
-    """Measure one run of a program at each load of its row: `<load>_<place>_<quantile>_ms`, and the
-    worker's mean batch.
+    """Measure one run of a program at each load of its row: `<load>_<place>_<quantile>_ms`, the CPU a review of the
+    program, the broker and Redis, and the worker's mean batch.
 
     Args:
         bench: stack, reviews and bundle.
@@ -49,15 +51,29 @@ def latency(bench: Bench, program: Program, capacity: float, plan: Plan) -> dict
         RowError: reviews did not come out.
     """
     figures: dict[str, float] = {}
-    for load in program.latency:
-        name = f"load{load * 100:.0f}" if load else "idle"
+    for name, rate in _loads(program, capacity):
         with joined(bench, program, CHECKPOINT, notify=_EVENTS) as ready:
-            found = _loaded(ready, _spec(bench, ready, load * capacity, plan))
+            spec = _spec(bench, ready, rate, plan)
+            before = _cpu_s(bench, ready)
+            found = _loaded(ready, spec)
+            found |= per_review(before, _cpu_s(bench, ready), spec.reviews)
             found |= mean_batch(ready.start.page) if ready.start.page else {}
         if found.pop("missing"):
             raise RowError(f"{name}: reviews did not come out within the deadline")
         figures |= {f"{name}_{key}": value for key, value in found.items()}
     return figures
+
+
+def _loads(program: Program, capacity: float) -> list[tuple[str, float]]:
+    """Return the name and reviews a second of each load of a row."""
+    shares = [(f"load{load * 100:.0f}" if load else "idle", load * capacity) for load in program.latency]
+    return shares + [(f"rate{rate:.0f}", rate) for rate in program.rates if rate <= capacity * _BEARABLE]
+
+
+def _cpu_s(bench: Bench, ready: Ready) -> dict[str, float]:
+    """Return CPU seconds so far of the program and of each service, by the name of the figure."""
+    found = {"": ready.watched.cpu_s()} | {f"{name}_": value for name, value in bench.stack.services_cpu_s().items()}
+    return {f"{name}cpu_us_per_review": value for name, value in found.items()}
 
 
 def _spec(bench: Bench, ready: Ready, rate: float, plan: Plan) -> Spec:

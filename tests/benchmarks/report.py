@@ -11,6 +11,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from tests.benchmarks.arithmetic import ratios
+from tests.benchmarks.catalogue import FIXED_RATES
 from tests.benchmarks.goals import GOALS
 from tests.benchmarks.machine import Machine
 
@@ -20,6 +21,7 @@ README: Final = Path(__file__).with_name("README.md")
 JSON: Final = Path(__file__).with_name("results.json")
 
 _LOADS: Final = ("idle", "load10", "load50", "load80")
+_RATE_NAMES: Final = tuple(f"{rate:,.0f} reviews/s" for rate in FIXED_RATES)
 _PHASES: Final = ("wait", "poll", "parse", "classify", "store", "topic")
 
 
@@ -105,6 +107,16 @@ def latency_grid(results: Results) -> Grid:
     return grid
 
 
+def rate_grid(results: Results) -> Grid:
+    """Return heading and rows: latency on the topic, and CPU us a review, at the same rates for all."""
+    grid = [["at a fixed rate: p50 / p99 ms, topic; CPU us/review: program + broker + Redis", *_RATE_NAMES]]
+    for row in results.rows:
+        cells = [_at_rate(row.figures, f"rate{rate:.0f}") for rate in FIXED_RATES]
+        if any(cells):
+            grid.append([row.name, *cells])
+    return grid
+
+
 def phase_grid(results: Results) -> Grid:
     """Return heading and rows: microseconds of the worker's loop a review, by phase."""
     grid = [["loop us/review", *_PHASES]]
@@ -125,11 +137,22 @@ def rich_table(grid: Grid, title: str = "") -> Table:
     return table
 
 
+def grids(results: Results) -> tuple[Grid, ...]:
+    """Return all tables, in their order; one without rows has a heading only."""
+    return (
+        goal_grid(results),
+        throughput_grid(results),
+        latency_grid(results),
+        rate_grid(results),
+        phase_grid(results),
+    )
+
+
 def markdown(results: Results) -> str:
     """Return what stands between the README's markers."""
     lines = [f"Measured {results.measured_at} on {results.machine}.", ""]
     lines += [f"- {name}: {value}" for name, value in results.setting.items()]
-    for grid in (goal_grid(results), throughput_grid(results), latency_grid(results), phase_grid(results)):
+    for grid in grids(results):
         if len(grid) > 1:
             lines += ["", *markdown_table(grid)]
     return "\n".join(lines)
@@ -180,6 +203,12 @@ def markdown_table(grid: Grid) -> list[str]:
 def _pair(figures: Mapping[str, float], name: str) -> str:
     p50, p99 = figures.get(f"{name}_p50_ms"), figures.get(f"{name}_p99_ms")
     return "" if p50 is None or p99 is None else f"{_number(p50)} / {_number(p99)}"
+
+
+def _at_rate(figures: Mapping[str, float], name: str) -> str:
+    cpu = [_number(figures.get(f"{name}_{whose}cpu_us_per_review")) for whose in ("", "broker_", "redis_")]
+    latency = _pair(figures, f"{name}_topic")
+    return f"{latency}; {' + '.join(cpu)}" if latency else ""
 
 
 def _number(value: float | None) -> str:
