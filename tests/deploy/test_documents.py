@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.rating import HASH_FIELDS, WHERE_KNOWN, Rating
 from tests.deploy.assets import ROOT
 from trainer.collect.settings import CollectSettings
 from trainer.settings import TrainSettings
@@ -47,6 +48,17 @@ def test_readme_quotes_the_table_of_the_benchmarks() -> None:
     for row, rate, cpu in quoted:
         # name, what it is, reviews/s, the worker is so many times faster, CPU us/review
         assert re.search(rf"^\| {row} \| [^|]+ \| {rate} \| [^|]+ \| {cpu} \|", results, re.MULTILINE), row
+
+
+def test_the_rating_and_the_hash_of_the_readme_are_as_they_are_written() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    content = example.replace("\n", "").encode()
+    rating = Rating.from_json(content)
+    assert rating.to_json() == content
+    (shown,) = re.findall(r"^> HGETALL rating:\{my-id\}(.*?)^> ", text, re.MULTILINE | re.DOTALL)
+    names = {entry.split(" ")[0] for entry in re.split(r"\s{2,}", shown.strip())}
+    assert {name for name in names if not name.startswith("source_")} == {*HASH_FIELDS} - {*WHERE_KNOWN}
 
 
 MEASURED = re.compile(
