@@ -28,11 +28,14 @@ _EXACT: Final = 2**53  # a larger whole number is none that a JSON reader keeps
 _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(0xFE00 + i) for i in range(16)}
 
 
-def _refuse_without_text(found: Mapping[str, Any], finder: FieldFinder, setting: str) -> NoReturn:
+def _refuse_without_text(found: Mapping[str, Any], finder: FieldFinder, setting: str | None) -> NoReturn:
     if finder.finds("text", [name for name, value in found.items() if value is None]):
         raise InvalidReviewError("no_text", "text: null, expected a string")
     guess = likely_text(found)
-    hint = f"; if {guess} holds the text: {setting}={guess}" if guess else f"; name its field with {setting}"
+    if setting is None:
+        hint = f"; if {guess} holds it, send it as {finder.paths.text.partition(',')[0]}" if guess else ""
+    else:
+        hint = f"; if {guess} holds the text: {setting}={guess}" if guess else f"; name its field with {setting}"
     raise InvalidReviewError(
         "no_text", f"text: expected in {finder.paths.text}; the fields are: {describe_names(found)}{hint}"
     )
@@ -151,7 +154,7 @@ def review_from(
     finder: FieldFinder = _DEFAULT_FINDER,
     max_text_chars: int = DEFAULT_MAX_TEXT_CHARS,
     *,
-    setting: str = "WORKER_TEXT_FIELD",
+    setting: str | None = "WORKER_TEXT_FIELD",
 ) -> Review:
     """Make a review of an object's fields, or of the cells of a row.
 
@@ -159,7 +162,7 @@ def review_from(
         found: the fields by name.
         finder: where the parts are.
         max_text_chars: longest text allowed, in Unicode code points.
-        setting: what to name in the message when there is no text.
+        setting: what to name in the message when there is no text; None when its sender can set nothing.
 
     Raises:
         InvalidReviewError: there is no text that can be rated, or the id cannot be a key.

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -87,3 +88,27 @@ def test_the_curl_lines_of_the_readme_run_as_they_stand(
 
     for line in lines:  # a review that was posted is there once it is rated
         served.until(partial(answers, line), line)
+
+
+def test_schemathesis_finds_nothing_in_what_the_document_says(served: RunningWorker, tmp_path: Path) -> None:
+    url = f"http://{LOOPBACK}:{served.port}/openapi.json"
+    command = [
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "--config-file",
+        str(ROOT / "tests/fixtures/schemathesis.toml"),
+    ]
+    # The stream never ends, so no answer of it can be checked.
+    command += [
+        "run",
+        url,
+        "--max-examples=5",
+        "--seed=16",
+        "--exclude-path=/v1/stream",
+        "--phases=examples,coverage,fuzzing",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S * 4, check=False)
+    found = "\n".join(line[:300] for line in done.stdout.splitlines())
+    assert done.returncode == 0, found
+    assert "Tested: " in found

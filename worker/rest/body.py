@@ -128,7 +128,7 @@ class Bodies:
     def _review(self, found: Any) -> Review:
         if not isinstance(found, dict):
             raise InvalidReviewError("wrong_type", f"value: expected a text or an object, came {describe_type(found)}")
-        return review_from(found, self._finder, self._settings.max_text_chars)
+        return review_from(found, self._finder, self._settings.max_text_chars, setting=None)
 
 
 def _client(request: Request) -> str:

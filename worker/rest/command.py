@@ -22,7 +22,12 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     try:
         from worker.rest.server import serve
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in {"fastapi", "starlette", "uvicorn"}:
+        if error.name is None or error.name.partition(".")[0] not in {
+            "fastapi",
+            "fastapi_offline",
+            "starlette",
+            "uvicorn",
+        }:
             raise
         raise SettingsError(f"serve: the package {error.name} is not installed; install the extra `rest`") from error
     return serve(settings)

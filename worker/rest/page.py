@@ -1,7 +1,7 @@
 """The page at `/`, the report of the model that serves, and the API's own page at `/docs`.
 
 Owns what a browser may do on each of them: the page's script and style are named by their hashes, so that nothing that
-came with a review could run; the report has no script.
+came with a review could run; the report has no script. Nothing is loaded from elsewhere.
 """
 
 from __future__ import annotations
@@ -23,11 +23,7 @@ from worker.rest.problems import Problem, describe_problems
 
 _CLOSED: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _REPORT: Final = f"{_CLOSED}; style-src 'unsafe-inline'; img-src data:"
-_SWAGGER: Final = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5/"
-_DOCS: Final = (
-    f"{_CLOSED}; script-src 'unsafe-inline' {_SWAGGER}; style-src 'unsafe-inline' {_SWAGGER}; img-src data:; "
-    "connect-src 'self'"
-)
+_SWAGGER: Final = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}  # of fastapi-offline
 
 
 def page_routes(front: Front, reads: params.Depends) -> APIRouter:
@@ -35,6 +31,12 @@ def page_routes(front: Front, reads: params.Depends) -> APIRouter:
     router = APIRouter()
     page = files("worker.rest").joinpath("page.html").read_text(encoding="utf-8")
     policy = f"{_CLOSED}; connect-src 'self'; script-src {_hash(page, 'script')}; style-src {_hash(page, 'style')}"
+    swagger = _swagger_page()
+    # Swagger UI sets styles of its own on elements; its one inline script is named by its hash.
+    swagger_policy = (
+        f"{_CLOSED}; connect-src 'self'; script-src 'self' {_hash(swagger, 'script')}; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+    )
     settings = front.process.settings
     registry = Lane("registry", threads=1, timeout_s=settings.rest_deadline_s)
 
@@ -44,14 +46,15 @@ def page_routes(front: Front, reads: params.Depends) -> APIRouter:
 
     @router.get("/docs", include_in_schema=False)
     async def docs() -> Response:
-        swagger = get_swagger_ui_html(
-            openapi_url="openapi.json",
-            title="Starstream",
-            swagger_js_url=f"{_SWAGGER}swagger-ui-bundle.js",
-            swagger_css_url=f"{_SWAGGER}swagger-ui.css",
-            swagger_favicon_url="data:,",
-        )
-        return _html(bytes(swagger.body).decode(), _DOCS)
+        return _html(swagger, swagger_policy)
+
+    @router.get("/docs/{name}", include_in_schema=False)
+    async def docs_part(name: str) -> Response:
+        if name not in _SWAGGER:
+            raise Problem(404, f"there are {' and '.join(_SWAGGER)}")
+        content = files("fastapi_offline").joinpath("static", name).read_bytes()
+        # Not `no-store`, as the other answers are: it is large and never changes while this version serves.
+        return Response(content, media_type=_SWAGGER[name], headers={"Cache-Control": "private, max-age=3600"})
 
     @router.get(
         "/v1/model/report",
@@ -67,6 +70,17 @@ def page_routes(front: Front, reads: params.Depends) -> APIRouter:
         return _html(found, _REPORT)
 
     return router
+
+
+def _swagger_page() -> str:
+    made = get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title="Starstream",
+        swagger_js_url="docs/swagger-ui-bundle.js",
+        swagger_css_url="docs/swagger-ui.css",
+        swagger_favicon_url="data:,",
+    )
+    return bytes(made.body).decode()
 
 
 def _html(text: str, policy: str) -> Response:

@@ -6,7 +6,7 @@ Owns the form of an error, and its description in the OpenAPI document. Never ho
 from __future__ import annotations
 
 import http
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 
 from worker.errors import RefusedError, WorkerError
 
@@ -88,6 +89,8 @@ def describe_schemas(app: FastAPI, schemas: Mapping[str, Any]) -> None:
 async def answer_problem(request: Request, error: Exception) -> Response:
     """Return the answer to a request that failed."""
     problem = _problem_of(error)
+    if problem.status == http.HTTPStatus.METHOD_NOT_ALLOWED:  # Starlette names those of the first route of a path
+        problem.headers["Allow"] = ", ".join(_methods_of(request))
     if request.url.path.startswith("/v2"):  # the Open Inference Protocol has a form of its own
         return JSONResponse({"error": str(problem)}, problem.status, problem.headers)
     return problem.response()
@@ -97,6 +100,13 @@ def handle_problems(app: FastAPI) -> None:
     """Make every error of an app such an answer, those of the framework too."""
     for kind in (Problem, RequestValidationError, HTTPException, WorkerError, Exception):
         app.add_exception_handler(kind, answer_problem)
+
+
+def _methods_of(request: Request) -> Iterator[str]:
+    for method in ("GET", "POST", "DELETE"):
+        asked = {**request.scope, "method": method}
+        if any(route.matches(asked)[0] is Match.FULL for route in request.app.routes):
+            yield method
 
 
 def _problem_of(error: Exception) -> Problem:

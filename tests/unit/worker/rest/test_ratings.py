@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -118,6 +119,25 @@ def test_a_wrong_route_or_method_is_a_problem_too(rating_client: Client) -> None
     client = rating_client()
     for answer, status in ((client.get("/nowhere"), 404), (client.put("/v1/ratings"), 405)):
         assert (answer.status_code, answer.json()["status"]) == (status, status)
+    assert client.put("/v1/ratings").headers["allow"] == "POST"
+    assert client.put("/v1/ratings/r-1").headers["allow"] == "GET, DELETE"
+
+
+def test_a_field_that_holds_the_text_is_guessed_and_no_setting_named(rating_client: Client) -> None:
+    detail = rating_client().post("/v1/ratings", json={"message": "it is good"}).json()["detail"]
+    assert detail.endswith("the fields are: message; if message holds it, send it as text")
+    assert "WORKER_" not in rating_client().post("/v1/ratings", json={"stars": 5}).json()["detail"]
+
+
+def test_the_apis_page_loads_nothing_from_elsewhere(rating_client: Client) -> None:
+    client = rating_client()
+    page = client.get("/docs")
+    assert "https://" not in page.text + page.headers["content-security-policy"]
+    parts = re.findall(r'(?:src|href)="(docs/[^"]+)"', page.text)
+    assert len(parts) == 2
+    for part in parts:
+        assert client.get(f"/{part}").status_code == 200
+    assert client.get("/docs/../command.py").status_code == client.get("/docs/core.py").status_code == 404
 
 
 def test_the_operators_pages(rating_client: Client) -> None:
