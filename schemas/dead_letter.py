@@ -34,6 +34,7 @@ REJECT_REASONS: tuple[RejectReason, ...] = get_args(RejectReason)
 CONNECT = "__connect.errors."
 SPRING = "kafka_dlt-"
 OWN = "starstream-"
+ERASED = f"{OWN}erased"  # a header: the tombstone of a review that was erased
 
 
 class DeadLetter(BaseModel):

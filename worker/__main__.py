@@ -31,6 +31,7 @@ examples:
   starstream-worker watch --max-stars 2 --with-text            the ratings as they come
   starstream-worker get --id r-1                               one rating from Redis; --app: an app's summary
   starstream-worker explain "love it, but it crashes"          which words make a text's stars; --id: of a rating
+  starstream-worker erase r-1                                  remove one review from every store, by tombstones
   starstream-worker status                                     what waits, who works, which model serves
   starstream-worker dlq list                                   records that could not be rated, and why
   starstream-worker replay --help                              rate old reviews again with another model
@@ -47,7 +48,7 @@ exit codes:
 _COMMANDS = {
     **{
         name: f"worker.commands.{name}"
-        for name in ("check", "predict", "produce", "get", "watch", "explain", "status", "restore")
+        for name in ("check", "predict", "produce", "get", "watch", "explain", "erase", "status", "restore")
     },
     "dlq": "worker.dead_letters.command",
     "replay": "worker.replay.command",

@@ -1,4 +1,4 @@
-"""The flags of `predict`, `produce`, `get`, `watch`, `explain`, `status` and `restore`.
+"""The flags of `predict`, `produce`, `get`, `watch`, `explain`, `erase`, `status` and `restore`.
 
 Owns their names and help, apart from the commands, so that `--help` loads no client and no model. `worker.__main__`
 calls the command.
@@ -73,6 +73,20 @@ exit codes:
 
 Other flags are settings: --registry, --channel, --model-version ... (see `run --help`).
 """
+_ERASE: Final = """\
+Sends tombstones: to the input topic, so that the workers delete the rating in Redis and publish a tombstone; to the
+dead-letter topic, for letters of this review; and to WORKER_SHADOW_TOPIC, if it is set. Then it waits until the rating
+has left Redis, and prints what is out of reach, such as older records of topics that are not compacted.
+
+examples:
+  starstream-worker erase r-1 --dry-run
+  starstream-worker erase r-1
+
+exit codes:
+  0 erased    2 wrong flag    4 Kafka refused    5 Redis refused    9 Redis still has the rating: no worker runs
+
+Other flags are settings: --kafka-bootstrap-servers, --redis-url ... (see `run --help`).
+"""
 _STATUS: Final = """\
 One worker's page is asked too: the one at WORKER_HTTP_HOST and WORKER_HTTP_PORT, if it runs on this machine.
 
@@ -126,7 +140,7 @@ def require_known_flags(flags: Sequence[str], settings: Iterable[str]) -> None:
 
 def add_commands(commands: Any) -> None:
     """Register the commands with the worker's parser."""
-    for add in (_add_predict, _add_produce, _add_get, _add_watch, _add_explain, _add_status, _add_restore):
+    for add in (_add_predict, _add_produce, _add_get, _add_watch, _add_explain, _add_erase, _add_status, _add_restore):
         add(commands)
 
 
@@ -199,6 +213,13 @@ def _add_explain(commands: Any) -> None:
     parser.add_argument("text", nargs="?", metavar="TEXT", help="the review, before the flags")
     parser.add_argument("--id", metavar="REVIEW_ID", help="explain this review's stored rating")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_erase(commands: Any) -> None:
+    parser = commands.add_parser("erase", help="remove one review from every store", **_text(_ERASE))
+    parser.add_argument("review_id", metavar="REVIEW_ID", help="its id, before the flags")
+    parser.add_argument("--wait", type=float, default=30.0, metavar="SECONDS", help="longest wait for Redis (30)")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be sent, send nothing")
 
 
 def _add_status(commands: Any) -> None:

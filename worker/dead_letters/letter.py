@@ -20,13 +20,16 @@ from worker.stream.rejection import ATTEMPTS_HEADER, attempts_so_far
 FOREIGN: Final = "other"  # the reason of a letter that another program wrote
 REASONS: Final = (*REJECT_REASONS, FOREIGN)
 
-Refusal = Literal["attempts", "truncated", "no_origin", "forbidden_topic", "no_such_topic", "too_old", "refused"]
+Refusal = Literal[
+    "attempts", "truncated", "no_origin", "forbidden_topic", "no_such_topic", "too_old", "refused", "erased"
+]
 REFUSALS: Final[Mapping[Refusal, str]] = {
     "attempts": "tried as often as --max-attempts allows",
     "truncated": "the value or key was cut to fit the dead-letter topic; the headers say where the whole one is",
     "no_origin": "no header says where it came from; name a topic with --to-topic",
     "forbidden_topic": "it would go to the dead-letter topic or the output topic",
     "no_such_topic": "the topic it came from is gone",
+    "erased": "the review was erased since (`erase`)",
     "refused": "the brokers refuse it as it is; the lines above say why",
     "too_old": "its topic would soon delete it (retention.ms); --time now sends it with the present time",
 }

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from schemas.dead_letter import ERASED
 from worker.dead_letters.letter import Letter, Selection, read_letter
 from worker.errors import SettingsError
-from worker.kafka.offset_range import LATEST, Point, Span
+from worker.kafka.offset_range import EARLIEST, LATEST, Point, Span
 from worker.kafka.python.topics import Topics
-from worker.records import Partition
+from worker.records import Partition, Record
 
 
 def letter_spans(topics: Topics, topic: str, selection: Selection) -> dict[Partition, Span]:
@@ -40,9 +41,31 @@ def read_letters(topics: Topics, spans: Mapping[Partition, Span], selection: Sel
     """
     for partition, span in spans.items():
         for record in topics.read(partition, span):
+            if is_erasure(record):
+                continue
             letter = read_letter(record)
             if selection.holds(letter):
                 yield letter
+
+
+def erasures(topics: Topics, topic: str) -> dict[tuple[int, bytes | None], int]:
+    """Return the offset of the last tombstone that `erase` sent, by partition and key; older letters are erased.
+
+    Raises:
+        ServiceError: the brokers stopped answering.
+    """
+    spans = topics.spans(topics.partitions(topic), EARLIEST, LATEST)
+    return {
+        (record.partition, record.key): record.offset
+        for partition, span in spans.items()
+        for record in topics.read(partition, span)
+        if is_erasure(record)
+    }
+
+
+def is_erasure(record: Record) -> bool:
+    """Tell the tombstone of an erased review from a letter whose value is null."""
+    return record.value is None and any(name == ERASED for name, _ in record.headers)
 
 
 def find_letter(topics: Topics, topic: str, partition: int, offset: int) -> Letter:

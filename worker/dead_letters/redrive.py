@@ -17,7 +17,7 @@ from rich.console import Console
 
 from worker.clock import SystemClock
 from worker.dead_letters.letter import REFUSALS, Guard, Letter, Refusal, Selection, as_sent
-from worker.dead_letters.reader import letter_spans, read_letters
+from worker.dead_letters.reader import erasures, letter_spans, read_letters
 from worker.dead_letters.show import as_text
 from worker.errors import ExitCode, RefusedError
 from worker.kafka.outgoing import Outgoing
@@ -77,6 +77,7 @@ class _Run:
         self._guard = Guard(order.to_topic, {settings.dead_letter_topic, settings.output_topic}, order.max_attempts)
         self._now_ms = round(SystemClock().wall() * 1000)
         self._targets: dict[str, _Target | None] = {}
+        self._erasures = erasures(topics, settings.dead_letter_topic)
         self._spans = letter_spans(topics, settings.dead_letter_topic, order.selection)
         self.offsets = sum(span.size for span in self._spans.values())
 
@@ -98,6 +99,10 @@ class _Run:
 
     def _allowed(self, tally: _Tally) -> Iterator[tuple[Letter, str, int | None]]:
         for letter in read_letters(self._topics, self._spans, self._order.selection):
+            at = letter.record
+            if self._erasures.get((at.partition, at.key), -1) > at.offset:
+                tally.refused["erased"] += 1
+                continue
             topic = self._guard.topic_for(letter)
             target = None if topic is None else self._target(topic)
             refusal = self._guard.refusal(letter, None if target is None else target.oldest_ms)

@@ -164,19 +164,29 @@ class Topics:
 
         None when it keeps records indefinitely or by the brokers' time, or when we are not allowed to ask.
         """
+        kept_ms, policy, timestamp_type = self._retention(topic)
+        kept = int(kept_ms or -1)
+        if timestamp_type == "LogAppendTime" or "delete" not in (policy or "delete") or kept < 0:
+            return None
+        return kept
+
+    def compacts(self, topic: str) -> bool | None:
+        """Tell whether a topic removes the records of a key before a later one's; None when we may not ask."""
+        policy = self._retention(topic)[1]
+        return None if policy is None else "compact" in policy
+
+    def _retention(self, topic: str) -> list[str | None]:
+        """Return the values of `_RETENTION_CONFIGS`; None for those that are not known."""
         asked = ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict.fromkeys(_RETENTION_CONFIGS))
         with translated(f"{topic}: look up its retention"):
             admin = KafkaAdminClient(**client_config(self._settings))
             try:
                 found = admin.describe_configs([asked], config_filter="all")["topic"][topic]
             except (kafka_errors.TopicAuthorizationFailedError, kafka_errors.ClusterAuthorizationFailedError, KeyError):
-                return None
+                found = {}
             finally:
                 admin.close()
-        kept_ms, policy, timestamp_type = (found.get(name, {}).get("value") for name in _RETENTION_CONFIGS)
-        if timestamp_type == "LogAppendTime" or "delete" not in (policy or "delete") or int(kept_ms or -1) < 0:
-            return None
-        return int(kept_ms)
+        return [found.get(name, {}).get("value") for name in _RETENTION_CONFIGS]
 
     def _offsets_at(self, point: Point, asked: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the first offset at or after a point in time; partitions without one are left out."""
