@@ -12,6 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
+from command_line.units import Seconds
 from worker.setting_forms import Identity, Patterns, ReadableFile, Servers, Topic, Topics
 
 
@@ -65,7 +66,7 @@ class KafkaSettings(BaseSettings):
         "use_all_dns_ips",
         description="confluent only: the second where the bootstrap name is an alias of one broker",
     )
-    kafka_connections_max_idle_s: float = Field(
+    kafka_connections_max_idle_s: Seconds = Field(
         0.0,
         ge=0,
         le=86_400,
@@ -94,14 +95,14 @@ class KafkaSettings(BaseSettings):
     delivery: Literal["exactly_once", "at_least_once"] = Field(
         "exactly_once", description="exactly_once: outcomes and offsets in one Kafka transaction"
     )
-    transaction_timeout_s: float = Field(
+    transaction_timeout_s: Seconds = Field(
         15.0, ge=1, le=900, description="the brokers abort a transaction that is open longer"
     )
-    session_timeout_s: float = Field(
+    session_timeout_s: Seconds = Field(
         15.0, ge=1, le=300, description="a worker that is silent longer loses its partitions"
     )
-    max_poll_interval_s: float = Field(120.0, ge=5, le=3600, description="longest time between two polls")
-    request_timeout_s: float = Field(20.0, ge=1, le=300, description="longest wait for a broker's answer")
+    max_poll_interval_s: Seconds = Field(120.0, ge=5, le=3600, description="longest time between two polls")
+    request_timeout_s: Seconds = Field(20.0, ge=1, le=300, description="longest wait for a broker's answer")
 
     @model_validator(mode="after")
     def _idle_agrees(self) -> Self:

@@ -15,6 +15,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
+from command_line.units import Seconds, WholeSeconds
+
 _SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 _SENTINEL_PORT: Final = 26379
 _YES_OR_NO: Final = frozenset({"true", "false", "yes", "no", "1", "0"})
@@ -119,10 +121,10 @@ class RedisSettings(BaseSettings):
     )
     redis_cluster: bool = Field(False, description="the URL names a node of a Redis Cluster")
     redis_prefix: str = Field("", max_length=64, description="prefix of every key")
-    redis_ttl_s: int = Field(
+    redis_ttl_s: WholeSeconds = Field(
         30 * 24 * 3600, ge=0, le=100 * 366 * 86_400, description="how long a rating is kept; 0: indefinitely"
     )
-    redis_timeout_s: float = Field(5.0, gt=0, le=60, description="longest wait for Redis to answer")
+    redis_timeout_s: Seconds = Field(5.0, gt=0, le=60, description="longest wait for Redis to answer")
     redis_wait_replicas: int = Field(
         0,
         ge=0,

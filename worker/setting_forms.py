@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from typing import Annotated, Final, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -158,10 +158,3 @@ Host = Annotated[str, AfterValidator(_host)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
 Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, BeforeValidator(_words)]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
-
-
-def line_of(detail: Any, prefix: str) -> str:
-    """Return one of pydantic's faults as one line that names the variable."""
-    message = detail["msg"].removeprefix("Value error, ")
-    name = str(detail["loc"][0]).upper() if detail["loc"] else ""
-    return f"{prefix}{name}: {message}" if name else message

@@ -7,18 +7,20 @@ from the file that `WORKER_<NAME>_FILE` names. Frozen once read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
-    CliSettingsSource,
     DotEnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
+from command_line.forms import fault_lines
+from command_line.units import Bytes, Seconds
 from schemas.channels import CHANNEL_PATTERN, STABLE
 from worker.environment import DOTENV, PREFIX, SecretFiles, environment, read_dotenv, unknown_names
 from worker.errors import SettingsError
@@ -27,7 +29,7 @@ from worker.kafka_settings import KafkaSettings
 from worker.redis_settings import RedisSettings
 from worker.rest_settings import RestSettings
 from worker.schema_registry_settings import SchemaRegistrySettings
-from worker.setting_forms import Host, Topic, Version, line_of, tidy
+from worker.setting_forms import Host, Topic, Version, tidy
 
 Runtime = Literal["auto", "litert", "tflite"]
 ReasonsMode = Literal["off", "low", "all"]
@@ -43,10 +45,6 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
         env_ignore_empty=True,
         frozen=True,
         extra="ignore",
-        cli_kebab_case=True,
-        cli_avoid_json=True,
-        cli_hide_none_type=True,
-        cli_implicit_flags=True,
         protected_namespaces=(),
         validate_default=True,
     )
@@ -62,7 +60,7 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
     breaker_consecutive: int = Field(
         500, ge=0, le=1_000_000_000, description="the breaker opens at this many in a row; 0: off"
     )
-    max_message_bytes: int = Field(
+    max_message_bytes: Bytes = Field(
         1_000_000,
         ge=10_000,
         le=1_000_000_000,
@@ -73,10 +71,10 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
     registry: str = Field("models", min_length=1, description="folder or fsspec URL of the bundles")
     channel: str = Field(STABLE, pattern=CHANNEL_PATTERN, description="channel whose version serves")
     model_version: Version | None = Field(None, description="serve this version, whatever the channel names")
-    reload_interval_s: float = Field(
+    reload_interval_s: Seconds = Field(
         5.0, ge=0, le=3600, description="time between two checks of the channels; 0: no checks"
     )
-    reload_retry_s: float = Field(300.0, ge=1, le=86_400, description="time before a refused version is tried again")
+    reload_retry_s: Seconds = Field(300.0, ge=1, le=86_400, description="time before a refused version is tried again")
     shadow_channel: str | None = Field(
         None, pattern=CHANNEL_PATTERN, description="channel whose version runs in shadow, such as candidate"
     )
@@ -94,7 +92,7 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
         None, description='topic of {"review_id", "score"}: authors\' stars that arrive later, joined through Redis'
     )
     drift_window_reviews: int = Field(10_000, ge=100, le=10_000_000, description="most reviews in the window for drift")
-    drift_window_s: float = Field(3600.0, ge=1, le=7 * 86_400, description="longest age of a review in that window")
+    drift_window_s: Seconds = Field(3600.0, ge=1, le=7 * 86_400, description="longest age of a review in that window")
     drift_min_reviews: int = Field(500, ge=50, le=10_000_000, description="no drift is reported on fewer reviews")
     min_confidence: float = Field(0.0, ge=0, le=1, description="a rating with less confidence is marked uncertain")
     reasons: ReasonsMode = Field(
@@ -104,13 +102,13 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
 
     # Batching
     batch_reviews: int = Field(2000, ge=1, le=20_000, description="most records in a batch, and so in a commit")
-    batch_bytes: int = Field(4_000_000, ge=1_000, le=64_000_000, description="most bytes of values in a batch")
+    batch_bytes: Bytes = Field(4_000_000, ge=1_000, le=64_000_000, description="most bytes of values in a batch")
     batch_tokens: int = Field(200_000, ge=1_000, le=10_000_000, description="most tokens in a batch, estimated")
-    linger_s: float = Field(0.010, ge=0, le=10, description="longest time a record waits for its batch to fill")
+    linger_s: Seconds = Field(0.010, ge=0, le=10, description="longest time a record waits for its batch to fill")
 
     # Process
     processes: int = Field(1, ge=1, le=64, description="worker processes under one supervisor")
-    drain_deadline_s: float = Field(20.0, ge=0, le=600, description="longest time from SIGTERM to the end")
+    drain_deadline_s: Seconds = Field(20.0, ge=0, le=600, description="longest time from SIGTERM to the end")
     http_host: Host = Field("::", description="address of /metrics, /livez and /readyz; ::, all of IPv6 and IPv4")
     http_port: int = Field(9464, ge=0, le=65535, description="port of the same; 0: any free port, which is logged")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level logged")
@@ -196,25 +194,26 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
         return init_settings, env_settings, own, dotenv_settings, of_file
 
 
-def read_settings(flags: list[str] | None = None, *, program: str = "starstream-worker run") -> WorkerSettings:
+def read_settings(given: Mapping[str, object] | None = None) -> WorkerSettings:
     """Return the settings from flags, environment, secret files and `.env`.
 
     Args:
-        flags: the command line after the command's name; None: there is none.
-        program: the name that `--help` shows.
+        given: what flags gave, by the setting's name.
 
     Raises:
-        SettingsError: one line for each wrong variable, with its limit.
+        SettingsError: one line for each wrong setting, with what it takes.
     """
     read_dotenv()  # refuses what the source below would end on
+    lists = {name: ",".join(value) for name, value in (given or {}).items() if isinstance(value, list)}
+    typed: dict[str, Any] = {**(given or {}), **lists}
+
+    def called(name: str) -> str:
+        return f"--{name.replace('_', '-')}" if name in typed else f"{PREFIX}{name.upper()}"
+
     try:
-        if flags is None:
-            return WorkerSettings()
-        source = CliSettingsSource[Any](WorkerSettings, cli_prog_name=program, cli_parse_args=flags)
-        return WorkerSettings(_cli_settings_source=source)
+        return WorkerSettings(**typed)
     except ValidationError as error:
-        lines = (line_of(detail, PREFIX) for detail in error.errors(include_url=False, include_input=False))
-        raise SettingsError("\n".join(dict.fromkeys(lines))) from None  # once, however many items of a list are wrong
+        raise SettingsError("\n".join(fault_lines(error, WorkerSettings, called, typed))) from None
 
 
 def warnings_about(settings: WorkerSettings) -> list[str]:

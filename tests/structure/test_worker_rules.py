@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 WORKER = sorted((ROOT / "worker").rglob("*.py"))
 UNIT = sorted((ROOT / "tests" / "unit").rglob("test_*.py"))
 CORE = [*sorted((ROOT / "worker" / "stream").rglob("*.py")), ROOT / "worker" / "records.py"]
-PRODUCT = [path for room in ("schemas", "worker", "trainer") for path in sorted((ROOT / room).rglob("*.py"))]
+ROOMS = ("schemas", "command_line", "worker", "trainer")
+PRODUCT = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 HEAVY = ("tensorflow", "keras", "nltk", "sklearn", "matplotlib", "jinja2", "trainer", "pandas")
 
 

@@ -55,8 +55,14 @@ worker run --batch-reviews many
 worker run --batch-reviews 0
 worker run --input-preset trustpilots
 worker run --text-field title++body
+worker run --linger-s soon
+worker run --linger-s
+worker run --redis-summary=yes
+worker run --channel
+worker run now
 worker run --output-topic reviews
 worker predict
+worker predict ok.csv --input none.csv
 worker predict --input none.csv
 worker predict --input folder
 worker predict --input reviews.xlsx
@@ -75,6 +81,8 @@ worker get
 worker get --id r-1 --redis-url http://localhost
 worker dlq lst
 worker dlq list --reason notjson
+worker dlq list --limit some
+worker completion tcsh
 worker dlq show 5
 worker dlq redrive
 worker replay --from yesterday --version v --topic-out t --redis-prefix p:
@@ -118,9 +126,8 @@ def make_files() -> None:
 def answer(line: str, capsys: pytest.CaptureFixture[str]) -> str:
     """Return the last line that a command prints, and its exit code."""
     program, *words = shlex.split(line)
-    registry = (
-        [] if "--registry" in words or words[0] in {"rum", "tain", "collect"} else ["--registry", str(TOY_REGISTRY)]
-    )
+    alone = words[0] in {"rum", "tain", "collect", "completion"} or words[-1].startswith("--")
+    registry = [] if alone or "--registry" in words else ["--registry", str(TOY_REGISTRY)]
     try:
         code = int((worker if program == "worker" else trainer)([*words, *registry]))
     except SystemExit as stop:

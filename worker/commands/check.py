@@ -5,11 +5,11 @@ Owns the probes and the exit code: that of the first that failed, in the order m
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -32,11 +32,11 @@ from worker.redis.rights import KEYS, require_rights
 from worker.settings import WorkerSettings
 
 
-def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     """Print what differs from the defaults and what works; return OK, or the code of the first probe that failed."""
     changed = [name for name in type(settings).model_fields if known.all or name in settings.model_fields_set]
     shown = {
-        f"{PREFIX}{name.upper()}": (_shown(getattr(settings, name)), _origin(name, settings, known.flags))
+        f"{PREFIX}{name.upper()}": (_shown(getattr(settings, name)), _origin(name, settings, known.given))
         for name in changed
     }
     if not known.json:
@@ -96,12 +96,10 @@ def _shown(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _origin(name: str, settings: WorkerSettings, flags: Sequence[str]) -> str:
+def _origin(name: str, settings: WorkerSettings, given: Mapping[str, object]) -> str:
     if name not in settings.model_fields_set:
         return "default"
-    flag = f"--{name.replace('_', '-')}"
-    given = {word.partition("=")[0].replace("--no-", "--", 1) for word in flags}
-    return "flag" if flag in given else origin_of(name)
+    return "flag" if name in given else origin_of(name)
 
 
 def _model(settings: WorkerSettings) -> str:

@@ -7,11 +7,11 @@ before it in a partition would go, too.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Final
 
 from schemas.dead_letter import ERASED
@@ -48,7 +48,7 @@ class _Report:
     left: list[str] = field(default_factory=list)
 
 
-def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     """Erase a review. INPUT when its rating is still in Redis at the end.
 
     Raises:

@@ -6,10 +6,10 @@ position that the rating names.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any, Final
 
 from rich.console import Console
@@ -35,7 +35,7 @@ _FAINT: Final = 0.25  # of the strongest effect; what has less is not coloured s
 _NONE: Final = 0.02  # likewise; not coloured at all
 
 
-def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     """Explain what was asked for; INPUT when there is no such rating, or no text any more.
 
     Raises:

@@ -5,10 +5,10 @@ Owns the look of both. `worker.redis.ratings` reads them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 _BAR: Final = 20
 
 
-def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     """Print what was asked for; INPUT when there is none.
 
     Raises:
         ServiceError: Redis does not answer.
-        SettingsError: summaries are switched off.
+        SettingsError: neither or both were named, or summaries are switched off.
     """
+    if (known.id is None) == (known.app is None):
+        raise SettingsError("get: takes a review's id or --app, and not both; for example: starstream-worker get r-1")
     if known.words:
         return _show_words(settings, known)
     ratings = RatingsInRedis(settings)
@@ -89,7 +91,7 @@ def _summary_table(app_id: str, summary: Summary) -> Table:
     return table
 
 
-def _show_words(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+def _show_words(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     from worker.words.report import Question, telling_words  # loads Kafka's client
 
     if known.app is None or known.by not in BYS:

@@ -6,10 +6,10 @@ the model are the stream's own. Memory does not grow with the file.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from types import SimpleNamespace
 from typing import Final
 
 from rich.console import Console
@@ -49,7 +49,7 @@ class PredictFiles:
     how: FileOptions = NO_OPTIONS
 
 
-def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     """Run the command.
 
     Raises:

@@ -6,11 +6,11 @@ as it is, and workers need no setting for it. A row that is no review is reporte
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from math import inf
+from types import SimpleNamespace
 from typing import Final, NamedTuple
 
 from rich.console import Console
@@ -42,7 +42,7 @@ class Message(NamedTuple):
     value: bytes
 
 
-def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     """Send the file, and say how many reviews were sent, left out, and not reviews.
 
     Raises:
@@ -93,7 +93,7 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     return ExitCode.INPUT if rows.wrong or refused else ExitCode.OK
 
 
-def _check(settings: WorkerSettings, known: argparse.Namespace) -> None:
+def _check(settings: WorkerSettings, known: SimpleNamespace) -> None:
     if not 0 <= known.rate < inf:
         raise SettingsError(f"--rate {known.rate:g}: expected 0 or more reviews a second")
     if settings.input_format in {"avro", "json_schema"} and not known.topic:

@@ -6,11 +6,11 @@ they have written since stays, and what is there is counted once. Nothing is rat
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from itertools import groupby, islice
+from types import SimpleNamespace
 
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
@@ -34,14 +34,14 @@ _CHUNK_RECORDS = 500
 _AGE_STEP_S = 3600  # ratings of one call expire together, at most this much too late
 
 
-def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     """Write every rating and deletion of the output topic, in its order; INTERRUPTED when stopped before the end.
 
     Raises:
         WorkerError: there is no such topic, the brokers do not answer, or Redis refuses. While Redis is away, it waits.
     """
-    bounds = parse_bounds(known.start, known.end)
     clock, console = SystemClock(), Console(stderr=True)
+    bounds = parse_bounds(known.start, known.end, clock.wall())
     with StopSignals(settings.drain_deadline_s) as stop, closing(Topics(settings, clock)) as topics:
         spans = topics.spans(topics.require([settings.output_topic], "WORKER_OUTPUT_TOPIC"), *bounds)
         done = 0

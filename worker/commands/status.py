@@ -6,13 +6,13 @@ page, so it answers while workers do not. A part that cannot be asked says why, 
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any, Final
 
 from rich.console import Console
@@ -33,7 +33,7 @@ _PAGE_TIMEOUT_S: Final = 2.0
 _MOST_PAGE_BYTES: Final = 1_000_000
 
 
-def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     """Ask every part, print the answers, and return the exit code of the first part that gave none."""
     parts: dict[str, Callable[[WorkerSettings], dict[str, Any]]] = {
         "group": _group,
@@ -56,11 +56,19 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, answer in answers.items():
         for field, value in answer.items():
-            shown = ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else value
-            table.add_row(name, field.replace("_", " "), Text(printable(str(shown))))
+            table.add_row(name, field.replace("_", " "), Text(printable(_words(value))))
             name = ""  # noqa: PLW2901 - only in the first line of a part
     Console().print(table)
     return code
+
+
+def _words(value: object) -> str:
+    """Return what a field says, for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_words(part)}" for name, part in value.items())
+    return ", ".join(map(_words, value)) if isinstance(value, list) else str(value)
 
 
 def _group(settings: WorkerSettings) -> dict[str, Any]:
@@ -81,7 +89,7 @@ def _group(settings: WorkerSettings) -> dict[str, Any]:
 
 def _redis(settings: WorkerSettings) -> dict[str, Any]:
     RatingsInRedis(settings).find(["starstream-status"])
-    return {"answers": "yes"}
+    return {"answers": True}
 
 
 def _model(settings: WorkerSettings) -> dict[str, Any]:

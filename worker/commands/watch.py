@@ -6,9 +6,9 @@ affected; with `--with-text` also the review that each rating names.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from types import SimpleNamespace
 from typing import Final
 
 from rich.console import Console
@@ -28,7 +28,7 @@ from worker.settings import WorkerSettings
 _MOST_TEXT: Final = 200
 
 
-def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     """Print ratings until stopped.
 
     Raises:
@@ -67,7 +67,7 @@ def _records(topics: Topics, topic: str, last: int, stop: StopSignals) -> Iterat
             yield record
 
 
-def _is_wanted(rating: Rating, known: argparse.Namespace) -> bool:
+def _is_wanted(rating: Rating, known: SimpleNamespace) -> bool:
     return (
         (known.app is None or rating.app_id == known.app)
         and (known.max_stars is None or rating.rating <= known.max_stars)

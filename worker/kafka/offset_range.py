@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
+from command_line.units import read_seconds
 from worker.clock import iso_utc
 from worker.errors import SettingsError
 
 POINT_SYNTAX: Final = "an ISO 8601 time (UTC when it names no zone), an offset, earliest or latest"
+AGO_SYNTAX: Final = f"how long ago (2h, 30d), {POINT_SYNTAX}"
 
 
 class Span(NamedTuple):
@@ -60,12 +62,20 @@ EARLIEST: Final = Point("earliest")
 LATEST: Final = Point("latest")
 
 
-def parse_point(flag: str, text: str) -> Point:
+def parse_point(flag: str, text: str, now: float | None = None) -> Point:
     """Read the value of `--from` or `--to`.
 
+    Args:
+        flag: which of them.
+        text: its value.
+        now: the time by which `2h` is two hours ago; None: that is no value, because the same command is run again.
+
     Raises:
-        SettingsError: it is not `POINT_SYNTAX`.
+        SettingsError: it is not `POINT_SYNTAX`, or with `now` not `AGO_SYNTAX`.
     """
+    ago = read_seconds(text)
+    if now is not None and isinstance(ago, float):
+        return Point("time", max(0, round((now - ago) * 1000)))
     if text in {"earliest", "latest"}:
         return EARLIEST if text == "earliest" else LATEST
     if re.fullmatch("[0-9]{1,19}", text):
@@ -73,19 +83,19 @@ def parse_point(flag: str, text: str) -> Point:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise SettingsError(f"{flag} {text}: not {POINT_SYNTAX}") from error
+        raise SettingsError(f"{flag} {text}: takes {POINT_SYNTAX if now is None else AGO_SYNTAX}") from error
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
     return Point("time", max(0, round(time.timestamp() * 1000)))
 
 
-def parse_bounds(start: str, end: str) -> tuple[Point, Point]:
+def parse_bounds(start: str, end: str, now: float | None = None) -> tuple[Point, Point]:
     """Read the values of `--from` and `--to`.
 
     Raises:
         SettingsError: one of them is not a point, or nothing can be between them.
     """
-    points = parse_point("--from", start), parse_point("--to", end)
+    points = parse_point("--from", start, now), parse_point("--to", end, now)
     if points[0] == LATEST or points[1] == EARLIEST:
         raise SettingsError("--from latest, --to earliest: nothing is between them")
     return points

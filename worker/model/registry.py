@@ -12,6 +12,7 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from command_line.spelling import did_you_mean
 from schemas.bundle import REPORT_FILE, Bundle, BundleError, read_bundle
 from schemas.channels import CHANNELS_FILE, ChannelsError, parse_channels
 from schemas.storage import OPENING, reason, refuse_malformed, store_errors
@@ -48,8 +49,9 @@ def resolve_version(registry: str, channel: str) -> str:
     """
     channels = read_channels(registry)
     if channel not in channels:
-        how = _HOW.format(registry=registry)
-        raise RegistryError(f"WORKER_CHANNEL={channel}: not in {registry}/{CHANNELS_FILE} ({channels}); {how}")
+        near = did_you_mean(channel, channels)
+        there = f"there are: {', '.join(sorted(channels))}" if channels else _HOW.format(registry=registry)
+        raise RegistryError(f"WORKER_CHANNEL={channel}: not in {registry}/{CHANNELS_FILE}; {there}{near}")
     return channels[channel]
 
 

@@ -5,10 +5,14 @@ Owns the command's flags, their help, and the rule that live data is written onl
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Any, Final
+from types import SimpleNamespace
+from typing import Final
 
+from command_line.options import FILE, Option
+from command_line.page import Page
+from command_line.program import Command
+from worker.command import BROKERS, INPUT, OTHERS, registry_names, worker_command
 from worker.errors import ExitCode, SettingsError
 from worker.kafka.offset_range import POINT_SYNTAX, parse_bounds
 from worker.setting_forms import topic_name
@@ -16,71 +20,74 @@ from worker.settings import WorkerSettings
 
 _LONGEST_PREFIX: Final = 64  # as WORKER_REDIS_PREFIX
 
-_ABOUT: Final = """\
-Reads the input topics (WORKER_INPUT_TOPICS) again in its own consumer group, rates them with the given bundle, and
-writes to its own topic and Redis prefix. The live workers are not disturbed. At the end it compares the new ratings
-with the live ones: agreement, confusion by stars, mean difference of expected stars.
+_REPLAY: Final = Page(
+    """\
+Rate history again with another model, and report how its ratings differ.
 
-To send dead letters back to their topic, use `dlq redrive`.
+It reads the input topics (WORKER_INPUT_TOPICS) again in its own consumer group,
+rates them with the given bundle, and writes to its own topic and Redis prefix. The
+live workers are not disturbed. At the end it compares the new ratings with the
+live ones: agreement, confusion by stars, mean difference of expected stars. To
+send dead letters back to their topic, use `dlq redrive`.""",
+    """\
+  starstream-worker replay --version 20260301T101500Z-1a2b3c4d \\
+      --from earliest --topic-out ratings.new --redis-prefix new: --json -
+  starstream-worker replay --version 20260301T101500Z-1a2b3c4d \\
+      --from 2026-02-01 --topic-out ratings.february --redis-prefix february:""",
+    """\
+Bounds: a time means, in each partition, the first record at or after it; an offset
+counts in each partition. The end is fixed when the replay begins: records that
+arrive later are not read, however often the run is interrupted.
 
-examples:
-  starstream-worker replay --from earliest --version 20260301T101500Z-1a2b3c4d \\
-      --topic-out ratings.candidate --redis-prefix candidate: --json diff.json
-  starstream-worker replay --from 2026-02-01 --to 2026-03-01T00:00:00Z --version 20260301T101500Z-1a2b3c4d \\
-      --topic-out ratings.february --redis-prefix february:
+After an interruption (SIGTERM, Ctrl-C, a crash) the same command continues at the
+group's committed offsets. With WORKER_DELIVERY=exactly_once, a read_committed
+reader finds nothing twice in --topic-out. The plan is stored under PREFIXreplay,
+with the ratings; both expire after WORKER_REDIS_TTL_S. --restart begins again, and
+writes to --topic-out again. Use one prefix for one replay: under a shared prefix,
+ratings of two versions would replace each other.
 
-Bounds: a time means, in each partition, the first record at or after it; an offset counts in each partition. The end
-is fixed when the replay begins: records that arrive later are not read, however often the run is interrupted.
+Live data is written only with --write-live: the new ratings are then also written
+under the live keys, at the end, after the comparison; repeating that changes
+nothing. They are fenced by source position as the workers' are (write.lua): a
+review that was sent again since, or deleted, keeps what it has. The live topic is
+never written: its last rating of such a review would be of the older text.
 
-After an interruption (SIGTERM, Ctrl-C, a crash) the same command continues at the group's committed offsets. With
-WORKER_DELIVERY=exactly_once, a read_committed reader finds nothing twice in --topic-out. The plan is stored under
-PREFIXreplay, with the ratings; both expire after WORKER_REDIS_TTL_S. --restart begins again, and writes to --topic-out
-again. Use one prefix for one replay: under a shared prefix, ratings of two versions would replace each other.
-
-Live data is written only with --write-live: the new ratings are then also written under the live keys, at the end,
-after the comparison; repeating that changes nothing. They are fenced by source position as the workers' are
-(worker/redis/write.lua): a review that was sent again since, or deleted, keeps what it has. The live topic is never
-written: its last rating of such a review would be of the older text.
-
-Records that cannot be rated are counted by reason. No dead letters are written: the live worker wrote them.
-
-The live ratings are read under WORKER_REDIS_PREFIX (variable or .env; the flag of that name is the replay's). A review
-that was sent again since is not compared, because its live rating is of another text.
-
-exit codes:
-  0 reached the end    2 wrong flag    3 no such bundle    4 Kafka refused    5 Redis refused
-  6 stopped, but not in time    7 fenced    130 stopped before the end: the same command continues
-
-Other flags are settings: --registry, --input-topics, --delivery, --batch-reviews ... (see `run --help`).
-"""
+Records that cannot be rated are counted by reason. No dead letters are written:
+the live worker wrote them. The live ratings are read under WORKER_REDIS_PREFIX
+(variable or .env; the flag of that name is the replay's). A review that was sent
+again since is not compared, because its live rating is of another text.""",
+    """\
+  0  reached the end    2  wrong flag       3  no such bundle
+  4  Kafka refused      5  Redis refused    6  stopped, but not in time
+  7  fenced             130  stopped before the end: the same command continues""",
+    OTHERS,
+)
 
 
-def add_command(commands: Any) -> None:
-    """Register `replay` with the worker's parser."""
-    parser = commands.add_parser(
-        "replay",
-        help="rate history again with another model",
-        description="Rates history again with another model, and reports how its ratings differ.",
-        epilog=_ABOUT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+def replay_command() -> Command:
+    """Return the command."""
+    versions = registry_names().versions
+    own = [
+        Option("--from", "start", required=True, metavar="WHEN", help=f"where to begin: {POINT_SYNTAX}"),
+        Option("--to", "end", default="latest", metavar="WHEN", help="where to end, itself not included"),
+        Option("--version", required=True, metavar="V", completes=versions, help="bundle to rate with"),
+        Option("--topic-out", required=True, metavar="T", help="topic for the ratings; it must exist"),
+        Option("--redis-prefix", required=True, metavar="P", help="put before every key"),
+        Option("--group", metavar="G", help="consumer group; default <WORKER_GROUP_ID>-replay-<version>"),
+        Option("--restart", is_flag=True, help="begin again, whatever an earlier run did"),
+        Option("--write-live", is_flag=True, help="at the end, write the ratings under the live keys as well"),
+        Option("--json", type=FILE, metavar="FILE", help="write the summary as JSON as well; -: instead of the tables"),
+    ]
+    return worker_command(
+        _REPLAY,
+        "worker.replay.command",
+        name="replay",
+        own=own,
+        groups=[BROKERS, "input_topics", "registry", "redis_url", INPUT],
     )
-    parser.add_argument("--from", dest="start", required=True, metavar="WHEN", help=f"where to begin: {POINT_SYNTAX}")
-    parser.add_argument("--to", dest="end", default="latest", metavar="WHEN", help="where to end, itself not included")
-    parser.add_argument("--version", required=True, metavar="V", help="bundle of the registry (WORKER_REGISTRY)")
-    parser.add_argument("--topic-out", required=True, metavar="T", help="topic for the ratings; it must exist")
-    parser.add_argument("--redis-prefix", required=True, metavar="P", help="put before every key")
-    parser.add_argument("--group", metavar="G", help="consumer group; default <WORKER_GROUP_ID>-replay-<version>")
-    parser.add_argument("--restart", action="store_true", help="begin again, whatever an earlier run did")
-    parser.add_argument(
-        "--write-live", action="store_true", help="at the end, write the ratings under the live keys as well"
-    )
-    parser.add_argument(
-        "--json", metavar="FILE", help="write the summary as JSON as well; - prints it instead of the tables"
-    )
 
 
-def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
+def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     """Check the flags and replay.
 
     Raises:
@@ -106,7 +113,7 @@ def run(settings: WorkerSettings, known: argparse.Namespace) -> ExitCode:
     )
 
 
-def replay_settings(live: WorkerSettings, known: argparse.Namespace) -> WorkerSettings:
+def replay_settings(live: WorkerSettings, known: SimpleNamespace) -> WorkerSettings:
     """Return a replay's settings, derived from the live ones: it writes to other topics and keys.
 
     Raises:

@@ -5,18 +5,18 @@ Owns what `--since` and `--by` mean, and the time of a review: its own, else its
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, get_args
 
+from command_line.units import read_seconds
 from schemas.rating import Rating
 from worker.errors import SettingsError
 
 By = Literal["star", "version", "week"]
 BYS: Final[tuple[By, ...]] = get_args(By)
-SINCE_SYNTAX: Final = "a number with h, d or w (7d)"
-_UNITS: Final = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
+SINCE_SYNTAX: Final = "a duration such as 12h, 7d or 4w"
+_LONGEST_S: Final = 100 * 366 * 86_400.0
 _WEEK_S: Final = 7 * 86_400
 _MONDAY_S: Final = 4 * 86_400  # the first one after 1970-01-01, a Thursday
 
@@ -47,10 +47,10 @@ def parse_since(text: str, now_s: float) -> Period:
     Raises:
         SettingsError: it is not `SINCE_SYNTAX`.
     """
-    found = re.fullmatch(r"([1-9][0-9]{0,4})([hdw])", text)
-    if found is None:
-        raise SettingsError(f"--since {text}: expected {SINCE_SYNTAX}")
-    return Period(now_s, int(found[1]) * _UNITS[found[2]])
+    length_s = read_seconds(text)
+    if not isinstance(length_s, float) or not 0 < length_s <= _LONGEST_S:
+        raise SettingsError(f"--since {text}: takes {SINCE_SYNTAX}")
+    return Period(now_s, length_s)
 
 
 def time_of(rating: Rating) -> float | None:

@@ -31,13 +31,8 @@ def test_a_hostile_flag_is_taken_or_named(
     Path("in.csv").write_text("content\nlove it\n")
     command, flag = which
     others = [word for word in COMMANDS[command][0] if not word.startswith(f"{flag}=")]
-    try:
-        code = main([command, *others, f"{flag}={value}", *([] if command == "produce" else ["--registry=none"])])
-    except SystemExit as end:  # argparse's: its usage, and a line that names the flag
-        code = int(end.code or 0)
+    code = main([command, *others, f"{flag}={value}", *([] if command == "produce" else ["--registry=none"])])
     lines = capsys.readouterr().err.splitlines()
-    if lines and lines[0].startswith("usage: "):
-        lines = lines[-1:]
     assert code in {ExitCode.OK, ExitCode.USAGE, ExitCode.MODEL, ExitCode.INPUT}
     assert code in {ExitCode.OK, ExitCode.INPUT} or len(lines) == 1, lines
-    assert code != ExitCode.USAGE or flag in lines[0] or "WORKER_" in lines[0]
+    assert code != ExitCode.USAGE or flag in lines[0] or "--text-field" in lines[0] or "WORKER_" in lines[0]

@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
+from tests.fixtures.flags import settings_of
 from worker.environment import PREFIX
 from worker.errors import ExitCode, SettingsError
 from worker.redis_settings import read_redis_url
@@ -142,7 +143,7 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(
     (tmp_path / ".env").write_text("WORKER_GROUP_ID=file\nWORKER_CHANNEL=file\nWORKER_REGISTRY=file\n")
     monkeypatch.setenv("WORKER_GROUP_ID", "environment")
     monkeypatch.setenv("WORKER_CHANNEL", "environment")
-    settings = read_settings(["--group-id", "flag"])
+    settings = settings_of("--group-id", "flag")
     assert (settings.group_id, settings.channel, settings.registry) == ("flag", "environment", "file")
 
 
@@ -154,19 +155,19 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
 def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_KAFKA_BOOTSTRAP_SERVERS", "a:1, b:2,")
     assert read_settings().kafka_bootstrap_servers == ["a:1", "b:2"]
-    assert read_settings(["--input-topics", "x,y"]).input_topics == ["x", "y"]
+    assert settings_of("--input-topics", "x,y").input_topics == ["x", "y"]
 
 
 def test_the_last_of_a_repeated_flag_wins() -> None:
     """The supervisor appends its children's own flags to the command line it was given."""
     flags = ["--processes", "4", "--slot", "0", "--processes", "1", "--slot", "3"]
-    settings = read_settings(flags)
+    settings = settings_of(*flags)
     assert (settings.processes, settings.slot) == (1, 3)
 
 
 def test_switches_take_yes_and_no() -> None:
-    assert read_settings(["--no-redis-summary"]).redis_summary is False
-    assert read_settings(["--redis-summary"]).redis_summary is True
+    assert settings_of("--no-redis-summary").redis_summary is False
+    assert settings_of("--redis-summary").redis_summary is True
 
 
 @pytest.mark.parametrize("name", [name for name in SECRETS if name != "kafka_oauth_token"])  # its file is a setting

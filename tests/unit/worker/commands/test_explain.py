@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -22,11 +22,11 @@ pytestmark = pytest.mark.usefixtures("clean_environment")
 
 @pytest.fixture
 def settings() -> WorkerSettings:
-    return read_settings(["--registry", str(TOY_REGISTRY), "--max-text-chars", "200"])
+    return read_settings({"registry": str(TOY_REGISTRY), "max_text_chars": "200"})
 
 
-def asked(text: str | None, *, review_id: str | None = None, as_json: bool = False) -> argparse.Namespace:
-    return argparse.Namespace(text=text, id=review_id, json=as_json)
+def asked(text: str | None, *, review_id: str | None = None, as_json: bool = False) -> SimpleNamespace:
+    return SimpleNamespace(text=text, id=review_id, json=as_json)
 
 
 def test_people_see_the_text_the_decision_and_the_words(

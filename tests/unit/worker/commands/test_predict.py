@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("clean_environment")
 
 @pytest.fixture
 def settings() -> WorkerSettings:
-    return read_settings(["--registry", str(TOY_REGISTRY), "--max-text-chars", "200"])
+    return read_settings({"registry": str(TOY_REGISTRY), "max_text_chars": "200"})
 
 
 class Run:
@@ -266,7 +266,7 @@ def test_rows_are_streamed_in_order_past_a_chunk(settings: WorkerSettings, tmp_p
 @pytest.mark.parametrize("word", ["kaboom", "terrible"], ids=["refused by the runtime", "probabilities that are NaN"])
 def test_a_row_the_model_cannot_rate_is_reported_like_any_other(word: str, tmp_path: Path) -> None:
     ToyRegistry(tmp_path / "models").publish(SECOND, Change(bad_terrible=True))
-    settings = read_settings(["--registry", str(tmp_path / "models"), "--model-version", SECOND])
+    settings = read_settings({"registry": str(tmp_path / "models"), "model_version": SECOND})
     run = Run(settings, tmp_path, f"content\nlove\n{word}\nbad\n")
     assert (run.code, run.stars) == (ExitCode.INPUT, {1: 5, 3: 1})
 

@@ -56,7 +56,7 @@ def test_only_a_workers_page_is_shown(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # the page is on this machine: no proxy is asked
     with answering(answer) as port:
-        page = worker_page(read_settings(["--http-host", "127.0.0.1", "--http-port", str(port)]))
+        page = worker_page(read_settings({"http_host": "127.0.0.1", "http_port": str(port)}))
     address = page.pop("page")
     assert json.dumps(page) == json.dumps(found or {})
     assert found or address.endswith("what answers there is no worker; name its port with --http-port")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.flags import settings_of
 from worker.errors import SettingsError
 from worker.kafka.instance_id import InstanceId
-from worker.settings import WorkerSettings, read_settings
+from worker.settings import WorkerSettings
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
@@ -21,7 +22,7 @@ def _own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def settings(*flags: str) -> WorkerSettings:
-    return read_settings(["--group-id", "a/group", *flags])
+    return settings_of("--group-id", "a/group", *flags)
 
 
 Claim = Callable[..., InstanceId]

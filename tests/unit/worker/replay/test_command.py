@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
+from types import SimpleNamespace
 
 import pytest
 
+from tests.fixtures.flags import parsed
 from tests.fixtures.world import SETTINGS
 from worker.__main__ import main
 from worker.errors import ExitCode, SettingsError
@@ -14,10 +15,8 @@ from worker.replay import command
 FLAGS = "replay --from earliest --version v1 --topic-out out --redis-prefix new:"
 
 
-def flags(words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    command.add_command(parser.add_subparsers())
-    return parser.parse_args(words.split())
+def flags(words: str) -> SimpleNamespace:
+    return parsed(words)[0]
 
 
 def test_replay_has_topics_keys_and_a_group_of_its_own() -> None:
@@ -51,7 +50,7 @@ def test_live_names_are_refused(more: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (f"{FLAGS} --to never", "--to never: not an ISO 8601 time"),
+        (f"{FLAGS} --to never", "--to never: takes an ISO 8601 time"),
         (f"{FLAGS} --to earliest", "--to earliest: nothing is between them"),
         (f"{FLAGS} --json no/such/folder.json", "--json no/such/folder.json: no such folder"),
         (f"{FLAGS} --topic-out ratings", "--topic-out ratings: is live"),
