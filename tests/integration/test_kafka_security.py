@@ -137,6 +137,14 @@ def test_each_way_in_opens(way: str, client: str, ways: dict[str, Options]) -> N
     go_in(client, ways[way])
 
 
+def keep_renewed(file: Path, ended: threading.Event) -> None:
+    """Replace the token every second, at once, as a reader must never see half of it."""
+    while not ended.wait(1.0):
+        fresh = file.with_suffix(".new")
+        fresh.write_text(unsigned_token(10))
+        fresh.replace(file)
+
+
 @pytest.mark.parametrize("client", ["kafka-python", "confluent"])
 def test_a_token_is_renewed_before_it_expires(client: str, ways: dict[str, Options], tmp_path: Path) -> None:
     """Another program replaces the file; every client of the worker reads it again, and no session ends."""
@@ -150,10 +158,15 @@ def test_a_token_is_renewed_before_it_expires(client: str, ways: dict[str, Optio
     delivery = make_delivery(settings, source, f"renewing-{client}", log=log, clock=clock)
     stop, health = threading.Event(), Health(clock, stall_s=60)
     watch_lag(settings, source, stop, clock=clock, metrics=metrics, health=health, log=log)
-    ends_at = time.monotonic() + 20  # twice the first token's life
-    while time.monotonic() < ends_at:
-        file.write_text(unsigned_token(10))
-        source.poll(1, 0.5)
+    ended, ends_at = threading.Event(), time.monotonic() + 20  # twice the first token's life
+    renewing = threading.Thread(target=keep_renewed, args=(file, ended))  # also where a poll takes long
+    renewing.start()
+    try:
+        while time.monotonic() < ends_at:
+            source.poll(1, 0.5)
+    finally:
+        ended.set()
+        renewing.join()
     assert source.not_ready_reason() is None
     assert "lag" not in health.notes
 

@@ -43,6 +43,7 @@ class Stream(Deployment):
 
     def __init__(self, kafka: LocalKafka, redis_url: str, folder: Path) -> None:
         super().__init__(kafka, redis_url, folder)
+        self.settings["request_timeout_s"] = "100"  # no verb waits for a time-out here, and a busy broker may take long
         self.repaired = f"repaired-{self.mark}"
         kafka.create_topics({self.repaired: 2})
         self.worker_settings = WorkerSettings(

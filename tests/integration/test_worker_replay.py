@@ -74,8 +74,9 @@ class Stage(Deployment):
         return sorted(self.redis.scan_iter(match=f"{prefix}{family}:*", count=1000))
 
     def live(self) -> Mapping[str, Mapping[str, str]]:
-        """Return all that is under the live prefix."""
-        keys = sorted(self.redis.scan_iter(match=f"{self.prefix}*", count=1000))
+        """Return all that is under the live prefix, but what a worker tries its rights on: that expires."""
+        probe = f"{self.prefix}deleted:{{}}"
+        keys = sorted(key for key in self.redis.scan_iter(match=f"{self.prefix}*", count=1000) if probe not in key)
         return {key: self.hash(key) for key in keys}
 
     def hash(self, key: str) -> dict[Any, Any]:
