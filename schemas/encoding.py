@@ -11,22 +11,20 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import compress
 from typing import Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.ascii_encoding import MOST_CHARS, AsciiEncoder
+from schemas.batch.encoder import FIRST_SIGN, MOST_CHARS, SEPARATOR, BatchEncoder
+from schemas.batch.id_rows import PAD_ID, IdRows, Ids
+from schemas.batch.plain_text import MOST_SIGNS, PlainTexts
 
-PAD_ID = 0
+__all__ = ["PAD_ID", "Ids"]  # and what is below
+
 UNKNOWN_ID = 1
 FIRST_WORD_ID = 2
 DROPPED = -1  # in a table: the token is a stop word and leaves no id
-_END = -2  # the end of a text that was joined with others
-
-Ids = npt.NDArray[np.int32]
 
 # One alternative per line, first match wins:
 # - a word of letters and digits with inner apostrophes (don't, l'app), but
@@ -51,10 +49,11 @@ _TOKEN = re.compile(
 )
 # The same rule where no letter has a mark and no sign is invisible: a sixth less work on plain English.
 _ASCII_TOKEN = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*|!+|\?+|\.\.+|[^\w\s]")
-# Texts that need only this rule are joined by this sign and split in one call. `Encoder` keeps the sign's place in the
-# table for that.
-_SEPARATOR = "\0"
-_MANY_CHARS = 4_000  # fewer are split faster by the regular expression
+_SIGN = re.compile(rf"[^\w\s{_INVISIBLE}]")
+_MARK = re.compile(rf"[{_MARKS}]")
+_NOTHING = re.compile(rf"[\s{_INVISIBLE}]")
+_SOME_SIGN = "\U0010fffd"  # of private use: stands for the signs that no table has
+_MANY_CHARS = 2_000  # fewer are split faster by the regular expression
 _TAG = re.compile(r"<[a-zA-Z/!][^<>]{0,60}>")
 _RUN_OF_THREE = re.compile(r"(.)\1{2,}")
 _RUN = re.compile(r"(.)\1+")
@@ -96,6 +95,10 @@ def fold(text: str) -> str:
     text = text.casefold()
     if text.isascii():
         return text
+    return _folded(text)
+
+
+def _folded(text: str) -> str:
     # The acute accent first: NFKC makes it a space and a combining mark. Case again: NFKC makes new capitals.
     return unicodedata.normalize("NFKC", text.replace("\u00b4", "'")).casefold().translate(_APOSTROPHES)
 
@@ -103,6 +106,18 @@ def fold(text: str) -> str:
 def token_matches(folded: str) -> Iterator[re.Match[str]]:
     """Yield the tokens of a folded text as `tokens` finds them, each with its place."""
     return _TOKEN.finditer(_TAG.sub(lambda tag: " " * len(tag[0]), folded))
+
+
+def _plain_form(char: str) -> str | None:
+    """Return the ASCII that a character stands for, or itself when it is a token that no neighbour changes."""
+    form = _folded(char.casefold())
+    if form.isascii():
+        return form
+    if len(form) > 1 or unicodedata.category(form).startswith("M") or _MARK.fullmatch(form):
+        return None  # a mark joins the letter before it
+    if _NOTHING.fullmatch(form):
+        return " "
+    return form if _SIGN.fullmatch(form) else None
 
 
 def squeezed(token: str) -> Iterable[str]:
@@ -143,6 +158,15 @@ class _Table(dict[str, int]):
         return self._first_bucket + zlib.crc32(token.encode("utf-8", "surrogatepass")) % buckets
 
 
+def _untagged(text: str | None) -> str | None:
+    """Return a plain text without HTML tags; None when it must be read alone."""
+    if text is None or len(text) > MOST_CHARS or SEPARATOR in text:
+        return None
+    if "`" in text:
+        text = text.replace("`", "'")
+    return _TAG.sub(" ", text) if "<" in text else text
+
+
 _NO_TOKENS = np.array([UNKNOWN_ID], dtype=np.int32)  # of a text without tokens
 
 
@@ -166,38 +190,29 @@ class Encoder:
         self.first_bucket = max(self.first_bucket, FIRST_WORD_ID)
         self.size = self.first_bucket + settings.unknown_buckets
         self._drops = DROPPED in table.values()
-        known = _Table(table, settings, self.first_bucket)
-        self._null_id = known[_SEPARATOR]
-        known[_SEPARATOR] = _END
-        self._look_up = known.__getitem__
-        self._ascii = AsciiEncoder(table, self._look_up)
+        self._look_up = _Table(table, settings, self.first_bucket).__getitem__
+        signs = [token for token in table if len(token) == 1 and not token.isascii() and _plain_form(token) == token]
+        with_byte = {sign: chr(FIRST_SIGN + number) for number, sign in enumerate([*signs[:MOST_SIGNS], _SOME_SIGN])}
+        # Signs that no table has are one: they have the same id, unless there are buckets.
+        others = None if settings.unknown_buckets else with_byte[_SOME_SIGN]
+        self._plain = PlainTexts(with_byte | dict.fromkeys(signs[MOST_SIGNS:]), others, _plain_form)
+        self._batch = BatchEncoder(table, [*with_byte], self._look_up)
         self._head = round(settings.max_tokens * settings.head_share)
 
     def encode(self, text: str) -> Ids:
         """Return the ids of a text: `int32[n]`, 1 <= n <= max_tokens; a text without tokens is one unknown."""
-        found = np.array([*map(self._look_up, tokens(text))], dtype=np.int32)
-        found[found == _END] = self._null_id
-        return self._fitted(found)
+        return self._fitted(np.array([*map(self._look_up, tokens(text))], dtype=np.int32))
 
-    def encode_all(self, texts: Sequence[str]) -> list[Ids]:
+    def encode_all(self, texts: Sequence[str]) -> IdRows:
         """Return the ids of each text, in order, as `encode` does; most are split in one call, which is cheaper."""
-        plain = [
-            text.isascii()
-            and "<" not in text
-            and "`" not in text
-            and _SEPARATOR not in text
-            and len(text) <= MOST_CHARS
-            for text in texts
-        ]
-        lowered = [text.lower() for text in compress(texts, plain)]
-        if sum(map(len, lowered)) >= _MANY_CHARS:
-            found = self._ascii.encode(lowered)
-        else:
-            ids = np.array([*map(self._look_up, _ASCII_TOKEN.findall(_SEPARATOR.join([*lowered, ""])))], dtype=np.int32)
-            ends = np.flatnonzero(ids == _END).tolist()
-            found = (ids[start:end] for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False))
-        cut = map(self._fitted, found)
-        return [next(cut) if simple else self.encode(text) for text, simple in zip(texts, plain, strict=True)]
+        if sum(map(len, texts)) < _MANY_CHARS:
+            return IdRows.of([*map(self.encode, texts)])
+        plain = [_untagged(text if text.isascii() else self._plain.plain(text)) for text in texts]
+        rows = self._fitted_all(self._batch.encode([text for text in plain if text is not None]))
+        if len(rows) == len(texts):
+            return rows
+        alone = [number for number, text in enumerate(plain) if text is None]
+        return rows.with_others(IdRows.of([self.encode(texts[number]) for number in alone]), alone)
 
     def _fitted(self, ids: Ids) -> Ids:
         """Return the ids of a text that the model reads, `int32[n]`."""
@@ -210,8 +225,19 @@ class Encoder:
 
     def look_up(self, token: str) -> int:
         """Return the id of a token, as `tokens` gives it; `DROPPED` when it leaves none."""
-        found = self._look_up(token)
-        return self._null_id if found == _END else found
+        return self._look_up(token)
+
+    def _fitted_all(self, rows: IdRows) -> IdRows:
+        """Return the ids of each text that the model reads."""
+        flat, ends = rows.flat, rows.ends
+        if self._drops:
+            kept = flat != DROPPED
+            before = np.concatenate([[0], np.cumsum(kept)])
+            flat, ends = flat[kept], before[ends]
+        rows = IdRows(flat, ends)
+        if len(rows) and (rows.lengths.min() == 0 or rows.lengths.max() > self.settings.max_tokens):
+            return IdRows.of([self._fitted(row) for row in rows])
+        return rows
 
     def unknown_count(self, ids: Ids) -> int:
         """Count the tokens of `int32[n]` that the table does not hold."""

@@ -17,8 +17,9 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from schemas.batch.id_rows import IdRows, Ids
 from schemas.decision import Decision, Floats
-from schemas.encoding import PAD_ID, UNKNOWN_ID, Encoder, Ids
+from schemas.encoding import PAD_ID, UNKNOWN_ID, Encoder
 
 # A group is one Invoke. Rows: past 64 the matrix products no longer gain (measured 32..64); cells bound the memory.
 GROUP_ROWS = 64
@@ -118,11 +119,11 @@ class Model:
         Raises:
             RuntimeError: the runtime refused a group.
         """
+        rows = IdRows.of(rows)
         logits = np.empty((len(rows), len(self.decision.labels)), dtype=np.float32)
-        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
         cells = 0
-        for group in length_groups(lengths):
-            padded = pad([rows[row] for row in group], lengths[group])
+        for group in length_groups(rows.lengths):
+            padded = rows.padded(group)
             cells += padded.size
             logits[group] = self._graph.logits(padded)
         probabilities = self.decision.probabilities(logits)
@@ -130,8 +131,8 @@ class Model:
             probabilities=probabilities,
             choices=self.decision.choices(probabilities),
             expected=self.decision.expected_ratings(probabilities),
-            tokens=int(lengths.sum()),
-            unknown=self.encoder.unknown_count(np.concatenate(rows)) if rows else 0,
+            tokens=len(rows.flat),
+            unknown=self.encoder.unknown_count(rows.flat),
             cells=cells,
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -18,6 +18,7 @@ from uuid import UUID
 from pydantic import Field, TypeAdapter
 
 from schemas.input.fields import FieldFinder, describe_names, likely_text
+from schemas.input.known_fields import KnownFields
 from schemas.input.value import InvalidReviewError, ValueFormat, decode, describe_type, load, read_value
 
 MAX_ID_BYTES = 256
@@ -48,6 +49,8 @@ def _name(value: Any) -> str | None:
 
 
 def _short_name(value: Any) -> str | None:
+    if type(value) is str and len(value) <= MAX_ID_BYTES and value.isascii() and "\0" not in value:  # nearly every name
+        return value
     name = _name(value)
     if isinstance(value, float) and math.isfinite(value):  # as a table has it that lacks some of a column's numbers
         name = str(int(value) if value.is_integer() else value)
@@ -111,28 +114,35 @@ def parse_review(
     input_format: ValueFormat = "auto",
     finder: FieldFinder = _DEFAULT_FINDER,
     max_text_chars: int = DEFAULT_MAX_TEXT_CHARS,
+    known: KnownFields | None = None,
 ) -> Review:
     """Read a record's value as a review.
 
     With `auto`, a JSON object is searched for its fields and a JSON string is its text (or the object that it holds).
-    Other JSON and XML are refused, as no person wrote them as a review. Anything else that is UTF-8 is the text itself,
-    so that `echo "great app" | kcat -P -t reviews` works; a number by itself is such a text.
+    Other JSON and XML are refused, as no person wrote them as a review. Anything else that is UTF-8 is the text itself.
 
     Args:
         value: the record's value, never a tombstone.
         input_format: `auto`, or `json` / `text` to allow one form only.
         finder: where the parts of the review are in an object.
         max_text_chars: longest text allowed, in Unicode code points.
+        known: of the same finder; reads objects like those before in a part of the time.
 
     Raises:
         InvalidReviewError: with the reason and the field at fault; the message never holds the review's text.
     """
+    parts = known.parts(value) if known is not None and input_format != "text" else None
+    if parts is not None and parts[0] is not None:
+        return _review_of_parts(parts, max_text_chars)
     if input_format == "text":
         review = Review(decode(value))
         check_text(review.text, max_text_chars)
         return review
     found = load(value) if value[:1] == b"{" else read_value(decode(value), input_format)  # the usual case first
-    return review_of(found, finder, max_text_chars)
+    review = review_of(found, finder, max_text_chars)
+    if known is not None and isinstance(found, dict):
+        known.learn(found)
+    return review
 
 
 def review_of(found: Any, finder: FieldFinder, max_text_chars: int = DEFAULT_MAX_TEXT_CHARS) -> Review:
@@ -167,35 +177,33 @@ def review_from(
     Raises:
         InvalidReviewError: there is no text that can be rated, or the id cannot be a key.
     """
-    text, review_id, app_id, score, created_at, app_version = finder.find(found)
-    if text is None:
+    parts = finder.find(found)
+    if parts[0] is None:
         _refuse_without_text(found, finder, setting)
+    return _review_of_parts(parts, max_text_chars)
+
+
+def _review_of_parts(parts: Sequence[Any], max_text_chars: int) -> Review:
+    text, review_id, app_id, score, created_at, app_version = sent = tuple(parts)
     if not isinstance(text, str):
         raise InvalidReviewError("wrong_type", f"text: {describe_type(text)}, expected a string")
     check_text(text, max_text_chars)
-    review = Review(text)
-    if review_id is not None and review_id != "":
-        review.review_id = _name(review_id)
-        if review.review_id is not None:
-            check_identifier("review_id", review.review_id)
+    if review_id is not None and (review_id := _name(review_id) or None) is not None:
+        check_identifier("review_id", review_id)
     if app_id is not None:
-        review.app_id = _short_name(app_id) or None
+        app_id = _short_name(app_id) or None
     if score is not None:
-        review.score = _number(score)
+        score = _number(score)
     if created_at is not None:
-        review.created_at = _time(created_at)
+        created_at = _time(created_at)
     if app_version is not None:
-        review.app_version = _short_name(app_version) or None
-    if (
-        (score is not None and review.score is None)
-        or (created_at is not None and review.created_at is None)
-        or (app_id is not None and review.app_id is None)
-        or (app_version is not None and review.app_version is None)
-        or (review_id is not None and review.review_id is None)
-    ):
-        sent = zip(OPTIONAL_FIELDS, (review_id, app_id, score, created_at, app_version), strict=True)
+        app_version = _short_name(app_version) or None
+    review = Review(text, review_id, app_id, score, created_at, app_version)
+    if sent != (text, review_id, app_id, score, created_at, app_version):
         review.ignored = tuple(
-            name for name, value in sent if value is not None and value != "" and getattr(review, name) is None
+            name
+            for name, value in zip(OPTIONAL_FIELDS, sent[1:], strict=True)
+            if value is not None and value != "" and getattr(review, name) is None
         )
     return review
 
@@ -276,7 +284,8 @@ def check_text(text: str, max_text_chars: int = DEFAULT_MAX_TEXT_CHARS) -> None:
     Raises:
         InvalidReviewError: it is blank, longer than `max_text_chars` code points, or holds a null byte.
     """
-    if not _is_visible(text):
+    # Nearly every text begins with a letter or digit.
+    if not (text[:1].isalnum() and text[0] not in _BLANK) and not _is_visible(text):
         raise InvalidReviewError("no_text", "text: empty or blank; a review needs words")
     if len(text) > max_text_chars:
         raise InvalidReviewError(
@@ -288,6 +297,4 @@ def check_text(text: str, max_text_chars: int = DEFAULT_MAX_TEXT_CHARS) -> None:
 
 
 def _is_visible(text: str) -> bool:
-    if text[:1].isalnum() and text[0] not in _BLANK:  # nearly every text, without the loop
-        return True
     return any(char not in _BLANK and unicodedata.category(char) not in {"Cc", "Cf", "Zs", "Zl", "Zp"} for char in text)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from schemas.dead_letter import DeadLetter
+from schemas.output.rating_record import RatingRecord, rating_of, value_of
 from schemas.rating import Rating, SourcePosition
 from schemas.review import Review
 
@@ -74,7 +75,8 @@ class Batch:
     oldest_s: float  # how long its first record has waited
 
 
-@dataclass(frozen=True, slots=True)
+# Pending and rated reviews are not frozen: that would double the time it takes to make one.
+@dataclass(slots=True)
 class Pending:
     """A valid review that is not rated yet."""
 
@@ -88,7 +90,7 @@ class Pending:
         return int(score) if score is not None and score in labels else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rated:
     """A review with its rating.
 
@@ -102,7 +104,44 @@ class Rated:
     value: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "value", self.rating.to_json())
+        self.value = self.rating.to_json()
+
+    @property
+    def fields(self) -> Rating:
+        """What has the rating's fields as its own: the rating, or what it is made of when somebody asks for it."""
+        return self.rating
+
+
+class JustRated(Rated):
+    """A rated review as the classifier makes it: the rating itself is made when somebody asks for it, which few do."""
+
+    __slots__ = ("_made",)
+    _made: Any  # a RatingRecord, or the rating once it is made
+
+    @classmethod
+    def of(cls, record: Record, made: RatingRecord, score: int | None) -> JustRated:
+        """Return the review with what the classifier made."""
+        rated: JustRated = cls.__new__(cls)
+        rated.record, rated._made, rated.score, rated.value = record, made, score, value_of(made)
+        return rated
+
+    @property
+    def fields(self) -> Rating:
+        """What has the rating's fields as its own."""
+        made: Rating = self._made
+        return made
+
+    @property
+    def rating(self) -> Rating:
+        """The rating."""
+        if not isinstance(self._made, Rating):
+            self._made = rating_of(self._made)
+        made: Rating = self._made
+        return made
+
+    @rating.setter
+    def rating(self, rating: Rating) -> None:
+        self._made = rating
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +161,12 @@ class Rejected:
 
 
 Outcome = Rated | Deleted | Rejected
-NAME_OF_OUTCOME: Final[dict[type, OutcomeName]] = {Rated: "rated", Deleted: "deleted", Rejected: "rejected"}
+NAME_OF_OUTCOME: Final[dict[type, OutcomeName]] = {
+    Rated: "rated",
+    JustRated: "rated",
+    Deleted: "deleted",
+    Rejected: "rejected",
+}
 
 
 def source_of(record: Record) -> SourcePosition:

@@ -7,7 +7,7 @@ rules serve Kafka, `predict`, `train` and `collect`. `schemas.review` decides wh
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -119,6 +119,16 @@ class FieldFinder:
         """Tell whether rows with these columns can have this field."""
         single, others = self._plan(dict.fromkeys(columns))
         return FIELD_NAMES.index(name) in [place for place, _ in (*single, *others)]
+
+    def names_in(self, columns: Collection[str]) -> list[list[str]] | None:
+        """Return the columns that may hold each part, in the order they are tried; None when a path is no mere name."""
+        if any(len(joined) > 1 or "." in joined[0] for alternatives in self._wanted for joined in alternatives):
+            return None
+        folded = {name.strip().casefold(): name for name in columns}
+        return [
+            [folded[joined[0].casefold()] for joined in alternatives if joined[0].casefold() in folded]
+            for alternatives in self._wanted
+        ]
 
     def _plan(self, found: Mapping[str, Any]) -> tuple[list[tuple[int, str]], list[tuple[int, _Alternatives]]]:
         folded = {name.strip().casefold(): name for name in reversed(list(found))}

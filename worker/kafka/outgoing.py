@@ -130,7 +130,7 @@ class OutgoingForm:
                 value, headers = self._rating_form.of(outcome)
             if record.headers:
                 headers = [*headers, *self._passed.of(record)]
-            return Outgoing(self._output, outcome.rating.review_id.encode(), value, headers, None)
+            return Outgoing(self._output, outcome.fields.review_id.encode(), value, headers, None)
         if isinstance(outcome, Deleted):
             headers = [(SOURCE_HEADER, source_of(record).to_json()), *self._passed.of(record)]
             return Outgoing(self._output, outcome.review_id.encode(), None, headers, None)

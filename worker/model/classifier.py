@@ -14,14 +14,15 @@ import numpy as np
 from schemas.bundle import Bundle, BundleError, InterpreterFactory
 from schemas.encoding import Ids
 from schemas.inference import Scores
+from schemas.output.rating_record import RatingRecord, SourceRecord
 from schemas.prediction import prediction_values
-from schemas.rating import Rating, time_text
+from schemas.rating import time_text
 from worker.clock import Clock
 from worker.errors import ModelError
 from worker.model.halving import rate_or_halve, require_numbers
 from worker.model.remarks import PLAIN, RatingOptions, Remarks
 from worker.ops.metrics import Metrics
-from worker.records import Pending, Rated, Rejected, source_of
+from worker.records import JustRated, Pending, Rated, Rejected
 from worker.stream.rejection import rejected
 
 
@@ -98,7 +99,7 @@ class TfliteClassifier:
 
     def unknown_tokens(self, rows: Sequence[Ids]) -> int:
         """Count the tokens of `int32[n]` rows that the bundle's table does not hold."""
-        return self._model.encoder.unknown_count(np.concatenate(rows)) if rows else 0
+        return self._model.encoder.unknown_count(np.concatenate(rows)) if len(rows) else 0
 
     def rate(self, pending: Sequence[Pending], rated_at: str, encoded: Encoded | None = None) -> list[Rated | Rejected]:
         """Rate valid reviews, one outcome each, in order; a review that the runtime refuses is rejected by itself.
@@ -130,21 +131,36 @@ class TfliteClassifier:
         rated: list[Rated] = []
         predicted = prediction_values(scores, self._labels, self._version, self._min_confidence)
         remarks = self._remarks.of(pending, scores)
-        for at, (review, values) in enumerate(zip(pending, predicted, strict=True)):
+        for at, (review, (stars, expected, confidence, uncertain, probabilities, version)) in enumerate(
+            zip(pending, predicted, strict=True)
+        ):
             record, said = review.record, review.review
-            rating = Rating(
-                *values, review_id=review.review_id, app_id=said.app_id, rated_at=rated_at, source=source_of(record)
+            made = RatingRecord(
+                review_id=review.review_id,
+                app_id=said.app_id,
+                rating=stars,
+                expected_rating=expected,
+                confidence=confidence,
+                uncertain=uncertain,
+                probabilities=probabilities,
+                model_version=version,
+                rated_at=rated_at,
+                source=SourceRecord(
+                    topic=record.topic, partition=record.partition, offset=record.offset, timestamp_ms=record.timestamp
+                ),
             )
             if said.created_at is not None:
-                rating.created_at = time_text(said.created_at)
+                made.created_at = time_text(said.created_at)
             if said.app_version is not None:
-                rating.app_version = said.app_version
-            if said.score is not None:
-                rating.author_score = said.score
+                made.app_version = said.app_version
             if at in remarks:
                 for name, value in remarks[at].items():
-                    setattr(rating, name, value)
-            rated.append(Rated(record, rating, review.author_stars(self._labels)))
+                    setattr(made, name, value)
+            if said.score is None:
+                rated.append(JustRated.of(record, made, None))
+            else:
+                made.author_score = said.score
+                rated.append(JustRated.of(record, made, review.author_stars(self._labels)))
         return rated
 
     def _unratable(self, pending: Pending, error: Exception) -> Rejected:

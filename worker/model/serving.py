@@ -101,7 +101,7 @@ class ServingClassifier:
         stable = self._lineup.stable
         positions = slice(None, None, -(-len(rated) // _SAMPLE_REVIEWS))
         scripts = script_counts(review.review.text for review in pending[positions])
-        ratings = [outcome.rating for outcome in rated[positions]]
+        ratings = [outcome.fields for outcome in rated[positions]]
         choices = np.searchsorted(stable.labels, [rating.rating for rating in ratings])
         confidences = np.array([rating.confidence for rating in ratings])
         observation = observation_of(stable, encoded.rows[positions], choices, confidences, scripts)

@@ -133,9 +133,9 @@ class Shadow:
     def _compare(self, candidate: TfliteClassifier, chunk: RatedChunk, encoded: Encoded, scores: Scores) -> None:
         version, labels, reviews = candidate.version, candidate.labels, len(chunk.pending)
         confidences = scores.probabilities[np.arange(reviews), scores.choices]
-        stable = np.searchsorted(labels, [outcome.rating.rating for outcome in chunk.rated])
+        stable = np.searchsorted(labels, [outcome.fields.rating for outcome in chunk.rated])
         agreed = self._models.count_shadow(version, labels, stable, scores.choices)
-        expected = np.array([outcome.rating.expected_rating for outcome in chunk.rated])
+        expected = np.array([outcome.fields.expected_rating for outcome in chunk.rated])
         self._models.shadow_difference.labels(version).observe_all(np.abs(scores.expected - expected))
         self._models.shadow_confidence.labels(version).observe_all(confidences)
         at, scripts = chunk.sample.positions, chunk.sample.scripts

@@ -156,16 +156,16 @@ class Metrics:
         for reason, count in reasons.items():
             self.rejected.labels(reason).inc(count)
         rated = [outcome for outcome in outcomes if isinstance(outcome, Rated)]
-        ratings = Counts((review.rating.model_version, review.rating.rating, review.score) for review in rated)
+        ratings = Counts((review.fields.model_version, review.fields.rating, review.score) for review in rated)
         for (version, rating, score), count in ratings.items():
             self.ratings.labels(str(rating), version).inc(count)
             if score is not None:
                 self.models.count_feedback(version, rating, score, count)
-        mismatches = Counts(review.rating.model_version for review in rated if review.rating.mismatch)
+        mismatches = Counts(review.fields.model_version for review in rated if review.fields.mismatch)
         for version, count in mismatches.items():
             self.models.mismatches.labels(version).inc(count)
         for version in {version for version, _, _ in ratings}:
-            shares = [review.rating.confidence for review in rated if review.rating.model_version == version]
+            shares = [review.fields.confidence for review in rated if review.fields.model_version == version]
             self.confidence.labels(version).observe_all(np.array(shares))
         stamps = np.array([outcome.record.timestamp for outcome in outcomes])
         stamps = stamps[stamps >= 0]

@@ -58,7 +58,7 @@ class Calls:
         """Return the keys of each rating and of its deletion's marker."""
         keys: list[str] = []
         for row in rows:
-            review_id = row.rating.review_id if isinstance(row, Rated) else row.review_id
+            review_id = row.fields.review_id if isinstance(row, Rated) else row.review_id
             rating = f"{self._prefix}rating:{{{review_id}}}"
             # `{}` is not a hash tag, so only the same key is sure to be in the slot.
             alone = self._one_slot and review_id.startswith("}")
@@ -75,12 +75,12 @@ class Calls:
                 topic_id = self._topic_id(record.topic)
                 begin = f"{record.topic}:{topic_id[:ID_CHARS] if self._form == 2 else topic_id}:{record.partition}:"
                 begins[record.topic, record.partition] = begin
-            counted = _COUNTED if self._summary and isinstance(row, Rated) and row.rating.app_id else ""
+            counted = _COUNTED if self._summary and isinstance(row, Rated) and row.fields.app_id else ""
             places.append(f"{begin}{record.offset}:{record.timestamp}:{counted}")
         return places
 
     def _columns(self, rated: Sequence[Rated]) -> Iterator[tuple[str, Sequence[Text]]]:
-        yield from hash_columns([row.rating for row in rated], [row.value for row in rated], self._form)
+        yield from hash_columns([row.fields for row in rated], [row.value for row in rated], self._form)
         if self._form == 2:
             return
         records = [row.record for row in rated]
@@ -89,7 +89,7 @@ class Calls:
         yield "source_partition", [record.partition for record in records]
         yield "source_offset", [record.offset for record in records]
         yield "source_timestamp_ms", [record.timestamp for record in records]
-        apps = [row.rating.app_id if self._summary else None for row in rated]
+        apps = [row.fields.app_id if self._summary else None for row in rated]
         yield "summary", [summary_key(app, prefix=self._prefix) if app else ABSENT for app in apps]
 
 

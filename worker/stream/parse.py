@@ -12,6 +12,7 @@ from typing import Final
 from prometheus_client import Counter
 
 from schemas.input.fields import FieldFinder
+from schemas.input.known_fields import KnownFields
 from schemas.input.presets import PRESETS
 from schemas.input.value import InvalidReviewError, ValueFormat
 from schemas.review import Review, deleted_id, deleted_row_id, parse_review, review_id_of, review_of
@@ -36,6 +37,10 @@ class Parser:
     finder: FieldFinder = field(default_factory=FieldFinder)  # where the parts of a review are
     ignored: Counter | None = None  # counts the optional fields that could not be used, by name
     decoder: Decoder | None = None  # reads the values, when they are neither JSON nor text
+    known: KnownFields = field(init=False)  # of the objects so far
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known", KnownFields(self.finder))
 
     def parse(self, record: Record, model_version: str) -> Pending | Deleted | Rejected:
         """Return what a record is. A dead letter names `model_version`.
@@ -48,7 +53,7 @@ class Parser:
             if record.value is None:
                 return Deleted(record, deleted_id(key))
             review = self._review(record, record.value)
-            found = review_id_of(review, key, record.topic, record.partition, record.offset)
+            found = review.review_id or review_id_of(review, key, record.topic, record.partition, record.offset)
         except InvalidReviewError as error:
             if error.reason == "no_text" and record.value and (gone := self._deleted_row(record, record.value)):
                 return Deleted(record, gone)
@@ -73,11 +78,14 @@ class Parser:
 
     def _review(self, record: Record, value: bytes) -> Review:
         finder = self.finder
+        known: KnownFields | None = self.known
         if self.decoder is not None:
             return review_of(self.decoder.decode(value, record.headers), finder, self.max_text_chars)
         if record.headers and self.input_format == "auto" and _is_cloud_event(record):
-            finder = _CLOUD_EVENTS
-        return parse_review(value, input_format=self.input_format, finder=finder, max_text_chars=self.max_text_chars)
+            finder, known = _CLOUD_EVENTS, None
+        return parse_review(
+            value, input_format=self.input_format, finder=finder, max_text_chars=self.max_text_chars, known=known
+        )
 
 
 def _is_cloud_event(record: Record) -> bool:

@@ -69,6 +69,6 @@ class ShadowTopic:
             self._sender = Sender(self._settings)
         headers = [("content-type", CONTENT_TYPE)]
         for rated in ratings:
-            record = Outgoing(self._topic, rated.rating.review_id.encode(), rated.value, headers, None)
+            record = Outgoing(self._topic, rated.fields.review_id.encode(), rated.value, headers, None)
             self._sender.send(record, f"WORKER_SHADOW_TOPIC={self._topic}")
         self._sender.flush()

@@ -14,7 +14,7 @@ from trainer.text.word_vectors import start_of_embedding, word_vectors
 
 def _rows(texts: list[str]) -> tuple[list[npt.NDArray[np.int32]], dict[str, int]]:
     vocabulary = learn(texts, TextSettings())
-    return vocabulary.encoder().encode_all(texts), vocabulary.table
+    return [*vocabulary.encoder().encode_all(texts)], vocabulary.table
 
 
 TEXTS = [

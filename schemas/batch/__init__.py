@@ -1,0 +1,1 @@
+"""Many texts at once: as bytes, as ids in one array."""
