@@ -10,12 +10,16 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
-import click
+try:
+    import click
 
-from command_line.page import Page
-from command_line.program import Program, Sections, complain, completion_command, run
-from worker.command import PROGRAM
-from worker.errors import ExitCode, WorkerError
+    from command_line.page import Page
+    from command_line.program import Program, Sections, complain, completion_command, run
+    from worker.command import PROGRAM
+    from worker.errors import ExitCode, WorkerError
+except KeyboardInterrupt:  # a person's Ctrl-C while this loads is no defect
+    sys.stderr.write("starstream-worker: interrupted\n")
+    sys.exit(130)
 
 _PAGE = Page(
     "Rate a stream of reviews: read Kafka, write stars to Redis and to a topic.",
@@ -87,6 +91,7 @@ def main(argv: list[str] | None = None) -> int:
             complain(PROGRAM, line)
         return int(error.exit_code)
     except KeyboardInterrupt:
+        complain(PROGRAM, "interrupted")
         return int(ExitCode.INTERRUPTED)
 
 

@@ -144,7 +144,7 @@ def test_an_interrupted_predict_prints_no_traceback(
 
     monkeypatch.setattr("worker.commands.predict.predict", interrupt)
     assert exit_code("predict", "--input", str(tmp_path / "x.csv")) == ExitCode.INTERRUPTED
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "starstream-worker: interrupted\n"
 
 
 def test_a_metrics_folder_of_another_program_is_ignored_and_a_vain_setting_logged(tmp_path: Path) -> None:
@@ -165,3 +165,25 @@ def test_other_commands_print_what_is_set_in_vain(
     assert exit_code("predict", "--input", "x.csv", "--registry", str(tmp_path)) == ExitCode.MODEL
     first = capsys.readouterr().err.splitlines()[0]
     assert first == "starstream-worker: warning: WORKER_GROUPID: no such setting; the nearest is WORKER_GROUP_ID"
+
+
+# Interrupts the first import of the module that is named, as Ctrl-C does at that moment.
+INTERRUPTED_IMPORT = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == sys.argv[1]:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from worker.__main__ import main
+sys.exit(main(["predict", "--help"]))
+"""
+
+
+@pytest.mark.parametrize("module", ["click", "worker.command", "worker.settings", "worker.commands.command_line"])
+def test_an_interrupt_while_it_loads_is_one_line(module: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT, module]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "starstream-worker: interrupted\n")
