@@ -10,7 +10,7 @@ export PYTHONUNBUFFERED := 1
 # The tests start hundreds of processes: compiled modules are kept, also in a shell that says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check fix test test-unit test-integration chaos soak bench bench-quality demo demo-refresh kafka ci lock lock-worker release release-prepare images clean
+.PHONY: help setup check fix test test-unit test-integration chaos soak bench bench-quality demo demo-refresh kafka ci lock lock-worker release release-prepare images test-pythons clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ test-unit: setup ## the tests that need no service
 
 test-integration: setup ## the tests on real services
 	$(BIN)/python -m pytest tests/contract tests/integration $(ARGS)
+
+test-pythons: setup ## the worker's unit and contract tests on every Python it supports
+	$(BIN)/python -m deploy.pythons $(ARGS)
 
 chaos: setup ## kill everything, count every review; ARGS='--case NAME', --list, --nightly or --storm S
 	$(BIN)/python -m tests.chaos $(ARGS)

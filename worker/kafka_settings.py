@@ -162,6 +162,8 @@ class KafkaSettings(BaseSettings):
         """Yield a line for each setting that has no effect because of another."""
         if self.kafka_dns_lookup != "use_all_dns_ips" and self.kafka_client != "confluent":
             yield f"WORKER_KAFKA_DNS_LOOKUP: not used with WORKER_KAFKA_CLIENT={self.kafka_client}; it takes confluent"
+        if self.kafka_group_protocol == "consumer" and "session_timeout_s" in self.model_fields_set:
+            yield "WORKER_SESSION_TIMEOUT_S: not used with WORKER_KAFKA_GROUP_PROTOCOL=consumer; the brokers set it"
         protocol = self.kafka_security_protocol
         for names, needed in (
             (("SASL_MECHANISM", "SASL_USERNAME", "SASL_PASSWORD", "OAUTH_TOKEN"), "SASL"),

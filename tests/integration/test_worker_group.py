@@ -129,3 +129,14 @@ def test_another_worker_finishes_what_a_killed_one_left(deployment: Deployment) 
     second = deployment.worker()
     second.until(lambda: deployment.lag() == 0, "all committed")
     assert_once(deployment, 3000)
+
+
+def test_a_worker_of_kip_848_that_is_killed_leaves_its_partitions_to_the_other(deployment: Deployment) -> None:
+    deployment.settings |= {"kafka_client": "confluent", "kafka_group_protocol": "consumer"}
+    first, second = [deployment.worker().ready() for _ in range(2)]
+    deployment.produce(*messages(0, 300))
+    os.kill(first.child.pid, signal.SIGKILL)
+    deployment.produce(*messages(300, 300))
+    second.until(lambda: deployment.lag() == 0, "all committed")
+    assert_once(deployment, 600)
+    assert second.total("starstream_partitions_assigned") == 6
