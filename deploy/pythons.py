@@ -79,11 +79,16 @@ def _extras() -> list[str]:
     return [f"--extra={extra}" for extra in EXTRAS.split(",")]
 
 
+def _project() -> list[str | Path]:
+    """What it needs, without itself: the tests import the checkout, and a build would leave its files there."""
+    return ["--requirements", ROOT / "pyproject.toml", *_extras()]
+
+
 def _tested(version: str, python: str, arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix=f"starstream-{version}-") as folder:
         run([UV, "venv", "--quiet", "--no-config", "--python", python, folder])
         install: list[str | Path] = [UV, "pip", "install", "--quiet", "--no-config", "--python", f"{folder}/bin/python"]
-        run([*install, "--constraints", ROOT / "lock/dev.txt", f"{ROOT}[{EXTRAS}]", *TOOLS])
+        run([*install, "--constraints", ROOT / "lock/dev.txt", *_project(), *TOOLS])
         print(f"Python {version} ({python}): {' '.join(TESTS)}", flush=True)
         command = [f"{folder}/bin/python", "-m", "pytest", "-q", *TESTS, *arguments]
         return subprocess.run(command, cwd=ROOT, check=False).returncode
