@@ -80,6 +80,7 @@ def test_a_topic_that_takes_only_small_record_batches_gets_small_ones(kafka_worl
     _, delivery, records = joined(kafka_world, 300, output_topic=topic)
     commit(delivery, rated(records), next_offsets(records))
     assert len(set(ids(kafka_world.published(topic)))) == 300
+    assert "record_batches_halved" in kafka_world.log.names, "otherwise each record goes alone"
     await_committed(kafka_world, [100, 100, 100])
 
 

@@ -16,7 +16,7 @@ from tests.conftest import serving
 from tests.deploy.assets import README
 from tests.fixtures.guarded import Guarded
 from tests.fixtures.records import Message
-from tests.fixtures.running import Deployment
+from tests.fixtures.running import Deployment, completed
 from worker.errors import ExitCode, PermanentError
 from worker.kafka.python.rights import TOPICS, require_kafka_rights
 from worker.settings import WorkerSettings
@@ -78,6 +78,11 @@ def test_a_worker_runs_with_these_rights_alone(
         worker.until(lambda: deployment.lag() == 0, "all committed")
         assert (len(deployment.read(deployment.output)), len(deployment.read(deployment.dead))) == (50, 1)
         assert worker.stop() == ExitCode.OK
+        topics = (deployment.dead, READ), (deployment.input, WRITE)
+        allow(guarded, *((ResourceType.TOPIC, topic, LITERAL, right) for topic, right in topics))
+        sent = completed("dlq", "redrive", "--yes", **deployment.settings | guarded.login)
+        assert (sent.returncode, "1 letters sent" in sent.stderr) == (ExitCode.OK, True), sent.stderr
+        assert "--new of the next redrive will not know of this one" in sent.stderr
 
 
 def test_the_readme_lists_every_topic_with_its_right() -> None:

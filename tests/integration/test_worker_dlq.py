@@ -263,6 +263,23 @@ def test_redrive_sends_letters_home_as_they_were_produced(stream: Stream) -> Non
     assert len(stream.listed()) == LETTERS  # they stay where they are
 
 
+def test_a_second_redrive_says_so_and_new_sends_only_what_came_since(stream: Stream) -> None:
+    fill(stream)
+    code, _, err = stream.dlq("redrive", "--yes", "--partition", "0")
+    assert (code, "15 letters sent" in err, "earlier" in err) == (ExitCode.OK, True, False)
+    _, _, err = stream.dlq("redrive", "--dry-run")
+    assert "earlier redrives have sent letters up to 0:14; --new leaves those out" in err
+    assert "30 letters would be sent" in err
+    code, _, err = stream.dlq("redrive", "--yes", "--new")
+    assert (code, "15 letters sent" in err, "earlier" in err) == (ExitCode.OK, True, False)
+    assert len({record.id for record in stream.read(stream.input)}) == len(stream.read(stream.input)) == LETTERS
+    assert "0 letters sent" in stream.dlq("redrive", "--yes", "--new")[2]
+    stream.produce(stream.letter(50)._replace(partition=1))
+    assert "1 letters sent" in stream.dlq("redrive", "--yes", "--new")[2]
+    assert stream.read(stream.input)[-1].id in {"r50", *map("r{}".format, range(LETTERS))}
+    assert "r50" in {record.id for record in stream.read(stream.input)}
+
+
 def test_redrive_to_another_topic_and_with_filters(full: Stream) -> None:
     code, _, _ = full.dlq("redrive", "--yes", "--to-topic", full.repaired, "--from", "3", "--to", "5", "--partition=1")
     assert code == ExitCode.OK
@@ -324,17 +341,25 @@ def test_letters_that_would_be_deleted_on_arrival_stay(stream: Stream, kafka: Lo
 
 
 def test_a_letter_that_the_brokers_refuse_stops_no_other(stream: Stream, kafka: LocalKafka) -> None:
-    compacted = f"compacted-{stream.input}"
-    kafka.create_topics({compacted: 1}, {"cleanup.policy": "compact"})
-    letters = [stream.letter(number) for number in range(5)]
-    letters[1], letters[3] = (letter._replace(key=None) for letter in (letters[1], letters[3]))
-    stream.produce(*letters)
-    code, _, err = stream.dlq("redrive", "--yes", "--to-topic", compacted)
+    strict, now_ms = f"strict-{stream.input}", round(time.time() * 1000)
+    kafka.create_topics({strict: 1}, {"message.timestamp.before.max.ms": "3600000"})
+    stream.produce(
+        *(
+            stream.rejected(
+                make_record(" ", key=b"r%d" % n, topic=stream.input, offset=n, timestamp=now_ms - n % 2 * 7_200_000),
+                "no_text",
+            )
+            for n in range(5)
+        ),
+        stream.rejected(make_record(None, topic=stream.input), "no_identity"),
+    )
+    code, _, err = stream.dlq("redrive", "--yes", "--to-topic", strict)
     assert code == ExitCode.INPUT
-    assert f"3 letters sent: {compacted} 3" in err
+    assert f"3 letters sent: {strict} 3" in err
     assert "2 not: the brokers refuse it" in err
+    assert "1 not: it has neither key nor value" in err
     assert "letters 0:1, 0:3: " in err
-    assert [record.key for record in stream.read(compacted)] == [b"r0", b"r2", b"r4"]
+    assert [record.key for record in stream.read(strict)] == [b"r0", b"r2", b"r4"]
 
 
 def test_a_redrive_does_not_read_what_comes_back_meanwhile(stream: Stream) -> None:

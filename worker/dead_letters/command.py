@@ -72,6 +72,7 @@ def redrive(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
         max_attempts=known.max_attempts,
         as_of_now=known.time == "now",
         limit=known.limit,
+        only_new=known.new,
         dry_run=known.dry_run,
     )
     return sends.redrive(settings, order)

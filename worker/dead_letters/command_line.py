@@ -64,11 +64,13 @@ _REDRIVE: Final = Page(
 Send letters back to the topic they came from.
 
 Same key, value, time and headers, without the dead-letter headers. The letters
-themselves stay in the dead-letter topic: a second redrive sends them again. To
-rate history again with another model, use `starstream-worker replay`.""",
+themselves stay in the dead-letter topic: a second redrive sends them again, and
+says so, without --new. To rate history again with another model, use
+`starstream-worker replay`.""",
     """\
   starstream-worker dlq redrive --dry-run
   starstream-worker dlq redrive --reason text_too_long --from 2d --yes
+  starstream-worker dlq redrive --new --yes
   starstream-worker dlq redrive --partition 0 --from 1200 --to 1300 \\
       --to-topic reviews.repaired --yes""",
     """\
@@ -80,6 +82,11 @@ it runs are not read. Nothing is ever sent to the dead-letter or the output topi
 A corrected review may have been sent since the original was rejected. In the same
 partition the redriven one is then the later of the two, and its rating wins:
 filter by --reason, --from and --to when that matters.
+
+--new: the group <group id>-redrive keeps the last letter sent of each partition,
+whatever the filters were; what lies before it is left out. A record without a key
+gets its position as its key, which is its review's id, so that a second redrive
+is the same review.
 
 Time: letters keep the time of their originals, and brokers delete by it. A letter
 that its topic would soon delete is refused; --time now sends it with the present
@@ -139,6 +146,7 @@ def _redrive_command() -> Command:
             metavar="original|now",
             help="the time they are sent with  [default: original]",
         ),
+        Option("--new", is_flag=True, help="only letters behind the last that was sent"),
         Option("--dry-run", is_flag=True, help="print what would be sent, send nothing"),
         Option("--yes", "-y", is_flag=True, help="send them: needed unless --dry-run"),
     ]
@@ -147,6 +155,7 @@ def _redrive_command() -> Command:
 
 def _verb(name: str, page: Page, own: Sequence[Option], words: Words | None = None) -> Command:
     groups = [BROKERS, "input_topics", "group_id", INPUT] if name == "held" else [BROKERS, "dead_letter_topic"]
+    groups += ["group_id"] if name == "redrive" else []
     return worker_command(page, _MODULE, name, name=name, own=own, words=words, groups=groups)
 
 

@@ -21,7 +21,7 @@ FOREIGN: Final = "other"  # the reason of a letter that another program wrote
 REASONS: Final = (*REJECT_REASONS, FOREIGN)
 
 Refusal = Literal[
-    "attempts", "truncated", "no_origin", "forbidden_topic", "no_such_topic", "too_old", "refused", "erased"
+    "attempts", "truncated", "no_origin", "forbidden_topic", "no_such_topic", "too_old", "refused", "erased", "empty"
 ]
 REFUSALS: Final[Mapping[Refusal, str]] = {
     "attempts": "tried as often as --max-attempts allows",
@@ -30,6 +30,7 @@ REFUSALS: Final[Mapping[Refusal, str]] = {
     "forbidden_topic": "it would go to the dead-letter topic or the output topic",
     "no_such_topic": "the topic it came from is gone",
     "erased": "the review was erased since (`erase`)",
+    "empty": "it has neither key nor value, so it names no review",
     "refused": "the brokers refuse it as it is; the lines above say why",
     "too_old": "its topic would soon delete it (retention.ms); --time now sends it with the present time",
 }
@@ -127,29 +128,32 @@ class Guard:
         One older than `oldest_ms` would be deleted on arrival; without that there is no such topic.
         """
         topic = self.topic_for(letter)
-        if topic is None:
-            return "no_origin"
-        if topic in self.forbidden:
-            return "forbidden_topic"
-        if letter.attempts >= self.max_attempts:
-            return "attempts"
-        if letter.truncated:
-            return "truncated"
-        if oldest_ms is None:
-            return "no_such_topic"
-        return "too_old" if 0 <= letter.time_ms < oldest_ms else None
+        checks: dict[Refusal, bool] = {
+            "no_origin": topic is None,
+            "forbidden_topic": topic in self.forbidden,
+            "attempts": letter.attempts >= self.max_attempts,
+            "truncated": letter.truncated,
+            "empty": letter.key is None and letter.record.value is None,
+            "no_such_topic": oldest_ms is None,
+            "too_old": 0 <= letter.time_ms < (oldest_ms or 0),
+        }
+        return next((why for why, is_so in checks.items() if is_so), None)
 
 
 def as_sent(letter: Letter, topic: str, *, as_of_now: bool = False) -> Outgoing:
     """Return the record to send for a letter: the original's, with the attempts the worker continues to count from.
 
-    The dead-letter header families are left out: they say what happened to the letter, not what was produced.
+    The dead-letter header families are left out: they say what happened to the letter, not what was produced. A record
+    without a key gets its position as its key: that is what it is known by, and a second redrive is the same review.
     """
     record = letter.record
     kept = [(name, value or b"") for name, value in record.headers if not name.startswith((CONNECT, SPRING, OWN))]
     headers = [*kept, (ATTEMPTS_HEADER, str(letter.attempts).encode())]
     timestamp_ms = None if as_of_now or letter.time_ms < 0 else letter.time_ms
-    return Outgoing(topic, letter.key, record.value, headers, timestamp_ms)
+    key = letter.key
+    if key is None and record.value is not None and None not in (letter.topic, letter.partition, letter.offset):
+        key = f"{letter.topic}-{letter.partition}-{letter.offset}".encode()
+    return Outgoing(topic, key, record.value, headers, timestamp_ms)
 
 
 def header_text(name: str, value: bytes) -> str:

@@ -19,15 +19,18 @@ from worker.clock import SystemClock
 from worker.dead_letters.letter import REFUSALS, Guard, Letter, Refusal, Selection, as_sent
 from worker.dead_letters.reader import erasures, letter_spans, read_letters
 from worker.dead_letters.show import as_text
-from worker.errors import ExitCode, RefusedError
+from worker.errors import ExitCode, RefusedError, ServiceError
+from worker.kafka.offset_range import Span
 from worker.kafka.outgoing import Outgoing
 from worker.kafka.python.sender import Sender
 from worker.kafka.python.topics import Topics
 from worker.ops.progress import LongRun
 from worker.ops.signals import StopSignals
 from worker.ops.text import printable
+from worker.records import Partition
 from worker.settings import WorkerSettings
 
+_GROUP: Final = "-redrive"  # the end of the group that remembers what was sent
 _LETTERS_IN_FLIGHT: Final = 500
 # A letter older than this share of its topic's retention may be deleted before a worker has read it.
 _RETENTION_SHARE: Final = 0.9
@@ -42,6 +45,7 @@ class RedriveOrder:
     max_attempts: int  # a letter that was tried this often stays
     as_of_now: bool  # send them with the present time instead of the original's
     limit: int  # the most letters to send; 0 for all
+    only_new: bool  # only letters behind the last that an earlier redrive sent
     dry_run: bool  # only print
 
 
@@ -51,6 +55,7 @@ class _Tally:
 
     sent: Counter[str] = field(default_factory=Counter)
     refused: Counter[Refusal] = field(default_factory=Counter)
+    forgotten: str = ""  # why the next redrive will not know of this one
 
     def show(self, console: Console, verb: str) -> ExitCode:
         """Print the counts; return the exit code they mean."""
@@ -58,6 +63,8 @@ class _Tally:
         _say(console, f"{self.sent.total()} letters {verb}" + (f": {topics}" if topics else ""))
         for refusal, count in self.refused.items():
             _say(console, f"{count} not: {REFUSALS[refusal]}")
+        if self.forgotten:
+            _say(console, f"--new of the next redrive will not know of this one: {self.forgotten}")
         return ExitCode.INPUT if self.refused else ExitCode.OK
 
 
@@ -71,7 +78,7 @@ class _Target(NamedTuple):
 class _Run:
     """The letters within the spans taken at its start, checked in order."""
 
-    def __init__(self, settings: WorkerSettings, order: RedriveOrder, topics: Topics) -> None:
+    def __init__(self, settings: WorkerSettings, order: RedriveOrder, topics: Topics, memory: Topics) -> None:
         self._order = order
         self._topics = topics
         self._guard = Guard(order.to_topic, {settings.dead_letter_topic, settings.output_topic}, order.max_attempts)
@@ -79,6 +86,18 @@ class _Run:
         self._targets: dict[str, _Target | None] = {}
         self._erasures = erasures(topics, settings.dead_letter_topic)
         self._spans = letter_spans(topics, settings.dead_letter_topic, order.selection)
+        self._memory = memory
+        self._sent = self._remembered()  # by partition: the offset behind the last letter that was sent
+        self.again = ", ".join(
+            f"{partition.partition}:{offset - 1}"
+            for partition, offset in self._sent.items()
+            if self._spans[partition].start < min(offset, self._spans[partition].end)
+        )
+        if order.only_new:
+            self._spans = {
+                partition: Span(min(max(span.start, self._sent.get(partition, 0)), span.end), span.end)
+                for partition, span in self._spans.items()
+            }
         self.offsets = sum(span.size for span in self._spans.values())
 
     def letters(self, tally: _Tally) -> Iterator[tuple[Letter, str, int | None]]:
@@ -96,6 +115,25 @@ class _Run:
                 return read + letter.record.offset + 1 - span.start
             read += span.size
         return read
+
+    def remember(self, letter: Letter) -> None:
+        """Note that a letter was sent."""
+        at = Partition(letter.record.topic, letter.record.partition)
+        self._sent[at] = max(self._sent.get(at, 0), letter.record.offset + 1)
+
+    def commit(self) -> str:
+        """Keep what was noted, for the next redrive; return why it could not be kept, or nothing."""
+        try:
+            kept = not self._sent or self._memory.commit(self._sent)
+        except ServiceError as error:
+            return str(error)
+        return "" if kept else "another program reads with its group"
+
+    def _remembered(self) -> dict[Partition, int]:
+        try:
+            return self._memory.committed(list(self._spans))
+        except ServiceError:  # no right to the group
+            return {}
 
     def _allowed(self, tally: _Tally) -> Iterator[tuple[Letter, str, int | None]]:
         for letter in read_letters(self._topics, self._spans, self._order.selection):
@@ -134,10 +172,17 @@ def redrive(settings: WorkerSettings, order: RedriveOrder) -> ExitCode:
         ServiceError: the brokers do not answer; the message says how to continue.
     """
     console = Console(stderr=True)
-    with closing(Topics(settings, SystemClock())) as topics:
+    group = f"{settings.group_id}{_GROUP}"
+    # Two clients, because the letters can be read without a right to the group.
+    with (
+        closing(Topics(settings, SystemClock())) as topics,
+        closing(Topics(settings, SystemClock(), group_id=group)) as memory,
+    ):
         if order.to_topic is not None:
             topics.require([order.to_topic], "--to-topic")
-        run = _Run(settings, order, topics)
+        run = _Run(settings, order, topics, memory)
+        if run.again and not order.only_new:
+            _say(console, f"earlier redrives have sent letters up to {run.again}; --new leaves those out")
         if order.dry_run:
             return _print_letters(run).show(console, "would be sent")
         return _send_all(settings, run, order, console)
@@ -166,6 +211,8 @@ def _send_all(settings: WorkerSettings, run: _Run, order: RedriveOrder, console:
             _say(console, f"letters {', '.join(places)}: {error}")
         tally.sent.update(record.topic for _, record in in_flight.values())
         in_flight.clear()
+        if lost := run.commit():
+            tally.forgotten = lost
 
     with (
         StopSignals(settings.drain_deadline_s) as stop,
@@ -179,6 +226,7 @@ def _send_all(settings: WorkerSettings, run: _Run, order: RedriveOrder, console:
             record = as_sent(letter, topic, as_of_now=order.as_of_now)
             sender.send(record, _sending(letter), partition)
             in_flight[id(record)] = letter.place, record
+            run.remember(letter)
             if len(in_flight) == _LETTERS_IN_FLIGHT:
                 settle()
                 sent = tally.sent.total()

@@ -16,7 +16,7 @@ from worker.dead_letters.letter import FOREIGN, REASONS, Guard, Selection, as_se
 from worker.dead_letters.show import letter_fields
 from worker.kafka.offset_range import EARLIEST, LATEST, Point
 from worker.kafka.outgoing import OutgoingForm, outgoing
-from worker.records import PlainRecord, Record, Rejected
+from worker.records import Pending, PlainRecord, Record, Rejected
 from worker.settings import WorkerSettings
 from worker.stream.parse import Parser
 from worker.stream.rejection import ATTEMPTS_HEADER, rejected
@@ -98,9 +98,24 @@ def test_a_key_that_the_topic_asked_for_is_not_sent_back() -> None:
     form.learn("record", [form.of(rejected(record, "no_text", "", model_version="v"))], exact=True)
     sent = form.of(rejected(record, "no_text", "", model_version="v"))
     letter = read_letter(make_record("x", key=sent.key, headers=sent.headers))
-    assert (letter.record.key, as_sent(letter, "reviews").key, letter.truncated) == (b"reviews-0-7", None, False)
+    assert (letter.record.key, letter.key, letter.truncated) == (b"reviews-0-7", None, False)
     large = form.of(rejected(make_record("x", key=b"k" * 900_000), "no_text", "", model_version="v"))
     assert read_letter(make_record("x", key=large.key, headers=large.headers)).truncated
+
+
+def test_a_redriven_record_without_a_key_is_the_review_that_it_was() -> None:
+    """Known by its position, also when it is rejected and sent again; a null value deletes nothing."""
+    record: Record = make_record('{"text": 5}', topic="reviews", partition=2, offset=7)
+    for offset in (40, 50):
+        sent = as_sent(read_letter(dead(record)), "reviews")
+        assert sent.key == b"reviews-2-7"
+        record = make_record("fine now", key=sent.key, topic="reviews", partition=2, offset=offset)
+        pending = Parser("auto", 100).parse(record, "v1")
+        assert isinstance(pending, Pending)
+        assert pending.review_id == "reviews-2-7"
+        record = make_record(sent.value, key=sent.key, topic="reviews", partition=2, offset=offset)
+    assert as_sent(read_letter(dead(make_record(None))), "reviews").key is None
+    assert as_sent(read_letter(foreign(spring_topic=b"reviews")), "reviews").key is None
 
 
 @given(OTHER_HEADERS)
