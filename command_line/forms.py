@@ -106,11 +106,11 @@ def fault_lines(
         quoted = name in typed and said.startswith("takes ") and kind_of(field) is not SecretStr
         came = f" {_short(typed[name])}" if quoted else ""
         lines.setdefault(name, f"{called(name)}{came}: {said}")
-    return [*lines.values()]
+    return [" ".join(line.split()) for line in lines.values()]
 
 
 def _said(name: str, field: FieldInfo, detail: ErrorDetails) -> str:
-    if detail["type"] == "missing":
+    if detail["type"] in {"missing", "too_short"}:
         return f"is missing; it takes {takes(name, field)}"
     if any(word in detail["type"] for word in _TAKES) and detail["type"] != "string_type":
         near = did_you_mean(str(detail["input"]), choices_of(field)) if choices_of(field) else ""

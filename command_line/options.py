@@ -32,10 +32,17 @@ class Option(click.Option):
         completes: what its value may be, for a shell that asks.
         group: for a setting, the heading it stands under.
         note: for a setting, its variable and its default.
+        only_on: for a switch that is off anyway, whether the help leaves out how to switch it off.
     """
 
     def __init__(
-        self, *words: str, completes: Completer | None = None, group: str = "", note: str = "", **how: Any
+        self,
+        *words: str,
+        completes: Completer | None = None,
+        group: str = "",
+        note: str = "",
+        only_on: bool = False,
+        **how: Any,
     ) -> None:
         if completes is not None:
             how["shell_complete"] = lambda ctx, _param, typed: _items(completes(ctx, typed), typed)
@@ -43,6 +50,7 @@ class Option(click.Option):
         self.setting = bool(group)
         self.group = group
         self.note = note
+        self.only_on = only_on
 
 
 class Words(NamedTuple):
@@ -107,6 +115,8 @@ def settings_of(
         flags += [(aliases or {})[name]] if name in (aliases or {}) else []
         if kind_of(field) is bool:
             flags[0] = f"{flags[0]}/--no-{flags[0][2:]}"
+            if prefix is None and default == "false":
+                how |= {"note": "", "only_on": True}
             yield Option(*flags, name, default=None, **how)
             continue
         kind = kind_of(field)

@@ -22,7 +22,6 @@ from command_line.usage import line_of
 from schemas import __version__
 
 USAGE: Final = 2
-INTERRUPTED: Final = 130
 _SHELLS: Final = ("bash", "zsh", "fish")
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 
@@ -51,7 +50,7 @@ class Command(click.Command):
     ) -> None:
         super().__init__(name, context_settings=_CONTEXT, params=[*own])
         self.page = page
-        self._run = run
+        self.run = run
         self.words = words
         self._settings: Callable[[], Iterable[Option]] | None = settings
 
@@ -89,7 +88,7 @@ class Command(click.Command):
 
     @override
     def invoke(self, ctx: click.Context) -> int:
-        return self._run(*self.given(ctx))
+        return self.run(*self.given(ctx))
 
     def given(self, ctx: click.Context) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the command's own flags by name, and the settings that were given as flags."""
@@ -118,8 +117,9 @@ class Command(click.Command):
         write_page(formatter, self.page)
         params = [param for param in self.get_params(ctx) if isinstance(param, click.Option) and not param.hidden]
         with formatter.section(OWN):
-            formatter.write_dl([self._record(param, ctx) for param in params if not getattr(param, "setting", False)])
-        settings = [param for param in params if isinstance(param, Option) and param.setting]
+            plain = [param for param in params if getattr(param, "group", "") in {"", OWN}]
+            formatter.write_dl([self._record(param, ctx) for param in sorted(plain, key=_is_last)])
+        settings = [param for param in params if isinstance(param, Option) and param.group not in {"", OWN}]
         for title in dict.fromkeys(option.group for option in settings):
             with formatter.section(title):
                 for option in settings:
@@ -129,6 +129,9 @@ class Command(click.Command):
 
     def _record(self, param: click.Option, ctx: click.Context) -> tuple[str, str]:
         flag, text = param.get_help_record(ctx) or ("", "")
+        if isinstance(param, Option) and param.only_on:
+            flag = flag.partition(" / ")[0]
+        text += f"  [{param.note}]" if isinstance(param, Option) and param.group == OWN and param.note else ""
         words = self.words
         return f"{words.metavar}, {flag}" if words is not None and words.flag in param.opts else flag, text
 
@@ -258,6 +261,10 @@ def completion_command(program: str) -> Command:
     return Command("completion", page, show, own=[shells], words=Words("--shell", "SHELL"))
 
 
+def _is_last(param: click.Option) -> int:
+    return 0 if not param.is_flag else {"version": 1, "help": 2}.get(param.name or "", 0)
+
+
 def _help_option(option: click.Option | None) -> click.Option | None:
     if option is not None:
         option.help = "print this help and exit"
@@ -288,5 +295,6 @@ def _merge(ctx: click.Context, words: Words, page: Page) -> None:
     if typed:
         ctx.params[words.name] = typed
     elif not flagged and words.required:
-        example = page.examples.strip().partition("\n")[0].partition("   ")[0]
+        lines = [line.strip().partition("   ")[0] for line in page.examples.split("\n")]
+        example = next((line for line in lines if line.startswith(f"{ctx.command_path} ")), lines[0])
         ctx.fail(f"{words.metavar} is missing; for example: {example}")

@@ -6,166 +6,51 @@ that does, so only `train` loads TensorFlow, and every other command works witho
 
 from __future__ import annotations
 
-import argparse
-import builtins
-import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Final, get_origin
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import BaseModel, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    CliSettingsSource,
-    CliSubCommand,
-    SettingsConfigDict,
-    SettingsError,
-    get_subcommand,
-)
+import click
 
-from schemas import __version__
+from command_line.options import Words
+from command_line.page import Page
+from command_line.program import Program, Sections, complain, completion_command, run
 from schemas.bundle import BundleError
-from trainer.collect.settings import CollectSettings
-from trainer.commands import registry as registry_commands
-from trainer.commands import registry_settings as flags
-from trainer.errors import DataError, Exit, MissingExtraError, TrainerError
-from trainer.registry.open import open_registry
-from trainer.settings import (
-    EvaluateSettings,
-    SampleSettings,
-    TrainSettings,
-    cache_folder,
-    quiet_libraries,
-)
+from trainer.errors import DataError, Exit, FlagError, MissingExtraError, TrainerError
+
+if TYPE_CHECKING:
+    from trainer.collect.settings import CollectSettings
+    from trainer.settings import EvaluateSettings, SampleSettings, TrainSettings
 
 PROGRAM: Final = "starstream-trainer"
 EXTRA: Final = ("tensorflow", "keras", "nltk", "sklearn", "matplotlib", "jinja2")  # the modules of the trainer's extra
 
 
-class Commands(BaseSettings):
-    """Trains, evaluates and publishes models that rate reviews.
-
-    Examples:
-      starstream-trainer sample --out sample.csv
-      starstream-trainer train --data sample.csv --registry models/
-      starstream-trainer list --registry models/
-      starstream-trainer evaluate --registry models/ --data held_out.csv
-      starstream-trainer collect --bootstrap-servers kafka:9092 --out labelled.csv
-      starstream-trainer train --data labelled.csv --warm-start stable --channel candidate
-      starstream-trainer promote --message "better on French"      # candidate becomes stable
-      starstream-trainer rollback --message "worse on German"
-
-    Exit codes: 0 ok; 2 wrong usage, or the trainer's extra is not installed; 3 the registry is away, or registry or
-    bundle error; 5 the model was built and must not be published; 6 published, but the gate refuses to move the
-    channel; 7 somebody else moved the channel meanwhile; 8 Kafka cannot be read; 9 bad data; 130 interrupted. 1 is a
-    defect of the trainer, with its traceback.
-    """
-
-    model_config = SettingsConfigDict(
-        cli_prog_name=PROGRAM,
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_hide_none_type=True,
-        cli_enforce_required=True,
-        extra="forbid",
-    )
-
-    train: Annotated[CliSubCommand[TrainSettings], Field(description="Train on reviews, evaluate, publish.")]
-    evaluate: Annotated[CliSubCommand[EvaluateSettings], Field(description="Evaluate a published version.")]
-    list: Annotated[CliSubCommand[flags.ListSettings], Field(description="List the versions of a registry.")]
-    show: Annotated[CliSubCommand[flags.ShowSettings], Field(description="Show the manifest of a version.")]
-    publish: Annotated[CliSubCommand[flags.PublishSettings], Field(description="Copy a version from another registry.")]
-    promote: Annotated[CliSubCommand[flags.PromoteSettings], Field(description="Point a channel at a version.")]
-    rollback: Annotated[CliSubCommand[flags.RollbackSettings], Field(description="Point a channel back.")]
-    history: Annotated[
-        CliSubCommand[flags.HistorySettings], Field(description="Show who moved which channel, when, why.")
-    ]
-    prune: Annotated[CliSubCommand[flags.PruneSettings], Field(description="Remove old versions.")]
-    verify: Annotated[CliSubCommand[flags.VerifySettings], Field(description="Check versions as a worker would.")]
-    collect: Annotated[CliSubCommand[CollectSettings], Field(description="Build a training file from Kafka.")]
-    sample: Annotated[CliSubCommand[SampleSettings], Field(description="Build a labelled sample set.")]
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], *sources: Any, **named: Any
-    ) -> tuple[Any, ...]:
-        """Read flags only: an environment variable named TRAIN must not become a setting."""
-        del settings_cls, sources
-        return (named["init_settings"],)
-
-
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """Prints the docstrings as they are written, without their indentation."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return super()._fill_text(inspect.cleandoc(text), width, indent)
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        if isinstance(action.metavar, str):  # pydantic-settings shows the type; list[Path] is a repeated PATH
-            name = action.metavar.removeprefix("list[").removesuffix("]")
-            action.metavar = name if name.startswith("{") else name.upper()
-        return super()._format_action_invocation(action)
-
-    def _get_help_string(self, action: argparse.Action) -> str:
-        return (action.help or "").removesuffix("(default: null)").strip()
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run one command and return its exit code; see `--help`."""
-    words = sys.argv[1:] if argv is None else argv
-    try:
-        command = _parse(words)
-    except SystemExit as stop:  # argparse has printed the help or the version (0), or what is wrong (2)
-        return int(stop.code or 0)
-    except (ValidationError, SettingsError) as error:
-        for line in _lines(error, words):
-            _complain(line)
-        return Exit.USAGE
-    try:
-        return _COMMANDS[type(command)](command)
-    except TrainerError as error:
-        _complain(str(error))
-        return error.exit_code
-    except BundleError as error:
-        _complain(str(error))
-        return Exit.REGISTRY
-    except KeyboardInterrupt:
-        _complain("interrupted")
-        return Exit.INTERRUPTED
-
-
-def _parse(argv: list[str]) -> BaseModel:
-    source: CliSettingsSource[Any] = CliSettingsSource(Commands, formatter_class=_Help)
-    source.root_parser.add_argument(
-        "--version", action="version", version=f"{PROGRAM} {__version__}", help="print the version and exit"
-    )
-    settings = Commands(_cli_settings_source=source(args=argv or ["--help"]))
-    command = get_subcommand(settings, is_required=True)
-    if not isinstance(command, BaseModel):
-        raise TypeError(f"no command in {argv}")
-    return command
-
-
-def _lines(error: ValidationError | SettingsError, words: Sequence[str]) -> Iterable[str]:
-    """Return one line for each wrong flag, and one for flags that do not agree."""
-    if isinstance(error, SettingsError):
-        # pydantic-settings joins the values of a repeated flag as JSON, and does not name the one that spoils it.
-        flags = sorted({word.partition("=")[0] for word in words} & _REPEATED)
-        return [f"{', '.join(flags)}: takes plain values, without brackets, braces or quotes"]
-    lines: dict[str, str] = {}
-    for fault in error.errors(include_url=False, include_input=False):
-        names = [str(part).replace("_", "-") for part in fault["loc"][1:] if isinstance(part, str)]
-        message = fault["msg"].removeprefix("Value error, ")
-        lines.setdefault("-".join(names), f"--{'-'.join(names)}: {message}" if names else message)
-    return lines.values()
-
-
-def _complain(line: str) -> None:
-    shown = " ".join(line.split()).encode("utf-8", "backslashreplace").decode()  # a flag can hold any bytes
-    sys.stderr.write(f"{PROGRAM}: {shown}\n")
+_PAGE: Final = Page(
+    "Train, evaluate and publish models that rate reviews.",
+    """\
+  starstream-trainer sample sample.csv
+  starstream-trainer train sample.csv --registry models/
+  starstream-trainer list
+  starstream-trainer evaluate held_out.csv
+  starstream-trainer collect --bootstrap-servers kafka:9092 --out labelled.csv
+  starstream-trainer train labelled.csv --warm-start stable --channel candidate
+  starstream-trainer promote --message "better on French"
+  starstream-trainer rollback --message "worse on German\"""",
+    exit_codes="""\
+  0  ok                                2  wrong usage, or the extra is missing
+  3  registry or bundle error, or it is away
+  5  the model was built and must not be published
+  6  published, but the gate refuses to move the channel
+  7  somebody else moved the channel   8  Kafka cannot be read
+  9  bad data                          130  interrupted
+  1  a defect of the trainer, with its traceback""",
+    rest='Shell completion: eval "$(starstream-trainer completion bash)"; also zsh, fish.',
+)
 
 
 def _require_extra() -> None:
@@ -180,6 +65,7 @@ def _train(settings: TrainSettings) -> int:
     _require_extra()
     from trainer.begin import begin
     from trainer.console import Screen
+    from trainer.settings import quiet_libraries
 
     screen = Screen()
     ready = begin(settings, screen)
@@ -198,6 +84,7 @@ def _evaluate(settings: EvaluateSettings) -> int:
     from trainer.evaluation.metrics import as_json, evaluate
     from trainer.evaluation.tables import classes_table, figures_table
     from trainer.export.runtime import open_interpreter
+    from trainer.registry.open import open_registry
 
     registry = open_registry(settings.registry)
     bundle = registry.bundle(registry.resolve(settings.version))
@@ -231,6 +118,7 @@ def _collect(settings: CollectSettings) -> int:
 def _sample(settings: SampleSettings) -> int:
     from trainer.console import Screen
     from trainer.data.sample import write_sample
+    from trainer.settings import cache_folder
 
     with Screen().phase("fetch"):
         counts = write_sample(settings.out, cache_folder())
@@ -239,19 +127,76 @@ def _sample(settings: SampleSettings) -> int:
     return Exit.OK
 
 
-_COMMANDS: dict[type[BaseModel], Callable[[Any], int]] = {
-    TrainSettings: _train,
-    EvaluateSettings: _evaluate,
-    CollectSettings: _collect,
-    SampleSettings: _sample,
-    **registry_commands.COMMANDS,
+def _in(settings: str, run: str | Callable[[Any], int], words: Words | None = None) -> Callable[[], click.Command]:
+    """Return what builds a command of its settings, `module:class`, and of what runs it."""
+
+    def build() -> click.Command:
+        from trainer.command import trainer_command
+
+        module, _, name = settings.partition(":")
+        return trainer_command(getattr(import_module(f"trainer.{module}"), name), run, words)
+
+    return build
+
+
+_FILES: Final = Words("--data", "FILE", several=True)
+_VERSION: Final = Words("--version", "VERSION", required=False)
+_FLAGS: Final = "commands.registry_settings"
+_DO: Final = "trainer.commands.registry"
+_COMMANDS: Sections = {
+    "Train": {
+        "train": ("train on reviews, evaluate, publish", _in("settings:TrainSettings", _train, _FILES)),
+        "evaluate": ("evaluate a published version", _in("settings:EvaluateSettings", _evaluate, _FILES)),
+    },
+    "Registry": {
+        "list": (
+            "the versions, with their channels and figures",
+            _in(f"{_FLAGS}:ListSettings", f"{_DO}:list_versions"),
+        ),
+        "show": ("the manifest of a version", _in(f"{_FLAGS}:ShowSettings", f"{_DO}:show", _VERSION)),
+        "promote": (
+            "point a channel at a version",
+            _in(f"{_FLAGS}:PromoteSettings", "trainer.commands.promote:promote", _VERSION),
+        ),
+        "rollback": ("point a channel back", _in(f"{_FLAGS}:RollbackSettings", f"{_DO}:rollback")),
+        "history": ("who moved which channel, when, why", _in(f"{_FLAGS}:HistorySettings", f"{_DO}:history")),
+        "verify": ("check versions as a worker would", _in(f"{_FLAGS}:VerifySettings", f"{_DO}:verify", _VERSION)),
+        "publish": (
+            "copy a version from another registry",
+            _in(f"{_FLAGS}:PublishSettings", f"{_DO}:publish", Words("--version", "VERSION")),
+        ),
+        "prune": ("remove old versions", _in(f"{_FLAGS}:PruneSettings", f"{_DO}:prune")),
+    },
+    "Data": {
+        "collect": ("build a training file from Kafka", _in("collect.settings:CollectSettings", _collect)),
+        "sample": ("build a labelled sample set", _in("settings:SampleSettings", _sample, Words("--out", "FILE"))),
+    },
+    "More": {
+        "completion": ("make bash, zsh or fish complete all this", lambda: completion_command(PROGRAM)),
+    },
 }
-_REPEATED: Final = frozenset(
-    f"--{name.replace('_', '-')}"
-    for settings in _COMMANDS
-    for name, field in settings.model_fields.items()
-    if get_origin(field.annotation) is builtins.list
-)
+
+
+def program() -> Program:
+    """Return the program, whose commands are built when they are asked for."""
+    return Program(PROGRAM, _PAGE, _COMMANDS)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code; see `--help`."""
+    try:
+        return run(program(), argv)
+    except TrainerError as error:
+        lines = str(error).split("\n") if isinstance(error, FlagError) else [str(error)]
+        for line in lines:
+            complain(PROGRAM, line)
+        return error.exit_code
+    except BundleError as error:
+        complain(PROGRAM, str(error))
+        return Exit.REGISTRY
+    except KeyboardInterrupt:
+        complain(PROGRAM, "interrupted")
+        return Exit.INTERRUPTED
 
 
 if __name__ == "__main__":

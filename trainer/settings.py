@@ -176,12 +176,12 @@ class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, Data
     the channel does not move, and the exit code is 6.
 
     Examples:
-      starstream-trainer sample --out sample.csv
-      starstream-trainer train --data sample.csv --registry models/
-      starstream-trainer train --data may.csv --data june.jsonl.gz --text-field body --score-field stars
-      starstream-trainer train --data reviews.csv --unlabelled stream.csv.gz      # better word vectors
-      starstream-trainer train --data train.csv --test-data test.csv --channel none --variant float32
-      starstream-trainer train --data labelled.csv --warm-start stable --publish --channel candidate
+      starstream-trainer sample sample.csv
+      starstream-trainer train sample.csv --registry models/
+      starstream-trainer train may.csv june.jsonl.gz --text-field body
+      starstream-trainer train reviews.csv --unlabelled stream.csv.gz
+      starstream-trainer train train.csv --test-data test.csv --channel none
+      starstream-trainer train labelled.csv --warm-start stable --channel candidate
 
     Ctrl-C during the training keeps the best epoch so far and continues; a second Ctrl-C, or one at any other time,
     leaves the registry unchanged.
@@ -228,9 +228,9 @@ class EvaluateSettings(_FileSettings):
     """Evaluate a published TFLite file on labelled reviews.
 
     Examples:
-      starstream-trainer evaluate --registry models/ --data held_out.csv
-      starstream-trainer evaluate --version 20260101T120000Z-0a1b2c3d --data held_out.csv --json metrics.json
-      starstream-trainer evaluate --data reviews.csv --part test    # the rows that training held out of this file
+      starstream-trainer evaluate held_out.csv --registry models/
+      starstream-trainer evaluate held_out.csv --version candidate --json -
+      starstream-trainer evaluate reviews.csv --part test
     """
 
     registry: Registry = "models"
@@ -243,7 +243,7 @@ class SampleSettings(Settings):
     """Build a labelled sample set: 14,313 sentences of product and film reviews, each rated by 20 people.
 
     Examples:
-      starstream-trainer sample --out sample.csv
+      starstream-trainer sample sample.csv
     """
 
     out: Annotated[Path, Field(description="CSV to write.")]

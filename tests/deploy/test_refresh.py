@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic_settings import CliSettingsSource, get_subcommand
-
 from tests.deploy.assets import README
 from tests.deploy.test_kubernetes import rendered, resource, variables
-from trainer.__main__ import Commands
+from tests.fixtures.flags import of_trainer
 from trainer.collect.settings import CollectSettings
 from trainer.commands.registry_settings import PruneSettings
 from trainer.errors import Exit
@@ -33,8 +31,7 @@ def _pod() -> dict[str, Any]:
 
 
 def _parsed(container: dict[str, Any]) -> Any:
-    source: CliSettingsSource[Any] = CliSettingsSource(Commands)
-    return get_subcommand(Commands(_cli_settings_source=source(args=container["args"])), is_required=True)
+    return of_trainer(container["args"])
 
 
 def test_refresh_prunes_collects_trains_and_publishes_to_the_candidate() -> None:

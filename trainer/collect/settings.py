@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from command_line.units import Seconds
 from schemas.input.fields import FieldPath, FieldPaths
 from schemas.input.presets import field_paths
 from trainer.errors import FlagError
@@ -33,8 +34,7 @@ class CollectSettings(FieldSettings):
 
     Examples:
       starstream-trainer collect --bootstrap-servers kafka:9092 --out labelled.csv
-      starstream-trainer collect --bootstrap-servers kafka:9092 --topic reviews --topic reviews.feedback --since 30d \
-          --out labelled.csv && starstream-trainer train --data labelled.csv --warm-start stable --channel candidate
+      starstream-trainer collect --bootstrap-servers kafka:9092 --out x.csv --since 7d
     """
 
     bootstrap_servers: Annotated[
@@ -63,9 +63,9 @@ class CollectSettings(FieldSettings):
     ] = False
     labels: list[int] = Field([], description="Stars allowed; others are unusable. Default: any whole number.")
     min_reviews: Annotated[int, Field(ge=1, description="With fewer: exit code 9, and no file.")] = 1
-    patience_s: Annotated[
-        float, Field(gt=0, le=86_400, description="Give up after this many seconds without progress.")
-    ] = 30.0
+    patience_s: Annotated[Seconds, Field(gt=0, le=86_400, description="Give up after this long without progress.")] = (
+        30.0
+    )
     security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
         Field(description="What the brokers' listener expects."),

@@ -9,18 +9,17 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version as installed
 from typing import Any, Final
 
-from pydantic import BaseModel
 from rich.table import Table
 
 from schemas.bundle import MANIFEST_FILE, BundleError, InterpreterFactory
 from schemas.inference import Interpreter, open_quietly
 from schemas.manifest import Manifest
 from trainer.commands import registry_settings as flags
-from trainer.commands.promote import print_move, promote
+from trainer.commands.promote import print_move
 from trainer.console import Screen
 from trainer.errors import Exit
 from trainer.export.runtime import open_interpreter
@@ -223,15 +222,3 @@ def _summary(manifest: Manifest) -> dict[str, str]:
         "files": ", ".join(f"{name} ({found.size_bytes} bytes)" for name, found in manifest.files.items()),
         "toolchain": ", ".join(f"{name} {version}" for name, version in manifest.toolchain.items()),
     }
-
-
-COMMANDS: dict[type[BaseModel], Callable[[Any], int]] = {
-    flags.ListSettings: list_versions,
-    flags.ShowSettings: show,
-    flags.PublishSettings: publish,
-    flags.PromoteSettings: promote,
-    flags.RollbackSettings: rollback,
-    flags.HistorySettings: history,
-    flags.PruneSettings: prune,
-    flags.VerifySettings: verify,
-}

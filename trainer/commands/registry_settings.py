@@ -38,7 +38,7 @@ class ListSettings(RegistrySettings):
 
     Examples:
       starstream-trainer list --registry models/
-      starstream-trainer list --registry s3://bucket/models     # AWS_* variables, AWS_ENDPOINT_URL for other servers
+      starstream-trainer list --registry s3://bucket/models     # AWS_* variables
       starstream-trainer list --json | jq '.[0].accuracy'
     """
 
@@ -49,7 +49,7 @@ class ShowSettings(RegistrySettings):
     """Show the manifest of a version, after checking the hash of every file.
 
     Examples:
-      starstream-trainer show                     # the version that `stable` points at
+      starstream-trainer show                      # the version of `stable`
       starstream-trainer show --json | jq .metrics
     """
 
@@ -63,8 +63,8 @@ class PublishSettings(RegistrySettings):
     """Copy a version from another registry into this one, after checking that it can serve. No channel moves.
 
     Examples:
-      starstream-trainer publish --source models/ --version candidate --registry s3://bucket/models
-      starstream-trainer promote --registry s3://bucket/models --version 20260101T120000Z-0a1b2c3d
+      starstream-trainer publish candidate --source models/ --registry s3://bucket/m
+      starstream-trainer promote 20260101T120000Z-0a1b2c3d --registry s3://bucket/m
     """
 
     source: Annotated[str, Field(description="The registry to copy from.")]
@@ -79,9 +79,9 @@ class PromoteSettings(GateSettings, FormatSettings, RegistrySettings):
     version with another set of stars.
 
     Examples:
-      starstream-trainer promote --data held_out.csv --message "shadow agrees on 98%"    # candidate becomes stable
-      starstream-trainer promote --version candidate                         # exit code 6: the gate refuses
-      starstream-trainer promote --version 20260101T120000Z-0a1b2c3d --channel candidate
+      starstream-trainer promote --message "shadow agrees on 98%"
+      starstream-trainer promote candidate --data held_out.csv
+      starstream-trainer promote 20260101T120000Z-0a1b2c3d --channel candidate
     """
 
     version: Version = CANDIDATE
@@ -112,7 +112,7 @@ class HistorySettings(RegistrySettings):
 
     Examples:
       starstream-trainer history
-      starstream-trainer history --channel stable --json | jq .    # one change a line
+      starstream-trainer history --channel stable --json | jq .
     """
 
     channel: Annotated[str | None, Field(description="Only this channel.")] = None
@@ -140,7 +140,7 @@ class VerifySettings(RegistrySettings):
 
     Examples:
       starstream-trainer verify                       # all
-      starstream-trainer verify --version stable
+      starstream-trainer verify stable
     """
 
     version: Annotated[str | None, Field(description="A version or a channel. Default: all of them.")] = None

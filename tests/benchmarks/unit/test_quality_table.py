@@ -12,7 +12,7 @@ from tests.benchmarks.model_quality.runs import BASELINES_CODE, CODE
 from tests.benchmarks.model_quality.table import BEGIN, END, page
 from tests.benchmarks.report import spliced
 from tests.conftest import ROOT
-from trainer.__main__ import _parse
+from tests.fixtures.flags import of_trainer
 from trainer.settings import TrainSettings
 
 FIGURES = {"accuracy": 0.8, "macro_f1": 0.5, "mae": 0.4, "qwk": 0.85, "within_one": 0.9, "ece": 0.02}
@@ -34,7 +34,7 @@ def _found(accuracy: float, *, baselines: bool = True) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", cases(list(SETS), list(QUESTIONS), [0]), ids=lambda case: case.title)
 def test_every_case_is_a_command_the_trainer_takes(case: Case) -> None:
-    settings = _parse(["train", "--data", "x.csv", *case.flags])
+    settings = of_trainer(["train", "--data", "x.csv", *case.flags])
     assert isinstance(settings, TrainSettings)
     assert case.question == "default" or case.flags[0] != "--seed", "a question changes something"
 
