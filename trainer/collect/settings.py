@@ -34,7 +34,8 @@ class CollectSettings(FieldSettings):
 
     Examples:
       starstream-trainer collect --bootstrap-servers kafka:9092 --out labelled.csv
-      starstream-trainer collect --bootstrap-servers kafka:9092 --out x.csv --since 7d
+      starstream-trainer collect --bootstrap-servers kafka:9092 --since 7d \
+          --out labelled.csv
     """
 
     bootstrap_servers: Annotated[
