@@ -14,17 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-try:
-    import click
+import click
 
-    from command_line.options import Words
-    from command_line.page import Page
-    from command_line.program import Program, Sections, complain, completion_command, run
-    from schemas.bundle import BundleError
-    from trainer.errors import DataError, Exit, FlagError, MissingExtraError, TrainerError
-except KeyboardInterrupt:  # a person's Ctrl-C while this loads is no defect
-    sys.stderr.write("starstream-trainer: interrupted\n")
-    sys.exit(130)
+from command_line.options import Words
+from command_line.page import Page
+from command_line.program import Program, Sections, complain, completion_command, run
+from schemas.bundle import BundleError
+from trainer.errors import DataError, Exit, FlagError, MissingExtraError, TrainerError
 
 if TYPE_CHECKING:
     from trainer.collect.settings import CollectSettings

@@ -139,6 +139,24 @@ class RedisSettings(BaseSettings):
         "that reads it first",
     )
     redis_summary: bool = Field(True, description="keep count and sum of stars per app")
+    trend_ttl_s: int = Field(
+        90 * 24 * 3600,
+        ge=0,
+        le=10 * 366 * 86_400,
+        description="how long an app's stars are kept by hour and version, with WORKER_REDIS_FORM=2; 0: not at all",
+    )
+
+    @property
+    def keeps_trends(self) -> bool:
+        """Whether stars are counted by hour and version: a worker of form 1 cannot say in which hour it did."""
+        return self.redis_form == 2 and self.redis_summary and self.trend_ttl_s > 0
+
+    @property
+    def why_no_trends(self) -> str:
+        """Return which setting switches them off."""
+        if self.redis_form == 1:
+            return "WORKER_REDIS_FORM is 1"
+        return "WORKER_REDIS_SUMMARY is false" if not self.redis_summary else "WORKER_TREND_TTL_S is 0"
 
     @field_validator("redis_url")
     @classmethod

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -32,11 +33,12 @@ from worker.settings import WorkerSettings
 _BATCH: Final = 512  # reviews sent at once, as the loop does
 _TOPIC_ID: Final = "ApbmQyETQ5q2JqmLzDfDBw"
 _VERSION: Final = "20261127T025739Z-6b108b55"
-_FIRST_MS: Final = 1_795_680_000_000
+_FIRST_MS: Final = round(time.time() * 1000) - 3_600_000
 
 _ROWS: Final[Mapping[str, Mapping[str, Any]]] = {
     "form 1": {"redis_form": 1},
     "form 2": {"redis_form": 2},
+    "form 2, no trends": {"redis_form": 2, "trend_ttl_s": 0},
     "form 2, no summaries": {"redis_form": 2, "redis_summary": False},
 }
 
@@ -46,9 +48,7 @@ Send = Callable[[Sequence[Rated]], None]
 class Cost(NamedTuple):
     """Microseconds of the server's CPU and bytes, a rating."""
 
-    first_us: float  # written for the first time
-    again_us: float  # the same positions once more, as after a crash
-    newer_us: float  # rated again, from newer positions
+    used_us: tuple[float, ...]  # CPU of the server, each time that they are written
     memory_bytes: float
     dataset_bytes: float  # without the tables of keys and of expiries
 
@@ -78,20 +78,20 @@ def made(count: int, *, apps: int, later: int = 0) -> list[Rated]:
     return rated
 
 
-def measure(client: Any, send: Send, count: int, apps: int) -> Cost:
-    """Write ratings three times into an empty server; return what each time cost it."""
+def measure(client: Any, send: Send, passes: Sequence[Sequence[Rated]]) -> Cost:
+    """Write ratings, one pass after the other, into an empty server; return what each pass cost it."""
     client.flushall()
     empty = client.info("memory")
     used = []
-    ratings = made(count, apps=apps)
-    for rated in (ratings, ratings, made(count, apps=apps, later=count)):
+    count = len(passes[0])
+    for rated in passes:
         before = _cpu_s(client)
         for start in range(0, count, _BATCH):
             send(rated[start : start + _BATCH])
         used.append((_cpu_s(client) - before) / count * 1e6)
     full = client.info("memory")
     grown = [(full[name] - empty[name]) / count for name in ("used_memory", "used_memory_dataset")]
-    return Cost(used[0], used[1], used[2], *grown)
+    return Cost(tuple(used), *grown)
 
 
 def _cpu_s(client: Any) -> float:
@@ -99,7 +99,8 @@ def _cpu_s(client: Any) -> float:
     return float(found["used_cpu_user"] + found["used_cpu_sys"])
 
 
-def _stored(settings: WorkerSettings) -> tuple[Send, RedisStore]:
+def stored(settings: WorkerSettings) -> tuple[Send, RedisStore]:
+    """Return what writes as the loop does, and the store to close."""
     store = RedisStore(
         settings, metrics=Metrics(CollectorRegistry()), clock=SystemClock(), topic_id=lambda _topic: _TOPIC_ID
     )
@@ -151,7 +152,7 @@ def main() -> int:
         return 2
     heading = ["row", "first", "again", "newer", "memory", "of it dataset"]
     grid = [
-        [name, *(f"{value:.1f}" for value in cost[:3]), *(f"{value:.0f}" for value in cost[3:])]
+        [name, *(f"{value:.1f}" for value in cost.used_us), *(f"{value:.0f}" for value in cost[1:])]
         for name, cost in costs.items()
     ]
     lines = markdown_table([heading, *grid])
@@ -163,13 +164,15 @@ def main() -> int:
 
 
 def _costs(url: str, client: Any, count: int, apps: int) -> dict[str, Cost]:
+    ratings = made(count, apps=apps)
+    passes = (ratings, ratings, made(count, apps=apps, later=count))  # new; as after a crash; from newer positions
     costs = {}
     for name, more in _ROWS.items():
         settings = WorkerSettings(_env_file=None, redis_url=url, **more)
-        send, store = _stored(settings)
+        send, store = stored(settings)
         with closing(store):
-            costs[name] = measure(client, send, count, apps)
-    costs["plain HSET and EXPIRE"] = measure(client, _plain(client, settings.redis_ttl_s), count, apps)
+            costs[name] = measure(client, send, passes)
+    costs["plain HSET and EXPIRE"] = measure(client, _plain(client, settings.redis_ttl_s), passes)
     return costs
 
 

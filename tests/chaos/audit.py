@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import redis
@@ -111,6 +112,7 @@ def _stale(ledger: Ledger, last: Mapping[str, Mapping[str, Any] | None]) -> list
 def _redis_differs(last: Mapping[str, Mapping[str, Any] | None], store: redis.Redis, prefix: str) -> list[str]:
     differs: Counter[Outcome] = Counter()
     summaries: dict[str, Counter[str]] = {}
+    trends: dict[str, Counter[str]] = {}
     stored = _hashes(store, f"{prefix}rating:")
     for key, rating in last.items():
         fields = stored.pop(f"{{{key}}}", None)
@@ -128,13 +130,29 @@ def _redis_differs(last: Mapping[str, Mapping[str, Any] | None], store: redis.Re
             differs[key, name, f"Redis {found[name]}", f"topic {value}"] += found[name] != value
         if rating["app_id"]:
             _count(summaries.setdefault(rating["app_id"], Counter()), rating["rating"])
+            if "source" in fields:  # form 2: form 1 has no trend
+                day, hour = _day_and_hour(rating)
+                cell = f"{hour}:{rating.get('app_version', '')}:{rating['rating']}"
+                trends.setdefault(f"{{{rating['app_id']}}}:{day}", Counter())[cell] += 1
     for key in stored:
         differs[key, "only in Redis"] += 1
     kept = _hashes(store, f"{prefix}summary:")
     for app, summary in summaries.items():
         fields = kept.pop(f"{{{app}}}", {})
         differs["summary", app] += {name: int(value) for name, value in fields.items() if int(value)} != dict(summary)
+    kept = _hashes(store, f"{prefix}trend:")
+    for key in kept.keys() | trends.keys():
+        counts = {name: int(value) for name, value in kept.get(key, {}).items() if int(value)}
+        differs["trend", key, str(counts)] += counts != dict(trends.get(key, {}))
     return _examples("Redis differs from the topic", +differs)
+
+
+def _day_and_hour(rating: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the UTC date and hour in which a review was written, else sent."""
+    written = rating.get("created_at")
+    at_s = datetime.fromisoformat(written).timestamp() if written else rating["source"]["timestamp_ms"] / 1000
+    day, _, time = datetime.fromtimestamp(at_s, UTC).isoformat().partition("T")
+    return day, time[:2]
 
 
 def _place(fields: Mapping[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import gzip
 import json
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -87,8 +88,10 @@ def unlabelled(path: Path, count: int) -> Iterator[Message]:
 
 def _json(review_id: str, text: str, expect: str) -> Message:
     app = f"app-{sum(review_id.encode()) % _APPS}"
-    value = json.dumps({"review_id": review_id, "app_id": app, "text": text}, ensure_ascii=False).encode()
-    return _message(review_id, value, expect)
+    fields = {"review_id": review_id, "app_id": app, "text": text, "app_version": f"1.{len(text) % 3}"}
+    if len(review_id) % 2:  # the others are of the hour in which they are sent
+        fields["created_at"] = f"{datetime.now(UTC).date() - timedelta(days=len(text) % 5)}T10:00:00Z"
+    return _message(review_id, json.dumps(fields, ensure_ascii=False).encode(), expect)
 
 
 def _message(review_id: str, value: bytes | None, expect: str) -> Message:

@@ -33,6 +33,7 @@ def upgrade_case(ref: str = OLDEST) -> Case:
         """Two workers of an older release are replaced one by one by two of this one, which load a bundle of their own,
         and then by two of the older release again; under load, the first of each two by SIGTERM, the other by kill -9.
         """
+        del scene.settings["redis_form"]  # form 1, which the older release reads, is the default
         older = _checkout(ref, scene.folder / "older")
         _publish(older, scene.registry.root)
         scene.settings.pop("redis_form", None)  # its default is what an older release reads

@@ -84,7 +84,7 @@ def fields(world: RedisStoreWorld, key: str) -> dict[str, str]:
 
 
 def test_a_person_reads_form_2(mixed: Mixed) -> None:
-    write(mixed.world.store(), [make_rated("r1", app_id="app", record=make_record(offset=7))])
+    write(mixed.world.store(trend_ttl_s=0), [make_rated("r1", app_id="app", record=make_record(offset=7))])
     assert fields(mixed.world, mixed.key) == {
         "app_id": "app",
         "rating": "5",

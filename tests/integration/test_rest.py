@@ -165,6 +165,7 @@ def test_without_kafka_and_redis_it_rates_and_says_what_is_away(tmp_path: Path) 
     environ = TOY | {
         "WORKER_KAFKA_BOOTSTRAP_SERVERS": away,
         "WORKER_REDIS_URL": f"redis://{away}",
+        "WORKER_REDIS_FORM": "2",
         "WORKER_REQUEST_TIMEOUT_S": "1",
     }
     with serving_rest(tmp_path, environ) as served:
@@ -173,6 +174,7 @@ def test_without_kafka_and_redis_it_rates_and_says_what_is_away(tmp_path: Path) 
             ("DELETE", "/v1/ratings/r-1", "kafka"),
             ("GET", "/v1/ratings/r-1", "redis"),
             ("GET", "/v1/apps/maps/summary", "redis"),
+            ("GET", "/v1/apps/maps/trend", "redis"),
         ):
             answer = send(served, path, {"text": "good"} if method == "POST" else None, method=method)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

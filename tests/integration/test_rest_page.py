@@ -13,7 +13,7 @@ from axe_core_python.selenium import Axe
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from deploy.process import LOOPBACK
 from tests import PATIENCE_S
@@ -134,6 +134,7 @@ def test_a_review_is_rated_as_it_is_typed_by_keyboard_alone(chromium: webdriver.
 def test_the_stream_and_an_apps_ratings_are_shown(
     chromium: webdriver.Chrome, deployment: Deployment, tmp_path: Path
 ) -> None:
+    deployment.settings["redis_form"] = 2
     deployment.worker().ready()
     with serving_rest(tmp_path, deployment.environ) as served:
         page = Page(chromium, served)
@@ -152,6 +153,11 @@ def test_the_stream_and_an_apps_ratings_are_shown(
         page.until(lambda: page.text("app-mean"))
         assert page.text("app-mean") == "2.33 on average, 3 reviews"
         assert page.table("app-shares") == [("5", "1"), ("4", "0"), ("3", "0"), ("2", "0"), ("1", "2")]
+        page.until(lambda: page.text("trend-state").startswith("3 reviews, 2.33 on average; by day from 2.33 to 2.33"))
+        Select(chromium.find_element(By.ID, "trend-by")).select_by_visible_text("version")
+        page.until(lambda: page.text("trend-state").startswith("3 reviews, 2.33 on average; by version"))
+        chromium.find_element(By.TAG_NAME, "details").click()
+        assert page.table("trend-rows") == [("unknown", "3")]
         chromium.find_element(By.ID, "words-show").click()
         page.until(
             lambda: page.text("words-state").startswith("3 reviews: 2.33 by their texts; 0 in the 7 days before")

@@ -71,6 +71,7 @@ _GET: Final = Page(
     """\
   starstream-worker get r-1
   starstream-worker get --app my.app --json | jq .mean
+  starstream-worker get --app my.app --since 4w --by version
   starstream-worker get --app my.app --words --since 7d --by version""",
     exit_codes="""\
   0  found    2  wrong flag    5  Redis refused    9  there is none""",
@@ -193,8 +194,13 @@ def get_command() -> Command:
         Option("--id", metavar="REVIEW_ID", help="the rating of this review"),
         Option("--app", metavar="APP_ID", help="how many reviews of this app have how many stars"),
         Option("--words", is_flag=True, help="of the app: the words that tell a period from before"),
-        Option("--since", default="7d", metavar="DURATION", help=f"with --words, the period: {SINCE_SYNTAX}"),
-        Option("--by", type=OneOf(*BYS), default="star", metavar="|".join(BYS), help="with --words: the groups"),
+        Option("--since", metavar="DURATION", help=f"of the app: its last 7 days, or {SINCE_SYNTAX}"),
+        Option(
+            "--by",
+            type=OneOf("day", "hour", *BYS),
+            metavar="day|hour|version",
+            help=f"how the app's reviews are grouped; with --words: {', '.join(BYS)}",
+        ),
         Option(
             "--keep-personal-data",
             is_flag=True,

@@ -18,6 +18,7 @@ from rich.text import Text
 from schemas.personal.mask import Masker
 from schemas.rating import Rating
 from worker.clock import SystemClock
+from worker.commands.trend import show_trend
 from worker.errors import ExitCode, SettingsError
 from worker.ops.text import printable
 from worker.redis.ratings import RatingsInRedis, Summary
@@ -41,6 +42,8 @@ def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
         raise SettingsError("get: takes a review's id or --app, and not both; for example: starstream-worker get r-1")
     if known.words:
         return _show_words(settings, known)
+    if known.app is not None and (known.since or known.by):
+        return show_trend(settings, known.app, known.since or "7d", known.by or "day", as_json=known.json)
     ratings = RatingsInRedis(settings)
     if known.app is not None and not settings.redis_summary:
         raise SettingsError("--app: WORKER_REDIS_SUMMARY is false: no summaries are kept")
@@ -94,17 +97,19 @@ def _summary_table(app_id: str, summary: Summary) -> Table:
 def _show_words(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     from worker.words.report import Question, telling_words  # loads Kafka's client
 
-    if known.app is None or known.by not in BYS:
+    by = known.by or "star"
+    if known.app is None or by not in BYS:
         raise SettingsError(f"--words: expected --app, and --by one of {', '.join(BYS)}")
+    since = known.since or "7d"
     clock, masker = SystemClock(), Masker(keep=known.keep_personal_data)
-    question = Question(known.app, parse_since(known.since, clock.wall()), known.by)
+    question = Question(known.app, parse_since(since, clock.wall()), by)
     found = telling_words(settings, clock, question, masker)
     if known.json:
         print(json.dumps(found.to_fields(), ensure_ascii=False))
     elif found.now.reviews:
         Console().print(_words_table(found))
     if not found.now.reviews:
-        print(printable(f"{known.app}: no rated reviews in the last {known.since}"), file=sys.stderr)
+        print(printable(f"{known.app}: no rated reviews in the last {since}"), file=sys.stderr)
     if found.one_in > 1:
         print(f"a sample: 1 in {found.one_in} reviews", file=sys.stderr)
     if found.without_text:

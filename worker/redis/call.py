@@ -10,34 +10,44 @@ from itertools import chain
 from typing import Any, Final
 
 from schemas.output.rating_hash import ABSENT, ID_CHARS, Form, Text, hash_columns
-from schemas.rating import summary_key
+from schemas.output.review_time import review_time_s
+from schemas.rating import Rating, summary_key
+from worker.clock import Clock
 from worker.records import Deleted, Rated
+from worker.redis.trend import DAY_S, HOUR_S, kept_hours
 from worker.settings import WorkerSettings
 
 Call = list[Any]  # the arguments of one EVALSHA: number of keys, keys, values
 _MARKER_TTL_S: Final = 24 * 3600  # how long a deletion is remembered, to refuse late writes
 _COUNTED: Final = "+"
+_OUTSIDE: Final = "o"  # instead of an hour: it is not within the trend's life
 
 
 class Calls:
     """Makes the arguments.
 
     Args:
-        settings: of the keys, the form and the summaries.
+        settings: of the keys, the form, the summaries and the trends.
+        clock: tells which hours are within the trend's life.
         topic_id: the brokers' id of a topic, `""` when they have none.
     """
 
-    def __init__(self, settings: WorkerSettings, topic_id: Callable[[str], str]) -> None:
+    def __init__(self, settings: WorkerSettings, clock: Clock, topic_id: Callable[[str], str]) -> None:
         self._prefix = settings.redis_prefix
         self._one_slot = settings.redis_cluster
         self._form: Form = 2 if settings.redis_form == 2 else 1
         self._summary = settings.redis_summary
+        self._trend = settings.keeps_trends
+        self._trend_ttl_s = settings.trend_ttl_s
+        self._clock = clock
         self._topic_id = topic_id
 
     def make(self, rows: Sequence[Rated | Deleted], ttl_s: int) -> Call:
         """Return the arguments of one EVALSHA; `ttl_s` is how long a rating is kept, 0 indefinitely."""
         rated = [row for row in rows if isinstance(row, Rated)]
-        places = self._places(rows)
+        now_s = int(self._clock.wall())
+        hours = kept_hours(now_s, self._trend_ttl_s)
+        places = self._places(rows, hours)
         columns = dict(self._columns(rated)) if rated else {"rating": []}
         # `rating` comes first, because it tells a rating from a deletion.
         varying = {"rating": columns.pop("rating")}
@@ -49,7 +59,8 @@ class Calls:
                 shared += (name, column[0])
         if len(rated) < len(rows):
             varying = {name: _with_gaps(rows, column) for name, column in varying.items()}
-        settings = (ttl_s, _MARKER_TTL_S, f"{self._prefix}summary:{{", self._form)
+        trend = (hours.start, DAY_S + self._trend_ttl_s - now_s)
+        settings = (ttl_s, _MARKER_TTL_S, self._prefix, self._form, *trend)
         fields = (len(shared) // 2, *shared, len(varying), *varying)
         keys = self._keys(rows)
         return [len(keys), *keys, *settings, *fields, *chain.from_iterable(zip(places, *varying.values(), strict=True))]
@@ -65,7 +76,7 @@ class Calls:
             keys += (rating, rating if alone else f"{self._prefix}deleted:{{{review_id}}}")
         return keys
 
-    def _places(self, rows: Sequence[Rated | Deleted]) -> list[str]:
+    def _places(self, rows: Sequence[Rated | Deleted], hours: range) -> list[str]:
         begins: dict[tuple[str, int], str] = {}
         places = []
         for row in rows:
@@ -75,9 +86,19 @@ class Calls:
                 topic_id = self._topic_id(record.topic)
                 begin = f"{record.topic}:{topic_id[:ID_CHARS] if self._form == 2 else topic_id}:{record.partition}:"
                 begins[record.topic, record.partition] = begin
-            counted = _COUNTED if self._summary and isinstance(row, Rated) and row.fields.app_id else ""
+            counted = self._counted(row.fields, hours) if isinstance(row, Rated) and row.fields.app_id else ""
             places.append(f"{begin}{record.offset}:{record.timestamp}:{counted}")
         return places
+
+    def _counted(self, rating: Rating, hours: range) -> str:
+        """Return what a rating of an app is counted in: the summary, and an hour of the trend."""
+        if not self._summary:
+            return ""
+        if not self._trend:
+            return _COUNTED
+        time_s = review_time_s(rating)
+        hour = None if time_s is None else int(time_s // HOUR_S)
+        return f"{_COUNTED}{hour if hour in hours else _OUTSIDE}"
 
     def _columns(self, rated: Sequence[Rated]) -> Iterator[tuple[str, Sequence[Text]]]:
         yield from hash_columns([row.fields for row in rated], [row.value for row in rated], self._form)

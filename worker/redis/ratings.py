@@ -16,11 +16,13 @@ from redis.exceptions import ResponseError
 from schemas.output.rating_hash import rating_from_hash
 from schemas.rating import Rating, rating_key, summary_key
 from worker.redis.client import connect, translated
+from worker.redis.trend import Trend, cells_of, days_of, trend_key
 from worker.settings import WorkerSettings
 
 _FIELDS: Final = ("model_version", "rating")
 _STARS: Final = re.compile(r"-?[0-9]{1,9}")
 _COUNT: Final = re.compile(r"count:-?[0-9]{1,9}")
+_READ_DAYS: Final = 100  # in one round trip
 _REVIEWS: Final = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -96,6 +98,24 @@ class RatingsInRedis:
             return rating_from_hash(found, review_id) if found else None
         except ValidationError:
             return None
+
+    def trend(self, app_id: str, hours: range) -> Trend:
+        """Return an app's stars in these hours since 1970, and those of hours outside the trend's life."""
+        found = Trend()
+        days = [None, *days_of(hours)]
+        with translated("read the trend", self._client):
+            for start in range(0, len(days), _READ_DAYS):
+                chunk = days[start : start + _READ_DAYS]
+                pipeline = self._client.pipeline(transaction=False)
+                for day in chunk:
+                    pipeline.hgetall(trend_key(app_id, day, prefix=self._prefix))
+                for day, fields in zip(chunk, pipeline.execute(), strict=True):
+                    for cell, count in cells_of(day, fields):
+                        if day is None:
+                            found.outside[cell.star] += count
+                        elif cell.hour in hours:
+                            found.cells[cell] += count
+        return found
 
     def summary(self, app_id: str) -> Summary | None:
         """Return the summary of an app; None when none of its reviews has a rating."""

@@ -27,6 +27,7 @@ KEYS: Final[Mapping[str, Sequence[str]]] = {
     "rating:": ("HSET", "HMGET", "EXISTS", "EXPIRE", "DEL"),
     "deleted:": ("HSET", "HMGET", "EXISTS", "EXPIRE", "DEL"),
     "summary:": ("HINCRBY", "DEL"),
+    "trend:": ("HINCRBY", "EXISTS", "EXPIRE", "DEL"),
     "attempts:": ("HSET", "HMGET", "DEL"),
 }
 # Without a key of their own. CLUSTER and COMMAND only with WORKER_REDIS_CLUSTER, WAIT only with ..._WAIT_REPLICAS.

@@ -56,7 +56,7 @@ class RedisStore(Store):
         self._clock = clock
         self._log = log
         self._foreign: set[bytes] = set()  # keys of other programs
-        self._make_calls = Calls(settings, topic_id)
+        self._make_calls = Calls(settings, clock, topic_id)
         client: Any = connect(settings)
         self._client = client
         self._cluster = client if settings.redis_cluster else None

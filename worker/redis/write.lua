@@ -7,36 +7,48 @@
 -- KEYS     per operation: rating key, deletion marker (the rating key again if no other key is in its slot)
 -- ARGV[1]  seconds until a rating expires, 0: never
 -- ARGV[2]  seconds until a deletion marker expires
--- ARGV[3]  what the key of a summary begins with, up to the app
+-- ARGV[3]  what every key begins with
 -- ARGV[4]  the form that is written: 1, or 2 with the field `source`
--- ARGV[5]  how many fields all ratings of the call have the same; then the name and value of each
+-- ARGV[5]  the oldest hour of a trend, the first of a day; older ones have expired
+-- ARGV[6]  seconds from now until the trend of the first day of 1970 expires, a negative number
+-- ARGV[7]  how many fields all ratings of the call have the same; then the name and value of each
 -- then     how many other fields there are; then their names, `rating` first
 -- then     per operation: its position `topic:topic id:partition:offset:time ms:counted`, then its values of the other
---          fields, '\0' where it has none; a deletion has no `rating`. `counted` is '+' if the summary counts it. Form 2
---          has the first eight letters of the id
+--          fields, '\0' where it has none; a deletion has no `rating`. Form 2 has the first eight letters of the id.
+--          `counted` is '+' if the summary counts it, and then the hour of the trend that does: hours since 1970, or
+--          'o' for those outside its life
 -- Returns  one string: per operation 'w' written, 'd' deleted, 's' stale, 'r' replay (the same position again), 'x'
 --          refused, because another program keeps something else under the rating's key; then '\0' and the name of each
---          such key, also of markers and summaries, which cost no rating
+--          such key, also of markers, summaries and trends, which cost no rating
 local ABSENT = '\0'
 local LONGEST = 64 -- bytes: a longer value doubles what Redis needs for the hash (hash-max-listpack-value)
 local GROUP = 16 -- operations for which one EXISTS asks whether any key is there; most reviews are new
 -- Globals are looked up by name at each use; locals are not.
-local call, sub, match, tonumber, unpack = redis.call, string.sub, string.match, tonumber, unpack
-local find, try = string.find, redis.pcall
+local call, sub, match, find, floor, format = redis.call, string.sub, string.match, string.find, math.floor, string.format
+local tonumber, unpack = tonumber, unpack
+local try = redis.pcall
 
-local rating_ttl, marker_ttl, summary, packed = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '2'
+local rating_ttl, marker_ttl, packed = ARGV[1], ARGV[2], ARGV[4] == '2'
+local summary, trend, oldest, expires = ARGV[3] .. 'summary:{', ARGV[3] .. 'trend:{', tonumber(ARGV[5]), tonumber(ARGV[6])
 -- The arguments of HSET, names and values alternating: first what all ratings share, then the others.
-local fields, shared = {}, 2 * tonumber(ARGV[5])
-for at = 1, shared do fields[at] = ARGV[5 + at] end
-local size, names, first = tonumber(ARGV[shared + 6]), {}, shared + 7
+local fields, shared = {}, 2 * tonumber(ARGV[7])
+for at = 1, shared do fields[at] = ARGV[7 + at] end
+local size, names, first = tonumber(ARGV[shared + 8]), {}, shared + 9
 for at = 1, size do names[at] = ARGV[first - 1 + at] end
 first = first + size
 
--- The value of a field in the operation that begins at ARGV[at].
-local function value(at, name)
-  for number = 1, size do if names[number] == name then return ARGV[at + number] end end
-  for number = 1, shared, 2 do if fields[number] == name then return fields[number + 1] end end
+-- What gives the value of a field in the operation that begins at ARGV[at].
+local function value_of(name)
+  for number = 1, size do if names[number] == name then return function(at) return ARGV[at + number] end end end
+  for number = 1, shared, 2 do
+    if fields[number] == name then
+      local text = fields[number + 1]
+      return function() return text end
+    end
+  end
+  return function() return ABSENT end
 end
+local app_of, version_of, time_of = value_of('app_id'), value_of('app_version'), value_of('rated_at')
 
 -- Topic, topic id, partition, offset, time and `counted`; nothing if the text is no position.
 local function parts(position) return match(position, '^([^:]*):([^:]*):(%d+):(%d+):(%-?%d+):([^:]*)$') end
@@ -60,20 +72,22 @@ local function is_foreign(answer, key)
   return true
 end
 
--- The position of a hash, the key of the summary that counts it, its stars and its time. A hash of both forms was
--- written in form 1 last, by an older release.
+-- The position of a hash; its stars, its time, the key of the summary that counts it, and the app, hour and version of
+-- the trend that does. A hash of both forms was written in form 1 last, by an older release.
 local function read(key)
-  local found = try('HMGET', key, 'source_offset', 'source', 'rating', 'rated_at', 'app_id')
+  local found = try('HMGET', key, 'source_offset', 'source', 'rating', 'rated_at', 'app_id', 'app_version')
   if is_foreign(found, key) then return FOREIGN end
   if found.err then error(found) end
   if found[1] then
     local old = call('HMGET', key, 'source_topic', 'source_topic_id', 'source_partition', 'source_timestamp_ms', 'summary')
-    return {old[1], old[2] or '', old[3], found[1], old[4]}, old[5] ~= '' and old[5], found[3], found[4]
+    return {old[1], old[2] or '', old[3], found[1], old[4]}, found[3], found[4], old[5] ~= '' and old[5]
   end
   local topic, id, partition, offset, time, counted = parts(found[2] or '')
   if not topic then return nil end
   if topic == '' then topic = call('HMGET', key, 'source_topic')[1] end
-  return {topic, id, partition, offset, time}, counted == '+' and found[5] and summary .. found[5] .. '}', found[3], found[4]
+  local position = {topic, id, partition, offset, time}
+  if sub(counted, 1, 1) ~= '+' or not found[5] then return position, found[3], found[4] end
+  return position, found[3], found[4], summary .. found[5] .. '}', found[5], sub(counted, 2), found[6] or ''
 end
 
 -- 1: b is newer than a; 0: the same position; -1: older. Offsets order the records of one partition and topic id.
@@ -88,24 +102,30 @@ local function compare(a, b)
   return new >= old and 1 or -1
 end
 
--- Summaries are added up here and written once at the end, because most reviews of a batch belong to few apps.
-local sums = {}
-local function count(key, star, by)
-  local stars = sums[key]
-  if not stars then
-    stars = {}
-    sums[key] = stars
+-- Summaries and trends are added up here and written once at the end, because most reviews of a batch belong to few apps.
+local sums, trends = {}, {}
+local function within(counts, name)
+  local found = counts[name]
+  if not found then
+    found = {}
+    counts[name] = found
   end
-  stars[star] = (stars[star] or 0) + by
+  return found
+end
+local function count(stars, star, by) stars[star] = (stars[star] or 0) + by end
+local function count_in_trend(app, hour, version, star, by)
+  if hour == 'o' or hour ~= '' and tonumber(hour) >= oldest then
+    count(within(within(within(trends, app), hour), version), star, by)
+  end
 end
 
 local results, written = {}, {}
 local function write(number, at, none_stored)
   local key, marker, position, star = KEYS[number * 2 - 1], KEYS[number * 2], ARGV[at], ARGV[at + 1]
   local deletes = star == ABSENT
-  local fence, counted, old_star, old_time, marked, again
+  local fence, old_star, old_time, old_summary, old_app, old_hour, old_version, marked, again
   if not none_stored or written[key] then
-    fence, counted, old_star, old_time = read(key)
+    fence, old_star, old_time, old_summary, old_app, old_hour, old_version = read(key)
     if fence == FOREIGN then
       results[number] = 'x'
       return
@@ -117,7 +137,7 @@ local function write(number, at, none_stored)
     end
     if fence then
       local order = compare(fence, {parts(position)})
-      again = order == 0 and old_time and not deletes and value(at, 'rated_at') > old_time
+      again = order == 0 and old_time and not deletes and time_of(at) > old_time
       if order < 1 and not again then
         results[number] = order == 0 and 'r' or 's'
         return
@@ -152,10 +172,16 @@ local function write(number, at, none_stored)
     end
     call('HSET', key, unpack(fields, 1, last))
     if rating_ttl ~= '0' then call('EXPIRE', key, rating_ttl) end
-    if sub(position, -1) == '+' then count(summary .. value(at, 'app_id') .. '}', star, 1) end
+    local counted = find(position, '+', 1, true)
+    if counted then
+      local app, version = app_of(at), version_of(at)
+      count(within(sums, summary .. app .. '}'), star, 1)
+      count_in_trend(app, sub(position, counted + 1), version ~= ABSENT and version or '', star, 1)
+    end
     results[number] = again and 'r' or 'w'
   end
-  if counted then count(counted, old_star, -1) end
+  if old_summary then count(within(sums, old_summary), old_star, -1) end
+  if old_app then count_in_trend(old_app, old_hour, old_version, old_star, -1) end
 end
 
 local function write_all()
@@ -173,12 +199,12 @@ end
 -- error in a rating does not stop the summaries.
 local done, failed = pcall(write_all)
 if done then failed = nil elseif type(failed) == 'string' then failed = {err = failed} end
-local function add(key, field, by)
-  if by ~= 0 then
-    local answer = try('HINCRBY', key, field, by)
-    if type(answer) == 'table' and answer.err and not is_foreign(answer, key) then failed = failed or answer end
-  end
+local function ask(command, key, ...)
+  local answer = try(command, key, ...)
+  if type(answer) == 'table' and answer.err and not is_foreign(answer, key) then failed = failed or answer end
+  return answer
 end
+local function add(key, field, by) return by ~= 0 and ask('HINCRBY', key, field, by) end
 for key, stars in pairs(sums) do
   local reviews, sum = 0, 0
   for star, by in pairs(stars) do
@@ -187,6 +213,40 @@ for key, stars in pairs(sums) do
   end
   add(key, 'count', reviews)
   add(key, 'sum', sum)
+end
+
+-- The date of a day since 1970 (Howard Hinnant's civil_from_days).
+local function date(day)
+  local era = floor((day + 719468) / 146097)
+  local of_era = day + 719468 - era * 146097
+  local year = floor((of_era - floor(of_era / 1460) + floor(of_era / 36524) - floor(of_era / 146096)) / 365)
+  local of_year = of_era - (365 * year + floor(year / 4) - floor(year / 100))
+  local shifted = floor((5 * of_year + 2) / 153)
+  local month = shifted < 10 and shifted + 3 or shifted - 9
+  year = year + era * 400 + (month <= 2 and 1 or 0)
+  return format('%04d-%02d-%02d', year, month, of_year - floor((153 * shifted + 2) / 5) + 1)
+end
+
+for app, hours in pairs(trends) do
+  local days = {}
+  for hour, versions in pairs(hours) do
+    local day = hour == 'o' and hour or floor(hour / 24)
+    local begin = hour == 'o' and '' or format('%02d:', hour % 24)
+    for version, stars in pairs(versions) do
+      for star, by in pairs(stars) do within(days, day)[begin .. version .. ':' .. star] = by end
+    end
+  end
+  for day, cells in pairs(days) do
+    local key = trend .. app .. '}:' .. (day == 'o' and 'outside' or date(day))
+    local fewer, begun = false, false
+    for _, by in pairs(cells) do fewer = fewer or by < 0 end
+    -- A trend that was deleted or evicted has forgotten the reviews that would be subtracted from it.
+    local forgotten = fewer and ask('EXISTS', key) == 0
+    for cell, by in pairs(cells) do
+      if by > 0 or not forgotten then begun = add(key, cell, by) == by or begun end
+    end
+    if begun and day ~= 'o' then ask('EXPIRE', key, day * 86400 + expires) end -- a new field: perhaps the key is new
+  end
 end
 local said = table.concat(results)
 return failed or (#foreign == 0 and said or said .. '\0' .. table.concat(foreign, '\0'))

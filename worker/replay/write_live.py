@@ -1,7 +1,7 @@
 """Writes a replay's ratings under the live keys (`--write-live`).
 
 Owns the copying. The fence is the workers' own (`worker/redis/write.lua`): a replay's rating of the same record
-replaces the older one; a review that was sent again since, or deleted, keeps what it has; summaries stay right.
+replaces the older one; a review that was sent again since, or deleted, keeps what it has; all counts stay right.
 """
 
 from __future__ import annotations

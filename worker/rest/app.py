@@ -26,7 +26,7 @@ from worker.rest.page import page_routes
 from worker.rest.problems import Problem, answer_problem, describe_schemas, handle_problems
 from worker.rest.ratings import Ratings, rating_schemas, ratings_routes
 from worker.rest.security import Access, Hardened
-from worker.rest.stored import stored_routes, words_routes
+from worker.rest.stored import stored_routes, trend_routes, words_routes
 
 _DESCRIPTION = """\
 Rates reviews with the model of the stream: the same bundle, the same checks, the same numbers.
@@ -59,6 +59,7 @@ def _make_api(front: Front, access: Access, ratings: Ratings) -> FastAPI:
     reads, writes = access.rights()
     app.include_router(ratings_routes(front, ratings), dependencies=[reads])
     app.include_router(stored_routes(front, reads, writes))
+    app.include_router(trend_routes(front, reads))
     app.include_router(words_routes(front, reads))
     app.include_router(live_routes(front, reads))
     app.include_router(inference_routes(front, reads))

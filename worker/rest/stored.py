@@ -23,19 +23,27 @@ from worker.errors import ServiceError, SettingsError
 from worker.kafka.outgoing import Outgoing
 from worker.kafka.python.sender import Sender
 from worker.redis.ratings import RatingsInRedis
+from worker.redis.trend import TrendBy, hours_of
 from worker.rest.body import Bodies
 from worker.rest.front import Front
 from worker.rest.lane import Lane
 from worker.rest.problems import FieldError, Problem, describe_problems
 from worker.rest.ratings import JSON, describe_reviews
 from worker.settings import WorkerSettings
-from worker.words.period import SINCE_SYNTAX, By, parse_since
+from worker.words.period import SINCE_SYNTAX, By, Period, parse_since
 from worker.words.report import Question, telling_words
 
 ReviewId = Annotated[str, Path(min_length=1, max_length=MAX_ID_BYTES, description="What the review is known by.")]
 AppId = Annotated[str, Path(min_length=1, max_length=MAX_ID_BYTES, description="What was reviewed.")]
 _MOST_REVIEWS: Final = 20_000  # of an app's words: more are sampled
 _READ_S: Final = 60.0  # longest read of the topics for one answer
+_TREND: Final = {
+    "app_id": "maps",
+    "since": "7d",
+    "by": "day",
+    "rows": [{"name": "2026-11-27", "count": 3, "sum": 11, "mean": 3.6667, "stars": {"1": 1, "5": 2}}],
+    "outside": 0,
+}
 _HEADERS: Final = [("content-type", CONTENT_TYPE)]
 
 
@@ -156,6 +164,41 @@ def stored_routes(front: Front, reads: params.Depends, writes: params.Depends) -
     return router
 
 
+def trend_routes(front: Front, reads: params.Depends) -> APIRouter:
+    """Return the route of an app's trend."""
+    settings, clock = front.process.settings, front.process.clock
+    router = APIRouter(prefix="/v1")
+    stored = Stored(settings)
+    redis = Lane("redis", threads=1, timeout_s=settings.redis_timeout_s)
+    found_trend: dict[int | str, dict[str, Any]] = {
+        200: {"description": "The rows that have reviews", "content": {JSON: {"example": _TREND}}}
+    }
+
+    @router.get(
+        "/apps/{app_id:path}/trend",
+        summary="An app's stars by day, hour or version",
+        tags=["apps"],
+        dependencies=[reads],
+        responses={**found_trend, **describe_problems(401, 404, 422, 503)},
+    )
+    async def trend(
+        app_id: AppId,
+        since: Annotated[str, Query(description=f"The period: {SINCE_SYNTAX}.")] = "7d",
+        by: Annotated[TrendBy, Query(description="How its reviews are grouped.")] = "day",
+    ) -> Response:
+        _check("app_id", app_id)
+        if not settings.keeps_trends:
+            raise Problem(404, f"no trends are kept: {settings.why_no_trends}")
+        period = _period(since, clock.wall())
+        hours = hours_of(period.now_s, min(period.length_s, settings.trend_ttl_s))
+        found = await redis.call(lambda: stored.ratings.trend(app_id, hours))
+        if not found.rows(by):
+            raise Problem(404, f"no review of this app was written in the last {since}")
+        return JSONResponse({"app_id": app_id, "since": since, **found.to_fields(by)})
+
+    return router
+
+
 def words_routes(front: Front, reads: params.Depends) -> APIRouter:
     """Return the route of an app's telling words."""
     settings, clock = front.process.settings, front.process.clock
@@ -175,10 +218,7 @@ def words_routes(front: Front, reads: params.Depends) -> APIRouter:
         by: Annotated[By, Query(description="How its reviews are grouped.")] = "star",
     ) -> Response:
         _check("app_id", app_id)
-        try:
-            period = parse_since(since, clock.wall())
-        except SettingsError as error:
-            raise Problem(422, str(error), [FieldError(pointer="since", detail=str(error))]) from None
+        period = _period(since, clock.wall())
         asked = Question(app_id, period, by, most_reviews=_MOST_REVIEWS)
         found = await topics.call(partial(telling_words, settings, clock, asked, Masker()))
         if not found.now.reviews:
@@ -186,6 +226,13 @@ def words_routes(front: Front, reads: params.Depends) -> APIRouter:
         return JSONResponse(found.to_fields())
 
     return router
+
+
+def _period(since: str, now_s: float) -> Period:
+    try:
+        return parse_since(since, now_s)
+    except SettingsError as error:
+        raise Problem(422, str(error), [FieldError(pointer="since", detail=str(error))]) from None
 
 
 def _check(name: str, value: str) -> None:

@@ -53,19 +53,6 @@ def parse_since(text: str, now_s: float) -> Period:
     return Period(now_s, length_s)
 
 
-def time_of(rating: Rating) -> float | None:
-    """Return when a review was written, in seconds since the epoch; without a zone it is UTC. None when unknown."""
-    if rating.created_at is not None:
-        try:
-            time = datetime.fromisoformat(rating.created_at)
-        except ValueError:
-            pass
-        else:
-            return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-    stamp = rating.source.timestamp_ms
-    return stamp / 1000 if stamp is not None and stamp >= 0 else None
-
-
 def group_of(rating: Rating, by: By, at_s: float) -> str:
     """Return the group of a review."""
     if by == "star":

@@ -10,8 +10,9 @@ import zlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from schemas.output.review_time import review_time_s
 from schemas.rating import Rating
-from worker.words.period import By, Period, group_of, time_of
+from worker.words.period import By, Period, group_of
 
 
 class Kept(NamedTuple):
@@ -49,7 +50,7 @@ class Sample:
         if rating.app_id != self.app or not self._is_picked(rating.review_id):
             return
         self.kept.pop(rating.review_id, None)
-        at_s = time_of(rating)
+        at_s = review_time_s(rating)
         recent = None if at_s is None else self.period.is_recent(at_s)
         if at_s is None or recent is None:
             return

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from schemas.output.review_time import review_time_s
 from schemas.rating import Rating
 from tests.doubles import make_rated, make_record
 from worker.errors import SettingsError
-from worker.words.period import Period, group_of, parse_since, time_of
+from worker.words.period import Period, group_of, parse_since
 from worker.words.sample import Sample
 
 NOW_S = 1_767_225_600.0  # 2026-01-01T00:00Z, a Thursday
@@ -38,9 +39,9 @@ def test_the_period_and_the_time_before_are_as_long_and_do_not_overlap() -> None
 
 
 def test_the_time_is_the_reviews_own_else_its_records() -> None:
-    assert time_of(rating("a", created_at="2026-01-01T02:00:00+02:00")) == NOW_S
-    assert time_of(rating("a", created_at="2026-01-01")) == NOW_S
-    assert time_of(rating("a", NOW_S, created_at="yesterday")) == NOW_S
+    assert review_time_s(rating("a", created_at="2026-01-01T02:00:00+02:00")) == NOW_S
+    assert review_time_s(rating("a", created_at="2026-01-01")) == NOW_S
+    assert review_time_s(rating("a", NOW_S, created_at="yesterday")) == NOW_S
 
 
 def test_groups_are_stars_versions_and_weeks_that_begin_on_monday() -> None:
