@@ -133,6 +133,13 @@ def _readable(path: Path) -> Path:
     raise ValueError("takes the path of a file that can be read")
 
 
+def _few(names: list[str]) -> list[str]:
+    """Refuse more names than Prometheus should have series of."""
+    if len(names) > 50:
+        raise ValueError(f"{len(names)} names, over the limit of 50")
+    return names
+
+
 def _token(value: SecretStr) -> SecretStr:
     if _TOKEN.fullmatch(value.get_secret_value()) is None:
         raise ValueError("takes 16 or more visible ASCII characters, without blanks")
@@ -149,6 +156,7 @@ def _origin(value: str) -> str:
 Topic = Annotated[str, AfterValidator(topic_name)]
 Topics = Annotated[list[Topic], NoDecode, BeforeValidator(_words), Field(min_length=1)]
 Patterns = Annotated[list[Annotated[str, Field(max_length=249)]], NoDecode, BeforeValidator(_words)]
+Apps = Annotated[list[Annotated[str, Field(max_length=256)]], NoDecode, BeforeValidator(_words), AfterValidator(_few)]
 Servers = Annotated[
     list[Annotated[str, AfterValidator(_server)]], NoDecode, BeforeValidator(_words), Field(min_length=1)
 ]

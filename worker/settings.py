@@ -29,7 +29,7 @@ from worker.kafka_settings import KafkaSettings
 from worker.redis_settings import RedisSettings
 from worker.rest_settings import RestSettings
 from worker.schema_registry_settings import SchemaRegistrySettings
-from worker.setting_forms import Host, Topic, Version, tidy
+from worker.setting_forms import Apps, Host, Topic, Version, tidy
 
 Runtime = Literal["auto", "litert", "tflite"]
 ReasonsMode = Literal["off", "low", "all"]
@@ -111,6 +111,9 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
     drain_deadline_s: Seconds = Field(20.0, ge=0, le=600, description="longest time from SIGTERM to the end")
     http_host: Host = Field("::", description="address of /metrics, /livez and /readyz; ::, all of IPv6 and IPv4")
     http_port: int = Field(9464, ge=0, le=65535, description="port of the same; 0: any free port, which is logged")
+    app_metrics: Apps = Field(
+        [], description="apps whose ratings and stars are metrics of their own, comma separated, at most 50"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level logged")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, json elsewhere")
     slot: int = Field(0, ge=0, le=63, description="number of a supervised process; the supervisor sets it")

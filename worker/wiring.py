@@ -117,6 +117,7 @@ def start_models(process: Process, stop: threading.Event) -> ServingClassifier:
         ModelError: there is no bundle, or it must not serve.
     """
     settings, metrics, clock = process.settings, process.metrics, process.clock
+    metrics.apps.apps = frozenset(settings.app_metrics)
 
     def load(version: str) -> TfliteClassifier:
         return load_version(settings, version, metrics, clock)

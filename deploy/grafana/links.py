@@ -11,13 +11,13 @@ import yaml
 
 from deploy.grafana.boards import BOARDS
 
-RULES = Path(__file__).parents[1] / "prometheus" / "rules" / "starstream.yml"
+RULES = sorted((Path(__file__).parents[1] / "prometheus" / "rules").glob("*.yml"), reverse=True)
 BEGIN, END = "<!-- alerts: begin -->\n", "<!-- alerts: end -->\n"
 
 
 def alerts() -> dict[str, str]:
     """Return each alert and its severity, in the order of the rules."""
-    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    groups = [group for path in RULES for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]]
     rules = [rule for group in groups for rule in group["rules"]]
     return {rule["alert"]: rule["labels"]["severity"] for rule in rules if "alert" in rule}
 

@@ -18,6 +18,7 @@ COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "deploy/docker/Dockerfile"
 PROMETHEUS = ROOT / "deploy/prometheus/prometheus.yml"
 RULES = ROOT / "deploy/prometheus/rules/starstream.yml"
+APP_RULES = ROOT / "deploy/prometheus/rules/apps.yml"
 RULE_TESTS = sorted((ROOT / "deploy/prometheus/tests").glob("*.yml"))
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 KUBERNETES = ROOT / "deploy/kubernetes"
@@ -57,9 +58,9 @@ def seconds(duration: str) -> float:
 
 
 def rules() -> list[dict[str, Any]]:
-    """Return every rule, in the order of the file."""
-    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
-    return [rule for group in groups for rule in group["rules"]]
+    """Return every rule, in the order of the files."""
+    files = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (RULES, APP_RULES)]
+    return [rule for file in files for group in file["groups"] for rule in group["rules"]]
 
 
 def recorded() -> list[Query]:

@@ -16,6 +16,7 @@ from prometheus_client import PROCESS_COLLECTOR, CollectorRegistry
 from tests import PATIENCE_S
 from tests.conftest import missing
 from tests.deploy.assets import (
+    APP_RULES,
     PROMETHEUS,
     ROOT,
     RULE_TESTS,
@@ -65,7 +66,7 @@ def exported() -> set[str]:
     return found | {f"{name}{suffix}" for name in families for suffix in ("", "_total", "_bucket", "_sum", "_count")}
 
 
-@pytest.mark.parametrize("what", [("config", PROMETHEUS), ("rules", "--lint=all", "--lint-fatal", RULES)])
+@pytest.mark.parametrize("what", [("config", PROMETHEUS), ("rules", "--lint=all", "--lint-fatal", RULES, APP_RULES)])
 def test_promtool_accepts_the_configuration_and_the_rules(what: tuple[str | Path, ...]) -> None:
     promtool("check", *what)
 

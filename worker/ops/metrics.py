@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 
 from schemas.dead_letter import REJECT_REASONS
 from schemas.review import OPTIONAL_FIELDS
+from worker.ops.app_metrics import AppMetrics
 from worker.ops.instruments import Instruments
 from worker.ops.model_metrics import ModelMetrics
 from worker.records import NAME_OF_OUTCOME, OUTCOME_NAMES, RELEASE_REASONS, Batch, Outcome, Rated, Rejected
@@ -118,6 +119,7 @@ class Metrics:
         )
         self.phase_seconds = counter("loop_seconds_total", "Seconds of the loop.", "phase", values=PHASES)
         self.models = ModelMetrics(registry, by_version=(self.ratings, self.confidence, self.model_info))
+        self.apps = AppMetrics(registry)
         self._served: Gauge | None = None
         for sink in SINKS:
             self.sink_seconds.labels(sink)
@@ -130,6 +132,7 @@ class Metrics:
             self._served.set(0)  # multi-process mode cannot remove a series, so 0 says that it no longer serves
         labels = list(labels)
         self.models.start_serving(version, labels)
+        self.apps.start(labels)
         self._served = self.model_info.labels(model_version=version, **info)
         self._served.set(1)
         for label in labels:
@@ -164,6 +167,7 @@ class Metrics:
         mismatches = Counts(review.fields.model_version for review in rated if review.fields.mismatch)
         for version, count in mismatches.items():
             self.models.mismatches.labels(version).inc(count)
+        self.apps.count(rated)
         for version in {version for version, _, _ in ratings}:
             shares = [review.fields.confidence for review in rated if review.fields.model_version == version]
             self.confidence.labels(version).observe_all(np.array(shares))

@@ -2,6 +2,8 @@
 
 from deploy.grafana.panel import Board, Panel, Section
 
+_NO_APPS = "WORKER_APP_METRICS names no app, or none was reviewed"
+
 STARS = Board(
     uid="starstream-stars",
     title="Starstream: stars",
@@ -95,6 +97,57 @@ STARS = Board(
                     colors={"padding": "blue", "unknown words": "orange"},
                     width=12,
                     height=8,
+                ),
+            ),
+        ),
+        Section(
+            "Apps in WORKER_APP_METRICS",
+            (
+                Panel(
+                    "Stars by app",
+                    "Mean stars of the last day.",
+                    (('job_app_id:starstream_app_stars:mean1d{job=~"$job"}', "{{app_id}}"),),
+                    see="StarstreamAppStarsDropped",
+                    unit="none",
+                    decimals=2,
+                    maximum=5,
+                    minimum=1,
+                    empty=_NO_APPS,
+                ),
+                Panel(
+                    "Reviews by app",
+                    "Ratings of the last day.",
+                    (('job_app_id:starstream_app_ratings:increase1d{job=~"$job"}', "{{app_id}}"),),
+                    see="StarstreamAppStarsDropped",
+                    unit="none",
+                    empty=_NO_APPS,
+                ),
+                Panel(
+                    "One and two stars by app",
+                    "Share of the ratings.",
+                    (
+                        (
+                            'sum by (app_id) (rate(starstream_app_ratings_total{job=~"$job", rating=~"1|2"}[$__rate_interval])) / (sum by (app_id) (rate(starstream_app_ratings_total{job=~"$job"}[$__rate_interval])) > 0)',
+                            "{{app_id}}",
+                        ),
+                    ),
+                    see="StarstreamAppStarsDropped",
+                    unit="percentunit",
+                    maximum=1,
+                    empty=_NO_APPS,
+                ),
+                Panel(
+                    "Uncertain ratings and contradictions by app",
+                    "Share of the ratings that are uncertain, or whose author's stars contradict the text.",
+                    (
+                        (
+                            'sum by (app_id, mark) (rate(starstream_app_marked_total{job=~"$job"}[$__rate_interval])) / on (app_id) group_left () (sum by (app_id) (rate(starstream_app_ratings_total{job=~"$job"}[$__rate_interval])) > 0)',
+                            "{{app_id}} {{mark}}",
+                        ),
+                    ),
+                    see="StarstreamAppStarsDropped",
+                    unit="percentunit",
+                    empty=_NO_APPS,
                 ),
             ),
         ),
