@@ -32,7 +32,7 @@ def test_point_is_a_time_an_offset_or_an_end(text: str, point: Point) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "1.5", "yesterday", "2026-02-30", "٣"])
 def test_invalid_point_names_its_flag(text: str) -> None:
-    with pytest.raises(SettingsError, match=rf"^--to {text}: not an ISO 8601 time"):
+    with pytest.raises(SettingsError, match=rf"^--to {text}: takes an ISO 8601 time"):
         parse_point("--to", text)
 
 
