@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from command_line.options import Words
-from command_line.page import Page
-from command_line.program import Program, Sections, complain, completion_command, run
+from schemas.command_line.options import Words
+from schemas.command_line.page import Page
+from schemas.command_line.program import Program, Sections, complain, completion_command, run
 from schemas.bundle import BundleError
 from trainer.errors import DataError, Exit, FlagError, MissingExtraError, TrainerError
 

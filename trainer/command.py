@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from command_line.forms import fault_lines, is_list
-from command_line.options import Words, settings_of
-from command_line.page import Page
-from command_line.program import Command
-from command_line.registry import RegistryNames
+from schemas.command_line.forms import fault_lines, is_list
+from schemas.command_line.options import Words, settings_of
+from schemas.command_line.page import Page
+from schemas.command_line.program import Command
+from schemas.command_line.registry import RegistryNames
 from trainer.errors import FlagError
 
 # The first setting of each group, in the order of their declaration; those of the small commands need none.

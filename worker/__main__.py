@@ -13,8 +13,8 @@ from importlib import import_module
 try:
     import click
 
-    from command_line.page import Page
-    from command_line.program import Program, Sections, complain, completion_command, run
+    from schemas.command_line.page import Page
+    from schemas.command_line.program import Program, Sections, complain, completion_command, run
     from worker.command import PROGRAM
     from worker.errors import ExitCode, WorkerError
 except KeyboardInterrupt:  # a person's Ctrl-C while this loads is no defect

@@ -15,10 +15,10 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, Final
 
-from command_line.options import Option, Words, settings_of
-from command_line.page import Page
-from command_line.program import Command, complain
-from command_line.registry import RegistryNames
+from schemas.command_line.options import Option, Words, settings_of
+from schemas.command_line.page import Page
+from schemas.command_line.program import Command, complain
+from schemas.command_line.registry import RegistryNames
 from worker.errors import ExitCode, WorkerError
 
 PROGRAM: Final = "starstream-worker"

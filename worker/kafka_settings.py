@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from command_line.units import Seconds
+from schemas.command_line.units import Seconds
 from worker.setting_forms import Identity, Patterns, ReadableFile, Servers, Topic, Topics
 
 

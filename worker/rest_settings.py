@@ -11,7 +11,7 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
 
-from command_line.units import Bytes, Seconds
+from schemas.command_line.units import Bytes, Seconds
 from worker.setting_forms import Host, Origins, ReadableFile, Token
 
 

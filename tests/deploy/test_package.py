@@ -15,7 +15,7 @@ import pytest
 from schemas import __version__
 from tests.deploy.assets import ROOT
 
-ROOMS = ("schemas", "command_line", "worker", "trainer")
+ROOMS = ("schemas", "worker", "trainer")
 # Folders that hold texts of ours, and the files at the top.
 TEXTS = (*ROOMS, "deploy", "tests", ".ci")
 SUFFIXES = {".py", ".md", ".toml", ".yml", ".yaml", ".sh", ".j2", ""}

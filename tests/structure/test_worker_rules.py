@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 WORKER = sorted((ROOT / "worker").rglob("*.py"))
 UNIT = sorted((ROOT / "tests" / "unit").rglob("test_*.py"))
 CORE = [*sorted((ROOT / "worker" / "stream").rglob("*.py")), ROOT / "worker" / "records.py"]
-ROOMS = ("schemas", "command_line", "worker", "trainer")
+ROOMS = ("schemas", "worker", "trainer")
 PRODUCT = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 HEAVY = ("tensorflow", "keras", "nltk", "sklearn", "matplotlib", "jinja2", "trainer", "pandas")
 

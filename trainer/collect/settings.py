@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from command_line.units import Seconds
+from schemas.command_line.units import Seconds
 from schemas.input.fields import FieldPath, FieldPaths
 from schemas.input.presets import field_paths
 from trainer.errors import FlagError

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from command_line.options import COUNT, FILE, OneOf, Option, Takes, Words
-from command_line.page import Page
-from command_line.program import Command
-from command_line.units import duration
+from schemas.command_line.options import COUNT, FILE, OneOf, Option, Takes, Words
+from schemas.command_line.page import Page
+from schemas.command_line.program import Command
+from schemas.command_line.units import duration
 from schemas.input.files import ENDINGS
 from worker.command import BROKERS, GROUPS, INPUT, OTHERS, SETTINGS, json_flag, worker_command
 from worker.kafka.offset_range import AGO_SYNTAX

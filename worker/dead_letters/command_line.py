@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from command_line.options import COUNT, OneOf, Option, Words
-from command_line.page import Page
-from command_line.program import Command, Program
+from schemas.command_line.options import COUNT, OneOf, Option, Words
+from schemas.command_line.page import Page
+from schemas.command_line.program import Command, Program
 from worker.command import BROKERS, INPUT, OTHERS, json_flag, worker_command
 from worker.dead_letters.letter import REASONS
 from worker.kafka.offset_range import AGO_SYNTAX

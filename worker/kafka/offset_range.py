@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
-from command_line.units import read_seconds
+from schemas.command_line.units import read_seconds
 from worker.clock import iso_utc
 from worker.errors import SettingsError
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Final
 
-from command_line.options import FILE, Option
-from command_line.page import Page
-from command_line.program import Command
+from schemas.command_line.options import FILE, Option
+from schemas.command_line.page import Page
+from schemas.command_line.program import Command
 from worker.command import BROKERS, INPUT, OTHERS, registry_names, worker_command
 from worker.errors import ExitCode, SettingsError
 from worker.kafka.offset_range import POINT_SYNTAX, parse_bounds

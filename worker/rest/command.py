@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from command_line.page import Page
-from command_line.program import Command
+from schemas.command_line.page import Page
+from schemas.command_line.program import Command
 from worker.command import INPUT, MODEL, OTHERS, PROCESS, REDIS, REST, SETTINGS, TOPICS, worker_command
 from worker.errors import ExitCode, SettingsError
 from worker.settings import WorkerSettings

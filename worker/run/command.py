@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from command_line.page import Page
-from command_line.program import Command
+from schemas.command_line.page import Page
+from schemas.command_line.program import Command
 from worker.command import GROUPS, REST, SETTINGS, words_of, worker_command
 from worker.errors import ExitCode
 from worker.settings import WorkerSettings

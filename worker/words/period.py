@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, get_args
 
-from command_line.units import read_seconds
+from schemas.command_line.units import read_seconds
 from schemas.rating import Rating
 from worker.errors import SettingsError
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from command_line.options import Option
+from schemas.command_line.options import Option
 from tests.unit.worker.test_hostile_settings import ODD
 from trainer.__main__ import main, program
 from trainer.errors import Exit

@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from command_line.program import Command, Program
+from schemas.command_line.program import Command, Program
 from tests.fixtures.flags import parsed
 from tests.unit.worker.test_main import exit_code
 from worker.__main__ import program

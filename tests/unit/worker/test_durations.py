@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Le
 from hypothesis import given
 from hypothesis import strategies as st
 
-from command_line.units import SECONDS_IN, read_bytes, read_seconds
+from schemas.command_line.units import SECONDS_IN, read_bytes, read_seconds
 from tests.fixtures.flags import settings_of
 from worker.environment import PREFIX
 from worker.errors import SettingsError

@@ -15,8 +15,8 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
-from command_line.spelling import did_you_mean
-from command_line.units import show_bytes, show_seconds
+from schemas.command_line.spelling import did_you_mean
+from schemas.command_line.units import show_bytes, show_seconds
 
 _WORDS: Final = {int: "N", float: "X", Path: "FILE", SecretStr: "SECRET"}
 # Faults that `takes` answers in full; pydantic's own words stay for the others.

@@ -9,8 +9,8 @@ import re
 
 import click
 
-from command_line.options import Option
-from command_line.spelling import did_you_mean
+from schemas.command_line.options import Option
+from schemas.command_line.spelling import did_you_mean
 
 
 def line_of(error: click.UsageError) -> str:

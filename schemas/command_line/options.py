@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 from typing_extensions import override
 
-from command_line.spelling import did_you_mean
+from schemas.command_line.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -94,7 +94,7 @@ def settings_of(
         aliases: a second flag of a setting.
     """
     # Loads pydantic, which the list of commands does not need.
-    from command_line.forms import choices_of, default_of, is_list, kind_of, metavar_of
+    from schemas.command_line.forms import choices_of, default_of, is_list, kind_of, metavar_of
 
     group = OWN
     for name, field in model.model_fields.items():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from command_line.units import read_bytes, read_seconds, show_bytes, show_seconds
+from schemas.command_line.units import read_bytes, read_seconds, show_bytes, show_seconds
 
 
 @pytest.mark.parametrize(
