@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from schemas.bundle import BundleError
 from schemas.command_line.options import Words
 from schemas.command_line.page import Page
 from schemas.command_line.program import Program, Sections, complain, completion_command, run
-from schemas.bundle import BundleError
 from trainer.errors import DataError, Exit, FlagError, MissingExtraError, TrainerError
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from schemas.channels import CHANNEL_PATTERN, STABLE
 from schemas.command_line.forms import fault_lines
 from schemas.command_line.units import Bytes, Seconds
-from schemas.channels import CHANNEL_PATTERN, STABLE
 from worker.environment import DOTENV, PREFIX, SecretFiles, environment, read_dotenv, unknown_names
 from worker.errors import SettingsError
 from worker.input_settings import InputSettings

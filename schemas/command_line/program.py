@@ -15,11 +15,11 @@ import click
 from click.shell_completion import CompletionItem, shell_complete
 from typing_extensions import override
 
+from schemas import __version__
 from schemas.command_line.options import OWN, OneOf, Option, Words, given
 from schemas.command_line.page import Page, write_end, write_page, write_setting
 from schemas.command_line.spelling import did_you_mean
 from schemas.command_line.usage import line_of
-from schemas import __version__
 
 USAGE: Final = 2
 _SHELLS: Final = ("bash", "zsh", "fish")

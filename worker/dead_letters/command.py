@@ -1,6 +1,6 @@
 """`dlq`: what each verb does: lists dead letters, shows one, and sends them back once the cause is fixed.
 
-Owns the checks of their flags, which `command_line` here declares. `letter` knows what a letter says, `reader` reads the
+Owns the checks of their flags, declared in `command_line`. `letter` knows what a letter says, `reader` reads the
 topic, `show` prints, `redrive` sends. Nothing here deletes or commits.
 """
 

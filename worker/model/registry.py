@@ -12,9 +12,9 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from schemas.command_line.spelling import did_you_mean
 from schemas.bundle import REPORT_FILE, Bundle, BundleError, read_bundle
 from schemas.channels import CHANNELS_FILE, ChannelsError, parse_channels
+from schemas.command_line.spelling import did_you_mean
 from schemas.storage import OPENING, reason, refuse_malformed, store_errors
 from worker.errors import ModelError, RegistryError
 
