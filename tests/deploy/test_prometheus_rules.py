@@ -36,6 +36,7 @@ from tests.doubles import ManualClock
 from worker.ops.health import Health
 from worker.ops.health_metrics import HealthCollector
 from worker.ops.metrics import Metrics
+from worker.ops.rest_metrics import RestMetrics
 from worker.settings import WorkerSettings
 
 ALERTS = [rule for rule in rules() if "alert" in rule]
@@ -58,6 +59,7 @@ def exported() -> set[str]:
     """Return the names a worker exports, from the registry itself."""
     registry = CollectorRegistry()
     Metrics(registry).serve_model([1, 2, 3, 4, 5], "v1", {"cell": "gru", "variant": "float32", "runtime": "litert"})
+    RestMetrics(registry)
     registry.register(PROCESS_COLLECTOR)
     registry.register(HealthCollector(Health(ManualClock(), stall_s=1)))
     found = {sample.name for family in registry.collect() for sample in family.samples}
@@ -123,6 +125,7 @@ def test_every_recorded_expression_and_metric_of_the_worker_is_used() -> None:
     families = {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in used}
     registry = CollectorRegistry()
     Metrics(registry)
+    RestMetrics(registry)
     assert {family.name for family in registry.collect()} <= families
 
 

@@ -116,7 +116,7 @@ def main() -> None:
             time.sleep(max(0.0, start + (number + 1) * INTERVAL_S - time.monotonic()))
         for name, scene in scenes.items():
             path = ROOT / f"deploy/prometheus/tests/recorded_{name}.yml"
-            path.write_text(_page(FAULTS[name], scene.scrapes), encoding="utf-8")
+            path.write_text(page_of(FAULTS[name].title, FAULTS[name].alerts, scene.scrapes, BEFORE), encoding="utf-8")
 
 
 def _scene(stack: ExitStack, folder: Path, name: str, fault: Fault, kafka: LocalKafka, redis: LocalRedis) -> Scene:
@@ -129,18 +129,19 @@ def _scene(stack: ExitStack, folder: Path, name: str, fault: Fault, kafka: Local
     return Scene(deployment, kafka, redis, workers)
 
 
-def _page(fault: Fault, scrapes: Sequence[Mapping[str, float]]) -> str:
+def page_of(title: str, fired: Sequence[str], scrapes: Sequence[Mapping[str, float]], before: int) -> str:
+    """Return a test for promtool: no alert before the fault, and those that fire at its end."""
     names = sorted({name for scrape in scrapes for name in scrape})
     series = [{"series": name, "values": " ".join(_values([scrape.get(name) for scrape in scrapes]))} for name in names]
     firing = 'group by (alertname) (ALERTS{alertstate="firing"})'
-    expected = [{"labels": f'{{alertname="Starstream{name}"}}', "value": 1} for name in fault.alerts]
+    expected = [{"labels": f'{{alertname="Starstream{name}"}}', "value": 1} for name in fired]
     test: dict[str, Any] = {
-        "name": fault.title,
+        "name": title,
         "interval": f"{INTERVAL_S}s",
         "input_series": series,
         "promql_expr_test": [
-            {"expr": firing, "eval_time": f"{(BEFORE - 1) * INTERVAL_S}s", "exp_samples": []},
-            {"expr": firing, "eval_time": f"{(BEFORE + AFTER - 1) * INTERVAL_S}s", "exp_samples": expected},
+            {"expr": firing, "eval_time": f"{(before - 1) * INTERVAL_S}s", "exp_samples": []},
+            {"expr": firing, "eval_time": f"{(len(scrapes) - 1) * INTERVAL_S}s", "exp_samples": expected},
         ],
     }
     page = {

@@ -3,6 +3,7 @@
 from deploy.grafana.boards.delivery import DELIVERY
 from deploy.grafana.boards.models import MODELS
 from deploy.grafana.boards.overview import OVERVIEW
+from deploy.grafana.boards.rest import REST
 from deploy.grafana.boards.speed import SPEED
 from deploy.grafana.boards.stars import STARS
 from deploy.grafana.boards.workers import WORKERS
@@ -15,4 +16,5 @@ BOARDS = {
     "workers": WORKERS,
     "stars": STARS,
     "models": MODELS,
+    "rest": REST,
 }
