@@ -14,13 +14,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import click
+try:
+    import click
 
-from schemas.bundle import BundleError
-from schemas.command_line.options import Words
-from schemas.command_line.page import Page
-from schemas.command_line.program import Program, Sections, complain, completion_command, run
-from trainer.errors import DataError, Exit, FlagError, MissingExtraError, TrainerError
+    from schemas.bundle import BundleError
+    from schemas.command_line.options import Words
+    from schemas.command_line.page import Page
+    from schemas.command_line.program import Program, Sections, complain, completion_command, run
+    from trainer.errors import DataError, Exit, FlagError, MissingExtraError, TrainerError
+except KeyboardInterrupt:  # a person's Ctrl-C while this loads is no defect
+    sys.stderr.write("starstream-trainer: interrupted\n")
+    sys.exit(130)
 
 if TYPE_CHECKING:
     from trainer.collect.settings import CollectSettings

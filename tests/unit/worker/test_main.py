@@ -177,13 +177,23 @@ class Interrupting:
             raise KeyboardInterrupt
 
 sys.meta_path.insert(0, Interrupting())
-from worker.__main__ import main
-sys.exit(main(["predict", "--help"]))
+if sys.argv[2] == "worker":
+    from worker.__main__ import main
+else:
+    from trainer.__main__ import main
+sys.exit(main(sys.argv[3:]))
 """
 
 
-@pytest.mark.parametrize("module", ["click", "worker.command", "worker.settings", "worker.commands.command_line"])
-def test_an_interrupt_while_it_loads_is_one_line(module: str) -> None:
-    command = [sys.executable, "-c", INTERRUPTED_IMPORT, module]
+@pytest.mark.parametrize(
+    ("program", "module"),
+    [
+        *(("worker", module) for module in ("click", "worker.command", "worker.settings")),
+        *(("trainer", module) for module in ("click", "schemas.bundle", "trainer.settings")),
+    ],
+)
+def test_an_interrupt_while_it_loads_is_one_line(program: str, module: str) -> None:
+    words = ["predict", "--help"] if program == "worker" else ["train", "--help"]
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT, module, program, *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (130, "starstream-worker: interrupted\n")
+    assert (done.returncode, done.stderr) == (130, f"starstream-{program}: interrupted\n")
