@@ -192,3 +192,9 @@ def test_trainer_image_trains_with_its_arguments_or_else_on_the_sample_set(
     arguments: tuple[str, ...], fails: str, expected: tuple[int, list[str]], tmp_path: Path
 ) -> None:
     assert _train(tmp_path, *arguments, fails=fails) == expected
+
+
+def test_dockerfile_has_no_finding_of_hadolint_but_those_with_a_reason() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([str(hadolint), "--no-color", str(DOCKERFILE)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
