@@ -139,7 +139,7 @@ class RedisSettings(BaseSettings):
         "that reads it first",
     )
     redis_summary: bool = Field(True, description="keep count and sum of stars per app")
-    trend_ttl_s: int = Field(
+    trend_ttl_s: WholeSeconds = Field(
         90 * 24 * 3600,
         ge=0,
         le=10 * 366 * 86_400,

@@ -73,7 +73,7 @@ def test_a_spreadsheet_goes_in_and_its_ratings_come_out(
     status = json.loads(capsys.readouterr().out)
     group = status["group"]
     assert (group["records_waiting"], group["partitions"], sum(group["members"].values())) == (0, 6, 6)
-    assert (status["redis"], status["worker"]["ready"]) == ({"answers": "yes"}, True)
+    assert (status["redis"], status["worker"]["ready"]) == ({"answers": True}, True)
     assert "stable" in status["model"]["channels"]
 
     assert command(*produce, "--skip-known") == ExitCode.INPUT

@@ -159,7 +159,7 @@ class TfliteClassifier:
             if said.score is None:
                 rated.append(JustRated.of(record, made, None))
             else:
-                made.author_score = said.score
+                made.author_score = float(said.score)  # a JSON 4 reads 4.0 in Redis, too
                 rated.append(JustRated.of(record, made, review.author_stars(self._labels)))
         return rated
 
