@@ -15,11 +15,11 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, Final
 
+import worker.ops  # noqa: F401 - before any command imports prometheus-client: it chooses where metrics are kept
 from schemas.command_line.options import Option, Words, settings_of
 from schemas.command_line.page import Page
 from schemas.command_line.program import Command, complain
 from schemas.command_line.registry import RegistryNames
-from worker import ops as ops  # before any command imports prometheus-client: it chooses where metrics are kept
 from worker.errors import ExitCode, WorkerError
 
 PROGRAM: Final = "starstream-worker"

@@ -211,7 +211,7 @@ for key, stars in pairs(sums) do
     reviews, sum = reviews + by, sum + by * tonumber(star)
     add(key, 'count:' .. star, by)
   end
-  add(key, 'count', reviews)
+  ask('HINCRBY', key, 'count', reviews) -- also by 0, so that a right that is missing is an error at every repetition
   add(key, 'sum', sum)
 end
 
