@@ -132,7 +132,7 @@ def test_the_exports_of_the_stores_are_rated(
     assert {review_id: rating["rating"] for review_id, rating in found.items()} == stars
     assert (found[links[0]]["app_id"], found[links[0]]["app_version"]) == ("my.app", "1.4.2")
     assert found[links[0]]["created_at"].startswith("2026-05-02T10:00:00")
-    assert found[links[1]]["author_score"] == found["00000000-1"]["author_score"] == "1"
+    assert found[links[1]]["author_score"] == found["00000000-1"]["author_score"] == "1.0"
 
 
 def test_a_line_of_a_live_pipe_is_sent_before_the_next_one_comes(deployment: Deployment) -> None:

@@ -17,19 +17,24 @@ from tests.fixtures.running import Deployment
 from tests.integration.prometheus import LocalPrometheus, wait_for_data
 
 
+def of_the_front(selector: str) -> bool:
+    """Whether `serve` exports these series and a worker does not: recorded_rest_*.yml has what a real one emits."""
+    return selector.startswith("starstream_rest_") or 'source="rest"' in selector
+
+
 def test_every_query_finds_the_series_it_reads(deployment: Deployment, tmp_path: Path) -> None:
     registry = ToyRegistry(tmp_path / "models")
     registry.publish(SECOND, Change(always=1))
     registry.point("candidate", SECOND)
     settings = {"registry": str(registry.root), "shadow_channel": "candidate", "reload_interval_s": "0.5"}
-    settings |= {"drift_window_reviews": "100", "drift_min_reviews": "50"}
+    settings |= {"drift_window_reviews": "100", "drift_min_reviews": "50", "app_metrics": "shop"}
     worker = deployment.worker("--processes", "2", **settings).ready()
     worker.until(lambda: worker.total("starstream_shadow_info") == 1, "a candidate runs in shadow")
     with serving(LocalPrometheus(f"{LOOPBACK}:{worker.port}")) as prometheus:
         prometheus.wait_scraped()  # a rate needs the zero before
         deployment.produce(
             *(
-                Message(b'{"text": "love it, best app ever", "score": 4}', f"r{number}".encode())
+                Message(b'{"text": "love it, best app ever", "score": 4, "app_id": "shop"}', f"r{number}".encode())
                 for number in range(400)
             ),
             Message(b"worst app", b"gone"),
@@ -39,11 +44,16 @@ def test_every_query_finds_the_series_it_reads(deployment: Deployment, tmp_path:
         worker.until(lambda: deployment.lag() == 0, "all committed")
         deployment.produce(*(Message(b"worst app", f"later-{number}".encode()) for number in range(400)))
         for query in [*recorded(), *dashboard_queries(interval="30s")]:
+            if any(map(of_the_front, selectors(query.expr))):
+                continue
             assert wait_for_data(prometheus, query.expr), query
         for query in [*alerts(), *drawn_events()]:
             prometheus.query(query.expr)  # usually empty, but understood
         unknown = {
-            selector for query in alerts() for selector in selectors(query.expr) if not prometheus.query(selector)
+            selector
+            for query in alerts()
+            for selector in selectors(query.expr)
+            if not of_the_front(selector) and not prometheus.query(selector)
         }
         assert unknown == set()
     assert worker.stop() == 0
