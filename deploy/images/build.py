@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.images.base import base_image, has_image, make_base
 from deploy.programs import ProgramFailedError, run
 
-# How pip inside the build is told of this machine's authorities, where the environment names some.
+# How pip inside the build knows this machine's authorities, where the environment names some.
 _AUTHORITIES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 

@@ -21,7 +21,7 @@ REGIONS: Final = ("US", "IN", "GB", "DE", "FR", "ES", "IT", "NL", "PL", "BR", "M
 _EMAIL: Final = re.compile(r"[\w.!#$%&'*+/=?^{|}~-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 _IBAN: Final = re.compile(r"(?<![A-Z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?![A-Z0-9])", re.IGNORECASE)
 _CARD: Final = re.compile(r"(?<!\d)(?<!\d[.,])\d(?:[ -]?\d){12,18}(?![.,]?\d)")
-# Digits with what people write between them; a date or an address of IP is told apart below.
+# Digits with what people write between them; a date or an IP address is recognised below.
 _PHONE: Final = re.compile(r"(?<![\w+])(?:\+|00)?\(?\d(?:[ \t().\u00a0/-]{0,3}\d){6,14}(?!\w)")
 _NO_PHONE: Final = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}[./]\d{1,2}[./]\d{4}|\d{1,3}(?:\.\d{1,3}){3}$")
 _FEWEST_DIGITS: Final = 7  # of anything that is looked for, but an e-mail address
