@@ -552,7 +552,7 @@ class StubClassifier:
             rated_at=rated_at,
             created_at=None if review.created_at is None else time_text(review.created_at),
             app_version=review.app_version,
-            author_score=review.score,
+            author_score=None if review.score is None else float(review.score),
         )
         return Rated(pending.record, rating, pending.author_stars(range(1, 6)))
 

@@ -54,15 +54,10 @@ def value_of(made: RatingRecord) -> bytes:
     """
     score = made.author_score
     try:
-        if score is None:
-            return _encode(made)
-        if -_EXPONENT < score < _EXPONENT:
-            made.author_score = float(score)  # declared as one, so 5 is written as 5.0
+        if score is None or -_EXPONENT < score < _EXPONENT:
             return _encode(made)
     except (TypeError, ValueError, OverflowError):  # what it refuses, pydantic may take
         pass
-    finally:
-        made.author_score = score
     return rating_of(made).to_json()
 
 

@@ -70,7 +70,8 @@ def test_the_authors_stars_are_kept_and_do_not_change_the_rating(classifier: Cla
     assert [outcome.score for outcome in outcomes] == [None, 1, 2, None, None, None]
     ratings = [replace(outcome.rating, author_score=None) for outcome in outcomes]
     assert all(rating == ratings[0] for rating in ratings)
-    assert [outcome.rating.author_score for outcome in outcomes[:5]] == [None, 1, 2.0, 4.5, 9]
+    written = [repr(outcome.rating.author_score) for outcome in outcomes[:5]]
+    assert written == ["None", "1.0", "2.0", "4.5", "9.0"], "the topic and Redis write the same number"
 
 
 def test_what_the_review_says_of_itself_is_in_its_rating(classifier: Classifier) -> None:

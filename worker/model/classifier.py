@@ -159,7 +159,7 @@ class TfliteClassifier:
             if said.score is None:
                 rated.append(JustRated.of(record, made, None))
             else:
-                made.author_score = float(said.score)  # a JSON 4 reads 4.0 in Redis, too
+                made.author_score = float(said.score)  # declared as one: a JSON 4 is 4.0 on the topic and in Redis
                 rated.append(JustRated.of(record, made, review.author_stars(self._labels)))
         return rated
 

@@ -29,7 +29,7 @@ made = st.fixed_dictionaries(
     optional={
         "created_at": texts,
         "app_version": texts,
-        "author_score": finite | st.integers(-(2**70), 2**70),
+        "author_score": finite | st.integers(-(2**70), 2**70).map(float),
         "mismatch": st.booleans(),
         "reasons": st.lists(texts, max_size=3),
     },
