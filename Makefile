@@ -72,7 +72,7 @@ kafka: setup ## a real Kafka broker in the foreground; ARGS='--port 9092'
 ci: check test chaos ## what CI runs
 
 lock: setup ## write lock/*.txt again from pyproject.toml
-	@for part in "worker:--extra=confluent --extra=registry --extra=rest --extra=s3" trainer:--extra=trainer dev:--extra=dev; do \
+	@for part in "worker:--extra=confluent --extra=otel --extra=registry --extra=rest --extra=s3" trainer:--extra=trainer dev:--extra=dev; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 			--no-annotate --no-header --upgrade $${part#*:} pyproject.toml -o lock/$${part%%:*}.txt || exit 1; done
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
@@ -113,6 +113,13 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
     http_port: int = Field(9464, ge=0, le=65535, description="port of the same; 0: any free port, which is logged")
     app_metrics: Apps = Field(
         [], description="apps whose ratings and stars are metrics of their own, comma separated, at most 50"
+    )
+    otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")] | None = Field(
+        None, description="collector of traces, such as http://localhost:4317 (OTLP over gRPC); none: no traces"
+    )
+    trace_share: float = Field(0.01, ge=0, le=1, description="share of batches, and of requests to `serve`, to trace")
+    trace_follow: bool = Field(
+        False, description="trace also each batch with a review whose producer keeps its trace; costs more"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level logged")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text on a terminal, json elsewhere")

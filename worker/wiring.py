@@ -37,7 +37,7 @@ from worker.stream.breaker import Breaker
 from worker.stream.parse import Parser
 from worker.stream.pipeline import Pipeline
 from worker.stream.poison import PoisonTracker
-from worker.stream.ports import Classifier, Decoder, Delivery, PoisonLedger, Source, Store
+from worker.stream.ports import Classifier, Decoder, Delivery, PoisonLedger, Source, Store, Traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class Process:
     log: Log
     metrics: Metrics
     health: Health
+    traces: Traces | None = None
 
 
 def make_parser(settings: WorkerSettings, ignored: Counter | None = None) -> Parser:
@@ -107,6 +108,7 @@ def wire_pipeline(
         clock=process.clock,
         log=process.log,
         backoff=Backoff(),
+        traces=process.traces,
     )
 
 

@@ -83,7 +83,7 @@ def modules_after(code: str) -> set[str]:
 @pytest.mark.parametrize(
     ("modules", "unwanted"),
     [
-        ("worker.run.app, worker.run.supervisor, worker.commands.check", HEAVY),
+        ("worker.run.app, worker.run.supervisor, worker.commands.check", (*HEAVY, "opentelemetry", "grpc")),
         ("worker.commands.predict, worker.__main__", (*HEAVY, "kafka", "confluent_kafka")),
         ("worker", (*HEAVY, "numpy", "pydantic", "fsspec", "ai_edge_litert", "prometheus_client")),
         ("worker; worker.Model", (*HEAVY, "kafka", "redis", "prometheus_client", "rich")),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.samples import Exemplar
 
 
 class BatchHistogram(Histogram):
@@ -24,6 +25,17 @@ class BatchHistogram(Histogram):
             if count:
                 self._buckets[bucket].inc(int(count))
         self._sum.inc(float(values.sum()))
+
+    def mark(self, values: npt.NDArray[np.floating[Any]], exemplar: Mapping[str, str], wall_s: float) -> None:
+        """Name a trace in each bucket that has one of these values: OpenMetrics' exemplars, with the largest value.
+
+        prometheus-client's multi-process mode keeps none.
+        """
+        ordered = np.sort(values.ravel())
+        buckets = np.searchsorted(self._upper_bounds, ordered, side="left")
+        largest = dict(zip(buckets.tolist(), ordered.tolist(), strict=True))
+        for bucket, value in largest.items():
+            self._buckets[bucket].set_exemplar(Exemplar(dict(exemplar), value, wall_s))
 
 
 class Instruments:

@@ -118,6 +118,10 @@ class Metrics:
             "model_info", "1 for the version that serves.", "livemax", "model_version", "cell", "variant", "runtime"
         )
         self.phase_seconds = counter("loop_seconds_total", "Seconds of the loop.", "phase", values=PHASES)
+        self.trace_spans = counter(
+            "trace_spans_total", "Spans of sampled batches and requests, by whether the collector has them.", "result",
+            values=("sent", "lost"),
+        )  # fmt: skip
         self.models = ModelMetrics(registry, by_version=(self.ratings, self.confidence, self.model_info))
         self.apps = AppMetrics(registry)
         self._served: Gauge | None = None
@@ -151,8 +155,10 @@ class Metrics:
         self.cost_fixed.set(fixed_s)
         self.cost_token.set(each_token_s)
 
-    def count_outcomes(self, outcomes: Sequence[Outcome], now_wall_s: float) -> None:
-        """Count the outcomes of a committed batch; their latency ends at `now_wall_s`."""
+    def count_outcomes(
+        self, outcomes: Sequence[Outcome], now_wall_s: float, exemplar: Mapping[str, str] | None = None
+    ) -> None:
+        """Count the outcomes of a committed batch; their latency ends at `now_wall_s`; `exemplar` names its trace."""
         for kind, count in Counts(map(type, outcomes)).items():
             self.settled.labels(NAME_OF_OUTCOME[kind]).inc(count)
         reasons = Counts(outcome.letter.reason for outcome in outcomes if isinstance(outcome, Rejected))
@@ -175,4 +181,7 @@ class Metrics:
         stamps = stamps[stamps >= 0]
         if stamps.size:
             # The clocks of broker and worker may differ, and a latency is never negative.
-            self.latency.observe_all(np.maximum(now_wall_s - stamps / 1000.0, 0.0))
+            latencies = np.maximum(now_wall_s - stamps / 1000.0, 0.0)
+            self.latency.observe_all(latencies)
+            if exemplar is not None:
+                self.latency.mark(latencies, exemplar, now_wall_s)

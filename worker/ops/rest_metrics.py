@@ -36,9 +36,9 @@ class RestMetrics:
         """Count a request that was answered."""
         self._count(method, route, status).inc()
 
-    def time(self, route: str, seconds: float) -> None:
-        """Note how long a request took."""
-        self._time(route).observe(seconds)
+    def time(self, route: str, seconds: float, exemplar: Mapping[str, str] | None = None) -> None:
+        """Note how long a request took; `exemplar` names its trace."""
+        self._time(route).observe(seconds, dict(exemplar) if exemplar else None)
 
 
 class Marked(Collector):

@@ -49,7 +49,7 @@ def make_app(front: Front) -> ASGIApp:
             expose_headers=["Retry-After"],
         )
     app = Hardened(ServerErrorMiddleware(app, answer_problem), settings=settings)
-    return Measured(app, metrics=front.rest_metrics, clock=front.process.clock)
+    return Measured(app, metrics=front.rest_metrics, clock=front.process.clock, traces=front.process.traces)
 
 
 def _make_api(front: Front, access: Access, ratings: Ratings) -> FastAPI:

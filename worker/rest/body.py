@@ -20,6 +20,7 @@ from worker.clock import Clock
 from worker.rest.problems import FieldError, Problem
 from worker.rest.security import RateLimit
 from worker.settings import WorkerSettings
+from worker.traces.request import step
 
 MANY: Final = "reviews"
 
@@ -39,6 +40,7 @@ class Bodies:
     def __init__(self, settings: WorkerSettings, clock: Clock) -> None:
         self._settings = settings
         self._rate = RateLimit(settings.rest_rate_reviews, clock)
+        self._clock = clock
         self._finder = FieldFinder(settings.field_paths)
 
     async def reviews(self, request: Request) -> Posted:
@@ -51,6 +53,10 @@ class Bodies:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":
             raise Problem(415, "the body must be JSON, with Content-Type: application/json")
+        with step("parse", self._clock):
+            return await self._parsed(request)
+
+    async def _parsed(self, request: Request) -> Posted:
         value = await self.limited(request)
         try:
             found = load(value)

@@ -19,6 +19,7 @@ from worker.ops.rest_metrics import RestMetrics
 from worker.records import Rated, Rejected
 from worker.rest.problems import FieldError, Problem, try_again
 from worker.rest.rater import QueueFullError, Rater
+from worker.traces.request import TRACE
 from worker.wiring import Process
 
 Outcomes = list[Rated | Rejected]
@@ -69,7 +70,7 @@ class Front:
         loop = asyncio.get_running_loop()
         coming: Coming = loop.create_future()
         try:
-            asked = self.rater.submit(reviews, partial(self.postbox.put, coming))
+            asked = self.rater.submit(reviews, partial(self.postbox.put, coming), TRACE.get())
         except QueueFullError:
             raise try_again(
                 429, f"{self.rater.waiting} reviews wait already (WORKER_REST_QUEUE_REVIEWS); try again"

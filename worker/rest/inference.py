@@ -27,6 +27,7 @@ from schemas.review import Review, check_text
 from worker.rest.body import Bodies
 from worker.rest.front import Front
 from worker.rest.problems import FieldError, Problem
+from worker.traces.request import step
 
 MODEL: Final = "starstream"
 INPUT: Final = "text"
@@ -135,7 +136,9 @@ def inference_routes(front: Front, reads: params.Depends) -> APIRouter:
     @router.post("/models/{name}/versions/{version}/infer", include_in_schema=False, dependencies=[reads])
     async def infer(request: Request, name: str) -> Response:
         _require_model(front, request, name)
-        wanted = _parse(await bodies.limited(request), request.headers.get(_HEAD_LENGTH), settings.rest_max_reviews)
+        with step("parse", front.process.clock):
+            body = await bodies.limited(request)
+            wanted = _parse(body, request.headers.get(_HEAD_LENGTH), settings.rest_max_reviews)
         bodies.count(request, len(wanted.texts))
         errors = [*_faults(wanted.texts, settings.max_text_chars)]
         if errors:

@@ -22,7 +22,7 @@ from worker.ops.metrics import Metrics
 from worker.records import Batch, Outcome, Pending, PlainRecord, Rated, Rejected
 from worker.stream.batcher import Batcher
 from worker.stream.chunks import chunks
-from worker.stream.ports import Classifier
+from worker.stream.ports import Classifier, Trace
 
 SOURCE: Final = "rest"
 
@@ -41,6 +41,8 @@ class Asked:
 
     reviews: list[Pending]
     answered: Callable[[list[Rated | Rejected]], None]
+    trace: Trace | None = None  # of the request, if it is sampled
+    asked_s: float = 0.0
     given_up: bool = False
     outcomes: dict[int, Rated | Rejected] = field(default_factory=dict)  # by the offset of their record
 
@@ -85,12 +87,18 @@ class Rater:
         self._lock = threading.Lock()  # of `waiting`
         self._stopping = False
 
-    def submit(self, reviews: Sequence[Review], answered: Callable[[list[Rated | Rejected]], None]) -> Asked:
+    def submit(
+        self,
+        reviews: Sequence[Review],
+        answered: Callable[[list[Rated | Rejected]], None],
+        trace: Trace | None = None,
+    ) -> Asked:
         """Queue a request's reviews.
 
         Args:
             reviews: at least one.
             answered: is called once with their outcomes, in order, on the rating thread; must not block or raise.
+            trace: is told how long they waited and how long their rating took.
 
         Raises:
             QueueFullError: nothing was queued.
@@ -100,7 +108,8 @@ class Rater:
                 raise QueueFullError
             self.waiting += len(reviews)
         now_ms = round(self._clock.wall() * 1000)
-        asked = Asked([self._pending(review, now_ms) for review in reviews], answered)
+        pending = [self._pending(review, now_ms) for review in reviews]
+        asked = Asked(pending, answered, trace, self._clock.monotonic() if trace else 0.0)
         self._inbox.put(asked)
         return asked
 
@@ -153,8 +162,15 @@ class Rater:
         taken = [self._queued.pop(record.offset) for record in batch.records]
         wanted = [(asked, review) for asked, review in taken if not asked.given_up]
         outcomes: list[Outcome] = []
+        traced = {id(asked): asked for asked, _ in wanted if asked.trace is not None}
+        for asked in traced.values():
+            self._note(asked, "queue", asked.asked_s, started)
         for chunk in chunks([review for _, review in wanted]):
+            begun = self._clock.monotonic()
             rated = self._classifier.rate([review for _, review in chunk], iso_utc(self._clock.wall()))
+            ended = self._clock.monotonic()
+            for asked in {id(wanted[index][0]): wanted[index][0] for index, _ in chunk}.values() if traced else ():
+                self._note(asked, "classify", begun, ended)
             for (index, _), outcome in zip(chunk, rated, strict=True):
                 wanted[index][0].settle(outcome)
             outcomes += rated
@@ -166,3 +182,8 @@ class Rater:
         whole = self._clock.monotonic() - started
         self._batcher.learn(batch, self._classifier.tokens - tokens, whole, seconds)
         self._metrics.set_batch_cost(self._batcher.cost.fixed_s, self._batcher.cost.each_token_s)
+
+    @staticmethod
+    def _note(asked: Asked, step: str, begun_s: float, ended_s: float) -> None:
+        if asked.trace is not None:
+            asked.trace.step(step, begun_s, ended_s - begun_s)

@@ -28,9 +28,11 @@ from worker.rest.rater import Rater
 from worker.rest.security import is_loopback, is_open
 from worker.settings import WorkerSettings
 from worker.stream.batcher import Batcher, Limits
+from worker.traces.start import start_traces
 from worker.wiring import Process, start_models
 
 _CHECK_S: Final = 0.5
+_LAST_SPANS_S: Final = 2.0  # a collector that is away does not hold up a stop
 _BACKLOG: Final = 2048  # connections that may wait to be accepted
 
 
@@ -46,7 +48,9 @@ def serve(settings: WorkerSettings) -> ExitCode:
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         registry.register(collector)
     health = Health(clock, stall_s=settings.max_poll_interval_s, parts=("model",))
-    process = Process(settings, clock, log, Metrics(registry), health)
+    metrics = Metrics(registry)
+    traces = start_traces(settings, "starstream-serve", metrics=metrics, log=log, clock=clock)
+    process = Process(settings, clock, log, metrics, health, traces)
     with StopSignals(settings.drain_deadline_s, log) as stop, _bind(settings) as address:
         front = start_front(process, stop.event)
         server = make_server(front)
@@ -66,6 +70,8 @@ def serve(settings: WorkerSettings) -> ExitCode:
         http.join()
         front.rater.stop()
         rating.join()
+        if traces is not None:
+            traces.close(_LAST_SPANS_S)
         log(logging.INFO, "stopped")
     return ExitCode.OK if stop.asked else ExitCode.FAILED  # a thread that ended by itself has logged why
 

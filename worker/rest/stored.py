@@ -30,6 +30,7 @@ from worker.rest.lane import Lane
 from worker.rest.problems import FieldError, Problem, describe_problems
 from worker.rest.ratings import JSON, describe_reviews
 from worker.settings import WorkerSettings
+from worker.traces.request import trace_headers
 from worker.words.period import SINCE_SYNTAX, By, Period, parse_since
 from worker.words.report import Question, telling_words
 
@@ -59,8 +60,10 @@ class Stored:
         """Return the reader of Redis."""
         return RatingsInRedis(self._settings)
 
-    def send(self, records: Sequence[tuple[str, bytes | None]]) -> None:
+    def send(self, records: Sequence[tuple[str, bytes | None]], trace: Sequence[tuple[str, bytes]]) -> None:
         """Send reviews by id to the input topic, None for a deletion, and wait until the brokers have them.
+
+        Each record has the headers `trace`, with which the stream goes on with the request's trace.
 
         Raises:
             ServiceError: they may not have them.
@@ -70,7 +73,8 @@ class Stored:
             if self._sender is None:
                 self._sender = Sender(self._settings)
             for review_id, value in records:
-                record = Outgoing(topic, review_id.encode(), value, _HEADERS if value is not None else [], None)
+                headers = [*(_HEADERS if value is not None else ()), *trace]
+                record = Outgoing(topic, review_id.encode(), value, headers, None)
                 self._sender.send(record, f"send to {topic}")
             self._sender.flush()
         except ServiceError:
@@ -139,7 +143,7 @@ def stored_routes(front: Front, reads: params.Depends, writes: params.Depends) -
     )
     async def delete(review_id: ReviewId) -> Response:
         _check("review_id", review_id)
-        await kafka.call(partial(stored.send, [(review_id, None)]))
+        await kafka.call(partial(stored.send, [(review_id, None)], trace_headers()))
         return JSONResponse({"review_id": review_id}, 202)
 
     @router.post(
@@ -158,7 +162,7 @@ def stored_routes(front: Front, reads: params.Depends, writes: params.Depends) -
             review.text.encode() if as_text else to_json(found)
             for review, found in zip(posted.reviews, posted.objects, strict=True)
         )
-        await kafka.call(partial(stored.send, [*zip(ids, values, strict=True)]))
+        await kafka.call(partial(stored.send, [*zip(ids, values, strict=True)], trace_headers()))
         return JSONResponse({"review_ids": ids} if posted.many else {"review_id": ids[0]}, 202)
 
     return router

@@ -12,7 +12,7 @@ import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
 
@@ -36,9 +36,11 @@ from worker.run.terminal import TerminalReport
 from worker.settings import WorkerSettings
 from worker.stream.pipeline import Pipeline
 from worker.stream.ports import Classifier, Delivery
+from worker.traces.start import start_traces
 from worker.wiring import Process, start_models, wire_pipeline
 
 _Service = TypeVar("_Service")
+_LAST_SPANS_S: Final = 2.0  # a collector that is away does not hold up a stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,9 @@ def _start(settings: WorkerSettings) -> tuple[Process, str, Scrapes]:
     else:
         page = ""
         report_status(settings.status_file, health)  # the supervisor has the HTTP server
-    return Process(settings, clock, log, Metrics(registry), health), page, scrapes
+    metrics = Metrics(registry)
+    traces = start_traces(settings, "starstream-worker", metrics=metrics, log=log, clock=clock)
+    return Process(settings, clock, log, metrics, health, traces), page, scrapes
 
 
 def _connect(run: _Run, classifier: Classifier) -> Pipeline | None:
@@ -169,6 +173,8 @@ def _serve(run: _Run, pipeline: Pipeline) -> None:
         process.health.down("process", "stopping")
         pipeline.delivery.close(deadline_s / 2)
         pipeline.source.close(deadline_s / 2)
+        if process.traces is not None:
+            process.traces.close(min(_LAST_SPANS_S, deadline_s / 4))
     process.log(logging.INFO, "stopped")
 
 

@@ -41,8 +41,8 @@ from worker.stream.chunks import chunks
 from worker.stream.parse import Parser
 from worker.stream.phases import Phases
 from worker.stream.poison import HALTED, PoisonTracker
-from worker.stream.ports import Classifier, Delivery, Source, Store
-from worker.stream.rejection import reject_refused, rejected
+from worker.stream.ports import Classifier, Delivery, Source, Store, Traces
+from worker.stream.rejection import reject_killer, reject_refused
 from worker.stream.services import STOP_CHECK_S, Services
 
 _MOST_REFUSALS: Final = 50  # of one batch, each less than a second: the worker must not lose its partitions meanwhile
@@ -65,6 +65,7 @@ class Pipeline:
     clock: Clock
     log: Log
     backoff: Backoff
+    traces: Traces | None = None
     stopping: bool = field(default=False, init=False)
     services: Services = field(init=False)
     phases: Phases = field(init=False)
@@ -111,9 +112,8 @@ class Pipeline:
         self.health.beat()
         self.classifier.refresh()
         started = self.clock.monotonic()
-        wait_s = self.batcher.wait_s(started)
         try:
-            records = self.source.poll(max(1, self.batcher.room), wait_s)
+            records = self.source.poll(max(1, self.batcher.room), self.batcher.wait_s(started))
         except TransientError as error:
             self._start_over([], error)
             return
@@ -134,6 +134,10 @@ class Pipeline:
 
     def _process(self, batch: Batch) -> bool:
         """Commit a batch whole; False when a service is away and everything uncommitted has been rewound."""
+        with self.phases.traced(self.traces.begin(batch) if self.traces else None):
+            return self._settle(batch)
+
+    def _settle(self, batch: Batch) -> bool:
         self.metrics.count_batch(batch)
         started, tokens = self.clock.monotonic(), self.classifier.tokens
         self.phases.seconds.clear()
@@ -143,6 +147,7 @@ class Pipeline:
                 self._process_checkpoint(records)
                 uncommitted = [] if len(records) == len(uncommitted) else without(uncommitted, records)
         except WorkerError as error:
+            self.phases.failed(error)
             self.undo_attempts(HALTED if isinstance(error, StreamRejectedError) else "")
             if isinstance(error, TransientError):
                 self.metrics.checkpoints.labels("failed").inc()
@@ -175,7 +180,7 @@ class Pipeline:
         self.poison.committed()
         self.backoff.reset()
         self.metrics.checkpoints.labels("committed").inc()
-        self.metrics.count_outcomes(published, self.clock.wall())
+        self.metrics.count_outcomes(published, self.clock.wall(), self.phases.exemplar)
 
     def _parse(self, records: Sequence[Record], poison: frozenset[tuple[Partition, int]]) -> list[Pending | Outcome]:
         """Return what each record is, in order."""
@@ -230,23 +235,20 @@ class Pipeline:
         return outcomes
 
     def _publish(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
-        """Do it once the store has everything that was sent to it.
-
-        `prepare` makes nothing visible, so the store works while the client takes the outcomes.
-        """
-        self._deliver(partial(self.delivery.prepare, outcomes, offsets))
+        """Do it once the store has everything sent; `prepare` shows nothing yet, so the store works meanwhile."""
+        self._deliver("publish", partial(self.delivery.prepare, outcomes, offsets))
         try:
             with self.phases.timed("store"):
                 self.store.flush()
         except ServiceError:
             self.delivery.abort()
             raise
-        self._deliver(self.delivery.commit)
+        self._deliver("commit", self.delivery.commit)
         self._commit_s = self.phases.seconds.pop("topic")
         self.metrics.sink_seconds.labels("topic").observe(self._commit_s)
 
-    def _deliver(self, call: Callable[[], None]) -> None:
-        with self.phases.timed("topic"):
+    def _deliver(self, step: str, call: Callable[[], None]) -> None:
+        with self.phases.timed("topic", step):
             try:
                 call()
             except ServiceError as error:
@@ -261,12 +263,9 @@ class Pipeline:
         return revoked
 
     def _reject_poison(self, record: Record, version: str) -> Rejected:
-        crashes = self.poison.runs(partition_of(record)) - 1
-        topic, partition, offset = record.topic, record.partition, record.offset
-        self.log(logging.ERROR, "record_condemned", topic=topic, partition=partition, offset=offset)
-        message = f"the process died {crashes} times while it rated this record alone (WORKER_MAX_ATTEMPTS)"
-        exception = "worker.stream.poison.PoisonTracker"
-        return rejected(record, "unratable", message, model_version=version, exception=exception)
+        at = partition_of(record)
+        self.log(logging.ERROR, "record_condemned", topic=at.topic, partition=at.partition, offset=record.offset)
+        return reject_killer(record, self.poison.runs(at) - 1, model_version=version)
 
     def _halt(self, uncommitted: Sequence[Record], error: StreamRejectedError) -> None:
         """Hold the stream until stopped: to go on, or to restart again and again, would drain the topic."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from worker.records import Outcome, Partition, Pending, Rated, Record, Rejected
+from worker.records import Batch, Outcome, Partition, Pending, Rated, Record, Rejected
 
 
 class Source(Protocol):
@@ -198,3 +198,37 @@ class Delivery(Protocol):
 
     def close(self, timeout_s: float) -> None:
         """Give the client back."""
+
+
+class Trace(Protocol):
+    """A sampled batch or request, whose steps are noted."""
+
+    @property
+    def exemplar(self) -> Mapping[str, str]:
+        """The labels by which a metric names it."""
+
+    @property
+    def traceparent(self) -> str:
+        """The header by which another program goes on with it."""
+
+    def step(self, name: str, started_s: float, seconds: float, error: BaseException | None = None) -> None:
+        """Note a step that has ended, by the monotonic clock; from any thread."""
+
+    def failed(self, kind: str, message: str = "") -> None:
+        """Note that the whole failed; no message of ours holds a review's text."""
+
+    def end(self, attributes: Mapping[str, str | int | float | bool], name: str | None = None) -> None:
+        """End it, with what is known by now."""
+
+
+class Traces(Protocol):
+    """Where traces begin. None of its methods waits for a collector, but `close`."""
+
+    def begin(self, batch: Batch) -> Trace | None:
+        """Return the trace of a batch; None when it is not sampled."""
+
+    def begin_request(self, method: str, traceparent: bytes | None) -> Trace | None:
+        """Return the trace of an HTTP request; None when it is not sampled."""
+
+    def close(self, timeout_s: float) -> None:
+        """Send what waits, for at most this long."""

@@ -38,6 +38,13 @@ def rejected(
     )
 
 
+def reject_killer(record: Record, crashes: int, *, model_version: str) -> Rejected:
+    """Return the rejection of a record that killed the process each time it was tried."""
+    message = f"the process died {crashes} times while it rated this record alone (WORKER_MAX_ATTEMPTS)"
+    exception = "worker.stream.poison.PoisonTracker"
+    return rejected(record, "unratable", message, model_version=model_version, exception=exception)
+
+
 def reject_refused(outcomes: Sequence[Outcome], error: RefusedError, *, model_version: str) -> list[Outcome]:
     """Return the outcomes with a rejection in place of each rating or deletion that the brokers refuse.
 

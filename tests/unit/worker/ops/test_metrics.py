@@ -65,6 +65,7 @@ def test_known_label_sets_start_at_zero(metrics: Metrics) -> None:
         "starstream_loop_seconds_total": {"phase": PHASES},
         "starstream_sink_seconds_count": {"sink": SINKS},
         "starstream_sink_errors_total": {"sink": SINKS, "kind": ERROR_KINDS},
+        "starstream_trace_spans_total": {"result": ("sent", "lost")},
         "starstream_reviews_consumed_total": {},
         "starstream_review_latency_seconds_count": {},
     }
