@@ -57,7 +57,7 @@ def test_worker_image_has_the_packages_of_its_lock_at_those_versions(worker_root
     locked = set(re.findall(r"^([a-z0-9.-]+)==([^\s;]+)", (ROOT / "lock/worker.txt").read_text(encoding="utf-8"), re.M))
     others = {name for name, _ in installed - locked}
     assert others == {"starstream-reviews"}
-    assert {"s3fs", "confluent-kafka", "uvicorn", "fastavro"} <= {name for name, _ in installed}
+    assert {"s3fs", "confluent-kafka", "uvicorn", "fastavro", "opentelemetry-sdk"} <= {name for name, _ in installed}
 
 
 def test_worker_image_is_compiled_and_none_of_it_is_stale(worker_root: Path) -> None:
@@ -110,6 +110,18 @@ def test_predict_runs_in_the_image_and_leaves_its_files_alone(start: Start, tmp_
     assert code == 0, said
     rated = [json.loads(line) for line in said.splitlines() if line.startswith("{") and '"rating"' in line]
     assert [row["model_version"] for row in rated] == [TOY_VERSION], said
+
+
+def test_what_was_left_out_of_the_image_is_not_missed(start: Start, tmp_path: Path) -> None:
+    """S3 with each way to sign in, and traces, load what they need."""
+    code = """
+import botocore.session
+session = botocore.session.Session()
+for service in ("s3", "sts", "sso", "sso-oidc"):
+    session.create_client(service, "eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+import worker.traces.tracer, worker.traces.exporter
+"""
+    assert start(code, program=["python", "-c"]).wait(PATIENCE_S) == 0, (tmp_path / "log").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("client", ["kafka-python", "confluent"])
