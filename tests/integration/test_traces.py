@@ -33,7 +33,7 @@ def test_a_workers_batch_reaches_the_collector_with_its_links_and_steps_and_the_
     deployment: Deployment, collector: tuple[Collector, str]
 ) -> None:
     received, endpoint = collector
-    worker = deployment.worker(otlp_endpoint=endpoint, trace_share=0, trace_follow="true").ready()
+    worker = deployment.worker("--trace-follow", otlp_endpoint=endpoint, trace_share=0).ready()
     deployment.produce(Message(b"good", b"r1", [("traceparent", PARENT.encode())]), Message(b"bad", b"r2"))
     worker.until(lambda: deployment.lag() == 0, "rated")
     received.until(lambda: received.named(f"process {deployment.input}"), "a span of the batch")
