@@ -87,7 +87,7 @@ release-prepare: setup ## begin a release: VERSION=0.2.0 names it everywhere and
 	@$(BIN)/python -m deploy.release prepare $(VERSION)
 
 release: setup ## build all that users install from this commit into dist/; ARGS='--no-images'
-	@$(BIN)/python -m deploy.release $(ARGS)
+	@$(BIN)/python -m deploy.release build $(ARGS)
 
 clean: ## remove what make created; keeps models/
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,7 +6,6 @@ changed contract: it shows in the diff, and a test runs `--check`.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -15,6 +14,10 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
+from schemas.command_line.options import Option
+from schemas.command_line.page import Page
+from schemas.command_line.program import Command, Program
+from schemas.command_line.program import run as run_program
 from schemas.dead_letter import DeadLetter
 from schemas.input.fields import DEFAULT_PATHS, parse_paths
 from schemas.manifest import Manifest
@@ -24,6 +27,10 @@ from schemas.rating import RATING
 from schemas.review import REVIEW
 
 FOLDER: Final = Path(__file__).parent / "json"
+_EXAMPLES: Final = """\
+  python -m schemas export
+  python -m schemas export --check"""
+_EXIT_CODES: Final = "  0  done    1  --check: a file is out of date    2  wrong usage"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 # What we write is described as it is written, and what others write as we accept it.
 EXPORTED: Final[dict[str, tuple[type[BaseModel] | TypeAdapter[Any], JsonSchemaMode]]] = {
@@ -97,17 +104,21 @@ def export(folder: Path = FOLDER) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; 1 when `--check` finds a file out of date."""
-    parser = argparse.ArgumentParser(prog="python -m schemas", description="The contracts as JSON Schema.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("export", help=f"write {FOLDER.parent.name}/{FOLDER.name}/")
-    command.add_argument("--check", action="store_true", help="write nothing; fail when a file is out of date")
-    if parser.parse_args(argv).check:
-        names = stale()
-        for name in names:
-            print(f"{FOLDER / name}: out of date; run: python -m schemas export", file=sys.stderr)
-        return 1 if names else 0
-    export()
-    return 0
+    line = f"write {FOLDER.parent.name}/{FOLDER.name}/"
+    page = Page(line[0].upper() + line[1:] + ", or only compare it.", _EXAMPLES, exit_codes=_EXIT_CODES)
+    check = Option("--check", is_flag=True, help="write nothing; fail when a file is out of date")
+    commands = {"Commands": {"export": (line, lambda: Command("export", page, _export, [check]))}}
+    return run_program(Program("python -m schemas", Page("The contracts as JSON Schema.", _EXAMPLES), commands), argv)
+
+
+def _export(own: dict[str, Any], _settings: dict[str, Any]) -> int:
+    if not own["check"]:
+        export()
+        return 0
+    names = stale()
+    for name in names:
+        print(f"{FOLDER / name}: out of date; run: python -m schemas export", file=sys.stderr)
+    return 1 if names else 0
 
 
 if __name__ == "__main__":

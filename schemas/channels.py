@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 CHANNELS_FILE = "channels.json"
 STABLE = "stable"
+CANDIDATE = "candidate"
 CHANNEL_PATTERN = r"^[a-z][a-z0-9_-]{0,40}$"
 
 

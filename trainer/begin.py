@@ -14,7 +14,7 @@ from trainer.data.rows import require_files
 from trainer.network.warm_start import Start, adopted, read_start, require_labels, shortened
 from trainer.publish.channel import NO_CHANNEL
 from trainer.registry.open import open_registry
-from trainer.registry.registry import Registry, check_channel
+from trainer.registry.registry import Registry
 from trainer.settings import TrainSettings
 from trainer.text.vocabulary import linguistics
 
@@ -39,10 +39,10 @@ def begin(settings: TrainSettings, screen: Screen) -> Ready:
     linguistics(settings)
     require_files([*settings.data, *settings.test_data, *settings.unlabelled])
     registry = open_registry(settings.registry)
-    if settings.channel != NO_CHANNEL:
-        check_channel(settings.channel)
     if settings.publish:
         registry.channels()  # a registry that cannot be read is found now, not after an hour of training
+    if settings.channel != NO_CHANNEL:
+        registry.require_channel(settings.channel, new=settings.new_channel)
     start = None if settings.warm_start is None else read_start(registry, settings.warm_start)
     if start is not None:
         settings = adopted(settings, start)

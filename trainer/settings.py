@@ -14,17 +14,19 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from schemas.channels import STABLE
+from schemas.channels import CANDIDATE, STABLE
 from schemas.encoding import EncoderSettings
 from trainer.file_settings import FormatSettings, Settings
 
 Cell = Literal["gru", "lstm"]
 Variant = Literal["float32", "float16", "int8"]
 PartName = Literal["all", "train", "validation", "test"]
-CANDIDATE = "candidate"
 Registry = Annotated[str, Field(description="The registry: a folder, s3://bucket/path or another fsspec URL.")]
 Version = Annotated[str, Field(description="A version or a channel.")]
 Message = Annotated[str, Field(max_length=1000, description="The reason, for the history.")]
+NewChannel = Annotated[
+    bool, Field(description="Make --channel if there is none of this name; stable and candidate need no flag.")
+]
 Force = Annotated[bool, Field(description="Move the channel though the gate refuses; the history says so.")]
 
 
@@ -208,6 +210,7 @@ class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, Data
     channel: Annotated[
         str, Field(description="Point this channel at the new version when the gate passes; none: publish only.")
     ] = STABLE
+    new_channel: NewChannel = False
     message: Message = ""
     force: Force = False
     warm_start: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from kafka import KafkaProducer
 from rich.console import Console
@@ -26,19 +25,30 @@ from deploy.demo.stack import Stack, running, serving_page
 from deploy.demo.step import step
 from deploy.process import LocalServiceError
 from schemas.channels import CHANNELS_FILE
+from schemas.command_line.options import Option
+from schemas.command_line.page import Page
+from schemas.command_line.program import Command
+from schemas.command_line.program import run as run_program
 
 BUILD: Final = Path("build")
 REGISTRY: Final = Path("models")
 LOGS: Final = Path(tempfile.gettempdir())
 _SETTLE_S: Final = 120.0
+_PAGE: Final = Page(
+    "From an empty folder to stars in Redis: train, start Kafka, Redis and a worker, rate.",
+    "  make demo\n  make demo KEEP=1    everything keeps running, with a page to try it on",
+    exit_codes="  0  the counts add up    1  a review is lost, doubled or not rated    130  interrupted",
+)
 
 
 def main() -> int:
     """Run the demo; return the exit code."""
-    arguments = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    arguments.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
-    keep = arguments.parse_args().keep
-    return run("demo", lambda console: _demo(console, keep=keep))
+    keep = Option("--keep", is_flag=True, help="leave everything running until Ctrl-C")
+    return run_program(Command("python -m deploy.demo", _PAGE, _run, [keep]))
+
+
+def _run(own: dict[str, Any], _settings: dict[str, Any]) -> int:
+    return run("demo", lambda console: _demo(console, keep=own["keep"]))
 
 
 def run(name: str, demo: Callable[[Console], bool]) -> int:

@@ -28,9 +28,8 @@ from deploy.demo.__main__ import BUILD, make_sample, run, trainer
 from deploy.demo.outcome import Scrape, committed
 from deploy.demo.stack import Stack, running
 from deploy.process import wait_until
-from schemas.channels import CHANNELS_FILE, STABLE
+from schemas.channels import CANDIDATE, CHANNELS_FILE, STABLE
 from schemas.rating import Rating
-from trainer.settings import CANDIDATE
 
 FOLDER: Final = BUILD / "demo-refresh"
 _HELD_OUT: Final = 7  # one row in so many is held out

@@ -3,13 +3,17 @@
 Without `--write` it says which files differ, and exits with 1.
 """
 
-import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from deploy.grafana.boards import BOARDS
 from deploy.grafana.links import with_table
 from deploy.grafana.render import render
+from schemas.command_line.options import Option
+from schemas.command_line.page import Page
+from schemas.command_line.program import Command
+from schemas.command_line.program import run as run_program
 
 DEPLOY = Path(__file__).parents[1]
 FOLDER = DEPLOY / "grafana" / "dashboards"
@@ -27,9 +31,17 @@ def files() -> dict[Path, str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Write the files, or compare them."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.grafana", description=__doc__)
-    parser.add_argument("--write", action="store_true")
-    write = parser.parse_args(argv).write
+    page = Page(
+        "Compare the dashboards' JSON and the runbook's table with the code, or write them.",
+        "  python -m deploy.grafana\n  python -m deploy.grafana --write",
+        exit_codes="  0  done    1  a file differs from the code    2  wrong usage",
+    )
+    write = Option("--write", is_flag=True, help="write the files")
+    return run_program(Command("python -m deploy.grafana", page, _run, [write]), argv)
+
+
+def _run(own: dict[str, Any], _settings: dict[str, Any]) -> int:
+    write = own["write"]
     made = files()
     stale = [path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:

@@ -5,42 +5,58 @@ Owns the command line and its exit codes; the broker itself is `deploy.kafka.bro
 Exit codes: 0 stopped, 1 failed, 2 wrong usage, 69 Java or Maven is missing.
 """
 
-import argparse
 import logging
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any, Final
 
 from deploy.kafka.broker import LocalKafka
 from deploy.kafka.jars import kafka_version
 from deploy.process import LocalServiceError, ServiceUnavailable
+from schemas.command_line.options import COUNT, FILE, Option, Takes
+from schemas.command_line.page import Page
+from schemas.command_line.program import Command
+from schemas.command_line.program import run as run_program
 
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 _STOPPED_FROM_OUTSIDE = {0, -signal.SIGTERM, 128 + signal.SIGTERM}
 DEFAULT_TOPICS = "reviews:6,ratings:6,reviews.dlq:1"
-_EXAMPLES = """\
-examples:
-  python -m deploy.kafka                             the first run downloads 44 MB
+_PAGE: Final = Page(
+    f"Run a real Apache Kafka {kafka_version()} broker on this machine, until Ctrl-C.",
+    """\
+  python -m deploy.kafka                      the first run downloads 44 MB
   python -m deploy.kafka --port 19092 --data-dir /tmp/k --topics reviews:12
-  echo 'great app' | kcat -P -b 127.0.0.1:9092 -t reviews        write a review
-  kcat -C -b 127.0.0.1:9092 -t ratings -o beginning -e           read all ratings
-
-One node, loopback only, no security: for development. It needs Java 17 or newer, and Maven once.
-"""
+  echo 'great app' | kcat -P -b 127.0.0.1:9092 -t reviews
+  kcat -C -b 127.0.0.1:9092 -t ratings -o beginning -e""",
+    "One node, loopback only, no security: for development. It needs Java 17 or newer,\nand Maven once.",
+    "  0  stopped    1  failed    2  wrong usage    69  Java or Maven is missing",
+)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a broker until it is stopped; return the exit code."""
-    arguments = _parser().parse_args(argv)
+    own = [
+        Option("--port", type=COUNT, default=9092, metavar="N", help="where it listens  [default: 9092]"),
+        Option("--data-dir", type=FILE, default=str(_default_data_dir()), metavar="FOLDER",
+               help=f"settings, log and partitions; kept  [default: {_default_data_dir()}]"),
+        Option("--topics", type=Takes("name:partitions, several with commas, such as reviews:6", _topics),
+               default=DEFAULT_TOPICS, metavar="NAME:PARTITIONS,...",
+               help=f"created when missing  [default: {DEFAULT_TOPICS}]"),
+    ]  # fmt: skip
+    return run_program(Command("python -m deploy.kafka", _PAGE, _run, own), argv)
+
+
+def _run(own: dict[str, Any], _settings: dict[str, Any]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("deploy").setLevel(logging.INFO)
     # SIGTERM takes the path of Ctrl-C, so that the broker is stopped either way.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with LocalKafka(port=arguments.port, data_dir=arguments.data_dir) as broker:
-            broker.create_topics(arguments.topics)
-            print(_welcome(broker, arguments.topics), flush=True)
+        with LocalKafka(port=own["port"], data_dir=Path(own["data_dir"])) as broker:
+            broker.create_topics(own["topics"])
+            print(_welcome(broker, own["topics"]), flush=True)
             return _wait(broker)
     except KeyboardInterrupt:
         return 0
@@ -80,7 +96,7 @@ def _topics(text: str) -> dict[str, int]:
     for part in filter(None, text.split(",")):
         name, _, partitions = part.partition(":")
         if not name or not partitions.isdigit() or int(partitions) < 1:
-            raise argparse.ArgumentTypeError(f"{part!r} is not name:partitions, for example reviews:6")
+            raise ValueError(part)
         topics[name] = int(partitions)
     return topics
 
@@ -88,22 +104,6 @@ def _topics(text: str) -> dict[str, int]:
 def _default_data_dir() -> Path:
     root = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(root) / "starstream" / "kafka"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.kafka",
-        description=f"A real Apache Kafka {kafka_version()} broker on this machine.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--port", type=int, default=9092, metavar="N", help="default: %(default)s")
-    add("--data-dir", type=Path, default=_default_data_dir(), metavar="D",
-        help="settings, log and partitions; kept (default: %(default)s)")  # fmt: skip
-    add("--topics", type=_topics, default=DEFAULT_TOPICS, metavar="NAME:PARTITIONS,...",
-        help="created when missing (default: %(default)s)")  # fmt: skip
-    return parser
 
 
 if __name__ == "__main__":

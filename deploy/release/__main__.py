@@ -1,17 +1,16 @@
 """`make release`: build everything that a user installs, from the commit, into dist/starstream-VERSION.
 
-Owns the order of the steps and what is printed. `prepare VERSION` begins a release: it names the version everywhere and
-gives the changelog its section.
+Owns the order of the steps and what is printed. `make release-prepare` comes before it.
 
 Exit codes: 0 built, 1 a step failed, 2 wrong usage, 3 refused: the message says why and what to do.
 """
 
-import argparse
 import hashlib
 import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Final
 
 from deploy.images.build import build, write_archive
 from deploy.programs import ProgramFailedError
@@ -22,19 +21,33 @@ from deploy.release.licences import licences, table
 from deploy.release.packages import build_packages
 from deploy.release.tree import Commit, clean_commit, export, require_free_version
 from schemas import __version__
+from schemas.command_line.options import FILE, Option, Words
+from schemas.command_line.page import Page
+from schemas.command_line.program import Command, Program
+from schemas.command_line.program import run as run_program
 
 ROOT = Path(__file__).parents[2]
 PRODUCTS = ("worker", "trainer")
 EXIT_REFUSED = 3
+_NAME: Final = "python -m deploy.release"
+_EXIT_CODES: Final = "  0  done    1  a step failed    2  wrong usage    3  refused: the line says why"
+_PAGE: Final = Page(
+    "Build all that users install from the commit, with its licences and bill of materials.",
+    f"""\
+  {_NAME} prepare 0.2.0      begins: names the version everywhere
+  {_NAME} build              builds into dist/""",
+    exit_codes=_EXIT_CODES,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Build or prepare a release; return the exit code."""
-    arguments = _parser().parse_args(argv)
+    commands = {
+        "prepare": ("name a new version everywhere, and give the changelog its section", _prepare_command),
+        "build": ("build wheel, images, licences and bills of materials", _build_command),
+    }
     try:
-        if arguments.command == "prepare":
-            return _prepare(arguments.version)
-        return _build(arguments.out, images=not arguments.no_images)
+        return run_program(Program(_NAME, _PAGE, {"Commands": commands}), argv)
     except ReleaseRefusedError as error:
         print(f"release: {error}", file=sys.stderr)
         return EXIT_REFUSED
@@ -43,15 +56,31 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
-def _prepare(version: str) -> int:
-    today = datetime.now(UTC).date().isoformat()
+def _prepare_command() -> Command:
+    page = Page("Name a new version everywhere, and give the changelog its section.", f"  {_NAME} prepare 0.2.0")
+    version = Option("--to", metavar="VERSION", help="the new version")
+    return Command("prepare", page, _prepare, [version], Words("--to", "VERSION"))
+
+
+def _build_command() -> Command:
+    page = Page("Build from the commit.", f"  {_NAME} build --no-images", exit_codes=_EXIT_CODES)
+    own = [
+        Option("--out", type=FILE, default=str(ROOT / "dist"), help="where the folder is made  [default: dist]"),
+        Option("--no-images", is_flag=True, help="leave out the images, which need buildah"),
+    ]
+    return Command("build", page, _build, own)
+
+
+def _prepare(own: dict[str, Any], _settings: dict[str, Any]) -> int:
+    version, today = own["to"], datetime.now(UTC).date().isoformat()
     changed = prepare(ROOT, version, current=__version__, today=today)
     print("\n".join(str(path.relative_to(ROOT)) for path in changed))
     print(f"\nlook at `git diff`, then: git commit --all --message 'release: {version}' && make release")
     return 0
 
 
-def _build(out: Path, *, images: bool) -> int:
+def _build(own: dict[str, Any], _settings: dict[str, Any]) -> int:
+    out, images = Path(own["out"]), not own["no_images"]
     commit = clean_commit(ROOT)
     folder = out / f"starstream-{__version__}"
     require_free_version(commit, __version__, folder)
@@ -119,16 +148,6 @@ def _guide(folder: Path, *, images: bool) -> str:
 
 def _say(text: str) -> None:
     print(f"release: {text}", flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m deploy.release", description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="where the folder is made (default: dist)")
-    parser.add_argument("--no-images", action="store_true", help="leave out the images, which need buildah")
-    commands = parser.add_subparsers(dest="command")
-    begin = commands.add_parser("prepare", help="name a new version everywhere, and give the changelog its section")
-    begin.add_argument("version", metavar="VERSION")
-    return parser
 
 
 if __name__ == "__main__":

@@ -26,8 +26,29 @@ _SHELLS: Final = ("bash", "zsh", "fish")
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 
 
-class Command(click.Command):
-    """A command of a program.
+class _Paged(click.Command):
+    """What has a page of help, a program and a command alike."""
+
+    page: Page
+
+    @override
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_page(formatter, self.page)
+
+    @override
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_end(formatter, self.page)
+
+    @override
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.help = "print this help and exit"
+        return option
+
+
+class Command(_Paged):
+    """A command of a program, or a program that has no others.
 
     Args:
         name: what is typed.
@@ -108,13 +129,7 @@ class Command(click.Command):
         return [*(pieces if words and words.required else [f"[{piece}]" for piece in pieces]), "[OPTIONS]"]
 
     @override
-    def get_short_help_str(self, limit: int = 45) -> str:
-        return self.page.about.partition("\n")[0].removesuffix(".")
-
-    @override
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        self.format_usage(ctx, formatter)
-        write_page(formatter, self.page)
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         params = [param for param in self.get_params(ctx) if isinstance(param, click.Option) and not param.hidden]
         with formatter.section(OWN):
             plain = [param for param in params if getattr(param, "group", "") in {"", OWN}]
@@ -125,7 +140,6 @@ class Command(click.Command):
                 for option in settings:
                     if option.group == title:
                         write_setting(formatter, *self._record(option, ctx), option.note)
-        write_end(formatter, self.page)
 
     def _record(self, param: click.Option, ctx: click.Context) -> tuple[str, str]:
         flag, text = param.get_help_record(ctx) or ("", "")
@@ -135,15 +149,11 @@ class Command(click.Command):
         words = self.words
         return f"{words.metavar}, {flag}" if words is not None and words.flag in param.opts else flag, text
 
-    @override
-    def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        return _help_option(super().get_help_option(ctx))
-
 
 Sections = Mapping[str, Mapping[str, tuple[str, Callable[[], click.Command]]]]
 
 
-class Program(click.Group):
+class Program(_Paged, click.Group):
     """A program, or a command with commands of its own.
 
     Args:
@@ -190,30 +200,19 @@ class Program(click.Group):
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     @override
-    def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        return _help_option(super().get_help_option(ctx))
-
-    @override
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         return ["COMMAND"]
 
     @override
-    def get_short_help_str(self, limit: int = 45) -> str:
-        return self.page.about.partition("\n")[0].removesuffix(".")
-
-    @override
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        self.format_usage(ctx, formatter)
-        write_page(formatter, self.page)
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, commands in self._sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name, line) for name, (line, _) in commands.items()])
         with formatter.section(OWN):
             formatter.write_dl([record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))])
-        write_end(formatter, self.page)
 
 
-def run(program: Program, words: Sequence[str] | None = None) -> int:
+def run(program: Program | Command, words: Sequence[str] | None = None) -> int:
     """Parse a command line, run its command and return the exit code.
 
     What was typed wrong is one line on stderr and `USAGE`. Errors of the command itself are its program's to catch.
@@ -263,12 +262,6 @@ def completion_command(program: str) -> Command:
 
 def _is_last(param: click.Option) -> int:
     return 0 if not param.is_flag else {"version": 1, "help": 2}.get(param.name or "", 0)
-
-
-def _help_option(option: click.Option | None) -> click.Option | None:
-    if option is not None:
-        option.help = "print this help and exit"
-    return option
 
 
 def _variable(program: str) -> str:

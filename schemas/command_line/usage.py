@@ -38,4 +38,5 @@ def _bad_option(error: click.BadOptionUsage, ctx: click.Context) -> str:
     param = next((param for param in ctx.command.get_params(ctx) if name in param.opts), None)
     if isinstance(param, Option) and not param.is_flag:
         return f"{name}: takes a value ({param.metavar or 'TEXT'})"
-    return f"{name}: takes no value"
+    off = f"; {param.secondary_opts[0]} switches it off" if param is not None and param.secondary_opts else ""
+    return f"{name}: takes no value{off}"

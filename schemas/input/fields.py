@@ -187,7 +187,7 @@ def describe_names(found: Mapping[str, Any]) -> str:
     """Return the names of an object's fields, those inside fields with dots, cut to a line; never a value."""
     names = [_shown(name) for name in _paths_in(found)]
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more if names else "no field"
+    return ", ".join(names[:_MOST_NAMES]) + more if names else "none, the object is empty"
 
 
 def likely_text(found: Mapping[str, Any]) -> str | None:
@@ -209,4 +209,4 @@ def _paths_in(found: Mapping[str, Any], parent: str = "", depth: int = 3) -> dic
 
 def _shown(name: str) -> str:
     """Return a name that can be printed: what does not look like a name may be a review's text."""
-    return name if _NAME.fullmatch(name) else "(no name)"
+    return name if _NAME.fullmatch(name) else "(not shown: it reads like a text)"

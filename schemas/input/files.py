@@ -88,10 +88,10 @@ def read_rows(path: str | Path, how: FileOptions = NO_OPTIONS, *, max_cell_chars
         return
     if ending not in ENDINGS and str(path) != STDIN:
         known = ", ".join((*ENDINGS, ".parquet"))
-        raise FileError(
-            f"{path}: unknown format {ending!r}; expected {known}, each also as .gz or .zst; "
-            "to rate each line of another text file, send it to standard input (-)"
-        )
+        spreadsheet = ending in {".xlsx", ".xls", ".ods", ".numbers"}
+        lines = "to rate each line of another text file, send it to standard input (-)"
+        how_else = "save the sheet as .csv" if spreadsheet else lines
+        raise FileError(f"{path}: unknown format {ending!r}; expected {known}, each also as .gz or .zst; {how_else}")
     with opened(path, how.encoding) as lines:
         if has_header(path):
             yield from _table(path, lines, how.delimiter or ("\t" if ending == ".tsv" else None), max_cell_chars)
@@ -144,8 +144,9 @@ def _table(path: str | Path, lines: Iterator[str], delimiter: str | None, max_ce
             break
         except csv.Error as error:
             if swallowed := reader.line_num - began:
+                below = f"{swallowed} lines" if swallowed > 1 else "line"
                 raise FileError(
-                    f"{path}: line {began}: a quotation mark is opened and not closed in the next {swallowed} lines; "
+                    f"{path}: line {began}: a quotation mark is opened and not closed in the next {below}; "
                     "close it, or double it if it belongs to the text"
                 ) from error
             number += 1

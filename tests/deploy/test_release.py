@@ -69,7 +69,7 @@ def tree(origin: Path, tmp_path: Path) -> Path:
 
 def test_release_refuses_a_tree_that_differs_from_its_commit(tree: Path) -> None:
     (tree / "worker" / "new.py").write_text("", encoding="utf-8")
-    done = _release(tree)
+    done = _release(tree, "build")
     assert (done.returncode, done.stdout) == (3, "")
     assert "differs from the commit (1 files: worker/new.py)" in done.stderr
     assert not (tree / "dist").exists()
@@ -78,11 +78,11 @@ def test_release_refuses_a_tree_that_differs_from_its_commit(tree: Path) -> None
 def test_release_refuses_a_version_that_is_tagged_elsewhere_or_was_built(tree: Path) -> None:
     _git(tree, "tag", f"v{VERSION}")
     _git(tree, "commit", "--quiet", "--allow-empty", "--message", "later")
-    tagged = _release(tree)
+    tagged = _release(tree, "build")
     assert (tagged.returncode, f"v{VERSION} exists" in tagged.stderr) == (3, True)
     _git(tree, "tag", "--delete", f"v{VERSION}")
     (tree / "dist" / f"starstream-{VERSION}").mkdir(parents=True)
-    built = _release(tree)
+    built = _release(tree, "build")
     assert (built.returncode, "was built before" in built.stderr) == (3, True)
 
 
@@ -91,7 +91,7 @@ def test_release_refuses_a_version_that_the_changelog_does_not_tell_of(tree: Pat
     text = changelog.read_text(encoding="utf-8")
     changelog.write_text(text.replace(f"## [{VERSION}]", "## [7.8.8]"), encoding="utf-8")
     _git(tree, "commit", "--quiet", "--all", "--message", "unnamed")
-    done = _release(tree)
+    done = _release(tree, "build")
     assert (done.returncode, f"make release-prepare VERSION={VERSION}" in done.stderr) == (3, True)
 
 

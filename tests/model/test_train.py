@@ -130,6 +130,7 @@ def test_lstm_with_two_directions_and_two_labels(tmp_path: Path) -> None:
         (["--text-column", "body"], Exit.BAD_DATA, "there are: content, score"),
         (["--registry", "nonsense://bucket/models"], Exit.REGISTRY, "use a folder or s3://bucket/path"),
         (["--channel", "Not a channel"], Exit.REGISTRY, "lower-case"),
+        (["--channel", "stabel"], Exit.REGISTRY, "did you mean stable?"),
     ],
 )
 def test_refusals_leave_the_registry_untouched(

@@ -20,13 +20,13 @@ from trainer.export.runtime import open_interpreter
 from trainer.publish.channel import contender, serving_now, verdict_on
 from trainer.registry.history import Change, Why
 from trainer.registry.open import open_registry
-from trainer.registry.registry import Registry, check_channel
+from trainer.registry.registry import Registry
 
 
 def promote(settings: PromoteSettings) -> int:
     """Point a channel at a version; with `data` only when the gate passes."""
-    check_channel(settings.channel)
     registry = open_registry(settings.registry)
+    registry.require_channel(settings.channel, new=settings.new_channel)
     version = registry.resolve(settings.version)
     registry.bundle(version).load(open_interpreter)  # a channel never moves to a version that cannot serve
     expected = registry.channels().get(settings.channel)

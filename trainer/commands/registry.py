@@ -21,11 +21,11 @@ from schemas.manifest import Manifest
 from trainer.commands import registry_settings as flags
 from trainer.commands.promote import print_move
 from trainer.console import Screen
-from trainer.errors import Exit
+from trainer.errors import Exit, RegistryError
 from trainer.export.runtime import open_interpreter
 from trainer.registry.history import Why, rollback_target
 from trainer.registry.open import open_registry
-from trainer.registry.registry import Registry
+from trainer.registry.registry import Registry, no_channel
 
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 _FIGURES: Final = ("accuracy", "macro_f1", "mae", "qwk")
@@ -102,6 +102,10 @@ def history(settings: flags.HistorySettings) -> int:
     """Print the changes, newest first."""
     registry = open_registry(settings.registry)
     every_change = registry.history()
+    channels = registry.channels()
+    known = {*channels, *(change.channel for change in every_change)}
+    if settings.channel is not None and settings.channel not in known:
+        raise RegistryError(no_channel(settings.channel, known))
     found = [change for change in reversed(every_change) if settings.channel in {None, change.channel}]
     if settings.json_lines:
         for change in found:
@@ -116,7 +120,6 @@ def history(settings: flags.HistorySettings) -> int:
         screen.result(f"{moved}  {change.by}  {action}{f': {reasons}' if reasons else ''}")
     if not found:
         screen.result("no channel has moved yet")
-    channels = registry.channels()
     if every_change and channels != every_change[-1].after:
         screen.result("channels.json differs from the last change: it was edited by hand, or a change is in progress")
     for channel in sorted(channels):

@@ -10,19 +10,19 @@ from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from schemas.channels import STABLE
+from schemas.channels import CANDIDATE, STABLE
 from trainer.file_settings import FormatSettings
 from trainer.settings import (
-    CANDIDATE,
     EvaluateSettings,
     Force,
     GateSettings,
     Message,
+    NewChannel,
     Registry,
     Version,
 )
 
-Channel = Annotated[str, Field(description="The channel to move; created when there is none of this name.")]
+Channel = Annotated[str, Field(description="The channel to move.")]
 
 
 class RegistrySettings(BaseModel):
@@ -86,6 +86,7 @@ class PromoteSettings(GateSettings, FormatSettings, RegistrySettings):
 
     version: Version = CANDIDATE
     channel: Channel = STABLE
+    new_channel: NewChannel = False
     message: Message = ""
     force: Force = False
     data: Annotated[list[Path], Field(description="Labelled reviews that neither version was trained on.")] = []

@@ -12,14 +12,23 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from schemas.bundle import MANIFEST_FILE, Bundle, parse_manifest, read_bundle
-from schemas.channels import CHANNEL_PATTERN, CHANNELS_FILE, ChannelsError, channels_bytes, parse_channels
+from schemas.channels import (
+    CANDIDATE,
+    CHANNEL_PATTERN,
+    CHANNELS_FILE,
+    STABLE,
+    ChannelsError,
+    channels_bytes,
+    parse_channels,
+)
+from schemas.command_line.spelling import did_you_mean
 from schemas.manifest import Manifest
 from trainer.errors import ConflictError, RegistryError
 from trainer.registry.history import (
@@ -85,7 +94,23 @@ class Registry:
             raise RegistryError("the registry has no version yet; publish one with `train`")
         known = ", ".join([*sorted(channels), *versions[-5:]])
         what = f"{name} points at {version}, which" if name in channels else name
-        raise RegistryError(f"{what} is not in the registry; there are: {known}")
+        near = did_you_mean(name, [*channels, *versions])
+        raise RegistryError(f"{what} is not in the registry; there are: {known}{near}")
+
+    def require_channel(self, channel: str, *, new: bool) -> None:
+        """Refuse a channel that there is not, so that a typo makes none.
+
+        Args:
+            channel: `stable` and `candidate` may always be made.
+            new: whether it may be any other name.
+
+        Raises:
+            RegistryError: there is none of this name, or it is no name for a channel.
+        """
+        check_channel(channel)
+        known = {STABLE, CANDIDATE, *self.channels()}
+        if not new and channel not in known:
+            raise RegistryError(f"{no_channel(channel, known)}; --new-channel makes it")
 
     def manifest(self, version: str) -> Manifest:
         """Return the manifest of a version, without checking its other files.
@@ -176,7 +201,7 @@ class Registry:
         """
         now = self.channels().get(channel)
         if now is None:
-            raise RegistryError(f"there is no channel {channel}; there are: {', '.join(sorted(self.channels()))}")
+            raise RegistryError(no_channel(channel, self.channels()))
         target = rollback_target(self.history(), channel)
         if target is None:
             raise RegistryError(
@@ -243,6 +268,12 @@ class Registry:
 def weights_file(version: str) -> str:
     """Return the name of the file with the training weights of a version."""
     return f"{WEIGHTS}/{version}.npz"
+
+
+def no_channel(channel: str, known: Collection[str]) -> str:
+    """Return the line that says so, with the nearest name."""
+    there = f"there are: {', '.join(sorted(known))}" if known else "there is none yet"
+    return f"there is no channel {channel}; {there}{did_you_mean(channel, known)}"
 
 
 def check_channel(channel: str) -> None:

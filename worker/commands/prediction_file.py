@@ -132,6 +132,8 @@ def open_output(source: str, target: str) -> Iterator[Output]:
         raise SettingsError(f"--output {target}: {error}") from error
     if is_folder:
         raise SettingsError(f"--output {target!r}: a folder; name a file, or - for standard output")
+    if not path.parent.is_dir():
+        raise SettingsError(f"--output {target}: there is no folder {Path(target).parent}; make it or choose another")
     if ending_of(path) in _NOT_WRITTEN:
         raise SettingsError(f"--output {target}: {ending_of(path)} is not written; choose .csv, .tsv or .jsonl")
     try:

@@ -10,11 +10,10 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import TypeAdapter
 from pydantic_core import to_json
 from starlette.responses import JSONResponse
 
-from schemas.rating import RATING, Rating
+from schemas.rating import RATING
 from schemas.review import MAX_ID_BYTES, Review
 from worker.model.explaining import MOST_TEXTS, Explainer
 from worker.records import Rated
@@ -24,7 +23,7 @@ from worker.rest.lane import Lane
 from worker.rest.problems import Problem, describe_problems
 from worker.settings import WorkerSettings
 
-_RATINGS: Final = TypeAdapter(list[Rating])
+_SOURCE: Final = b',"source":{'  # inside a string the marks would be escaped, so this is the field itself
 JSON: Final = "application/json"
 _EXPLAIN: Final = f"Add what each word does to the rating, as `explanation`; for at most {MOST_TEXTS} reviews."
 
@@ -88,9 +87,14 @@ def _describe_ratings() -> dict[str, Any]:
 def rating_json(rated: Sequence[Rated], *, many: bool) -> bytes:
     """Return ratings as an answer has them."""
     if many:
-        ratings = [outcome.rating for outcome in rated]
-        return b'{"ratings":' + _RATINGS.dump_json(ratings, exclude={"__all__": {"source"}}) + b"}"
-    return RATING.dump_json(rated[0].rating, exclude={"source"})
+        return b'{"ratings":[' + b",".join(_without_source(outcome.value) for outcome in rated) + b"]}"
+    return _without_source(rated[0].value)
+
+
+def _without_source(value: bytes) -> bytes:
+    """Return the JSON of a rating without the position that a request does not have."""
+    before, _, rest = value.partition(_SOURCE)
+    return before + rest.partition(b"}")[2]
 
 
 def explained_json(explainer: Explainer, reviews: Sequence[Review], rated: Sequence[Rated], *, many: bool) -> bytes:

@@ -55,6 +55,7 @@ scalars: st.SearchStrategy[Any] = st.one_of(
     st.none(), st.booleans(), st.integers(-5, 5), st.floats(allow_nan=False, allow_infinity=False), words
 )
 EXPECTED = "text: expected in text, content, review, body"
+HIDDEN = "(not shown: it reads like a text)"
 WIRE_FORMAT = (
     "as a schema registry's serializer writes Avro, JSON or Protobuf; WORKER_INPUT_FORMAT=avro reads Avro (and JSON) "
     "with WORKER_SCHEMA_REGISTRY_URL, WORKER_INPUT_FORMAT=json_schema reads JSON"
@@ -135,12 +136,12 @@ def test_a_byte_order_mark_is_no_part_of_a_review(value: bytes) -> None:
         (
             b'{"Note": "so so", "n": {"q": 1}, "~~": 2}',
             "no_text",
-            f"{EXPECTED}; the fields are: Note, n.q, (no name); if Note holds the text: WORKER_TEXT_FIELD=Note",
+            f"{EXPECTED}; the fields are: Note, n.q, {HIDDEN}; if Note holds the text: WORKER_TEXT_FIELD=Note",
         ),
         (
             b"{}",
             "no_text",
-            f"{EXPECTED}; the fields are: no field; name its field with WORKER_TEXT_FIELD",
+            f"{EXPECTED}; the fields are: none, the object is empty; name its field with WORKER_TEXT_FIELD",
         ),
         (
             b"[1]",

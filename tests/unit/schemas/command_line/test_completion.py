@@ -1,19 +1,22 @@
-"""Completion, as bash does it: commands, flags, choices, channels and files."""
+"""Completion, as the shells do it: commands, flags, choices, channels and files, in a real bash, zsh and fish."""
 
 from __future__ import annotations
 
 import os
+import pty
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, TOY_REGISTRY
+from tests.conftest import ROOT, TOY_REGISTRY, missing
 
-# Sources the script that the program prints, and asks bash's own completion function what it would offer.
-ASK = """
+# Each sources the script that the program prints, and asks the shell itself what it would offer.
+BASH = """
 eval "$(starstream-worker completion bash)"
 words=({line})
 COMP_WORDS=("${{words[@]}}" "{typed}")
@@ -21,44 +24,91 @@ COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
 $(complete -p starstream-worker | sed 's/.*-F \\([^ ]*\\).*/\\1/') starstream-worker
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
+FISH = """
+starstream-worker completion fish | source
+complete --do-complete '{line} {typed}' | string replace --regex '\\t.*' ''; true
+"""
+# zsh completes at its prompt only. A key of its own prints the line that is there.
+ZSH = b"""PS1=; autoload -Uz compinit && compinit -u -D; eval "$(starstream-worker completion zsh)"
+show() { print -r -- "LI""NE[$BUFFER]" }; zle -N show; bindkey '^X' show; print REA""DY
+"""
 
 
-def offered(folder: Path, line: str, typed: str = "") -> list[str]:
-    program = folder / "bin" / "starstream-worker"
-    program.parent.mkdir(exist_ok=True)
+@pytest.fixture
+def shell(tmp_path: Path) -> dict[str, str]:
+    """The environment of a shell that has the worker as a program."""
+    program = tmp_path / "bin" / "starstream-worker"
+    program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m worker "$@"\n')
     program.chmod(0o755)
-    environ = {"PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "HOME": str(folder)}
-    script = ASK.format(line=line, typed=typed)
-    bash = shutil.which("bash") or "bash"
+    (tmp_path / "reviews.csv").touch()
+    return {"PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+
+
+def found(name: str) -> str:
+    return shutil.which(name) or missing(f"{name} is not installed")
+
+
+def offered(name: str, script: str, shell: dict[str, str]) -> list[str]:
+    words = [found(name), "-c", script]
     ended = subprocess.run(
-        [bash, "-c", script], cwd=folder, env=environ, capture_output=True, text=True, timeout=300, check=False
+        words, cwd=shell["HOME"], env=shell, capture_output=True, text=True, timeout=300, check=False
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.split()
 
 
-@pytest.mark.parametrize(
-    ("line", "typed", "expected"),
-    [
-        ("starstream-worker", "re", ["replay", "restore"]),
-        ("starstream-worker dlq", "", ["list", "show", "held", "redrive"]),
-        ("starstream-worker run", "--linger", ["--linger-s"]),
-        ("starstream-worker run --delivery", "", ["exactly_once", "at_least_once"]),
-        ("starstream-worker dlq list --reason", "no_", ["no_text", "no_identity"]),
-        (f"starstream-worker run --registry {TOY_REGISTRY} --channel", "", ["stable"]),
-        (f"starstream-worker run --registry {TOY_REGISTRY} --model-version", "2026", ["20260101T000000Z-70700000"]),
-        ("starstream-worker completion", "", ["bash", "zsh", "fish"]),
-    ],
-)
-def test_bash_completes(line: str, typed: str, expected: list[str], tmp_path: Path) -> None:
-    assert offered(tmp_path, line, typed) == expected
+CASES = [
+    ("starstream-worker", "re", ["replay", "restore"]),
+    ("starstream-worker dlq", "", ["list", "show", "held", "redrive"]),
+    ("starstream-worker run", "--linger", ["--linger-s"]),
+    ("starstream-worker run --delivery", "", ["exactly_once", "at_least_once"]),
+    ("starstream-worker dlq list --reason", "no_", ["no_text", "no_identity"]),
+    (f"starstream-worker run --registry {TOY_REGISTRY} --channel", "", ["stable"]),
+    (f"starstream-worker run --registry {TOY_REGISTRY} --model-version", "2026", ["20260101T000000Z-70700000"]),
+    ("starstream-worker completion", "", ["bash", "zsh", "fish"]),
+]
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_other_shells_get_a_script_that_asks_the_program(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from worker.__main__ import main
+@pytest.mark.parametrize(("line", "typed", "expected"), CASES)
+def test_bash_completes(line: str, typed: str, expected: list[str], shell: dict[str, str]) -> None:
+    assert offered("bash", BASH.format(line=line, typed=typed), shell) == expected
 
-    assert main(["completion", shell]) == 0
-    said = capsys.readouterr().out
-    assert f"_STARSTREAM_WORKER_COMPLETE={shell}_complete" in said
+
+@pytest.mark.parametrize(("line", "typed", "expected"), [*CASES, ("starstream-worker predict", "rev", ["reviews.csv"])])
+def test_fish_completes(line: str, typed: str, expected: list[str], shell: dict[str, str]) -> None:
+    assert sorted(offered("fish", FISH.format(line=line, typed=typed), shell)) == sorted(expected)
+
+
+def test_zsh_completes(shell: dict[str, str]) -> None:
+    lines = {
+        "starstream-worker repl": "starstream-worker replay ",
+        "starstream-worker dlq h": "starstream-worker dlq held ",
+        "starstream-worker run --linger": "starstream-worker run --linger-s ",
+        "starstream-worker run --delivery ex": "starstream-worker run --delivery exactly_once ",
+        "starstream-worker predict rev": "starstream-worker predict reviews.csv ",
+    }
+    with_registry = f"starstream-worker run --registry {TOY_REGISTRY} --channel "
+    lines[f"{with_registry}st"] = f"{with_registry}stable "
+    near, far = pty.openpty()
+    terminal: dict[str, Any] = {"stdin": far, "stdout": far, "stderr": far, "start_new_session": True}
+    words, environ = [found("zsh"), "-f", "-i"], shell | {"TERM": "dumb"}
+    with subprocess.Popen(words, cwd=shell["HOME"], env=environ, **terminal) as prompt:
+        os.close(far)
+        os.write(near, ZSH)
+        read_until(near, rb"READY\r\n")
+        completed = {}
+        for line in lines:
+            os.write(near, line.encode() + b"\t\x18")  # TAB, then the key that prints the line
+            completed[line] = read_until(near, rb"LINE\[(.*)\]")[1].decode()
+            os.write(near, b"\x15")  # an empty line again
+        prompt.terminate()
+        os.close(near)
+    assert completed == lines
+
+
+def read_until(terminal: int, mark: bytes) -> re.Match[bytes]:
+    said = b""
+    while (at := re.search(mark, said)) is None:
+        said += os.read(terminal, 65536)
+    return at

@@ -135,7 +135,7 @@ def test_a_finder_that_knows_a_shape_finds_what_a_new_one_finds(objects: list[di
 
 def test_names_are_described_and_what_may_be_a_text_is_not() -> None:
     value = {"Review Text": "a b", "deep": {"er": {"est": 1}}, "this was sent as a key by accident, sorry": 1}
-    assert describe_names(value) == "Review Text, deep.er.est, (no name)"
+    assert describe_names(value) == "Review Text, deep.er.est, (not shown: it reads like a text)"
     assert describe_names({f"f{number}": 1 for number in range(14)}).endswith("f11 and 2 more")
     assert likely_text(value) == "Review Text"
     assert likely_text({"words": "one"}) is None

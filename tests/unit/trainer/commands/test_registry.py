@@ -42,6 +42,27 @@ def data(tmp_path: Path) -> list[str]:
     return ["--data", str(held_out), "--gate-slower", "20", "--gate-max-ece", "1"]
 
 
+@pytest.mark.parametrize("command", ["promote", "rollback", "history"])
+def test_a_mistyped_channel_is_answered_with_the_nearest_and_makes_none(
+    registry: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert _run(registry, "promote", NEW) == Exit.OK
+    before = _channels(registry)
+    capsys.readouterr()
+    assert _run(registry, command, *([OLD] if command == "promote" else []), "--channel", "stabel") == Exit.REGISTRY
+    assert "there is no channel stabel; there are: " in (said := capsys.readouterr().err)
+    assert "; did you mean stable?" in said
+    assert _channels(registry) == before
+
+
+def test_a_channel_of_another_name_is_made_on_purpose_only(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(registry, "promote", NEW, "--channel", "beta") == Exit.REGISTRY
+    assert "there is no channel beta; there are: candidate, stable; --new-channel makes it" in capsys.readouterr().err
+    assert _run(registry, "promote", NEW, "--channel", "beta", "--new-channel") == Exit.OK
+    assert _run(registry, "promote", OLD, "--channel", "beta") == Exit.OK, "it is there"
+    assert _channels(registry) == {"beta": OLD}
+
+
 def test_promote_rollback_and_their_history(registry: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run(registry, "promote", "--version", OLD, "--message", "the first") == Exit.OK
     assert _run(registry, "promote", "--version", NEW, "--channel", "candidate") == Exit.OK
