@@ -89,8 +89,8 @@ def read_rows(path: str | Path, how: FileOptions = NO_OPTIONS, *, max_cell_chars
     if ending not in ENDINGS and str(path) != STDIN:
         known = ", ".join((*ENDINGS, ".parquet"))
         spreadsheet = ending in {".xlsx", ".xls", ".ods", ".numbers"}
-        lines = "to rate each line of another text file, send it to standard input (-)"
-        how_else = "save the sheet as .csv" if spreadsheet else lines
+        by_line = "to rate each line of another text file, send it to standard input (-)"
+        how_else = "save the sheet as .csv" if spreadsheet else by_line
         raise FileError(f"{path}: unknown format {ending!r}; expected {known}, each also as .gz or .zst; {how_else}")
     with opened(path, how.encoding) as lines:
         if has_header(path):

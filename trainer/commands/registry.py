@@ -23,9 +23,10 @@ from trainer.commands.promote import print_move
 from trainer.console import Screen
 from trainer.errors import Exit, RegistryError
 from trainer.export.runtime import open_interpreter
+from trainer.registry.channel_names import no_channel
 from trainer.registry.history import Why, rollback_target
 from trainer.registry.open import open_registry
-from trainer.registry.registry import Registry, no_channel
+from trainer.registry.registry import Registry
 
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 _FIGURES: Final = ("accuracy", "macro_f1", "mae", "qwk")

@@ -12,25 +12,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from schemas.bundle import MANIFEST_FILE, Bundle, parse_manifest, read_bundle
-from schemas.channels import (
-    CANDIDATE,
-    CHANNEL_PATTERN,
-    CHANNELS_FILE,
-    STABLE,
-    ChannelsError,
-    channels_bytes,
-    parse_channels,
-)
+from schemas.channels import CANDIDATE, CHANNELS_FILE, STABLE, ChannelsError, channels_bytes, parse_channels
 from schemas.command_line.spelling import did_you_mean
 from schemas.manifest import Manifest
 from trainer.errors import ConflictError, RegistryError
+from trainer.registry.channel_names import check_channel, no_channel
 from trainer.registry.history import (
     Change,
     Why,
@@ -268,22 +261,6 @@ class Registry:
 def weights_file(version: str) -> str:
     """Return the name of the file with the training weights of a version."""
     return f"{WEIGHTS}/{version}.npz"
-
-
-def no_channel(channel: str, known: Collection[str]) -> str:
-    """Return the line that says so, with the nearest name."""
-    there = f"there are: {', '.join(sorted(known))}" if known else "there is none yet"
-    return f"there is no channel {channel}; {there}{did_you_mean(channel, known)}"
-
-
-def check_channel(channel: str) -> None:
-    """Refuse a name that is not allowed for a channel.
-
-    Raises:
-        RegistryError: it is empty, long, or looks like a path or a version.
-    """
-    if not re.fullmatch(CHANNEL_PATTERN, channel):
-        raise RegistryError(f"channel {channel!r}: use lower-case letters, digits, - and _, starting with a letter")
 
 
 def _channels(content: bytes | None) -> dict[str, str]:

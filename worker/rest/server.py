@@ -29,7 +29,7 @@ from worker.rest.security import is_loopback, is_open
 from worker.settings import WorkerSettings
 from worker.stream.batcher import Batcher, Limits
 from worker.traces.start import start_traces
-from worker.wiring import Process, start_models
+from worker.wiring import Process, calm_collector, start_models
 
 _CHECK_S: Final = 0.5
 _LAST_SPANS_S: Final = 2.0  # a collector that is away does not hold up a stop
@@ -54,6 +54,7 @@ def serve(settings: WorkerSettings) -> ExitCode:
     with StopSignals(settings.drain_deadline_s, log) as stop, _bind(settings) as address:
         front = start_front(process, stop.event)
         server = make_server(front)
+        calm_collector()
         rating = threading.Thread(target=front.rater.run, name="rate", daemon=True)
         http = threading.Thread(target=server.run, args=([address],), name="http", daemon=True)
         rating.start()

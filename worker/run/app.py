@@ -8,7 +8,6 @@ models together, for this module and for `worker.replay`.
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ from worker.settings import WorkerSettings
 from worker.stream.pipeline import Pipeline
 from worker.stream.ports import Classifier, Delivery
 from worker.traces.start import start_traces
-from worker.wiring import Process, start_models, wire_pipeline
+from worker.wiring import Process, calm_collector, start_models, wire_pipeline
 
 _Service = TypeVar("_Service")
 _LAST_SPANS_S: Final = 2.0  # a collector that is away does not hold up a stop
@@ -165,7 +164,7 @@ def _serve(run: _Run, pipeline: Pipeline) -> None:
 
     run.stop.then(stop)
     run.stop.before_exit(pipeline.undo_attempts)
-    _calm_collector()
+    calm_collector()
     try:
         pipeline.run()
         process.log(logging.INFO, "drained")
@@ -176,13 +175,3 @@ def _serve(run: _Run, pipeline: Pipeline) -> None:
         if process.traces is not None:
             process.traces.close(min(_LAST_SPANS_S, deadline_s / 4))
     process.log(logging.INFO, "stopped")
-
-
-def _calm_collector() -> None:
-    """Make Python's collector of reference cycles run seldom.
-
-    The loop's objects form no cycles; searching for them in each batch of 2,000 costs as much as making its ratings.
-    """
-    gc.collect()
-    gc.freeze()  # objects made at start stay until the process ends
-    gc.set_threshold(20_000, 20, 20)

@@ -53,6 +53,17 @@ def test_the_fields_of_a_review_are_found_as_in_the_stream(rating_client: Client
     assert (found["review_id"], found["app_id"], found["rating"]) == ("r-1", "maps", 5)
 
 
+@pytest.mark.parametrize("name", ['x,"source":{"topic":"y"}', 'x","source":{', ',\\"source":{'])
+def test_a_name_that_looks_like_a_rating_s_source_goes_through(rating_client: Client, name: str) -> None:
+    review = {"text": "good", "app_id": name, "created_at": name, "score": 5}
+    client = rating_client(rest_deadline_s=60)
+    one = client.post("/v1/ratings", json=review).json()
+    (many,) = client.post("/v1/ratings", json={"reviews": [review]}).json()["ratings"]
+    for found in (one, many):
+        assert (found["app_id"], found["created_at"], found["author_score"]) == (name, name, 5.0)
+        assert "source" not in found
+
+
 @pytest.mark.parametrize(
     ("body", "status", "pointer", "reason"),
     [
