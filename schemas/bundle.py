@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,8 +82,8 @@ class Bundle:
             )
 
 
-def read_bundle(folder: Path) -> Bundle:
-    """Read `<registry>/<version>/` and verify every file against the manifest.
+def read_bundle(folder: Path | zipfile.Path) -> Bundle:
+    """Read `<registry>/<version>/`, or the same inside a zip file, and verify every file against the manifest.
 
     Raises:
         BundleError: a file is missing, altered, or of a schema version that this release does not read.
@@ -146,7 +147,7 @@ def parse_manifest(content: bytes | None, name: str = MANIFEST_FILE) -> Manifest
         raise BundleError(f"{name}: not a manifest ({type(error).__name__}); publish the bundle again") from error
 
 
-def _read_manifest(path: Path) -> Manifest:
+def _read_manifest(path: Path | zipfile.Path) -> Manifest:
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -37,6 +37,7 @@ EXTRA: Final = ("tensorflow", "keras", "nltk", "sklearn", "matplotlib", "jinja2"
 _PAGE: Final = Page(
     "Train, evaluate and publish models that rate reviews.",
     """\
+  starstream-trainer starter --registry models/
   starstream-trainer sample sample.csv
   starstream-trainer train sample.csv --registry models/
   starstream-trainer list
@@ -168,6 +169,10 @@ _COMMANDS: Sections = {
         "publish": (
             "copy a version from another registry",
             _in(f"{_FLAGS}:PublishSettings", f"{_DO}:publish", Words("--version", "VERSION")),
+        ),
+        "starter": (
+            "publish the model that comes with this package",
+            _in(f"{_FLAGS}:StarterSettings", "trainer.commands.starter:starter"),
         ),
         "prune": ("remove old versions", _in(f"{_FLAGS}:PruneSettings", f"{_DO}:prune")),
     },

@@ -33,6 +33,7 @@ from worker.setting_forms import Apps, Host, Topic, Version, tidy
 
 Runtime = Literal["auto", "litert", "tflite"]
 ReasonsMode = Literal["off", "low", "all"]
+StarterMode = Literal["auto", "on", "off"]
 
 
 class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistrySettings, RestSettings):
@@ -70,6 +71,11 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
     # Model
     registry: str = Field("models", min_length=1, description="folder or fsspec URL of the bundles")
     channel: str = Field(STABLE, pattern=CHANNEL_PATTERN, description="channel whose version serves")
+    starter: StarterMode = Field(
+        "auto",
+        description="rate with the starter, which comes with this package, while the registry has no bundle; "
+        "auto: predict, explain and serve do, run does not",
+    )
     model_version: Version | None = Field(None, description="serve this version, whatever the channel names")
     reload_interval_s: Seconds = Field(
         5.0, ge=0, le=3600, description="time between two checks of the channels; 0: no checks"

@@ -9,7 +9,9 @@ only when it has a shadow or a feedback topic.
 from __future__ import annotations
 
 import gc
+import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -17,13 +19,14 @@ from prometheus_client import Counter
 
 from schemas.input.fields import FieldFinder
 from schemas.input.value import ValueFormat
+from schemas.starter import starter_version
 from worker.backoff import Backoff
 from worker.clock import Clock
 from worker.model.canary import Limits as CanaryLimits
 from worker.model.classifier import TfliteClassifier
 from worker.model.drift import Drift
 from worker.model.feedback import Feedback
-from worker.model.loading import load_version, serving_version
+from worker.model.loading import load_version, serving_version, starter_remark
 from worker.model.registry import read_channels
 from worker.model.reload import Registry, Reloader, Watch
 from worker.model.serving import ServingClassifier
@@ -125,15 +128,24 @@ def start_models(process: Process, stop: threading.Event) -> ServingClassifier:
     def load(version: str) -> TfliteClassifier:
         return load_version(settings, version, metrics, clock)
 
+    def channels() -> Mapping[str, str]:
+        # Only while the starter still serves: a registry that loses its channels must not bring it back.
+        starter = settings.starter == "on" and reloader.lineup.stable.version == starter_version()
+        return read_channels(settings.registry, starter=starter)
+
+    serving = load(serving_version(settings))
+    remark = starter_remark(settings, serving.version)
+    if remark is not None:
+        process.log(logging.WARNING, "starter_serving", model_version=serving.version, reason=remark)
     reloader = Reloader(
-        load(serving_version(settings)),
+        serving,
         Watch(
             None if settings.model_version else settings.channel,
             settings.shadow_channel,
             settings.reload_interval_s,
             settings.reload_retry_s,
         ),
-        Registry(lambda: read_channels(settings.registry), load),
+        Registry(channels, load),
         clock=clock,
         metrics=metrics,
         health=process.health,

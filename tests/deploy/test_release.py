@@ -163,13 +163,14 @@ def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
-def _bare(program: Path, *words: str, **variables: str) -> tuple[int, str]:
+def _bare(program: Path, *words: str, typed: str = "", **variables: str) -> tuple[int, str]:
     """Run an installed program outside the checkout, without any variable of ours; return its code and what it said."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("WORKER_", "PYTHON"))}
     done = subprocess.run(
         [str(program), *words],
         cwd=program.parents[1],
         env=kept | variables,
+        input=typed,
         capture_output=True,
         text=True,
         check=False,
@@ -199,6 +200,20 @@ def test_installed_worker_predicts_with_a_bundle(bare: Path, tmp_path: Path) -> 
     )
     assert code == 0, said
     assert '"rating"' in rated.read_text(encoding="utf-8")
+
+
+def test_installed_programs_work_before_anything_is_trained(bare: Path, tmp_path: Path) -> None:
+    code, said = _bare(bare / "starstream-worker", "predict", "-", typed="love it\n")
+    assert code == 0, said
+    assert "this is the starter" in said
+    assert '"rating": 5' in said
+    registry = str(tmp_path / "models")
+    assert _bare(bare / "starstream-trainer", "starter", "--registry", registry)[0] == 0
+    code, said = _bare(
+        bare / "starstream-worker", "predict", "-", "--registry", registry, typed="Terrible, it crashes.\n"
+    )
+    assert code == 0, said
+    assert '"rating": 1' in said
 
 
 @pytest.mark.parametrize(

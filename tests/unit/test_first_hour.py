@@ -73,7 +73,7 @@ worker predict --input open.csv
 worker predict --input ok.csv --output ok.csv
 worker predict --input ok.csv --output none/out.csv
 worker predict --input ok.csv --encoding klingon
-worker predict --input ok.csv --registry folder
+worker predict --input ok.csv --registry folder --starter off
 worker predict --input ok.csv --channel candidte
 worker produce --input ok.csv --rate -1
 worker produce --input ok.csv --input-format json_schema

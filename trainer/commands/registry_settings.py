@@ -71,6 +71,21 @@ class PublishSettings(RegistrySettings):
     version: Annotated[str, Field(description="A version or a channel of the source.")]
 
 
+class StarterSettings(RegistrySettings):
+    """Publish the starter, the model that comes with this package, to serve and to start from.
+
+    The channel moves only when it points at no version yet. Needs no TensorFlow.
+
+    Examples:
+      starstream-trainer starter --registry models/
+      starstream-trainer train labelled.csv --warm-start stable --channel candidate
+      starstream-trainer starter --card       # its data, figures and limits
+    """
+
+    channel: Channel = STABLE
+    card: Annotated[bool, Field(description="Print its model card, and publish nothing.")] = False
+
+
 class PromoteSettings(GateSettings, FormatSettings, RegistrySettings):
     """Point a channel at a version, when the gate passes on the reviews of --data.
 

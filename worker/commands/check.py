@@ -25,7 +25,7 @@ from worker.environment import PREFIX, origin_of
 from worker.errors import ExitCode, WorkerError
 from worker.kafka.clients import require_client
 from worker.kafka.python.rights import require_kafka_rights
-from worker.model.loading import load_classifier
+from worker.model.loading import load_classifier, starter_remark
 from worker.ops.metrics import Metrics
 from worker.ops.progress import waiting
 from worker.redis.rights import KEYS, require_rights
@@ -104,7 +104,8 @@ def _origin(name: str, settings: WorkerSettings, given: Mapping[str, object]) ->
 
 def _model(settings: WorkerSettings) -> str:
     classifier = load_classifier(settings, Metrics(CollectorRegistry()), SystemClock())
-    return f"{classifier.version} from {settings.registry}, golden set replayed"
+    remark = starter_remark(settings, classifier.version)
+    return f"{classifier.version} from {settings.registry}, golden set replayed{f'; {remark}' if remark else ''}"
 
 
 def _kafka(settings: WorkerSettings) -> str:

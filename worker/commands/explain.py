@@ -23,7 +23,7 @@ from schemas.review import check_text
 from worker.commands.review_texts import ReviewTexts
 from worker.errors import ExitCode, ModelError, RegistryError, SettingsError
 from worker.model.explaining import Explained, Explainer
-from worker.model.loading import serving_version
+from worker.model.loading import serving_version, with_starter
 from worker.ops.text import printable
 from worker.redis.ratings import RatingsInRedis
 from worker.settings import WorkerSettings
@@ -49,7 +49,7 @@ def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
         check_text(known.text, settings.max_text_chars)
     except InvalidReviewError as error:
         raise SettingsError(f"explain: {error}") from error
-    explained = Explainer(settings).explain(known.text, serving_version(settings))
+    explained = Explainer(settings).explain(known.text, serving_version(with_starter(settings)))
     _show(explained, {}, as_json=known.json)
     return ExitCode.OK
 

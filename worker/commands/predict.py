@@ -22,6 +22,7 @@ from schemas.review import Review
 from worker.clock import SystemClock
 from worker.commands.prediction_file import Output, open_output
 from worker.errors import ExitCode, SettingsError
+from worker.model.loading import serving_version, starter_remark, with_starter
 from worker.model.predictor import Model
 from worker.ops.progress import LongRun
 from worker.ops.signals import ends_on_signal
@@ -74,13 +75,16 @@ def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
     """
     model = Model.open(
         settings.registry,
-        settings.model_version or settings.channel,
+        serving_version(with_starter(settings)),
         min_confidence=settings.min_confidence,
         max_text_chars=settings.max_text_chars,
         runtime=settings.runtime,
     )
     console = Console(stderr=True)
     console.print(f"model {model.version} on {model.runtime}", highlight=False)
+    remark = starter_remark(settings, model.version)
+    if remark is not None:
+        console.print(remark, markup=False, highlight=False, soft_wrap=True)
     rated = wrong = 0
     chunks = _chunks(settings, files)
     chunk = next(chunks, [])  # a file that cannot be read is reported before the output is opened

@@ -21,6 +21,7 @@ from schemas.input.value import InvalidReviewError
 from schemas.manifest import Manifest
 from schemas.prediction import PREDICTION_FIELDS, Prediction, prediction_values
 from schemas.review import DEFAULT_MAX_TEXT_CHARS, check_text
+from schemas.starter import starter_version
 from worker.errors import ModelError
 from worker.model.halving import rate_or_halve, require_numbers
 from worker.model.registry import fetch_bundle, resolve_version
@@ -93,6 +94,11 @@ class Model:
         place = fspath(registry)
         found = resolve_version(place, version) if re.fullmatch(CHANNEL_PATTERN, version) else version
         return cls(_Opening(place, found, min_confidence, max_text_chars, runtime))
+
+    @classmethod
+    def starter(cls) -> Model:
+        """Return the model that comes with this package; `starstream-trainer starter --card` describes it."""
+        return cls.open("models", starter_version())
 
     @property
     def version(self) -> str:

@@ -1,7 +1,8 @@
 """The worker's view of the registry: which version a channel points at, and a version's verified bundle.
 
 Owns the way from `WORKER_REGISTRY`, an fsspec URL, to a `Bundle`. Never writes. A bundle on a remote registry is copied
-to a temporary folder first, so that the bytes verified are the bytes served.
+to a temporary folder first, so that the bytes verified are the bytes served. The starter's version is read from the
+package, wherever it is asked for: a version's name holds the hash of what it is.
 """
 
 from __future__ import annotations
@@ -13,24 +14,34 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.bundle import REPORT_FILE, Bundle, BundleError, read_bundle
-from schemas.channels import CHANNELS_FILE, ChannelsError, parse_channels
+from schemas.channels import CHANNELS_FILE, STABLE, ChannelsError, parse_channels
 from schemas.command_line.spelling import did_you_mean
+from schemas.starter import starter_bundle, starter_report, starter_version
 from schemas.storage import OPENING, reason, refuse_malformed, store_errors
 from worker.errors import ModelError, RegistryError
 
-_HOW = "train one: starstream-trainer train --data reviews.csv --registry {registry}"
+_HOW = (
+    "train one: starstream-trainer train --data reviews.csv --registry {registry}; "
+    "or begin with the starter: starstream-trainer starter --registry {registry}"
+)
 
 
-def read_channels(registry: str) -> dict[str, str]:
+def read_channels(registry: str, *, starter: bool = False) -> dict[str, str]:
     """Return which version each channel points at.
 
+    Args:
+        registry: a folder or an fsspec URL.
+        starter: whether the starter is the `stable` of an empty registry.
+
     Raises:
-        RegistryError: the registry does not answer, or `channels.json` is missing or malformed.
+        RegistryError: the registry does not answer, or `channels.json` is malformed, or missing without `starter`.
     """
     files, root = _open(registry)
     try:
         return parse_channels(files.cat_file(f"{root}/{CHANNELS_FILE}"))
     except FileNotFoundError as error:
+        if starter:
+            return {STABLE: starter_version()}
         how = _HOW.format(registry=registry)
         message = f"WORKER_REGISTRY={registry}: no bundle there ({CHANNELS_FILE} is missing); {how}"
         raise RegistryError(message) from error
@@ -41,13 +52,13 @@ def read_channels(registry: str) -> dict[str, str]:
         raise RegistryError(f"WORKER_REGISTRY={registry}: {text}") from error
 
 
-def resolve_version(registry: str, channel: str) -> str:
-    """Return the version a channel points at.
+def resolve_version(registry: str, channel: str, *, starter: bool = False) -> str:
+    """Return the version a channel points at; with `starter`, in an empty registry the starter's.
 
     Raises:
         RegistryError: there is no registry, no `channels.json` or no such channel; the message says how to make one.
     """
-    channels = read_channels(registry)
+    channels = read_channels(registry, starter=starter)
     if channel not in channels:
         near = did_you_mean(channel, channels)
         there = f"there are: {', '.join(sorted(channels))}" if channels else _HOW.format(registry=registry)
@@ -62,8 +73,10 @@ def fetch_bundle(registry: str, version: str) -> Bundle:
         ModelError: the bundle is missing, altered, or of another schema version.
         RegistryError: the registry does not answer.
     """
-    files, root = _open(registry)
     try:
+        if version == starter_version():
+            return starter_bundle()
+        files, root = _open(registry)
         if isinstance(files, LocalFileSystem):
             return read_bundle(Path(root) / version)
         with tempfile.TemporaryDirectory(prefix="starstream-") as folder:
@@ -84,6 +97,8 @@ def read_report(registry: str, version: str) -> str | None:
     Raises:
         RegistryError: the registry does not answer.
     """
+    if version == starter_version():
+        return starter_report()
     files, root = _open(registry)
     try:
         return str(files.cat_file(f"{root}/{version}/{REPORT_FILE}").decode("utf-8", "replace"))

@@ -11,6 +11,7 @@ from schemas.command_line.page import Page
 from schemas.command_line.program import Command
 from worker.command import INPUT, MODEL, OTHERS, PROCESS, REDIS, REST, SETTINGS, TOPICS, worker_command
 from worker.errors import ExitCode, SettingsError
+from worker.model.loading import with_starter
 from worker.settings import WorkerSettings
 
 
@@ -52,4 +53,4 @@ def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
         }:
             raise
         raise SettingsError(f"serve: the package {error.name} is not installed; install the extra `rest`") from error
-    return serve(settings)
+    return serve(with_starter(settings))

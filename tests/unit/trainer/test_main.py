@@ -125,6 +125,7 @@ def test_only_train_needs_the_extra(tmp_path: Path, extra: str) -> None:
         "rollback",
         *("list", "show", "history", "verify", "prune --keep 1", "collect --help", "sample --help"),
         f"publish --source {TOY_REGISTRY} --version stable",
+        "starter --registry begun",
     )
     done = _run_commands(tmp_path, extra, *commands)
     assert done.returncode == 0, done.stderr

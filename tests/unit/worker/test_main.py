@@ -75,10 +75,12 @@ def test_a_wrong_flag_is_named_as_it_was_typed(capsys: pytest.CaptureFixture[str
 
 
 def test_predict_without_a_bundle_says_how_to_make_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code("predict", "--input", "x.csv", "--registry", str(tmp_path)) == ExitCode.MODEL
+    words = ("predict", "--input", "x.csv", "--registry", str(tmp_path), "--starter", "off")
+    assert exit_code(*words) == ExitCode.MODEL
     (line,) = capsys.readouterr().err.splitlines()
     assert "no bundle there" in line
     assert "trainer train" in line
+    assert "trainer starter" in line
 
 
 def test_predict_rates_a_file(tmp_path: Path) -> None:
@@ -162,7 +164,7 @@ def test_other_commands_print_what_is_set_in_vain(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("WORKER_GROUPID", "x")
-    assert exit_code("predict", "--input", "x.csv", "--registry", str(tmp_path)) == ExitCode.MODEL
+    assert exit_code("predict", "--input", "x.csv", "--registry", str(tmp_path)) == ExitCode.USAGE
     first = capsys.readouterr().err.splitlines()[0]
     assert first == "starstream-worker: warning: WORKER_GROUPID: no such setting; the nearest is WORKER_GROUP_ID"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from schemas.prediction import PREDICTION_FIELDS, Prediction
+from schemas.starter import starter_version
 from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION
 from tests.fixtures.bundles import SECOND, Change, ToyRegistry
 from worker import Model
@@ -40,6 +41,13 @@ def test_texts_get_predictions_in_their_order(model: Model) -> None:
     assert list(model.labels) == [1, 2, 3, 4, 5]
     assert model.manifest.cell == "gru"
     assert model.rate([]) == []
+
+
+def test_the_starter_needs_no_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = Model.starter()
+    assert found.version == starter_version()
+    assert [said and said.rating for said in found.rate(["love it", "Terrible, it crashes all day."])] == [5, 1]
 
 
 def test_what_cannot_be_rated_is_none_and_check_says_why(model: Model) -> None:

@@ -1,0 +1,52 @@
+"""The starter's card shows what the command measures, and what is packed is what was trained."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+
+from schemas.bundle import MANIFEST_FILE
+from schemas.starter import CARD_FILE, read_starter, starter_bundle
+from tests.benchmarks.model_quality.cases import DATA
+from tests.benchmarks.starter.figures import BEGIN, END, measure, text
+from tests.benchmarks.starter.recipe import packed
+
+CLOSE = 0.005  # processors round differently, and a tie may then go the other way
+_NUMBER = re.compile(r"\d\.\d{3}")
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there")
+def test_the_card_shows_what_the_command_prints() -> None:
+    card = CARD_FILE.read_text(encoding="utf-8")
+    shown = card.partition(BEGIN)[2].partition(END)[0].strip()
+    printed = text(starter_bundle())
+    assert _NUMBER.sub("#", shown) == _NUMBER.sub("#", printed)
+    assert [float(number) for number in _NUMBER.findall(shown)] == pytest.approx(
+        [float(number) for number in _NUMBER.findall(printed)], abs=CLOSE
+    )
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there")
+def test_what_is_measured_was_held_out_of_its_training() -> None:
+    manifest = starter_bundle().manifest
+    found = measure(starter_bundle())["all three sets"]
+    assert found["reviews"] == manifest.data.test_rows
+    assert found["accuracy"] == pytest.approx(manifest.metrics["accuracy"], abs=CLOSE)
+
+
+def test_weights_are_packed_in_half_precision_with_their_hash() -> None:
+    found = read_starter()
+    array = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
+    buffer = io.BytesIO()
+    np.savez(buffer, **{"embedding.0": array})  # type: ignore[arg-type]
+    made = packed(found.version, dict(found.files), buffer.getvalue())
+    with np.load(io.BytesIO(made.weights)) as half:
+        assert half["embedding.0"].dtype == np.float16
+        np.testing.assert_allclose(half["embedding.0"], array, atol=1e-3)
+    recorded = json.loads(made.files[MANIFEST_FILE])["training"]["weights"]
+    assert (recorded["sha256"], recorded["size_bytes"]) == (hashlib.sha256(made.weights).hexdigest(), len(made.weights))
