@@ -61,7 +61,7 @@ def table(found: Figures) -> str:
 
 def films(bundle: Bundle) -> str:
     """Return a line on film reviews, which it was not trained on: is the expected rating on the right side of 3?"""
-    rows = list(_rows(DATA / "imdb_test.csv.gz"))
+    rows = list(reviews_of(DATA / "imdb_test.csv.gz"))
     scores = _scored(bundle.load(open_interpreter), [row["content"] for row in rows])
     right = sum((stars > 3) == (row["score"] == "1") for stars, row in zip(scores, rows, strict=True))
     right_side = f"the expected rating is on the right side of 3 stars in {right / len(rows):.3f}"
@@ -80,11 +80,11 @@ def _parts(bundle: Bundle) -> Iterator[tuple[str, Part]]:
     yield "the shop", _part(bundle, [DATA / "clothing_reviews.csv.gz"], "test")
     yield "five finance apps", _part(bundle, [DATA / "app_reviews.csv"], "test")
     for name, column in (("app_reviews.csv", "app_id"), ("other_apps.csv.gz", "group")):
-        rows = list(_rows(DATA / name))
+        rows = list(reviews_of(DATA / name))
         for group in sorted({row[column] for row in rows}):
             yield group, _of(bundle, [row for row in rows if row[column] == group], "test")
-    known = {text for file in _files() for text in (row["content"] for row in _rows(file))}
-    never = [row for row in _rows(DATA / "canva_reviews.csv") if row["content"] not in known]
+    known = {text for file in _files() for text in (row["content"] for row in reviews_of(file))}
+    never = [row for row in reviews_of(DATA / "canva_reviews.csv") if row["content"] not in known]
     yield "an app it has never seen (canva)", _of(bundle, never, "all")
 
 
@@ -107,6 +107,7 @@ def _part(bundle: Bundle, files: list[Path], part: PartName) -> Part:
     return labelled(EvaluateSettings(data=files, part=part), bundle.manifest)
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def reviews_of(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a set."""
     with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
         yield from csv.DictReader(file)

@@ -20,11 +20,13 @@ import numpy as np
 from schemas.bundle import MANIFEST_FILE
 from schemas.starter import Starter
 from tests.benchmarks.model_quality.cases import DATA, ROOT, UNLABELLED
+from tests.benchmarks.starter.sentences import write_sentences
 
 FILES: Final = ("app_reviews.csv", "other_apps.csv.gz", "clothing_reviews.csv.gz")
+SENTENCES: Final = "own_sentences.csv"
 FLAGS: Final = (
     *("--vocabulary-size", "16000", "--min-count", "4", "--embedding", "64", "--wide-pairs", str(2**16)),
-    *("--variant", "int8", "--channel", "none", "--no-texts"),
+    *("--variant", "int8", "--channel", "none", "--no-texts", "--no-floors"),
 )
 
 
@@ -35,9 +37,10 @@ def train() -> Starter:
         CalledProcessError: the trainer failed, and has said why.
     """
     files = [str(DATA / name) for name in FILES]
-    words = [*files, "--unlabelled", str(DATA / UNLABELLED), *FLAGS]
     with tempfile.TemporaryDirectory(prefix="starter-") as folder:
         registry = Path(folder)
+        files.append(str(write_sentences(registry / SENTENCES)))
+        words = [*files, "--unlabelled", str(DATA / UNLABELLED), *FLAGS]
         command = [sys.executable, "-m", "trainer", "train", *words, "--registry", folder]
         subprocess.run(command, cwd=ROOT, check=True)
         (manifest,) = registry.glob("*/manifest.json")
