@@ -72,7 +72,7 @@ _SLOTS: Final[dict[str, Sequence[str]]] = {
         " of it",
         " for that money",
     ),
-    "bored": ("dull", "boring", "too long", "slow", "badly made", "poorly acted", "predictable", "badly told"),
+    "bored": ("dull", "boring", "too long", "slow", "clumsy", "poorly acted", "predictable", "lifeless"),
     "moved": ("moving", "gripping", "beautifully told", "funny", "well acted", "charming", "superb"),
     "very": ("", "really ", "very ", "so "),
     "end": (".", "", "!"),
