@@ -13,9 +13,8 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from schemas.channels import CHANNELS_FILE, STABLE, parse_channels
+from schemas.channels import CANDIDATE, CHANNELS_FILE, STABLE, parse_channels
 from trainer.errors import Exit
-from trainer.settings import CANDIDATE
 from worker import Model
 
 _STARS: Final = 5

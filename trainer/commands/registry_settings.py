@@ -83,6 +83,7 @@ class StarterSettings(RegistrySettings):
     """
 
     channel: Channel = STABLE
+    new_channel: NewChannel = False
     card: Annotated[bool, Field(description="Print its model card, and publish nothing.")] = False
 
 

@@ -15,7 +15,6 @@ from trainer.errors import Exit
 from trainer.export.runtime import open_interpreter
 from trainer.registry.history import Why
 from trainer.registry.open import open_registry
-from trainer.registry.registry import check_channel
 
 
 def starter(settings: StarterSettings) -> int:
@@ -23,8 +22,8 @@ def starter(settings: StarterSettings) -> int:
     if settings.card:
         sys.stdout.write(CARD_FILE.read_text(encoding="utf-8"))
         return Exit.OK
-    check_channel(settings.channel)
     registry = open_registry(settings.registry)
+    registry.require_channel(settings.channel, new=settings.new_channel)
     found = read_starter()
     current = registry.channels().get(settings.channel)
     if found.version in registry.versions():
