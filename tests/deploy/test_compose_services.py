@@ -1,13 +1,11 @@
 """The broker and the Redis of docker-compose.yml, started for real from its own variables and commands, without Docker.
 
-Kafka's image turns `KAFKA_*` into server.properties with `kafka.docker.KafkaDockerWrapper`, which is in the broker's
-jars: the same class does it here. Only what a container provides is replaced: host names, ports and folders.
+Only what a container provides is replaced: host names, ports and folders. test_compose_stack.py starts them all as one.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,65 +16,17 @@ import redis
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
 
-from deploy.kafka.broker import JVM_FLAGS, broker_answers
-from deploy.kafka.jars import cache_dir, ensure_jars, find_java
 from deploy.kafka.topics import create_topics
-from deploy.process import LOOPBACK, LocalService, StartFailed, free_port, run_tool, wait_until
+from deploy.process import LOOPBACK, wait_until
 from deploy.redis import LocalRedis
 from tests import PATIENCE_S
 from tests.conftest import serving
 from tests.deploy.assets import compose
+from tests.deploy.compose_kafka import ComposeKafka
 from worker.settings import read_settings
 
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
-WRAPPER = "kafka.docker.KafkaDockerWrapper"
 TOPIC_TOOL = "/opt/kafka/bin/kafka-topics.sh"
-
-
-class ComposeKafka(LocalService):
-    """The broker of docker-compose.yml: its variables, through its image's own wrapper."""
-
-    name = "compose-kafka"
-
-    def __init__(self) -> None:
-        super().__init__(data_dir=None, start_timeout_s=PATIENCE_S)
-        self.internal_port, self.host_port, self._controller_port = free_port(), free_port(), free_port()
-
-    @property
-    def java(self) -> list[str]:
-        """The Java that runs the broker's classes."""
-        return [str(find_java(os.environ)), "-cp", f"{ensure_jars(cache_dir(os.environ), os.environ)}/*"]
-
-    def _prepare(self) -> list[str]:
-        folders = {name: self.data_dir / name for name in ("default", "mounted", "final")}
-        for folder in folders.values():
-            folder.mkdir()
-        for file in ("server.properties", "log4j2.yaml", "tools-log4j2.yaml"):
-            (folders["default"] / file).touch()  # the image's defaults are a sample, which the variables replace
-        options = [f"--{name}-configs-dir={folder}" for name, folder in folders.items()]
-        environ = {"PATH": os.environ["PATH"], **self._variables()}
-        run_tool([*self.java, WRAPPER, "setup", *options], f"{WRAPPER} refused the variables", StartFailed, environ)
-        heap = SERVICES["kafka"]["environment"]["KAFKA_HEAP_OPTS"].split()
-        light = [flag for flag in JVM_FLAGS if not flag.startswith("-Xm")]
-        return [*self.java, *heap, *light, "kafka.Kafka", str(folders["final"] / "server.properties")]
-
-    def _answers(self) -> bool:
-        return broker_answers(self.host_port)
-
-    def _variables(self) -> dict[str, str]:
-        found = {name: str(value) for name, value in SERVICES["kafka"]["environment"].items()}
-        found["KAFKA_LOG_DIRS"] = str(self.data_dir / "partitions")
-        replaced = {
-            "INTERNAL://kafka:9092": f"INTERNAL://{LOOPBACK}:{self.internal_port}",
-            "INTERNAL://:9092": f"INTERNAL://{LOOPBACK}:{self.internal_port}",
-            "HOST://localhost:9092": f"HOST://{LOOPBACK}:{self.host_port}",
-            "HOST://:19092": f"HOST://{LOOPBACK}:{self.host_port}",
-            "localhost:9093": f"{LOOPBACK}:{self._controller_port}",
-        }
-        for name in ("KAFKA_LISTENERS", "KAFKA_ADVERTISED_LISTENERS", "KAFKA_CONTROLLER_QUORUM_VOTERS"):
-            for old, new in replaced.items():
-                found[name] = found[name].replace(old, new)
-        return found
 
 
 def requested_topics(folder: Path) -> dict[str, dict[str, str]]:
