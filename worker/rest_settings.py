@@ -28,7 +28,9 @@ class RestSettings(BaseSettings):
     rest_deadline_s: Seconds = Field(
         2.0, gt=0, le=60, description="a request that has waited longer is not rated and gets 503"
     )
-    rest_read_timeout_s: Seconds = Field(10.0, gt=0, le=300, description="longest time a client may take for a body")
+    rest_read_timeout_s: Seconds = Field(
+        10.0, gt=0, le=300, description="longest time a client may take for a request's headers, and for its body"
+    )
 
     rest_rate_reviews: float = Field(
         0.0, ge=0, le=1_000_000, description="reviews a second that one client address may post; 0: any number"

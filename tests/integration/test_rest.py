@@ -110,8 +110,20 @@ def test_slow_clients_hold_nobody_up_and_are_let_go(tmp_path: Path) -> None:
         answers = [connection.makefile("rb").readline() for connection in slow]
         assert set(answers) == {b"HTTP/1.1 408 Request Timeout\r\n"}
         assert send(served, "/v1/ratings", {"text": "bad"}).status_code == 200
+        assert {connection.makefile("rb").readline() for connection in idle} == {b""}, "closed: no request came"
         for connection in (*slow, *idle):
             connection.close()
+
+
+def test_a_request_whose_headers_do_not_end_is_given_up_also_behind_another(tmp_path: Path) -> None:
+    whole = f"GET /v1/model HTTP/1.1\r\nHost: {LOOPBACK}\r\n\r\n".encode()
+    with serving_rest(tmp_path, TOY | {"WORKER_REST_READ_TIMEOUT_S": "1"}) as served:
+        for before, half in ((b"", whole[:-2]), (whole, whole[:-2]), (whole, b"\r\n"), (whole + whole, whole[:9])):
+            with socket.create_connection((LOOPBACK, served.port), timeout=PATIENCE_S) as connection:
+                connection.sendall(before + half)
+                answered = connection.makefile("rb").read()  # until it is closed
+            assert answered.count(b"HTTP/1.1 200") == before.count(b"GET")
+        assert send(served, "/v1/model", method="GET").status_code == 200
 
 
 @pytest.mark.parametrize(

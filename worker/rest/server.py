@@ -7,13 +7,16 @@ The HTTP server has a thread of its own, so that the signals are this module's, 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import threading
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
+from typing_extensions import override
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from worker.clock import SystemClock
 from worker.errors import ExitCode, SettingsError
@@ -104,6 +107,7 @@ def make_server(front: Front) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             make_app(front),
+            http=connection_type(settings.rest_read_timeout_s),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -114,6 +118,53 @@ def make_server(front: Front) -> uvicorn.Server:
             timeout_graceful_shutdown=max(1, round(settings.drain_deadline_s / 2)),
         )
     )
+
+
+def connection_type(head_timeout_s: float) -> type[asyncio.Protocol]:
+    """Return what uvicorn makes of each connection: its own, with a deadline for the head of a request.
+
+    uvicorn ends a connection that rests between two requests, and none that sends nothing, or a header now and then:
+    such clients would each keep a file descriptor, until nobody else gets one. `worker.rest.body` has the body's.
+
+    Args:
+        head_timeout_s: longest time from the connection, or from the first byte of a later request, to the end of its
+            headers.
+    """
+
+    class Connection(HttpToolsProtocol):
+        _deadline: asyncio.TimerHandle | None = None
+
+        @override
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._expect_head()
+
+        @override
+        def data_received(self, data: bytes) -> None:
+            if self.cycle is not None and self.cycle.response_complete:
+                self._expect_head()
+            super().data_received(data)
+
+        @override
+        def on_headers_complete(self) -> None:
+            self._head_came()
+            super().on_headers_complete()
+
+        @override
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._head_came()
+            super().connection_lost(exc)
+
+        def _expect_head(self) -> None:
+            if self._deadline is None:
+                self._deadline = self.loop.call_later(head_timeout_s, self.transport.close)
+
+        def _head_came(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+    return Connection
 
 
 def _bind(settings: WorkerSettings) -> socket.socket:
