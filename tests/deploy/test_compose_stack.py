@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -167,6 +168,10 @@ def value(running: Stack, query: str) -> float:
     return float(found[0]["value"][1]) if found else -1.0
 
 
+def says(running: Stack, query: str, expected: float) -> bool:
+    return value(running, query) == expected
+
+
 def test_the_whole_of_compose_rates_what_is_posted_and_prometheus_sees_it_and_all_stop_in_their_time(
     running: Stack,
 ) -> None:
@@ -187,7 +192,7 @@ def test_the_whole_of_compose_rates_what_is_posted_and_prometheus_sees_it_and_al
         "sum(up%7Bjob%3D%22prometheus%22%7D)": 1.0,
         "sum(starstream_reviews_settled_total%7Boutcome%3D%22rated%22%2Cjob%3D%22starstream-worker%22%7D)": 30.0,
     }.items():
-        wait_until(lambda query=query, expected=expected: value(running, query) == expected, PATIENCE_S, query)
+        wait_until(partial(says, running, query, expected), PATIENCE_S, query)
     for name, children in {"worker": running.workers, "rest": [running.rest]}.items():
         assert [child.terminate(GRACE_S[name]) for child in children] == [0] * len(children), name
 
