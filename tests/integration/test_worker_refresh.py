@@ -18,6 +18,7 @@ import pytest
 from schemas.channels import STABLE
 from schemas.output.rating_hash import rating_from_hash
 from schemas.rating import Rating
+from schemas.starter import starter_version
 from tests.conftest import TOY_VERSION
 from tests.fixtures.bundles import SECOND, THIRD, Change, ToyRegistry
 from tests.fixtures.records import Message
@@ -165,6 +166,21 @@ def test_neither_a_bad_bundle_nor_an_unreachable_registry_stops_the_stream(
     assert len(worker.said("registry_unreachable")) == len(worker.said("model_refused")) == 1
     assert worker.stop() == 0
     assert set(assert_each_review_is_rated_once(deployment, stream.sent)) == {TOY_VERSION, SECOND}
+
+
+def test_the_starter_rates_until_the_registry_has_a_version(deployment: Deployment, tmp_path: Path) -> None:
+    folder = tmp_path / "none_yet"
+    worker = deployment.worker(registry=str(folder), starter="on", reload_interval_s="0.2").ready()
+    with Stream(deployment) as stream:
+        worker.until(lambda: served(worker, starter_version()) > 100, "the stream runs")
+        ToyRegistry(folder)
+        worker.until(lambda: served(worker, TOY_VERSION) > 100, "the registry's first version serves")
+    worker.until(lambda: deployment.lag() == 0, "all committed")
+    assert len(worker.said("starter_serving")) == 1
+    assert worker.stop() == 0
+    found = ratings(deployment)
+    assert sorted(rating.review_id for rating in found) == sorted(stream.sent), "each is rated, once"
+    assert {rating.model_version for rating in found} == {starter_version(), TOY_VERSION}
 
 
 def test_a_canary_rates_its_share_and_is_given_back_when_it_disagrees(
