@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-_MOST: Final = 60  # sentences of a template
+_MOST: Final = 50  # sentences of a template
 _THINGS: Final = (
     "app", "game", "film", "movie", "book", "product", "service", "phone", "dress", "tool", "course", "show", "version",
     "shirt", "website", "story",
@@ -40,6 +40,7 @@ _SLOTS: Final[dict[str, Sequence[str]]] = {
     "is": ("is", "was"),
     "not": ("don't", "do not", "can't", "cannot"),
     "isnt": ("isn't", "is not", "was not", "wasn't"),
+    "noun": ("problems", "crashes", "bugs", "errors", "ads", "issues", "faults", "delays", "surprises", "hidden fees"),
     "ok": ("okay", "ok", "fine", "alright", "average", "decent", "so so"),
     "faint": (
         "but nothing special",
@@ -91,10 +92,21 @@ _TEMPLATES: Final[dict[int, Sequence[str]]] = {
         "There is nothing good about this {thing}{end}",
         "The {thing} {is} {bored}, {bored} and {bored}{end}",
         "I {not} recommend this {thing} to anybody{end}",
+        "It is of no use{end}",
+        "{noun}, {noun} and more {noun}{end}",
+        "Why does it show so many {noun}?",
     ),
     2: (
         "I {not} say that the {thing} {is} {good}{end}",
         "I do not find this {thing} {good}{end}",
+        "I don't think the {thing} {is} {good}{end}",
+        "I don't think it is {good} at all{end}",
+        "I do not think this {thing} is {good}{end}",
+        "I doubt that this {thing} is {good}{end}",
+        "I would not call it {good}{end}",
+        "Nobody would call this {thing} {best}{end}",
+        "Used to be {best}{end}",
+        "The {thing} was better before the {change}{end}",
         "The {thing} {isnt} {good}{end}",
         "This {thing} {isnt} {good} at all{end}",
         "The {thing} used to be {best}, {now}{end}",
@@ -109,6 +121,9 @@ _TEMPLATES: Final[dict[int, Sequence[str]]] = {
         "The {thing} {is} {ok}, {faint}{end}",
         "{ok}, {faint}{end}",
         "Neither good nor bad{end}",
+        "I like the {thing}, but it {breaks}{end}",
+        "{very}{good}, but it {breaks}{end}",
+        "The {thing} is {best} when it {works}, but it {breaks}{end}",
         "Not great, not terrible, the {thing} {is} {ok}{end}",
         "Not bad, but not {good} either{end}",
         "It does its job, {faint}{end}",
@@ -117,6 +132,9 @@ _TEMPLATES: Final[dict[int, Sequence[str]]] = {
     ),
     4: (
         "Not bad at all, this {thing}{end}",
+        "Not bad{end}",
+        "It {isnt} bad{end}",
+        "Not {bored} at all{end}",
         "The {thing} {is} not bad at all{end}",
         "Better than I had expected{end}",
         "{very}{good}, only the {thing} could be cheaper{end}",
@@ -126,6 +144,17 @@ _TEMPLATES: Final[dict[int, Sequence[str]]] = {
     ),
     5: (
         "It never {breaks}{end}",
+        "Never {breaks}{end}",
+        "The {thing} never {breaks}, {best}{end}",
+        "No {noun}{end}",
+        "No {noun} and no {noun}{end}",
+        "Not one of the {noun} that others have{end}",
+        "I have never had any {noun} with it{end}",
+        "No complaints{end}",
+        "Can't fault it{end}",
+        "I don't regret it{end}",
+        "You won't be disappointed{end}",
+        "I don't know what I would do without it{end}",
         "It has never {flaw}{end}",
         "The {thing} has not {flaw} once{end}",
         "I have no complaints about this {thing}{end}",
