@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from pyarrow import parquet, table
 
 from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION, missing, serving
 from tests.fixtures.s3 import BUCKET, LocalS3
+from tests.fixtures.spark import submit
 from trainer.registry.history import Why
 from trainer.registry.open import open_registry
 from worker import Model
@@ -22,23 +20,7 @@ from worker import Model
 # The S3 client keeps its connections open for as long as the process runs.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 REVIEWS = 200_000
-CONF = (
-    "--conf spark.ui.enabled=false",
-    "--conf spark.sql.files.minPartitionNum=8",
-    # Both executors are there before the first task, so that both get some.
-    "--conf spark.scheduler.minRegisteredResourcesRatio=1.0",
-    "--conf spark.scheduler.maxRegisteredResourcesWaitingTime=300s",
-)
 TEXTS = ("good app", "bad", "the worst app", None, "no words I know", " ", "good " * 50)
-
-
-def spark_home(folder: Path) -> Path:
-    """Return PySpark's files in a folder of the test's own: executors write their logs beside them."""
-    import pyspark
-
-    for part in ("bin", "jars", "python", "sbin"):
-        (folder / part).symlink_to(Path(pyspark.__file__).parent / part)
-    return folder
 
 
 def test_two_executors_rate_200_000_reviews_with_the_model_from_s3(
@@ -62,24 +44,13 @@ def test_two_executors_rate_200_000_reviews_with_the_model_from_s3(
     for part in range(4):
         rows = {"review_id": ids[part::4], "text": texts[part::4]}
         parquet.write_table(table(rows), tmp_path / "reviews" / f"{part}.parquet")
-    (tmp_path / "job.py").write_text(program)
-    (tmp_path / "spark").mkdir()
     with serving(LocalS3()) as server:
         server.make_bucket()
         server.use(monkeypatch)
         registry = open_registry(location)
         registry.publish(TOY_VERSION, {path.name: path.read_bytes() for path in (TOY_REGISTRY / TOY_VERSION).iterdir()})
         registry.point("stable", TOY_VERSION, Why(action="promote", message="a test"))
-        environ = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "PYSPARK_PYTHON": sys.executable,
-            "SPARK_HOME": str(spark_home(tmp_path / "spark")),
-            "SPARK_LOCAL_IP": "127.0.0.1",
-            "PYSPARK_SUBMIT_ARGS": f"--master local-cluster[2,1,1024] {' '.join(CONF)} pyspark-shell",
-        }
-        command = [sys.executable, str(tmp_path / "job.py")]
-        done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = submit(program, tmp_path)
     assert done.returncode == 0, done.stderr[-4000:]
     rated = parquet.read_table(tmp_path / "ratings").to_pylist()
     assert sorted(row.pop("review_id") for row in rated) == sorted(ids)

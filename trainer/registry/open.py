@@ -36,5 +36,5 @@ def open_registry(location: str) -> Registry:
         text = f"registry {location}: {reason(error, location)}; use a folder or s3://bucket/path"
         raise RegistryError(text) from error
     if isinstance(files, LocalFileSystem):
-        return Registry(LocalFolder(Path(location.removeprefix("file://"))))
-    return Registry(ObjectStore(files, str(root)))
+        return Registry(LocalFolder(Path(location.removeprefix("file://"))), location)
+    return Registry(ObjectStore(files, str(root)), location)

@@ -53,10 +53,15 @@ class _State(NamedTuple):
 
 
 class Registry:
-    """Versions and channels in a store."""
+    """Versions and channels in a store.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        location: where it is, for people.
+    """
+
+    def __init__(self, store: Store, location: str = "the registry") -> None:
         self._store = store
+        self._location = location
 
     def versions(self) -> list[str]:
         """Return the published versions, oldest first (they start with their time)."""
@@ -84,7 +89,9 @@ class Registry:
         if version in versions:
             return version
         if not versions:
-            raise RegistryError("the registry has no version yet; publish one with `train`")
+            raise RegistryError(
+                f"{self._location}: no version yet; publish one with `train`, or name another --registry"
+            )
         known = ", ".join([*sorted(channels), *versions[-5:]])
         what = f"{name} points at {version}, which" if name in channels else name
         near = did_you_mean(name, [*channels, *versions])

@@ -83,9 +83,9 @@ def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
                 stop.wait(max(0.0, sent / known.rate - progress.seconds))
     verb = "would be sent" if known.dry_run else "sent"
     skipped = f", {left_out} left out: they have a rating" if known.skip_known else ""
-    console.print(
-        f"{sent - refused} reviews {verb} to {topic}{skipped}, {rows.wrong} rows are no reviews", highlight=False
-    )
+    reviews = f"{sent - refused} review{'' if sent - refused == 1 else 's'}"
+    wrong = "1 row is no review" if rows.wrong == 1 else f"{rows.wrong} rows are no reviews"
+    console.print(f"{reviews} {verb} to {topic}{skipped}, {wrong}", highlight=False)
     if unnamed:
         console.print(f"{unnamed} have no id: sent again, they are rated again (--id-field names it)", highlight=False)
     if stop.asked:
