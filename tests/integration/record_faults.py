@@ -30,8 +30,8 @@ AFTER: Final = 18 * 4
 READ: Final = {name for query in (*recorded(), *alerts()) for name in metric_names(query.expr)}
 WAITS: Final = ("NoWorkerReady", "WorkerNotReady", "SinkErrors", "CheckpointsFailing")
 HEADER: Final = """\
-# What real workers emitted in this fault, recorded by `python -m tests.integration.record_faults` on {date}: 5 minutes
-# without a fault, then the fault until the end. Do not edit it; record again.
+# What real processes emitted in this fault, recorded by `python -m tests.integration.{command}` on {date}:
+# {minutes:g} minutes without a fault, then the fault until the end. Do not edit it; record again.
 """
 
 
@@ -116,7 +116,8 @@ def main() -> None:
             time.sleep(max(0.0, start + (number + 1) * INTERVAL_S - time.monotonic()))
         for name, scene in scenes.items():
             path = ROOT / f"deploy/prometheus/tests/recorded_{name}.yml"
-            path.write_text(page_of(FAULTS[name].title, FAULTS[name].alerts, scene.scrapes, BEFORE), encoding="utf-8")
+            text = page_of(FAULTS[name].title, FAULTS[name].alerts, scene.scrapes, BEFORE, "record_faults")
+            path.write_text(text, encoding="utf-8")
 
 
 def _scene(stack: ExitStack, folder: Path, name: str, fault: Fault, kafka: LocalKafka, redis: LocalRedis) -> Scene:
@@ -124,12 +125,17 @@ def _scene(stack: ExitStack, folder: Path, name: str, fault: Fault, kafka: Local
         kafka = stack.enter_context(LocalKafka())
     if name == "redis_away":
         redis = stack.enter_context(LocalRedis())
+    return working(stack, folder, fault.workers, kafka, redis)
+
+
+def working(stack: ExitStack, folder: Path, workers: int, kafka: LocalKafka, redis: LocalRedis) -> Scene:
+    """Start workers on topics of their own."""
     deployment = stack.enter_context(Deployment(kafka, redis.url, folder))
-    workers = {f"worker-{number}:9464": deployment.worker().ready() for number in range(fault.workers)}
-    return Scene(deployment, kafka, redis, workers)
+    started = {f"worker-{number}:9464": deployment.worker().ready() for number in range(workers)}
+    return Scene(deployment, kafka, redis, started)
 
 
-def page_of(title: str, fired: Sequence[str], scrapes: Sequence[Mapping[str, float]], before: int) -> str:
+def page_of(title: str, fired: Sequence[str], scrapes: Sequence[Mapping[str, float]], before: int, command: str) -> str:
     """Return a test for promtool: no alert before the fault, and those that fire at its end."""
     names = sorted({name for scrape in scrapes for name in scrape})
     series = [{"series": name, "values": " ".join(_values([scrape.get(name) for scrape in scrapes]))} for name in names]
@@ -151,7 +157,8 @@ def page_of(title: str, fired: Sequence[str], scrapes: Sequence[Mapping[str, flo
         "tests": [test],
     }
     text = yaml.safe_dump(page, sort_keys=False, width=1_000_000)
-    return HEADER.format(date=time.strftime("%Y-%m-%d")) + text
+    minutes = before * INTERVAL_S / 60
+    return HEADER.format(date=time.strftime("%Y-%m-%d"), command=command, minutes=minutes) + text
 
 
 def _values(values: Sequence[float | None]) -> Iterator[str]:

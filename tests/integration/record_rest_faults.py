@@ -1,7 +1,7 @@
 """What a real `serve` emits in a fault, as tests of its alerts: `python -m tests.integration.record_rest_faults`.
 
 As `record_faults` does for workers, in 10 minutes: every fault at once, each with a front of its own that is asked all
-the time. Writes deploy/prometheus/tests/recorded_rest_<fault>.yml.
+the time, and a worker beside it that rates a stream. Writes deploy/prometheus/tests/recorded_rest_<fault>.yml.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from typing import Any, Final
 
 import httpx2
 
+from deploy.kafka import LocalKafka
 from deploy.redis import LocalRedis
 from tests.conftest import TOY_REGISTRY
 from tests.deploy.assets import ROOT
+from tests.fixtures.records import Message
 from tests.fixtures.rest import send, serving_rest
 from tests.fixtures.running import RunningWorker
-from tests.integration.record_faults import INTERVAL_S, READ, page_of
+from tests.integration.record_faults import INTERVAL_S, READ, page_of, working
 
 BEFORE: Final = 2 * 4  # scrapes
 AFTER: Final = 8 * 4
@@ -74,6 +76,8 @@ FAULTS: Final[Mapping[str, tuple[str, str, Callable[[Scene], object]]]] = {
 def main() -> None:
     """Record every fault and write the tests."""
     with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        beside = working(stack, folder, 1, stack.enter_context(LocalKafka()), stack.enter_context(LocalRedis()))
         scenes = {}
         for name in FAULTS:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -90,12 +94,15 @@ def main() -> None:
             if number == BEFORE:
                 for name, scene in scenes.items():
                     FAULTS[name][2](scene)
+            beside.scrape()
             for scene in scenes.values():
                 scene.scrape()
+            beside.deployment.produce(*[Message(b"love it"), Message(b"bad")] * 15)
             time.sleep(max(0.0, start + (number + 1) * INTERVAL_S - time.monotonic()))
         for name, scene in scenes.items():
-            title, alert, _ = FAULTS[name]  # and no worker was recorded next to it
-            text = page_of(title, [alert, "NoWorkerReady"], scene.scrapes, BEFORE)
+            title, alert, _ = FAULTS[name]
+            scrapes = [{**ours, **worker} for ours, worker in zip(scene.scrapes, beside.scrapes, strict=True)]
+            text = page_of(title, [alert], scrapes, BEFORE, "record_rest_faults")
             (ROOT / f"deploy/prometheus/tests/recorded_rest_{name}.yml").write_text(text, encoding="utf-8")
 
 
