@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from schemas.encoding import Encoder
 from schemas.inference import Graph, Interpreter, Model
-from schemas.manifest import SCHEMA_VERSION, Manifest
+from schemas.manifest import READ_VERSIONS, Manifest
 
 MODEL_FILE = "model.tflite"
 TABLE_FILE = "encoder.tsv"
@@ -136,8 +136,9 @@ def parse_manifest(content: bytes | None, name: str = MANIFEST_FILE) -> Manifest
     try:
         raw = json.loads(content)
         found = raw["schema_version"]
-        if found != SCHEMA_VERSION:
-            raise BundleError(f"{name}: schema_version {found}, this release reads {SCHEMA_VERSION}; upgrade")
+        if found not in READ_VERSIONS:
+            known = " and ".join(map(str, READ_VERSIONS))
+            raise BundleError(f"{name}: schema_version {found}, this release reads {known}; upgrade")
         return Manifest.model_validate(raw)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -1,17 +1,20 @@
-"""Logits -> calibrated probabilities -> one label: the rules that the trainer fits and the worker applies.
+"""Logits -> calibrated probabilities -> stars: the rules that the trainer fits and the worker applies.
 
-Owns the formulas. Never runs a graph; `inference` hands it logits.
+Owns the formulas. Never runs a graph; `inference` hands it logits. `label_decision` has those of a model of labels.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from collections.abc import Mapping, Sequence
+from itertools import repeat
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Floats = npt.NDArray[np.float32]
+Choices = npt.NDArray[Any]  # `intp[N]`, index of the label chosen; of a label model `bool[N, K]`, which it gives
 
 
 class Decision(BaseModel):
@@ -48,15 +51,72 @@ class Decision(BaseModel):
         scaled /= scaled.sum(axis=1, keepdims=True)
         return scaled
 
-    def choices(self, probabilities: Floats) -> npt.NDArray[np.intp]:
+    def choices(self, probabilities: Floats) -> Choices:
         """Return the index of the label with the least expected cost for each row of `float32[N, K]`, `intp[N]`."""
         expected = probabilities @ np.asarray(self.costs, dtype=np.float32)
-        choices: npt.NDArray[np.intp] = expected.argmin(axis=1)
+        choices: Choices = expected.argmin(axis=1)
         return choices
 
     def expected_ratings(self, probabilities: Floats) -> Floats:
         """Return the probability-weighted mean label of each row of `float32[N, K]`, `float32[N]`."""
         return probabilities @ np.asarray(self.labels, dtype=np.float32)
+
+    @property
+    def task(self) -> Literal["stars"]:
+        """What the model decides on."""
+        return "stars"
+
+    def confidences(self, probabilities: Floats, choices: Choices) -> Floats:
+        """Return the probability of the label chosen in each row, `float32[N]`."""
+        found: Floats = probabilities[np.arange(len(choices)), choices]
+        return found
+
+    def differ(self, choices: Choices, others: Choices) -> npt.NDArray[np.bool_]:
+        """Return in which rows two decisions have other stars, `bool[N]`."""
+        found: npt.NDArray[np.bool_] = choices != others
+        return found
+
+    def changed(self, before: Floats, after: Floats, tie: float) -> npt.NDArray[np.bool_]:
+        """Return the rows with other stars after than before, `bool[N]`; not where two costs are within `tie`."""
+        costs = np.sort(before @ np.asarray(self.costs, dtype=np.float32), axis=1)
+        found: npt.NDArray[np.bool_] = (self.choices(before) != self.choices(after)) & (costs[:, 1] - costs[:, 0] > tie)
+        return found
+
+    def counts(self, choices: Choices) -> npt.NDArray[np.int64]:
+        """Count the labels given, `int64[K]`."""
+        return np.bincount(choices, minlength=len(self.labels))
+
+    def aim(self, probabilities: Floats, choice: Any) -> int:
+        """Return the label that an explanation is about: the one chosen."""
+        del probabilities
+        return int(choice)
+
+    def worth(self, probabilities: Floats, aim: int) -> Floats:
+        """Return what a word's effect is measured in, `float32[N]`: the expected stars."""
+        del aim
+        return self.expected_ratings(probabilities)
+
+    def rise(self, probabilities: npt.NDArray[np.float64], aim: int) -> npt.NDArray[np.float64]:
+        """Return by how much `worth` rises with each logit, `float64[K]`, at these probabilities."""
+        del aim
+        labels = np.asarray(self.labels, dtype=np.float64)
+        found: npt.NDArray[np.float64] = probabilities * (labels - probabilities @ labels) / self.temperature
+        return found
+
+    def choices_of(self, stars: Sequence[int | None], named: Sequence[Mapping[str, float] | None]) -> Choices:
+        """Return the choices that ratings came from, `intp[N]`: the way back from `stars_of`."""
+        del named
+        found: Choices = np.searchsorted(self.labels, np.array(stars, dtype=np.int64))
+        return found
+
+    def stars_of(self, choices: Choices) -> list[int]:
+        """Return the label chosen in each row."""
+        return [self.labels[choice] for choice in choices.tolist()]
+
+    def named(self, probabilities: Floats, choices: Choices) -> repeat[None]:
+        """Return nothing for each row: stars have no names."""
+        del probabilities
+        return repeat(None, len(choices))
 
 
 class MismatchRule(BaseModel):

@@ -11,15 +11,16 @@ import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.batch.id_rows import IdRows, Ids
-from schemas.decision import Decision, Floats
+from schemas.decision import Choices, Floats
 from schemas.encoding import PAD_ID, UNKNOWN_ID, Encoder
+from schemas.label_decision import AnyDecision
 
 # A group is one Invoke. Rows: past 64 the matrix products no longer gain (measured 32..64); cells bound the memory.
 GROUP_ROWS = 64
@@ -90,17 +91,28 @@ class Scores:
     """The model's scores of N texts, in their order."""
 
     probabilities: Floats  # `float32[N, K]`, calibrated
-    choices: npt.NDArray[np.intp]  # `intp[N]`, index of the label chosen
-    expected: Floats  # `float32[N]`, probability-weighted mean label
+    choices: Choices
+    expected: Floats | None  # `float32[N]`, probability-weighted mean label; None of a label model
     tokens: int  # how many tokens were read
     unknown: int  # how many of them are not in the table
     cells: int  # rows x steps the interpreter ran, padding included
+    confidences: Floats  # `float32[N]`, the calibrated probability that the decision is right
+
+    def at(self, rows: npt.NDArray[np.intp]) -> Scores:
+        """Return the scores of some of the texts."""
+        return replace(
+            self,
+            probabilities=self.probabilities[rows],
+            choices=self.choices[rows],
+            expected=None if self.expected is None else self.expected[rows],
+            confidences=self.confidences[rows],
+        )
 
 
 class Model:
     """An encoder, a graph and a decision rule: texts in, scores out. Not thread-safe."""
 
-    def __init__(self, encoder: Encoder, graph: Graph, decision: Decision) -> None:
+    def __init__(self, encoder: Encoder, graph: Graph, decision: AnyDecision) -> None:
         self.encoder = encoder
         self.decision = decision
         self._graph = graph
@@ -126,14 +138,17 @@ class Model:
             padded = rows.padded(group)
             cells += padded.size
             logits[group] = self._graph.logits(padded)
-        probabilities = self.decision.probabilities(logits)
+        decision = self.decision
+        probabilities = decision.probabilities(logits)
+        choices = decision.choices(probabilities)
         return Scores(
             probabilities=probabilities,
-            choices=self.decision.choices(probabilities),
-            expected=self.decision.expected_ratings(probabilities),
+            choices=choices,
+            expected=decision.expected_ratings(probabilities),
             tokens=len(rows.flat),
             unknown=self.encoder.unknown_count(rows.flat),
             cells=cells,
+            confidences=decision.confidences(probabilities, choices),
         )
 
 

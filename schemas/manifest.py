@@ -5,14 +5,27 @@ Owns the fields of `manifest.json` and their version. Never touches files; `bund
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from schemas.decision import Decision, MismatchRule
 from schemas.encoding import EncoderSettings
+from schemas.label_decision import LabelDecision
 
 SCHEMA_VERSION = 1
+# Of a label model, so that a worker of an older release says that it cannot read it, and does not name a field.
+LABELS_SCHEMA_VERSION = 2
+READ_VERSIONS = (SCHEMA_VERSION, LABELS_SCHEMA_VERSION)
+Task = Literal["stars", "labels"]
+_ReadDecision = Annotated[
+    Annotated[Decision, Tag("stars")] | Annotated[LabelDecision, Tag("labels")],
+    Discriminator(lambda found: "labels" if _has_thresholds(found) else "stars"),
+]
+
+
+def _has_thresholds(found: Any) -> bool:
+    return "thresholds" in found if isinstance(found, dict) else isinstance(found, LabelDecision)
 
 
 class _Part(BaseModel):
@@ -32,7 +45,7 @@ class GoldenReview(_Part):
     text: str
     ids: list[int]
     probabilities: list[float]
-    rating: int
+    rating: int | None  # of a label model None
 
 
 class DriftBaseline(_Part):
@@ -42,7 +55,7 @@ class DriftBaseline(_Part):
     the names of `schemas.drift`; an older bundle has none, and the scripts of its reviews are not compared.
     """
 
-    rating_shares: list[float]
+    rating_shares: list[float]  # of a label model one more, of texts without a label
     confidence_edges: list[float]
     confidence_shares: list[float]
     length_edges: list[float]
@@ -70,7 +83,9 @@ class Manifest(_Part):
     version: Annotated[str, Field(pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$")]
     created_at: str
     encoder: EncoderSettings
-    decision: Decision
+    # Left out for stars, which older workers read.
+    task: Annotated[Task, Field(exclude_if=lambda task: task == "stars")] = "stars"
+    decision: _ReadDecision
     mismatch: MismatchRule | None = None  # an older bundle has none, and flags nothing
     cell: Literal["gru", "lstm"]
     variant: Literal["float32", "float16", "int8"]
@@ -82,3 +97,10 @@ class Manifest(_Part):
     baseline: DriftBaseline
     toolchain: dict[str, str]
     training: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _is_of_its_task(self) -> Self:
+        version = LABELS_SCHEMA_VERSION if self.task == "labels" else SCHEMA_VERSION
+        if self.task != self.decision.task or self.schema_version != version:
+            raise ValueError(f"task: {self.task} needs a decision of {self.task}, and schema_version {version}")
+        return self

@@ -6,28 +6,49 @@ lines of `predict`, the rating on the topic and in the Redis hash, and the JSON 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import partial
+from operator import is_
 from typing import Annotated, Any, Final
 
 import numpy as np
 from pydantic import Field, TypeAdapter
 
+from schemas.decision import Floats
 from schemas.inference import Scores
+from schemas.label_decision import AnyDecision
+
+_IS_NONE: Final = partial(is_, None)
+# The values of a prediction, in the order of its fields.
+Values = tuple[int | None, float | None, float, bool, list[float], str, dict[str, float] | None]
 
 
 # Dataclasses, not models: the worker makes one for each review from its own checked values (worker/DECISIONS.md,
 # 21). Not frozen, which would cost as much again.
 @dataclass(slots=True)
 class Prediction:
-    """The stars of one text."""
+    """The stars or the labels of one text."""
 
-    rating: Annotated[int, Field(description="The label decided on: stars 1..5, or the model's own labels.")]
-    expected_rating: Annotated[float, Field(description="Probability-weighted mean of the labels.")]
-    confidence: Annotated[float, Field(ge=0, le=1, description="Calibrated probability of `rating`.")]
+    rating: Annotated[
+        int | None, Field(description="The stars decided on, 1..5 or the model's own; null of a label model.")
+    ]
+    expected_rating: Annotated[
+        float | None, Field(description="Probability-weighted mean of the stars; null of a label model.")
+    ]
+    confidence: Annotated[
+        float, Field(ge=0, le=1, description="Calibrated probability of `rating`, or that all of `labels` is right.")
+    ]
     uncertain: Annotated[bool, Field(default=False, description="Confidence is under WORKER_MIN_CONFIDENCE.")]
     probabilities: Annotated[list[float], Field(description="Calibrated, in the order of the labels.")]
     model_version: Annotated[str, Field(description="The bundle that decided.")]
+    labels: Annotated[
+        dict[str, float] | None,
+        Field(
+            exclude_if=_IS_NONE,
+            description="Of a label model: the labels decided on, likeliest first, each with its probability.",
+        ),
+    ] = None
 
     def to_fields(self) -> dict[str, Any]:
         """Return the fields as JSON has them, in the order above."""
@@ -39,19 +60,32 @@ PREDICTION: Final = TypeAdapter(Prediction)
 PREDICTION_FIELDS: Final = tuple(field.name for field in fields(Prediction))
 
 
+def outcome_of(said: Prediction) -> str:
+    """Return what was decided, as text: the stars, or the labels in the order of their names, joined by a bar."""
+    if said.labels is None:
+        return str(said.rating)
+    return "|".join(sorted(said.labels)) or "none"
+
+
 def prediction_values(
-    scores: Scores, labels: Sequence[int], model_version: str, min_confidence: float = 0.0
-) -> Iterator[tuple[int, float, float, bool, list[float], str]]:
+    scores: Scores, decision: AnyDecision, model_version: str, min_confidence: float = 0.0
+) -> Iterator[Values]:
     """Yield the values of each text's prediction, in the order of `Prediction`'s fields and of the scores.
 
     Values rather than predictions, because the worker makes a rating of them, and nothing in between. A prediction with
     less than `min_confidence` is marked `uncertain`.
     """
-    for choice, expected, probabilities in zip(
-        scores.choices.tolist(),
-        scores.expected.astype(np.float64).round(4).tolist(),
-        scores.probabilities.astype(np.float64).round(6).tolist(),
+    for stars, expected, confidence, probabilities, labels in zip(
+        decision.stars_of(scores.choices),
+        [None] * len(scores.choices) if scores.expected is None else _rounded(scores.expected, 4),
+        _rounded(scores.confidences, 6),
+        _rounded(scores.probabilities, 6),
+        decision.named(scores.probabilities, scores.choices),
         strict=True,
     ):
-        confidence = probabilities[choice]
-        yield labels[choice], expected, confidence, confidence < min_confidence, probabilities, model_version
+        yield stars, expected, confidence, confidence < min_confidence, probabilities, model_version, labels
+
+
+def _rounded(values: Floats, digits: int) -> list[Any]:
+    found: list[Any] = values.astype(np.float64).round(digits).tolist()
+    return found

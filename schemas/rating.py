@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema
 from schemas.prediction import Prediction
 
 CONTENT_TYPE = b"application/json"
-_NOTHING_KNOWN: Final = (None, None, None, None, None)
+_NOTHING_KNOWN: Final = (None, None, None, None, None, None)
 _IS_NONE: Final = partial(is_, None)
 # A time that is a number counts seconds, below the year 5138, else milliseconds, microseconds or nanoseconds.
 _EPOCH_DIGITS: Final = frozenset({10, 13, 16, 19})
@@ -63,7 +63,7 @@ class _BareRating(Prediction):
 
 @dataclass(slots=True, kw_only=True)
 class Rating(_BareRating):
-    """One review's stars, as the output topic carries them."""
+    """One review's stars or labels, as the output topic carries them."""
 
     # Left out where they are not known, so that a rating of a bare text is as large as ever.
     created_at: Annotated[
@@ -87,7 +87,7 @@ class Rating(_BareRating):
 
     def to_json(self) -> bytes:
         """Return the record value of the output topic: compact JSON in UTF-8."""
-        known = (self.created_at, self.app_version, self.author_score, self.mismatch, self.reasons)
+        known = (self.created_at, self.app_version, self.author_score, self.mismatch, self.reasons, self.labels)
         if known == _NOTHING_KNOWN:
             return _BARE.serializer.to_json(self)  # the same bytes, without a call for each field that is left out
         return RATING.serializer.to_json(self)
@@ -120,13 +120,15 @@ def time_text(value: str | float) -> str:
 
 
 def _place(name: str) -> int:
-    return name not in {"review_id", "app_id"}
+    """Return where a field is: the review's names first, and what only a label model says last."""
+    return 0 if name in {"review_id", "app_id"} else 2 if name == "labels" else 1
 
 
 RATING: Final = TypeAdapter(Rating)
 _BARE: Final = TypeAdapter(_BareRating)
 POSITION: Final = TypeAdapter(SourcePosition)
 SOURCE_HEADER: Final = "starstream-source"
+LABELS: Final = "labels"  # instead of stars, where ratings are counted by stars and a label model gave none
 
 
 _TYPES: Final = get_type_hints(Rating)

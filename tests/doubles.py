@@ -471,7 +471,7 @@ class MemoryStore:
         if order < 1:
             return "replayed" if order == 0 else "stale"
         if row and row.counted_in:
-            self._count(row.counted_in, row.rating.rating, -1)
+            self._count(row.counted_in, row.rating, -1)
         now = self.clock.monotonic()
         if isinstance(outcome, Deleted):
             self._rows.pop(review_id, None)
@@ -481,14 +481,18 @@ class MemoryStore:
         rating = outcome.rating
         self._rows[review_id] = _Row(rating, new, now + (self.ttl_s or float("inf")), rating.app_id)
         if rating.app_id:
-            self._count(rating.app_id, rating.rating, 1)
+            self._count(rating.app_id, rating, 1)
         return "written"
 
-    def _count(self, app_id: str, star: int, by: int) -> None:
+    def _count(self, app_id: str, rating: Rating, by: int) -> None:
         summary = self.summaries.setdefault(app_id, Counter())
         summary["count"] += by
-        summary["sum"] += by * star
-        summary[f"count:{star}"] += by
+        if rating.rating is not None:
+            summary["sum"] += by * rating.rating
+            summary[f"count:{rating.rating}"] += by
+            return
+        for cell in ("labels", *(f"#{name}" for name in rating.labels or {})):
+            summary[f"count:{cell}"] += by
 
     def _expire(self) -> None:
         now = self.clock.monotonic()

@@ -61,6 +61,9 @@ def _say_data(dataset: Dataset, screen: Screen) -> None:
     counts = ", ".join(f"{label}: {count}" for label, count in found.label_counts.items())
     screen.say(f"  {found.rows} reviews ({counts}), {found.duplicate_rows} with the same words as another")
     screen.say(f"  train {found.train_rows}, validation {found.validation_rows}, test {found.test_rows}")
+    if dataset.rare:
+        left_out = ", ".join(f"{name} ({count})" for name, count in dataset.rare.items())
+        screen.say(f"  labels left out, with fewer rows than --min-label-rows: {left_out}")
     if dataset.dropped:
         screen.say(f"  {dataset.dropped} rows left out: --test-data has the same words")
     if dataset.bad_count:

@@ -53,10 +53,30 @@ class FormatSettings(FieldSettings):
     )
     delimiter: Annotated[str | None, Field(description="Of a CSV. Default: the one with the most columns.")] = None
 
+    labels_field: Annotated[
+        FieldPath,
+        Field(
+            validation_alias=AliasChoices("labels_field", "labels_column"),
+            description="--task labels: column of the labels' names, joined by a bar. Default: labels, or label.",
+        ),
+    ] = None
+    label_columns: Annotated[
+        list[str],
+        Field(
+            validation_alias=AliasChoices("label_columns", "label_column"),
+            description="--task labels: columns with 1 where a text has the label, 0 where not; one a label.",
+        ),
+    ] = []
+
     @property
     def reading(self) -> dict[str, Any]:
         """The flags of this class by name, for settings that read the same files."""
         return self.model_dump(include=set(FormatSettings.model_fields))
+
+    @property
+    def labels_paths(self) -> FieldPaths:
+        """Where the text is, and the names of its labels."""
+        return field_paths(self.preset, text=self.text_field, score=self.labels_field or "labels, label")
 
     @property
     def file_options(self) -> FileOptions:

@@ -16,6 +16,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from schemas.channels import CANDIDATE, STABLE
 from schemas.encoding import EncoderSettings
+from schemas.input.fields import FieldPaths
+from schemas.manifest import Task
 from trainer.file_settings import FormatSettings, Settings
 
 Cell = Literal["gru", "lstm"]
@@ -43,15 +45,42 @@ class _FileSettings(FormatSettings):
 class DataSettings(_FileSettings):
     """Which reviews, and how they are split."""
 
+    task: Annotated[
+        Task, Field(description="stars: a rating a text. labels: any number of named labels (topics, emotions) a text.")
+    ] = "stars"
     test_data: list[Path] = Field([], description="An official test set; its texts are removed from --data.")
-    labels: list[int] = Field([], description="Scores allowed, others are bad rows. Default: all found.")
-    min_label_rows: Annotated[int, Field(ge=1, description="A label with fewer rows is an error.")] = 8
+    labels: list[str] = Field([], description="Scores or names allowed, others are bad rows. Default: all found.")
+    min_label_rows: Annotated[
+        int, Field(ge=1, description="A score with fewer rows is an error; with --task labels, a name is left out.")
+    ] = 8
     unlabelled: list[Path] = Field(
         [], description="Texts without scores, for word vectors only; held-out texts are left out."
     )
     unlabelled_rows: Annotated[int, Field(ge=1, description="Most distinct texts read from --unlabelled.")] = 500_000
     validation_share: Annotated[float, Field(gt=0, lt=0.5, description="Share of the texts for validation.")] = 0.1
     test_share: Annotated[float, Field(gt=0, lt=0.5, description="Share of the texts for the test.")] = 0.1
+
+    @property
+    def allowed(self) -> list[int] | list[str]:
+        """The scores or names allowed; empty: any."""
+        return [int(label) for label in self.labels] if self.task == "stars" else self.labels
+
+    @property
+    def label_paths(self) -> FieldPaths:
+        """Where the text is, and its score or the names of its labels."""
+        return self.field_paths if self.task == "stars" else self.labels_paths
+
+    @model_validator(mode="after")
+    def _labels_are_of_the_task(self) -> Self:
+        try:
+            self.allowed  # noqa: B018 - it raises for a word that is no number
+        except ValueError:
+            raise ValueError(f"--labels {', '.join(self.labels)}: takes whole numbers, or --task labels") from None
+        if self.task == "stars" and (self.labels_field or self.label_columns):
+            raise ValueError("--labels-field, --label-columns: need --task labels")
+        if self.task == "labels" and self.score_field:
+            raise ValueError("--score-field: --task labels has --labels-field instead, or --label-columns")
+        return self
 
 
 class TextSettings(Settings):
@@ -183,6 +212,8 @@ class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, Data
       starstream-trainer train may.csv june.jsonl.gz --text-field body
       starstream-trainer train reviews.csv --unlabelled stream.csv.gz
       starstream-trainer train train.csv --test-data test.csv --channel none
+      starstream-trainer train emotions.csv --task labels        # joy|surprise in the column labels
+      starstream-trainer train toxic.csv --task labels --label-columns insult --label-columns threat
       starstream-trainer train labelled.csv --warm-start stable --channel candidate
 
     Ctrl-C during the training keeps the best epoch so far and continues; a second Ctrl-C, or one at any other time,
@@ -222,6 +253,10 @@ class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, Data
     def _agree(self) -> Self:
         if self.validation_share + self.test_share > 0.6:
             raise ValueError("--validation-share + --test-share: over 0.6; too little is left for training")
+        of_stars = {"imbalance": "none", "loss": "ordinal", "decide": "auto"}
+        wrong = [name for name, usual in of_stars.items() if self.task == "labels" and getattr(self, name) != usual]
+        if wrong:
+            raise ValueError(f"--{wrong[0]}: is for stars; a label model has one loss, and thresholds")
         if self.min_label_rows > 1 and len(set(self.labels)) == 1:
             raise ValueError("--labels: one label only; a model needs at least two")
         return self

@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.bundle import Bundle
-from schemas.decision import Decision, zero_one_costs
 from schemas.encoding import Encoder
 from schemas.inference import Graph, Model
+from schemas.label_decision import AnyDecision
 from trainer.begin import Ready
 from trainer.console import Screen, plain_table
-from trainer.data.dataset import Part, class_shares
+from trainer.data.dataset import Names, Part, class_shares, said
 from trainer.errors import DataError
 from trainer.evaluation.baselines import BASELINES, fit_baselines
 from trainer.evaluation.metrics import evaluate
@@ -40,7 +40,7 @@ from trainer.export.parity import (
     smallest_faithful,
 )
 from trainer.export.runtime import open_interpreter
-from trainer.network.calibrate import choose_costs, fit_mismatch, fit_mix, fit_temperature
+from trainer.network.calibrate import decide, fit_mismatch, fit_mix
 from trainer.network.fit import Examples, Predictor, fit, predictor, seed_everything
 from trainer.network.model import Weights, build, join, weights_of
 from trainer.network.warm_start import (
@@ -60,7 +60,6 @@ from trainer.text.vocabulary import Vocabulary, learn
 from trainer.text.word_vectors import start_of_embedding
 
 Floats = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.intp]
 
 VARIANT_TEST_ROWS = 2000  # test texts on which the variants are compared
 VARIANTS: tuple[Variant, ...] = ("float32", "float16", "int8")
@@ -107,13 +106,14 @@ def train(ready: Ready, screen: Screen) -> Run:
         wide = fit_wide(train.rows, train.targets, encoder.size, classes, settings) if settings.wide else None
     with screen.phase("fit"):
         prior = class_shares(train.targets, classes)
-        network = build(settings, encoder.size, prior, settings.seed, embedding=embedding)
+        odds = settings.task == "labels"
+        network = build(settings, encoder.size, prior, settings.seed, embedding=embedding, odds=odds)
         if start is not None:
             set_weights(network, start)
         epochs = fit(network, train.cut(settings.learn_tokens), validation, settings, screen)
     with screen.phase("calibrate"):
         learned = _join(settings, network, wide, validation)
-        decision = _decide(settings, learned.logits, validation.targets, dataset.labels)
+        decision = decide(settings, learned.logits, validation.targets, dataset.labels)
     with screen.phase("convert", steps=len(_wanted(settings))):
         converted = _convert(settings, encoder, learned, validation, decision, screen.advance)
         model = Model(encoder, Graph(open_interpreter(converted.graph)), decision)
@@ -142,7 +142,7 @@ def train(ready: Ready, screen: Screen) -> Run:
             model=model,
             rows=rows,
             evaluation=evaluation,
-            mismatch=fit_mismatch(model, validation, evaluation, settings.mismatch_rate),
+            mismatch=None if odds else fit_mismatch(model, validation, evaluation, settings.mismatch_rate),
             baselines=baselines,
             serving=serving,
             replaces=replaces,
@@ -192,13 +192,6 @@ def _join(settings: TrainSettings, network: keras.Model, wide: Wide | None, vali
     return Learned(weights_of(joined, settings), predict, predict(validation.rows), shares)
 
 
-def _decide(settings: TrainSettings, logits: Floats, targets: Indices, labels: list[int]) -> Decision:
-    temperature = fit_temperature(logits, targets, labels)
-    calibrated = Decision(labels=labels, temperature=temperature, costs=zero_one_costs(len(labels)))
-    costs = choose_costs(settings.decide, calibrated.probabilities(logits), targets, labels)
-    return Decision(labels=labels, temperature=temperature, costs=costs)
-
-
 def _wanted(settings: TrainSettings) -> tuple[Variant, ...]:
     return VARIANTS if settings.variant == "auto" else tuple({"float32": 0, settings.variant: 0})
 
@@ -208,7 +201,7 @@ def _convert(
     encoder: Encoder,
     learned: Learned,
     validation: Examples,
-    decision: Decision,
+    decision: AnyDecision,
     advance: Callable[[], None],
 ) -> Converted:
     """Convert the variants of the settings, compare each with Keras, and choose one.
@@ -242,7 +235,7 @@ def _test_variants(converted: Converted, learned: Learned, model: Model, test: E
         started = monotonic()
         logits = logits_of(graph, rows, count)
         speed = len(rows) / max(monotonic() - started, 1e-9)
-        right = decision.choices(decision.probabilities(logits)) == test.targets[:VARIANT_TEST_ROWS]
+        right = ~decision.differ(decision.choices(decision.probabilities(logits)), test.targets[:VARIANT_TEST_ROWS])
         changed = changed_ratings(decision, expected, logits)
         found.append(VariantTest(variant, len(rows), changed, float(right.mean()), speed))
     return found
@@ -258,12 +251,12 @@ def _publish(run: Run, registry: Registry) -> None:
         registry.publish(manifest.version, files, run.weights)
 
 
-def _write_part(path: Path, part: Part, labels: Sequence[int]) -> None:
+def _write_part(path: Path, part: Part, labels: Names) -> None:
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("content", "score"))
-            writer.writerows((text, labels[target]) for text, target in zip(part.texts, part.targets, strict=True))
+            writer.writerow(("content", "score" if part.targets.ndim == 1 else "labels"))
+            writer.writerows(zip(part.texts, said(part.targets, labels), strict=True))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; choose another --test-out") from error
 

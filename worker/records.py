@@ -84,7 +84,7 @@ class Pending:
     review_id: str
     review: Review
 
-    def author_stars(self, labels: Collection[int]) -> int | None:
+    def author_stars(self, labels: Collection[int] | Collection[str]) -> int | None:
         """Return the author's own stars, if the review has them and they are one of the labels."""
         score = self.review.score
         return int(score) if score is not None and score in labels else None

@@ -160,7 +160,8 @@ def _show_stars(console: Console, stack: Stack, review_ids: list[str]) -> None:
     texts = {**reviews.HAND_WRITTEN, reviews.PLAIN_TEXT_KEY: f"{reviews.PLAIN_TEXT}  (plain text)"}
     for review_id in review_ids:
         rating = found.get(review_id)
-        shown = stars(rating.rating) if rating else "missing"
+        given = rating.rating if rating else None
+        shown = "missing" if given is None else stars(given)
         table.add_row(texts[review_id], shown, f"{rating.confidence:.2f}" if rating else "")
     console.print(table)
 

@@ -7,11 +7,13 @@ Never writes anywhere; `worker.redis` does.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
+from pydantic import TypeAdapter
 from pydantic_core import PydanticUndefined
 
 from schemas.rating import HASH_FIELDS, RATING, WHERE_KNOWN, Rating, SourcePosition
@@ -60,6 +62,7 @@ def _defaults() -> dict[str, Any]:
 
 
 _DEFAULTS: Final = _defaults()
+LABELS: Final = TypeAdapter(dict[str, float])  # of the field `labels`, which is JSON
 
 
 def id_of_key(key: str, *, prefix: str = "") -> str:
@@ -84,7 +87,7 @@ def hash_columns(
         kind, absent = _TYPES[name], _absent(name, form)
         if name in _NUMBERS:
             yield name, _lists(name, values)
-        elif kind is bool or absent is not MISSING or name in _NULLABLE:
+        elif kind is bool or absent is not MISSING or (name in _NULLABLE and None in column):
             yield name, [ABSENT if value == absent else _text(value) for value in column]
         else:
             yield name, column
@@ -104,6 +107,8 @@ def _text(value: Any) -> Text:
         return "1" if value else "0"
     if isinstance(value, list):
         return ",".join(map(str, value))
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     text: Text = value
     return text
 
@@ -152,6 +157,8 @@ def rating_from_hash(texts: Mapping[str, str], review_id: str) -> Rating:
         found[name] = found[name].split(",") if found[name] else []
     for name in found.keys() & _NULLABLE:
         found[name] = found[name] or None
+    if found.get("labels") is not None:
+        found["labels"] = LABELS.validate_json(found["labels"])
     at = position_from_hash(texts)
     found["source"] = None if at is None else SourcePosition(at.topic, at.partition, at.offset, at.timestamp_ms)
     return RATING.validate_python(found)

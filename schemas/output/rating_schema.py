@@ -69,6 +69,8 @@ def _type(kind: Any) -> Any:
     if get_origin(kind) in {Union, UnionType}:
         (other,) = [part for part in get_args(kind) if part is not NoneType]
         return ["null", _type(other)]
+    if get_origin(kind) is dict:
+        return {"type": "map", "values": _type(get_args(kind)[1])}
     if get_origin(kind) is list:
         return {"type": "array", "items": _type(get_args(kind)[0])}
     if is_dataclass(kind):

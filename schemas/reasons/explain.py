@@ -28,7 +28,8 @@ class Explanation:
     Attributes:
         tokens: all of its tokens; the n with an id are those that the model reads.
         scores: of the text, one row.
-        effects: `float32[n]`, by how much the expected rating is higher because the word is there.
+        effects: `float32[n]`, by how much the expected rating is higher because the word is there; of a label model,
+            the probability of the label that it is about.
         support: `float32[n]`, likewise for the probability of the label decided on.
         wide: of the wide part, for the n tokens; None when the model has none.
         pair_effects: `float64[n]`, what each token with the one before it adds to the expected rating in the wide part,
@@ -105,15 +106,15 @@ def explain(model: Model, wide: WidePart | None, text: str) -> Explanation:
     if wide is None:
         return Explanation(text, found, scores, effects, support, None, None)
     shares = wide.contributions(ids)
-    pair_effects = shares.pairs @ first_order(model, scores.probabilities[0])
+    pair_effects = shares.pairs @ first_order(model, scores)
     return Explanation(text, found, scores, effects, support, shares, pair_effects)
 
 
-def first_order(model: Model, probabilities: Floats) -> Doubles:
-    """Return by how much the expected rating rises with each logit, `float64[K]`, at these probabilities."""
-    labels = np.asarray(model.decision.labels, dtype=np.float64)
-    shares = probabilities.astype(np.float64)
-    rise: Doubles = shares * (labels - shares @ labels) / model.decision.temperature
+def first_order(model: Model, scores: Scores) -> Doubles:
+    """Return by how much what effects are measured in rises with each logit of a text, `float64[K]`."""
+    decision = model.decision
+    probabilities = scores.probabilities[0]
+    rise: Doubles = decision.rise(probabilities.astype(np.float64), decision.aim(probabilities, scores.choices[0]))
     return rise
 
 
@@ -134,13 +135,15 @@ def leave_out(model: Model, rows: Sequence[Ids], scores: Scores) -> list[tuple[F
     without = [shorter for ids in rows for shorter in _without_each(ids)]
     if not without:
         return []
+    decision = model.decision
     rated = model.score_ids(without)
     found, start = [], 0
     for at, ids in enumerate(rows):
         end = start + len(ids)
-        choice = scores.choices[at]
-        effects = scores.expected[at] - rated.expected[start:end]
-        support = scores.probabilities[at, choice] - rated.probabilities[start:end, choice]
+        own, others = scores.probabilities[at : at + 1], rated.probabilities[start:end]
+        aim = decision.aim(own[0], scores.choices[at])
+        effects = decision.worth(own, aim) - decision.worth(others, aim)
+        support = own[:, aim] - others[:, aim]
         found.append((effects, support))
         start = end
     return found

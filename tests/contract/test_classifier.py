@@ -59,6 +59,7 @@ def test_a_rating_names_its_review_app_model_and_source(classifier: Classifier) 
         assert (source.partition, source.offset) == (review.record.partition, review.record.offset)
         assert rating.confidence == max(rating.probabilities)
         assert sum(rating.probabilities) == pytest.approx(1, abs=1e-5)
+        assert rating.expected_rating is not None
         assert 1 <= rating.expected_rating <= 5
 
 

@@ -53,7 +53,7 @@ class Said:
         return HOUR - (self.hours_ago or 0)
 
 
-def counted(world: RedisStoreWorld, app: str = "app") -> tuple[dict[Cell, int], dict[int, int]]:
+def counted(world: RedisStoreWorld, app: str = "app") -> tuple[dict[Cell, int], dict[int | str, int]]:
     """Return the cells and what is outside, as a reader of 100 days sees them."""
     found = RatingsInRedis(world.settings()).trend(app, range(HOUR - 100 * 24, HOUR + 100 * 24))
     assert all(count >= 0 for count in [*found.cells.values(), *found.outside.values()])
@@ -170,11 +170,12 @@ def test_every_history_ends_with_a_recount_of_the_ratings_that_are_stored(
     world.close()
 
 
-def recount(ratings: Any) -> tuple[dict[Cell, int], dict[int, int]]:
+def recount(ratings: Any) -> tuple[dict[Cell, int], dict[int | str, int]]:
     cells: Counter[Cell] = Counter()
-    outside: Counter[int] = Counter()
+    outside: Counter[int | str] = Counter()
     rating: Rating
     for rating in ratings:
+        assert rating.rating is not None
         written_s = datetime.fromisoformat(rating.created_at).timestamp() if rating.created_at else NOW_S
         if NOW_S - 90 * DAY_S < written_s < NOW_S + DAY_S:
             cells[Cell(int(written_s // HOUR_S), rating.app_version or "", rating.rating)] += 1

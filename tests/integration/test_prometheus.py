@@ -59,7 +59,7 @@ class Page:
             metrics.phase_seconds.labels(phase).inc()
         for partition, lag in LAG.items():
             metrics.lag.labels("reviews", str(partition)).set(lag)
-        models.count_shadow(CANDIDATE, range(1, 6), np.array([4] * 8 + [0, 4]), np.array([4] * 8 + [1, 3]))
+        models.count_shadow(CANDIDATE, range(1, 6), np.array([4] * 8 + [0, 4]), np.array([4] * 8 + [1, 3]), 8)
         models.shadow_difference.labels(CANDIDATE).observe_all(np.array([0.1] * 8 + [1.0, 1.2]))
         models.count_feedback(VERSION, 5, 5, 3)
         models.count_feedback(VERSION, 5, 3)

@@ -96,6 +96,7 @@ def assert_each_review_is_rated_once(deployment: Deployment, sent: list[str]) ->
         else:
             assert rating.model_version == TOY_VERSION
             assert rating.rating == stars.get(text, rating.rating)
+        assert rating.rating is not None
         assert rating.confidence == rating.probabilities[rating.rating - 1]
     for rating in found[::211]:
         assert rating_from_hash(deployment.stored(rating.review_id), rating.review_id) == rating

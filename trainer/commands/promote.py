@@ -12,6 +12,7 @@ from schemas.bundle import BundleError
 from schemas.manifest import Manifest
 from trainer.commands.registry_settings import PromoteSettings
 from trainer.console import Screen
+from trainer.data.dataset import Names
 from trainer.data.held_out import labelled
 from trainer.errors import Exit, GateError
 from trainer.evaluation.gate import Contender, Row, other_labels
@@ -78,7 +79,7 @@ def _refused_in_training(manifest: Manifest, serving: str | None) -> list[str]:
     return refusals
 
 
-def _labels(registry: Registry, version: str | None) -> list[int] | None:
+def _labels(registry: Registry, version: str | None) -> Names | None:
     try:
         return None if version is None else registry.manifest(version).decision.labels
     except BundleError:

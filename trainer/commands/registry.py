@@ -29,7 +29,7 @@ from trainer.registry.open import open_registry
 from trainer.registry.registry import Registry
 
 RUNTIMES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
-_FIGURES: Final = ("accuracy", "macro_f1", "mae", "qwk")
+_FIGURES: Final = ("accuracy", "macro_f1", "mae", "qwk")  # a label model has the first two
 
 
 def list_versions(settings: flags.ListSettings) -> int:
@@ -216,6 +216,7 @@ def _summary(manifest: Manifest) -> dict[str, str]:
     counts = ", ".join(f"{label}: {count}" for label, count in manifest.data.label_counts.items())
     return {
         "created": manifest.created_at,
+        "task": manifest.task,
         "model": f"{manifest.cell}, {manifest.variant}",
         "labels": ", ".join(map(str, manifest.decision.labels)),
         "encoder": manifest.encoder.model_dump_json().replace(",", ", "),

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import TypeIs
 
+from schemas.label_decision import MOST_LABELS
 from schemas.manifest import DataFingerprint
-from trainer.data.rows import BadRow, Row, RowRules, read_rows
+from trainer.data.rows import BAR, BadRow, Label, Row, RowRules, read_rows
 from trainer.data.split import TEST, TRAIN, VALIDATION, assign, group
 from trainer.errors import DataError
 from trainer.settings import DataSettings
@@ -28,14 +31,16 @@ MIN_ROWS = 50
 FIRST_BAD_ROWS = 5
 
 Indices = npt.NDArray[np.intp]
+Targets = npt.NDArray[Any]  # `intp[N]`, index of each text's stars; or `bool[N, K]`, which of the labels it has
+Names = list[int] | list[str]  # what the K outputs mean: stars, ascending, or names
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One side of the split: texts, and the index of each one's label, `intp[N]`."""
+    """One side of the split: texts, and what each one's author said of it."""
 
     texts: list[str]
-    targets: Indices
+    targets: Targets
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -46,7 +51,7 @@ class Reviews:
     """Reviews as read: texts, labels, `uint64[N]` hashes of the folded texts, and the bad rows."""
 
     texts: list[str]
-    labels: list[int]
+    labels: list[Label]
     groups: npt.NDArray[np.uint64]
     bad: list[BadRow]
     bad_count: int
@@ -56,7 +61,7 @@ class Reviews:
 class Dataset:
     """The three sides of a training run. `labels` are ascending."""
 
-    labels: list[int]
+    labels: Names
     train: Part
     validation: Part
     test: Part
@@ -64,6 +69,7 @@ class Dataset:
     bad: list[BadRow] = field(default_factory=list)
     bad_count: int = 0
     dropped: int = 0
+    rare: dict[str, int] = field(default_factory=dict)  # labels with too few rows, which were left out
 
     def part(self, name: str) -> Part:
         """Return `train`, `validation` or `test`."""
@@ -80,7 +86,7 @@ def load(settings: DataSettings, seed: int) -> Dataset:
     """
     reviews = read(settings)
     official = read(settings, settings.test_data) if settings.test_data else None
-    labels = sorted(set(reviews.labels))
+    labels, rare = label_set(reviews.labels, settings)
     _check(reviews, labels, settings)
     test_share = settings.test_share if official is None else 0.0
     sides = assign(reviews.groups, seed, settings.validation_share, test_share, reviews.labels)
@@ -93,7 +99,7 @@ def load(settings: DataSettings, seed: int) -> Dataset:
         part_of(reviews, labels, np.flatnonzero(sides == side)) for side in (TRAIN, VALIDATION, TEST)
     )
     if official is not None:
-        _refuse_new_labels(official, labels)
+        _refuse_new_labels(official, [*labels, *rare])
         test = part_of(official, labels, np.arange(len(official.texts)))
     dataset = Dataset(
         labels=labels,
@@ -104,6 +110,7 @@ def load(settings: DataSettings, seed: int) -> Dataset:
         bad=reviews.bad + (official.bad if official else []),
         bad_count=reviews.bad_count + (official.bad_count if official else 0),
         dropped=dropped,
+        rare=rare,
     )
     _check_sides(dataset)
     return dataset
@@ -116,7 +123,7 @@ def read(settings: DataSettings, paths: Sequence[Path] = ()) -> Reviews:
         DataError: a bad row with `on_bad_row=error`, or more than `max_bad_share` of the rows are bad.
     """
     texts: list[str] = []
-    labels: list[int] = []
+    labels: list[Label] = []
     groups: list[int] = []
     bad: list[BadRow] = []
     bad_count = 0
@@ -166,23 +173,65 @@ def unlabelled(settings: DataSettings, dataset: Dataset) -> list[str]:
 
 
 def _rows(paths: Sequence[Path], settings: DataSettings) -> Iterator[Row | BadRow]:
-    rules = RowRules(settings.field_paths, frozenset(settings.labels), how=settings.file_options)
+    rules = RowRules(
+        settings.label_paths,
+        frozenset(settings.allowed),
+        how=settings.file_options,
+        task=settings.task,
+        label_columns=tuple(settings.label_columns),
+    )
     for path in paths:
         yield from read_rows(path, rules)
 
 
-def part_of(reviews: Reviews, labels: Sequence[int], rows: Indices) -> Part:
-    """Return some of the reviews, `rows` `intp[n]`, with their labels as indices into `labels`."""
-    index = {label: at for at, label in enumerate(labels)}
-    targets = np.array([index[reviews.labels[row]] for row in rows], dtype=np.intp)
-    return Part([reviews.texts[row] for row in rows], targets)
+def part_of(reviews: Reviews, labels: Names, rows: Indices) -> Part:
+    """Return some of the reviews, `rows` `intp[n]`, with their labels as the targets of a model of `labels`."""
+    index: dict[Any, int] = {label: at for at, label in enumerate(labels)}
+    texts = [reviews.texts[row] for row in rows]
+    if not is_named(labels):
+        return Part(texts, np.array([index[reviews.labels[row]] for row in rows], dtype=np.intp))
+    targets = np.zeros((len(rows), len(labels)), dtype=np.bool_)
+    for at, row in enumerate(rows):
+        for name in _values(reviews.labels[row]):
+            if name in index:  # a rare one was left out
+                targets[at, index[name]] = True
+    return Part(texts, targets)
 
 
-def _check(reviews: Reviews, labels: Sequence[int], settings: DataSettings) -> None:
+def is_named(labels: Names) -> TypeIs[list[str]]:
+    """Whether the labels are names, of which a text has any number, and not stars."""
+    return isinstance(labels[0], str)
+
+
+def label_set(found: Sequence[Label], settings: DataSettings) -> tuple[Names, dict[str, int]]:
+    """Return the labels to learn, ascending; and names that have too few rows, which are left out, with these."""
+    if settings.task == "stars":
+        return sorted({label for label in found if isinstance(label, int)}), {}
+    counts = _label_counts(found)
+    rare = {str(name): count for name, count in counts.items() if count < settings.min_label_rows}
+    return sorted(str(name) for name in counts if name not in rare), rare
+
+
+def _values(label: Label) -> tuple[int | str, ...]:
+    return label if isinstance(label, tuple) else (label,)
+
+
+def _label_counts(labels: Iterable[Label]) -> Counter[int | str]:
+    return Counter(value for label in labels for value in _values(label))
+
+
+def _check(reviews: Reviews, labels: Names, settings: DataSettings) -> None:
     files = ", ".join(path.name for path in settings.data)
     if len(reviews.texts) < MIN_ROWS:
         raise DataError(f"{files}: {len(reviews.texts)} usable rows; training needs at least {MIN_ROWS}")
-    counts = Counter(reviews.labels)
+    counts = _label_counts(reviews.labels)
+    if settings.task == "labels":
+        if not 2 <= len(labels) <= MOST_LABELS:
+            raise DataError(
+                f"{files}: {len(labels)} labels have {settings.min_label_rows} rows or more; training needs 2 to "
+                f"{MOST_LABELS}: is --labels-field right? --min-label-rows leaves rare ones out"
+            )
+        return
     if len(labels) == 1:
         raise DataError(f"{files}: every row has the score {labels[0]}; training needs at least two")
     rare = [label for label in labels if counts[label] < settings.min_label_rows]
@@ -197,20 +246,21 @@ def _check_sides(dataset: Dataset) -> None:
     for name in ("validation", "test"):
         if not len(dataset.part(name)):
             raise DataError(f"no rows for {name}: too few different texts; add data or raise --{name}-share")
-    learned = set(dataset.train.targets.tolist())
+    targets = dataset.train.targets
+    learned = np.flatnonzero(targets.any(axis=0)) if targets.ndim == 2 else np.unique(targets)
     missing = [label for at, label in enumerate(dataset.labels) if at not in learned]
     if missing:
-        raise DataError(f"score {missing[0]}: no rows are left for training; add data or try another --seed")
+        raise DataError(f"label {missing[0]}: no rows are left for training; add data or try another --seed")
 
 
-def _refuse_new_labels(official: Reviews, labels: Sequence[int]) -> None:
-    new = sorted(set(official.labels) - set(labels))
+def _refuse_new_labels(official: Reviews, labels: Sequence[int | str]) -> None:
+    new = sorted(map(str, set(_label_counts(official.labels)) - set(labels)))
     if new:
-        raise DataError(f"--test-data has the score {new[0]}, which --data does not have")
+        raise DataError(f"--test-data has the label {new[0]}, which --data does not have")
 
 
 def _fingerprint(settings: DataSettings, read_in: Sequence[Reviews], sides: tuple[Part, Part, Part]) -> DataFingerprint:
-    counts = Counter(label for reviews in read_in for label in reviews.labels)
+    counts = _label_counts(label for reviews in read_in for label in reviews.labels)
     rows = sum(len(reviews.texts) for reviews in read_in)
     distinct = len(np.unique(np.concatenate([reviews.groups for reviews in read_in])))
     return DataFingerprint(
@@ -220,7 +270,7 @@ def _fingerprint(settings: DataSettings, read_in: Sequence[Reviews], sides: tupl
         validation_rows=len(sides[1]),
         test_rows=len(sides[2]),
         duplicate_rows=rows - distinct,
-        label_counts={str(label): counts[label] for label in sorted(counts)},
+        label_counts={str(label): counts[label] for label in _ascending(counts)},
     )
 
 
@@ -229,10 +279,30 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _counted(counts: Counter[int]) -> str:
-    return ", ".join(f"{label} ({counts[label]} rows)" for label in sorted(counts))
+def _counted(counts: Counter[int | str]) -> str:
+    return ", ".join(f"{label} ({counts[label]} rows)" for label in _ascending(counts))
 
 
-def class_shares(targets: Indices, count: int) -> npt.NDArray[np.float32]:
-    """Return the share of each of `count` classes, `float32[K]`."""
+def _ascending(counts: Counter[int | str]) -> list[int | str]:
+    return sorted(counts, key=lambda label: (str(label), 0) if isinstance(label, str) else ("", label))
+
+
+def class_shares(targets: Targets, count: int) -> npt.NDArray[np.float32]:
+    """Return the share of the texts that have each of `count` labels, `float32[K]`."""
+    if targets.ndim == 2:
+        return targets.mean(axis=0, dtype=np.float32)  # type: ignore[no-any-return]
     return (np.bincount(targets, minlength=count) / max(len(targets), 1)).astype(np.float32)
+
+
+def matrix(targets: Targets, count: int) -> npt.NDArray[np.float32]:
+    """Return what the model's outputs should be, `float32[N, K]` of 0 and 1: one 1 in a row for stars."""
+    if targets.ndim == 2:
+        return targets.astype(np.float32)
+    return np.eye(count, dtype=np.float32)[targets]
+
+
+def said(targets: Targets, labels: Names) -> list[int | str]:
+    """Return targets, or a label model's decisions, as a cell of a file has them: stars, or names joined by a bar."""
+    if targets.ndim == 1:
+        return [labels[target] for target in targets.tolist()]
+    return [BAR.join(str(labels[at]) for at in np.flatnonzero(row)) for row in targets]

@@ -26,7 +26,8 @@ def labelled(settings: EvaluateSettings, manifest: Manifest) -> Part:
         DataSettings(
             **settings.reading,
             data=settings.data,
-            labels=manifest.decision.labels,
+            task=manifest.task,
+            labels=[str(label) for label in manifest.decision.labels],
             on_bad_row=settings.on_bad_row,
             max_bad_share=settings.max_bad_share,
         )

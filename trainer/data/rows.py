@@ -6,6 +6,7 @@ Owns which rows can be trained on, and the reason for each that cannot. Memory: 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,14 @@ from schemas.input import files
 from schemas.input.fields import DEFAULT_PATHS, FIELD_NAMES, FieldFinder, FieldPaths
 from schemas.input.text_files import NO_OPTIONS, FileError, FileOptions
 from schemas.input.value import InvalidReviewError
+from schemas.label_decision import LABEL_PATTERN
+from schemas.manifest import Task
 from trainer.errors import DataError
 
+Label = int | tuple[str, ...]
+BAR: Final = "|"  # between the names of a text's labels
+_YES, _NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"", "0", "0.0", "false", "no"})
+_NAME: Final = re.compile(LABEL_PATTERN)
 _PREDICTED: Final = frozenset({"expected_rating", "model_version"})  # columns that only `predict` writes
 
 
@@ -25,17 +32,19 @@ class RowRules:
     """What a row must look like."""
 
     paths: FieldPaths = DEFAULT_PATHS  # where the text and the score are
-    labels: frozenset[int] = frozenset()  # the scores allowed; empty: any whole number
+    labels: frozenset[Any] = frozenset()  # the scores or names allowed; empty: any whole number, any name
     labelled: bool = True  # False: there is no score column, and every label is 0
+    task: Task = "stars"
+    label_columns: tuple[str, ...] = ()  # one a label, instead of one column of names
     how: FileOptions = NO_OPTIONS  # what the files do not say of themselves
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A review with the author's label."""
+    """A text with its stars, or with the names of its labels."""
 
     text: str
-    label: int
+    label: Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ def read_rows(path: Path, rules: RowRules = RowRules()) -> Iterator[Row | BadRow
                 checked = True
             try:
                 review = row.review(finder)
-                yield Row(review.text, _label(row, finder, rules.labels) if rules.labelled else 0)
+                yield Row(review.text, _label(row, finder, rules) if rules.labelled else 0)
             except InvalidReviewError as error:
                 yield BadRow(where, str(error))
     except FileError as error:
@@ -92,18 +101,71 @@ def require_files(paths: Iterable[Path]) -> None:
 def _check_columns(path: Path, columns: Sequence[str], finder: FieldFinder, rules: RowRules) -> None:
     try:
         files.require_field(columns, finder, "text", "--text-field")
-        if rules.labelled:
-            files.require_field(columns, finder, "score", "--score-field")
+        if rules.labelled and not rules.label_columns:
+            files.require_field(
+                columns, finder, "score", "--score-field" if rules.task == "stars" else "--labels-field"
+            )
     except FileError as error:
         raise DataError(f"{path}: {error}") from error
-    if rules.labelled and rules.paths.score == DEFAULT_PATHS.score and {*columns} >= _PREDICTED:
+    missing = [name for name in rules.label_columns if name not in columns]
+    if missing:
+        raise DataError(f"{path}: --label-columns {missing[0]}: no such column; there are: {', '.join(columns)}")
+    if (
+        rules.labelled
+        and rules.task == "stars"
+        and rules.paths.score == DEFAULT_PATHS.score
+        and {*columns} >= _PREDICTED
+    ):
         raise DataError(
             f"{path}: its rating is a model's, not an author's ({', '.join(sorted(_PREDICTED))} are there too); "
             "name the column of the authors' stars with --score-field"
         )
 
 
-def _label(row: files.FileRow, finder: FieldFinder, labels: frozenset[int]) -> int:
+def _label(row: files.FileRow, finder: FieldFinder, rules: RowRules) -> Label:
+    if rules.task == "stars":
+        return _stars(row, finder, rules.labels)
+    names = _marked(row, rules.label_columns) if rules.label_columns else _names(row, finder)
+    unknown = [name for name in names if rules.labels and name not in rules.labels]
+    if unknown:
+        raise InvalidReviewError(
+            "wrong_type", f"{unknown[0]!r} is none of the labels {', '.join(sorted(rules.labels))}"
+        )
+    return names
+
+
+def _names(row: files.FileRow, finder: FieldFinder) -> tuple[str, ...]:
+    """Return the names of a cell, sorted, each once: joined by a bar, or a list; an empty cell has none."""
+    found = finder.find(row.cells)[FIELD_NAMES.index("score")]
+    if found is None:
+        raise InvalidReviewError(
+            "wrong_type", f"no labels in {finder.paths.score}; a text without any has an empty cell"
+        )
+    said = found if isinstance(found, list) else str(found).split(BAR)
+    names = {str(name).strip() for name in said} - {""}
+    wrong = [name for name in names if not _NAME.fullmatch(name)]
+    if wrong:
+        raise InvalidReviewError(
+            "wrong_type",
+            f'label {wrong[0]!r}: expected at most 64 characters without control characters and : , | " \\',
+        )
+    return tuple(sorted(names))
+
+
+def _marked(row: files.FileRow, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns whose cell says yes, sorted."""
+    found = []
+    for name in columns:
+        cell = row.cells.get(name)
+        said = "" if cell is None else str(cell).strip().casefold()
+        if said not in _YES | _NO:
+            raise InvalidReviewError("wrong_type", f"{name} {cell!r}: expected 1 or 0")
+        if said in _YES:
+            found.append(name)
+    return tuple(sorted(found))
+
+
+def _stars(row: files.FileRow, finder: FieldFinder, labels: frozenset[Any]) -> int:
     score = finder.find(row.cells)[FIELD_NAMES.index("score")]
     if score is None or score == "":
         raise InvalidReviewError("wrong_type", f"no score in {finder.paths.score}")

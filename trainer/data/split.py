@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.encoding import tokens
+from trainer.data.rows import Label
 
 TRAIN, VALIDATION, TEST = range(3)
 SPLIT = "every-label"  # the rule's name in the manifest; versions without a name were split by the hash alone
@@ -36,7 +37,7 @@ def group(text: str) -> int:
 
 
 def assign(
-    groups: Groups, seed: int, validation_share: float, test_share: float, labels: Sequence[int] | None = None
+    groups: Groups, seed: int, validation_share: float, test_share: float, labels: Sequence[Label] | None = None
 ) -> Sides:
     """Return the side of each row, `int8[N]`: 0 train, 1 validation, 2 test.
 
@@ -51,7 +52,7 @@ def assign(
     sides[places < test_share] = TEST
     if labels is not None:
         fewest = int(test_share > 0), int(validation_share > 0)
-        _keep_every_label(sides, groups, places, np.asarray(labels), fewest)
+        _keep_every_label(sides, groups, places, _members(labels), fewest)
     return sides
 
 
@@ -66,18 +67,33 @@ def _places(groups: Groups, seed: int) -> npt.NDArray[np.float64]:
     return mixed / np.float64(2**64)
 
 
+def _members(labels: Sequence[Label]) -> list[npt.NDArray[np.intp]]:
+    """Return the rows of each label, the rarest label's last."""
+    rows: dict[int | str, list[int]] = {}
+    for row, label in enumerate(labels):
+        for value in label if isinstance(label, tuple) else (label,):
+            rows.setdefault(value, []).append(row)
+    by_value = [
+        np.array(rows[value], dtype=np.intp) for value in sorted(rows, key=lambda value: (str(type(value)), value))
+    ]
+    order = np.argsort([len(found) for found in by_value], kind="stable")[::-1]
+    return [by_value[at] for at in order]
+
+
 def _keep_every_label(
     sides: Sides,
     groups: Groups,
     places: npt.NDArray[np.float64],
-    labels: npt.NDArray[np.int64],
+    members: Sequence[npt.NDArray[np.intp]],
     fewest: tuple[int, int],
 ) -> None:
-    """Move texts so that each label has `fewest` texts for test and validation, and one to learn from."""
-    values, counts = np.unique(labels, return_counts=True)
-    for label in values[np.argsort(counts, kind="stable")[::-1]]:  # the rarest last: it wins a text with two labels
-        found, first = np.unique(groups[labels == label], return_index=True)
-        rows = np.flatnonzero(labels == label)[first]  # one of each text
+    """Move texts so that each label has `fewest` texts for test and validation, and one to learn from.
+
+    `members` are the rows of each label; the rarest is last, so it wins a text with two labels.
+    """
+    for its_rows in members:
+        found, first = np.unique(groups[its_rows], return_index=True)
+        rows = its_rows[first]  # one of each text
         if len(found) <= sum(fewest):
             continue
         rows = rows[np.argsort(places[rows])]

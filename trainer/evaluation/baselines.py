@@ -1,26 +1,29 @@
 """The baselines: simple models on the same split, fitted in the same run.
 
 Owns the models that a network must beat to be worth serving: always the most common label, and logistic regression on
-TF-IDF of words and pairs of words, plain and class-balanced. They learn from the training side, are measured on the
-test side, and see nothing else.
+TF-IDF of words and pairs of words, plain and class-balanced. Of a label model one regression a label, at 0.5 and with
+thresholds fitted as the model's own. They learn from the training side and are measured on the test side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from schemas.decision import Decision, zero_one_costs
-from trainer.data.dataset import Dataset
-from trainer.evaluation.metrics import all_figures
+from schemas.decision import Decision
+from schemas.inference import Scores
+from trainer.data.dataset import Dataset, class_shares
+from trainer.evaluation.metrics import all_figures, all_label_figures
+from trainer.evaluation.thresholds import fit_thresholds, plain_decision
 
 Floats = npt.NDArray[np.float32]
 
 MAJORITY = "majority"
 PLAIN = "tfidf_logistic"
 BALANCED = "tfidf_logistic_balanced"
+WITH_THRESHOLDS = "tfidf_logistic_thresholds"  # of a label model instead: a threshold a label, fitted on validation
 BASELINES = 3
 
 
@@ -30,14 +33,24 @@ def fit_baselines(dataset: Dataset, advance: Callable[[], None] = lambda: None) 
     # C = 4, sublinear counts, at least two texts a feature: the best of a small grid on app reviews' validation side.
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
 
-    count = len(dataset.labels)
-    shares = np.bincount(dataset.train.targets, minlength=count) / len(dataset.train)
-    found = {MAJORITY: _figures(np.tile(shares.astype(np.float32), (len(dataset.test), 1)), dataset)}
+    shares = class_shares(dataset.train.targets, len(dataset.labels))
+    found = {MAJORITY: _figures(np.tile(shares, (len(dataset.test), 1)), dataset)}
     advance()
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, dtype=np.float32)
     train = vectorizer.fit_transform(dataset.train.texts)
     test = vectorizer.transform(dataset.test.texts)
+    if dataset.train.targets.ndim == 2:
+        validation = vectorizer.transform(dataset.validation.texts)
+        classifier = OneVsRestClassifier(LogisticRegression(C=4.0, max_iter=2000, tol=1e-4))
+        classifier.fit(train, dataset.train.targets)
+        held_out, said = (classifier.predict_proba(texts).astype(np.float32) for texts in (validation, test))
+        found[PLAIN] = _figures(said, dataset)
+        advance()
+        found[WITH_THRESHOLDS] = _figures(said, dataset, fit_thresholds(held_out, dataset.validation.targets))
+        advance()
+        return found
     for name, class_weight in ((PLAIN, None), (BALANCED, "balanced")):
         classifier = LogisticRegression(C=4.0, class_weight=class_weight, max_iter=2000, tol=1e-4)
         classifier.fit(train, dataset.train.targets)
@@ -46,6 +59,15 @@ def fit_baselines(dataset: Dataset, advance: Callable[[], None] = lambda: None) 
     return found
 
 
-def _figures(probabilities: Floats, dataset: Dataset) -> dict[str, float]:
-    decision = Decision(labels=dataset.labels, costs=zero_one_costs(len(dataset.labels)))
-    return all_figures(probabilities, decision.choices(probabilities), dataset.test.targets, dataset.labels)
+def rival(baselines: Mapping[str, Mapping[str, float]]) -> Mapping[str, float] | None:
+    """Return the figures of the baseline that a model is compared with in a sentence; None when none was fitted."""
+    return baselines.get(WITH_THRESHOLDS, baselines.get(PLAIN))
+
+
+def _figures(probabilities: Floats, dataset: Dataset, thresholds: list[float] | None = None) -> dict[str, float]:
+    decision = plain_decision(dataset.labels, thresholds)
+    choices = decision.choices(probabilities)
+    if isinstance(decision, Decision):
+        return all_figures(probabilities, choices, dataset.test.targets, decision.labels)
+    confidences = decision.confidences(probabilities, choices)
+    return all_label_figures(Scores(probabilities, choices, None, 0, 0, 0, confidences), dataset.test.targets)

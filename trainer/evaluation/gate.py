@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.inference import Model
+from trainer.data.dataset import Names
+from trainer.evaluation.label_metrics import by_name, choice_figures
 from trainer.evaluation.metrics import (
     ECE_BINS,
     LOWER_IS_BETTER,
@@ -88,16 +90,19 @@ def decide(
     """
     rows = [*_parity(new), _calibration(new, settings), _size(new, current, settings)]
     if current is not None:
-        agreement = _agreement(new.evaluation, current.evaluation, settings)
         compared = _compared(new.evaluation, current.evaluation, settings)
-        rows = [agreement, *compared, *rows, _speed(new, current, texts, settings)]
-        if not agreement.passed:
+        rows = [*compared, *rows, _speed(new, current, texts, settings)]
+        agreement = None
+        if new.evaluation.task == "stars":  # names cannot be turned round
+            agreement = _agreement(new.evaluation, current.evaluation, settings)
+            rows = [agreement, *rows]
+        if agreement is not None and not agreement.passed:
             why = "does the file count 1 as the best, or name another column? --force if it is right"
             notes = [*notes, f"{current.version} contradicts the labels of these reviews: {why}"]
     return Verdict(rows, list(notes))
 
 
-def other_labels(new: Sequence[int], current: Sequence[int]) -> Verdict:
+def other_labels(new: Names, current: Names) -> Verdict:
     """Return the refusal of a version whose labels are not those that readers of the channel expect."""
     row = Row("labels", _listed(current), _listed(new), "another set", "the same set", passed=False)
     return Verdict([row], ["versions with different labels cannot be compared; nothing else was checked"])
@@ -108,9 +113,11 @@ def _agreement(new: Evaluation, current: Evaluation, settings: GateSettings) -> 
 
     The current version's kappa may be low on other people's reviews; below chance, the labels mean something else.
     """
-    labels = [label.label for label in new.classes]
+    labels = [label.label for label in new.classes if isinstance(label.label, int)]
     kappa = current.figures["qwk"]
-    errors = _standard_errors(lambda weights: {"qwk": _figures(current, labels, weights)["qwk"]}, len(current.targets))
+    errors = _standard_errors(
+        lambda weights: {"qwk": _star_figures(current, labels, weights)["qwk"]}, len(current.targets)
+    )
     lowest = min(-settings.gate_noise * errors["qwk"], 0.0)
     passed = bool(kappa >= lowest)
     return Row(
@@ -124,12 +131,12 @@ def _agreement(new: Evaluation, current: Evaluation, settings: GateSettings) -> 
 
 
 def _compared(new: Evaluation, current: Evaluation, settings: GateSettings) -> list[Row]:
-    labels = [label.label for label in new.classes]
-    ours, theirs = (_figures(side, labels, np.ones(len(side.targets))) for side in (new, current))
-    errors = _standard_errors(lambda weights: _differences(new, current, labels, weights), len(new.targets))
+    ours, theirs = (_figures(side, np.ones(len(side.targets))) for side in (new, current))
+    errors = _standard_errors(lambda weights: _differences(new, current, weights), len(new.targets))
     margins = {
         "accuracy": settings.gate_accuracy,
         "macro_f1": settings.gate_macro_f1,
+        "micro_f1": settings.gate_macro_f1,
         "mae": settings.gate_mae,
         "qwk": settings.gate_qwk,
         "ece": settings.gate_ece,
@@ -146,23 +153,31 @@ def _compared(new: Evaluation, current: Evaluation, settings: GateSettings) -> l
     return rows
 
 
-def _figures(evaluation: Evaluation, labels: Sequence[int], weights: Table) -> dict[str, float]:
+def _figures(evaluation: Evaluation, weights: Table) -> dict[str, float]:
     """Return the figures when each text counts `weights` times, `float64[N]`."""
+    names = [label.label for label in evaluation.classes]
+    confidences = evaluation.scores.confidences.astype(np.float64)
+    bins = np.minimum((confidences * ECE_BINS).astype(np.intp), ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=weights * (confidences - evaluation.right), minlength=ECE_BINS)
+    ece = float(np.abs(gaps).sum() / weights.sum())
+    if evaluation.task == "labels":
+        found, f1 = choice_figures(evaluation.scores.choices, evaluation.targets, weights)
+        return {**found, "ece": ece, **by_name([str(name) for name in names], f1)}
+    return {**_star_figures(evaluation, [name for name in names if isinstance(name, int)], weights), "ece": ece}
+
+
+def _star_figures(evaluation: Evaluation, labels: Sequence[int], weights: Table) -> dict[str, float]:
     count, choices, targets = len(labels), evaluation.scores.choices, evaluation.targets
     counted = np.bincount(targets * count + choices, weights=weights, minlength=count * count)
     cells = counted.reshape(count, count).astype(np.float64)
     found = figures_of(cells, labels)
-    confidences = evaluation.scores.probabilities[np.arange(len(targets)), choices].astype(np.float64)
-    bins = np.minimum((confidences * ECE_BINS).astype(np.intp), ECE_BINS - 1)
-    gaps = np.bincount(bins, weights=weights * (confidences - (choices == targets)), minlength=ECE_BINS)
     by_label = {f"f1 of {label.label}": label.f1 for label in class_figures(cells.astype(np.int64), labels)}
-    compared = {name: found[name] for name in ("accuracy", "macro_f1", "mae", "qwk")}
-    return {**compared, "ece": float(np.abs(gaps).sum() / weights.sum()), **by_label}
+    return {**{name: found[name] for name in ("accuracy", "macro_f1", "mae", "qwk")}, **by_label}
 
 
-def _differences(new: Evaluation, current: Evaluation, labels: Sequence[int], weights: Table) -> dict[str, float]:
-    theirs = _figures(current, labels, weights)
-    return {name: value - theirs[name] for name, value in _figures(new, labels, weights).items()}
+def _differences(new: Evaluation, current: Evaluation, weights: Table) -> dict[str, float]:
+    theirs = _figures(current, weights)
+    return {name: value - theirs[name] for name, value in _figures(new, weights).items()}
 
 
 def _standard_errors(figures: Callable[[Table], dict[str, float]], rows: int) -> dict[str, float]:
@@ -185,8 +200,7 @@ def _parity(new: Contender) -> list[Row]:
 
 def _calibration(new: Contender, settings: GateSettings) -> Row:
     """Limit the calibration error beyond what a perfectly calibrated model would show on these texts."""
-    scores = new.evaluation.scores
-    noise = calibration_noise(scores.probabilities[np.arange(len(scores.choices)), scores.choices])
+    noise = calibration_noise(new.evaluation.scores.confidences)
     error, limit = new.evaluation.figures["ece"], settings.gate_max_ece
     passed = bool(error - noise <= limit)
     return Row("ece over chance", "", f"{error:.3f}", f"{error - noise:+.3f}", f"{limit:.3f}", passed)
@@ -221,5 +235,5 @@ def _microseconds(models: Sequence[Model], texts: Sequence[str]) -> list[float]:
     return [seconds / len(sample) * 1e6 for seconds in best]
 
 
-def _listed(labels: Sequence[int]) -> str:
+def _listed(labels: Names) -> str:
     return ", ".join(map(str, labels))

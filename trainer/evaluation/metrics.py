@@ -6,15 +6,25 @@ never through Keras. The tests compare the formulas with scikit-learn's. `gate` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from schemas.decision import Decision
 from schemas.inference import Model, Scores
-from trainer.data.dataset import Part
+from schemas.label_decision import AnyDecision
+from schemas.manifest import Task
+from trainer.data.dataset import Part, Targets
+from trainer.evaluation.label_metrics import (
+    LABEL_FIGURES,
+    average_precisions,
+    choice_figures,
+    label_likelihood,
+    precisions_and_recalls,
+)
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
@@ -30,38 +40,81 @@ FIGURES = {
     "ece": "expected calibration error of the confidence",
     "nll": "negative log likelihood",
 }
-LOWER_IS_BETTER = frozenset({"mae", "ece", "nll"})
+MEANINGS: Mapping[Task, Mapping[str, str]] = {"stars": FIGURES, "labels": LABEL_FIGURES}
+LOWER_IS_BETTER = frozenset({"mae", "ece", "label_ece", "nll"})
 
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """One label's precision, recall, F1, and how many texts have it."""
+    """One label's precision, recall, F1, how many texts have it, and of a label model its average precision."""
 
-    label: int
+    label: int | str
     precision: float
     recall: float
     f1: float
     support: int
+    average_precision: float | None = None
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return the figures that the model has."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """A model on N labelled texts."""
 
-    figures: dict[str, float]  # accuracy, macro_f1, mae, qwk, within_one, ece, nll
+    task: Task
+    figures: dict[str, float]  # by the names of `MEANINGS`
     classes: list[ClassFigures]  # one for each label
-    confusion: Counts  # `int64[K, K]`, true label by row
+    confusion: Counts | None  # `int64[K, K]`, true label by row; a label model has none
     scores: Scores  # the model's answers
-    targets: Indices  # `intp[N]`, index of the true label
+    targets: Targets  # `intp[N]`, index of the true label, or `bool[N, K]`
+    right: npt.NDArray[np.bool_]  # `bool[N]`, whether the decision is the author's
 
 
 def evaluate(model: Model, part: Part) -> Evaluation:
     """Score the texts with the served model and compare the ratings with the labels."""
-    labels = model.decision.labels
-    scores = model.score(part.texts)
-    table = confusion(part.targets, scores.choices, len(labels))
-    found = all_figures(scores.probabilities, scores.choices, part.targets, labels)
-    return Evaluation(found, class_figures(table, labels), table, scores, part.targets)
+    return evaluation_of(model.score(part.texts), part.targets, model.decision)
+
+
+def evaluation_of(scores: Scores, targets: Targets, decision: AnyDecision) -> Evaluation:
+    """Compare the scores of texts with their labels."""
+    right = ~decision.differ(scores.choices, targets)
+    if isinstance(decision, Decision):
+        labels = decision.labels
+        table = confusion(targets, scores.choices, len(labels))
+        found = all_figures(scores.probabilities, scores.choices, targets, labels)
+        return Evaluation("stars", found, class_figures(table, labels), table, scores, targets, right)
+    found = all_label_figures(scores, targets)
+    return Evaluation(
+        "labels", found, label_class_figures(scores, targets, decision.labels), None, scores, targets, right
+    )
+
+
+def all_label_figures(scores: Scores, targets: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """Return every figure of `LABEL_FIGURES`, in that order."""
+    shares, right = scores.probabilities, (scores.choices == targets).all(axis=1)
+    found = {
+        **choice_figures(scores.choices, targets)[0],
+        "average_precision": float(np.mean(average_precisions(shares, targets))),
+        "ece": error_of(reliability(scores.confidences, right)),
+        "label_ece": float(np.mean([error_of(reliability(*pair)) for pair in zip(shares.T, targets.T, strict=True)])),
+        "nll": label_likelihood(shares, targets),
+    }
+    return {name: found[name] for name in LABEL_FIGURES}
+
+
+def label_class_figures(scores: Scores, targets: npt.NDArray[np.bool_], names: Sequence[str]) -> list[ClassFigures]:
+    """Return each label's figures."""
+    precisions, recalls = precisions_and_recalls(scores.choices, targets)
+    f1 = choice_figures(scores.choices, targets)[1]
+    areas = average_precisions(scores.probabilities, targets)
+    support = targets.sum(axis=0)
+    return [
+        ClassFigures(name, float(precisions[at]), float(recalls[at]), float(f1[at]), int(support[at]), areas[at])
+        for at, name in enumerate(names)
+    ]
 
 
 def as_json(version: str, evaluation: Evaluation) -> dict[str, Any]:
@@ -70,8 +123,8 @@ def as_json(version: str, evaluation: Evaluation) -> dict[str, Any]:
         "version": version,
         "reviews": len(evaluation.targets),
         "metrics": evaluation.figures,
-        "classes": [asdict(label) for label in evaluation.classes],
-        "confusion": evaluation.confusion.tolist(),
+        "classes": [label.to_fields() for label in evaluation.classes],
+        **({} if evaluation.confusion is None else {"confusion": evaluation.confusion.tolist()}),
     }
 
 
@@ -138,10 +191,12 @@ def calibration_error(probabilities: Floats, choices: Indices, targets: Indices)
     reader of the rating sees.
     """
     rows = np.arange(len(targets))
-    return sum(
-        share * abs(confidence - accuracy)
-        for confidence, accuracy, share in reliability(probabilities[rows, choices], choices == targets)
-    )
+    return error_of(reliability(probabilities[rows, choices], choices == targets))
+
+
+def error_of(bins: Sequence[tuple[float, float, float]]) -> float:
+    """Return the calibration error of `reliability`'s bins."""
+    return sum(share * abs(confidence - accuracy) for confidence, accuracy, share in bins)
 
 
 def calibration_noise(confidences: Floats, *, draws: int = 200) -> float:
@@ -169,8 +224,10 @@ def reliability(confidences: Floats, right: npt.NDArray[np.bool_]) -> list[tuple
     return found
 
 
-def negative_log_likelihood(probabilities: Floats, targets: Indices) -> float:
-    """Return the mean of -log p(true label); p is at least 1e-9."""
+def negative_log_likelihood(probabilities: Floats, targets: Targets) -> float:
+    """Return the mean of -log p(true label), of a label model of -log p(true set); p is at least 1e-9."""
+    if targets.ndim == 2:
+        return label_likelihood(probabilities, targets)
     true = probabilities[np.arange(len(targets)), targets].astype(np.float64)
     return float(-np.log(np.maximum(true, 1e-9)).mean())
 

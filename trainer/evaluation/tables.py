@@ -6,11 +6,20 @@ Owns their columns. `console` prints them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from rich.table import Table
 
 from trainer.evaluation.gate import Verdict
-from trainer.evaluation.metrics import FIGURES, LOWER_IS_BETTER, Evaluation, best
+from trainer.evaluation.metrics import LOWER_IS_BETTER, Evaluation, best
+
+_SHOWN: Final = {
+    "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "within_one": "within one star",
+    "average_precision": "average precision",
+    "label_ece": "the labels' ECE",
+}
 
 
 def figures_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
@@ -18,7 +27,7 @@ def figures_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
     table = Table("", title=title)
     for model in rows:  # the columns are as narrow as their figures allow: six fit into 80 characters
         table.add_column(model, justify="right", overflow="fold", min_width=5)
-    for name in FIGURES:
+    for name in next(iter(rows.values())):
         values = [figures[name] for figures in rows.values()]
         winner = best(name, values) if len(rows) > 1 else None
         arrow = "↓" if name in LOWER_IS_BETTER else "↑"
@@ -34,31 +43,31 @@ def comparison(ours: Mapping[str, float], baseline: Mapping[str, float], train_r
         baseline: those of the baseline on the same texts.
         train_rows: how many texts both were trained on.
     """
-    lost = [name for name in FIGURES if best(name, [ours[name], baseline[name]]) != ours[name]]
+    lost = [name for name in ours if best(name, [ours[name], baseline[name]]) != ours[name]]
     if {"accuracy", "macro_f1"} <= {*lost}:
         return (
             f"TF-IDF beats this model on {_and(lost)}: {train_rows:,} training texts are few; add reviews, "
             '--unlabelled texts or a --warm-start (trainer/README.md, "Few reviews")'
         )
     others = f", but not on {_and(lost)}" if lost else ""
-    return f"better than TF-IDF on {len(FIGURES) - len(lost)} of {len(FIGURES)}{others}"
+    return f"better than TF-IDF on {len(ours) - len(lost)} of {len(ours)}{others}"
 
 
 def _and(names: Sequence[str]) -> str:
     """Return names as words: `accuracy, macro-F1 and MAE`."""
-    shown = [{"macro_f1": "macro-F1", "within_one": "within one star"}.get(name, name) for name in names]
+    shown = [_SHOWN.get(name, name) for name in names]
     shown = [name.upper() if len(name) == 3 else name for name in shown]
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def classes_table(evaluation: Evaluation) -> Table:
-    """Return each label's precision, recall, F1 and support."""
+    """Return each label's precision, recall, F1, support, and of a label model its average precision."""
     table = Table(title="by label")
-    for name in ("label", "precision", "recall", "f1", "support"):
-        table.add_column(name, justify="right")
-    for label in evaluation.classes:
-        shares = (label.precision, label.recall, label.f1)
-        table.add_row(str(label.label), *(f"{share:.3f}" for share in shares), str(label.support))
+    fields = [label.to_fields() for label in evaluation.classes]
+    for name in fields[0]:
+        table.add_column(name.replace("_", " "), justify="right")
+    for found in fields:
+        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in found.values()))
     return table
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from schemas.decision import Decision, zero_one_costs
 from schemas.encoding import Ids
 from schemas.inference import Graph, length_groups, pad
+from schemas.label_decision import AnyDecision
 from trainer.errors import ParityError
 from trainer.settings import Variant
 
@@ -56,7 +57,7 @@ Expected = tuple[Sequence[Ids], Floats]  # encoded rows, and Keras' logits of th
 
 
 def compare(
-    variant: Variant, model: bytes, graph: Graph, probe: Expected, texts: Expected, decision: Decision | None = None
+    variant: Variant, model: bytes, graph: Graph, probe: Expected, texts: Expected, decision: AnyDecision | None = None
 ) -> Parity:
     """Compare a variant, as a file and opened, with Keras' logits of the same rows.
 
@@ -65,20 +66,19 @@ def compare(
     """
     rows, expected = probe
     classes = expected.shape[1]
-    plain = Decision(labels=list(range(classes)), costs=zero_one_costs(classes))
+    rule = decision or Decision(labels=list(range(classes)), costs=zero_one_costs(classes))
+    plain = rule.model_copy(update={"temperature": 1.0})
     found = logits_of(graph, rows, classes)
     alone = np.concatenate([graph.logits(row[None]) for row in rows])
     difference = np.abs(plain.probabilities(found) - plain.probabilities(expected)).max()
-    changed = changed_ratings(decision or plain, texts[1], logits_of(graph, texts[0], classes))
+    changed = changed_ratings(rule, texts[1], logits_of(graph, texts[0], classes))
     return Parity(variant, len(model), float(difference), float(np.abs(found - alone).max()), changed)
 
 
-def changed_ratings(decision: Decision, before: Floats, after: Floats) -> int:
+def changed_ratings(decision: AnyDecision, before: Floats, after: Floats) -> int:
     """Count the rows of `float32[N, K]` logits whose rating differs, except near ties in `before`."""
-    shares = decision.probabilities(before)
-    costs = np.sort(shares @ np.asarray(decision.costs, dtype=np.float32), axis=1)
-    differs = decision.choices(shares) != decision.choices(decision.probabilities(after))
-    return int((differs & (costs[:, 1] - costs[:, 0] > NEAR_TIE)).sum())
+    changed = decision.changed(decision.probabilities(before), decision.probabilities(after), NEAR_TIE)
+    return int(changed.sum())
 
 
 def require(parity: Parity) -> None:

@@ -15,7 +15,11 @@ from scipy.optimize import minimize, minimize_scalar
 
 from schemas.decision import Decision, MismatchRule, tails, zero_one_costs
 from schemas.inference import Model
+from schemas.label_decision import AnyDecision
+from trainer.data.dataset import Names, Targets, matrix
 from trainer.evaluation.metrics import Evaluation, figures_of, negative_log_likelihood
+from trainer.evaluation.thresholds import fit_dependence, fit_thresholds, plain_decision
+from trainer.settings import TrainSettings
 
 if TYPE_CHECKING:
     from trainer.network.fit import Examples  # which loads TensorFlow
@@ -34,36 +38,58 @@ OBSERVED = 0.5  # share of the observed labels in the grid's score; the rest is 
 MOST_SHARE = 10.0
 
 
-def fit_mix(deep: Floats, wide: Floats, targets: Indices) -> tuple[float, float]:
+def fit_mix(deep: Floats, wide: Floats, targets: Targets) -> tuple[float, float]:
     """Return the weights of the deep and the wide logits with the lowest negative log likelihood, each in 0..10.
 
     Convex, so there is one answer: stacking (Wolpert 1992) with two numbers. There is no bias, because on film reviews
-    it fitted the noise of the validation side, whose N texts these are: `float32[N, K]` each, and `intp[N]`.
+    it fitted the noise of the validation side, whose N texts these are: `float32[N, K]` each, and their targets.
     """
     parts = np.stack([deep, wide]).astype(np.float64)
-    true = np.eye(deep.shape[1])[targets]
+    true = matrix(targets, deep.shape[1])
+    log_likelihood = _of_labels if targets.ndim == 2 else _of_stars
 
     def loss(shares: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        logits = np.tensordot(shares, parts, axes=1)
-        logits -= logits.max(axis=1, keepdims=True)
-        log_shares = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        gap = np.exp(log_shares) - true
-        return -float((true * log_shares).sum(axis=1).mean()), (parts * gap).sum(axis=2).mean(axis=1)
+        likely, gap = log_likelihood(np.tensordot(shares, parts, axes=1), true)
+        return -likely, (parts * gap).sum(axis=2).mean(axis=1)
 
     found = minimize(loss, np.array([0.5, 0.5]), jac=True, method="L-BFGS-B", bounds=[(0.0, MOST_SHARE)] * 2)
     return round(float(found.x[0]), 4), round(float(found.x[1]), 4)
 
 
-def fit_temperature(logits: Floats, targets: Indices, labels: Sequence[int]) -> float:
+def _of_stars(logits: npt.NDArray[np.float64], true: Floats) -> tuple[float, npt.NDArray[np.float64]]:
+    """Return the mean log likelihood of a softmax, and its slope in the logits, `float64[N, K]`, with other sign."""
+    logits -= logits.max(axis=1, keepdims=True)
+    log_shares = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return float((true * log_shares).sum(axis=1).mean()), np.exp(log_shares) - true
+
+
+def _of_labels(logits: npt.NDArray[np.float64], true: Floats) -> tuple[float, npt.NDArray[np.float64]]:
+    """Return the same of independent labels."""
+    log_shares = -np.logaddexp(0.0, -logits)
+    likely = true * log_shares + (1 - true) * (log_shares - logits)
+    return float(likely.sum(axis=1).mean()), np.exp(log_shares) - true
+
+
+def decide(settings: TrainSettings, logits: Floats, targets: Targets, labels: Names) -> AnyDecision:
+    """Return the calibrated decision rule of `float32[N, K]` logits, from the N validation texts."""
+    temperature = fit_temperature(logits, targets, labels)
+    plain = plain_decision(labels).model_copy(update={"temperature": temperature})
+    shares = plain.probabilities(logits)
+    if isinstance(plain, Decision):
+        return plain.model_copy(update={"costs": choose_costs(settings.decide, shares, targets, plain.labels)})
+    rule = plain.model_copy(update={"thresholds": fit_thresholds(shares, targets)})
+    return rule.model_copy(update={"dependence": fit_dependence(rule, shares, targets)})
+
+
+def fit_temperature(logits: Floats, targets: Targets, labels: Names) -> float:
     """Return the temperature with the lowest negative log likelihood (Guo et al. 2017), between 0.2 and 5.
 
-    From `float32[N, K]` logits and `intp[N]` targets of the validation texts.
+    From `float32[N, K]` logits and the targets of the validation texts.
     """
+    plain = plain_decision(labels)
 
     def nll(log_temperature: float) -> float:
-        decision = Decision(
-            labels=list(labels), temperature=float(np.exp(log_temperature)), costs=zero_one_costs(len(labels))
-        )
+        decision = plain.model_copy(update={"temperature": float(np.exp(log_temperature))})
         return negative_log_likelihood(decision.probabilities(logits), targets)
 
     found = minimize_scalar(nll, bounds=(np.log(0.2), np.log(5.0)), method="bounded")

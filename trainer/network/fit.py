@@ -22,7 +22,8 @@ import tensorflow as tf
 
 from schemas.encoding import Ids
 from schemas.inference import length_groups, pad
-from trainer.network.losses import LOSSES, class_weights, drawn_rows
+from trainer.data.dataset import Targets, matrix
+from trainer.network.losses import drawn_rows, loss_of, row_weights
 from trainer.network.plan import plan
 from trainer.progress import Epoch, Watcher
 from trainer.settings import FitSettings
@@ -42,10 +43,10 @@ CLIP_NORM = 1.0  # norm of all gradients (Pascanu et al. 2013)
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Encoded reviews: N rows of `int32[n]`, and `intp[N]` label indices."""
+    """Encoded reviews: N rows of `int32[n]`, and their targets."""
 
     rows: Sequence[Ids]
-    targets: Indices
+    targets: Targets
 
     def cut(self, most: int) -> Examples:
         """Return the same with longer rows cut to `most` ids, half from the beginning and half from the end."""
@@ -140,9 +141,10 @@ def predictor(network: keras.Model) -> Predictor:
 
 def _validate(predict: Predictor, examples: Examples, settings: FitSettings) -> tuple[float, float]:
     logits = predict(examples.rows)
-    one_hot = np.eye(logits.shape[1], dtype=np.float32)[examples.targets]
-    loss = float(np.mean(LOSSES[settings.loss](one_hot, logits)))
-    return loss, float((logits.argmax(axis=1) == examples.targets).mean())
+    true = matrix(examples.targets, logits.shape[1])
+    loss = float(np.mean(loss_of(settings, examples.targets)(true, logits)))
+    # Of a label model: the share of texts that have the label it finds likeliest.
+    return loss, float(true[np.arange(len(true)), logits.argmax(axis=1)].mean())
 
 
 class _Learner:
@@ -152,12 +154,11 @@ class _Learner:
         self._network = network
         self._train = train
         self._settings = settings
-        classes = int(network.output_shape[-1])
-        self._one_hot = np.eye(classes, dtype=np.float32)
+        self._classes = int(network.output_shape[-1])
         # Resampling draws more rows than there are, and the schedule must count them.
         drawn = len(drawn_rows(settings, train.targets, np.random.default_rng(0)))
         self.plan = plan(settings, drawn)
-        self._weights = class_weights(settings, train.targets, classes)
+        self._weights = row_weights(settings, train.targets, self._classes)
         self._lengths = np.fromiter(map(len, train.rows), dtype=np.int64, count=len(train.rows))
         self._variables = network.trainable_variables
         self._average = [tf.Variable(variable) for variable in self._variables]
@@ -166,7 +167,6 @@ class _Learner:
         self._step = self._compile()
 
     def _compile(self) -> Any:
-        classes = self._one_hot.shape[1]
         optimizer = keras.optimizers.AdamW(
             WarmCosine(self._settings.learning_rate, self.plan.steps),
             weight_decay=self._settings.weight_decay,
@@ -174,17 +174,17 @@ class _Learner:
         )
         optimizer.exclude_from_weight_decay(var_names=["bias"])
         optimizer.build(self._variables)
-        loss_of = LOSSES[self._settings.loss]
+        loss_of_rows = loss_of(self._settings, self._train.targets)
 
         def step(ids: Any, targets: Any, weights: Any) -> Any:
             with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(weights * loss_of(targets, self._network(ids, training=True)))
+                loss = tf.reduce_mean(weights * loss_of_rows(targets, self._network(ids, training=True)))
             optimizer.apply_gradients(zip(tape.gradient(loss, self._variables), self._variables, strict=True))
             return loss
 
         signature = [
             tf.TensorSpec([None, None], tf.int32),
-            tf.TensorSpec([None, classes], tf.float32),
+            tf.TensorSpec([None, self._classes], tf.float32),
             tf.TensorSpec([None], tf.float32),
         ]
         return tf.function(step, input_signature=signature, autograph=False)
@@ -195,9 +195,9 @@ class _Learner:
         cuts = batches(drawn, self._lengths, self.plan.batch_rows, random)
         total = 0.0
         for done, rows in enumerate(cuts, start=1):
-            targets = self._train.targets[rows]
+            targets = matrix(self._train.targets[rows], self._classes)
             ids = pad([self._train.rows[row] for row in rows], self._lengths[rows])
-            total += float(self._step(ids, self._one_hot[targets], self._weights[targets]))
+            total += float(self._step(ids, targets, self._weights[rows]))
             self._steps += 1
             if self._settings.averaging and self._steps % AVERAGE_EVERY == 0:
                 self._fold_in()

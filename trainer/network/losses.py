@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from trainer.data.dataset import Targets
 from trainer.settings import FitSettings
 
 Floats = npt.NDArray[np.float32]
@@ -39,7 +40,24 @@ def ordinal(targets: Any, logits: Any) -> Any:
     return cross_entropy(targets, logits) + ranked_probability(targets, logits)
 
 
+def binary(targets: Any, logits: Any) -> Any:
+    """Return the cross-entropy of independent labels, summed: `float32[B, K]` of 0 and 1, logits -> `float32[B]`."""
+    return ops.sum(ops.softplus(logits) - targets * logits, axis=-1)
+
+
 LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "ordinal": ordinal}
+
+
+def loss_of(settings: FitSettings, targets: Targets) -> Loss:
+    """Return the loss of the settings; a label model has only one."""
+    return binary if targets.ndim == 2 else LOSSES[settings.loss]
+
+
+def row_weights(settings: FitSettings, targets: Targets, count: int) -> Floats:
+    """Return the weight of each row, `float32[N]`."""
+    if targets.ndim == 2:
+        return np.ones(len(targets), dtype=np.float32)
+    return class_weights(settings, targets, count)[targets]
 
 
 def class_weights(settings: FitSettings, targets: Indices, count: int) -> Floats:
@@ -55,13 +73,13 @@ def class_weights(settings: FitSettings, targets: Indices, count: int) -> Floats
     return weights.astype(np.float32)
 
 
-def drawn_rows(settings: FitSettings, targets: Indices, random: np.random.Generator) -> Indices:
+def drawn_rows(settings: FitSettings, targets: Targets, random: np.random.Generator) -> Indices:
     """Return the rows of one epoch, `intp[N]`, in no particular order.
 
     `resample`: the number of rows of each label is the geometric mean of its count and the largest count.
     """
     rows = np.arange(len(targets))
-    if settings.imbalance != "resample":
+    if settings.imbalance != "resample" or targets.ndim == 2:
         return rows
     counts = np.bincount(targets)
     more = [

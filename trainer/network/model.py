@@ -108,7 +108,7 @@ def join(network: keras.Model, deep_share: float, wide: Wide | None) -> keras.Mo
 
 
 def build(
-    settings: ModelSettings, size: int, prior: Floats, seed: int, *, embedding: Floats | None = None
+    settings: ModelSettings, size: int, prior: Floats, seed: int, *, embedding: Floats | None = None, odds: bool = False
 ) -> keras.Model:
     """Return the untrained network, `int32[B, T]` -> logits `float32[B, K]`.
 
@@ -118,6 +118,7 @@ def build(
         prior: `float32[K]`, share of each label; the initial bias of the last layer.
         seed: of everything random in the layers.
         embedding: the initial one, `float32[size, D]`; None: random.
+        odds: whether each label has a probability of its own, as in a label model.
     """
     layers = keras.layers
     ids = keras.Input((None,), dtype="int32", name="ids")
@@ -141,7 +142,8 @@ def build(
     states = recurrent(embedded, mask=ops.not_equal(ids, PAD_ID))
     pooled = Pooling(settings.units, settings.bidirectional)(states, ids)
     pooled = layers.Dropout(settings.dropout, seed=seed + 2)(pooled)
-    bias = keras.initializers.Constant(np.log(np.maximum(prior, 1e-6)))
+    share = np.clip(prior, 1e-6, 1 - 1e-6) if odds else np.maximum(prior, 1e-6)
+    bias = keras.initializers.Constant(np.log(share / (1 - share)) if odds else np.log(share))
     kernel = keras.initializers.GlorotUniform(_drawn(random))
     logits = layers.Dense(len(prior), kernel_initializer=kernel, bias_initializer=bias, name="logits")(pooled)
     return keras.Model(ids, logits, name="stars")

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from schemas.encoding import DROPPED, FIRST_WORD_ID, Encoder
 from schemas.manifest import Manifest
+from trainer.data.dataset import Names
 from trainer.errors import RegistryError, WarmStartError
 from trainer.network.plan import plan
 from trainer.registry.registry import Registry, weights_file
@@ -110,16 +111,16 @@ def shortened(settings: TrainSettings, rows: int) -> TrainSettings:
     return settings.model_copy(update={"epochs": settings.epochs or max(plan(settings, rows).epochs // SHORTER, 1)})
 
 
-def require_labels(start: Start, labels: Sequence[int]) -> None:
+def require_labels(start: Start, labels: Names) -> None:
     """Refuse data with other labels than the version's.
 
     Raises:
         WarmStartError: naming both.
     """
     before = start.manifest.decision.labels
-    if list(labels) != before:
+    if labels != before:
         raise WarmStartError(
-            f"the data has the scores {', '.join(map(str, labels))}, {start.version} has "
+            f"the data has the labels {', '.join(map(str, labels))}, {start.version} has "
             f"{', '.join(map(str, before))}; name the ones to keep with --labels, or train without --warm-start"
         )
 

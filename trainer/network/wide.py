@@ -11,7 +11,9 @@ For a text with tokens t, features f (each word, and each pair of neighbours has
 which equals scikit-learn's `decision_function` on counts multiplied by `weights` and divided by that root, with
 `words = weights * coefficient` and `norms = weights ** 2`. These are sums over tokens, so the graph need not count.
 
-Weights are the inverse document frequency; with two labels the log count ratio of naive Bayes (Wang & Manning 2012,
+Of a label model each label is a regression of its own (one against the rest) on the same features.
+
+Weights are the inverse document frequency; with two classes the log count ratio of naive Bayes (Wang & Manning 2012,
 "Baselines and Bigrams"), which is better there.
 
 Pairs are hashed by tabulation (Carter & Wegman 1979): two tables of random numbers below M, one for each position, and
@@ -31,6 +33,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from schemas.encoding import PAD_ID, Ids
+from trainer.data.dataset import Targets
 from trainer.settings import ModelSettings
 
 Floats = npt.NDArray[np.float32]
@@ -39,6 +42,7 @@ Indices = npt.NDArray[np.intp]
 SMALLEST = 1e-6  # under the root, so that a text whose words all have weight 0 is not divided by 0
 FEWEST_PAIRS, MOST_PAIRS, TOKENS_PER_PAIR = 2**16, 2**19, 12
 STRENGTH, STRENGTH_OF_TWO = 3.0, 30.0  # C, chosen on validation of app and clothing reviews, and of films
+STRENGTH_OF_LABELS = 3.0
 MIN_TEXTS = 2  # a feature of one text says nothing about others
 ADDED = 0.5  # to the counts of naive Bayes (smoothing)
 
@@ -77,7 +81,7 @@ class Wide:
         return found
 
 
-def fit_wide(rows: Sequence[Ids], targets: Indices, size: int, classes: int, settings: ModelSettings) -> Wide:
+def fit_wide(rows: Sequence[Ids], targets: Targets, size: int, classes: int, settings: ModelSettings) -> Wide:
     """Fit on N encoded training texts, `int32[n]` each as the served graph reads them, with targets of every class.
 
     `size` is how many ids the encoder gives.
@@ -85,11 +89,15 @@ def fit_wide(rows: Sequence[Ids], targets: Indices, size: int, classes: int, set
     buckets = settings.wide_pairs or pairs_for(sum(map(len, rows)))
     first, second = hash_tables(size, buckets)
     counts = _counts(rows, (first, second), buckets)
-    weights = _naive_bayes(counts, targets) if classes == 2 else _inverse_frequency(counts)
-    strength = settings.wide_strength or (STRENGTH_OF_TWO if classes == 2 else STRENGTH)
-    model = _regression(_weighed(counts, weights), targets, strength)
-    kernel, bias = np.asarray(model.coef_.T), np.asarray(model.intercept_)
-    if classes == 2:  # scikit-learn fits one column of log odds; each label gets half of it
+    of_labels = targets.ndim == 2
+    of_two = classes == 2 and not of_labels
+    weights = _naive_bayes(counts, targets) if of_two else _inverse_frequency(counts)
+    strength = settings.wide_strength or (STRENGTH_OF_LABELS if of_labels else STRENGTH_OF_TWO if of_two else STRENGTH)
+    features = _weighed(counts, weights)
+    models = [_regression(features, column, strength) for column in (targets.T if of_labels else [targets])]
+    kernel = np.concatenate([model.coef_.T for model in models], axis=1)
+    bias = np.concatenate([model.intercept_ for model in models])
+    if of_two:  # scikit-learn fits one column of log odds; each label gets half of it
         kernel, bias = np.concatenate([-kernel, kernel], axis=1) / 2, np.concatenate([-bias, bias]) / 2
     tables = (kernel * weights[:, None]).astype(np.float32)
     norms = (weights**2).astype(np.float32)
@@ -157,11 +165,13 @@ def _naive_bayes(counts: Any, targets: Indices) -> npt.NDArray[np.float64]:
     return found
 
 
-def _regression(features: Any, targets: Indices, strength: float) -> Any:
+def _regression(features: Any, targets: Targets, strength: float) -> Any:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings():
         # A hundred steps are enough: more change only the last digits of the coefficients.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return LogisticRegression(C=strength, max_iter=100).fit(features, targets)
+        # Of labels there are many, each rare; liblinear takes a tenth of the time for each.
+        solver = "liblinear" if targets.dtype == np.bool_ else "lbfgs"
+        return LogisticRegression(C=strength, max_iter=100, solver=solver).fit(features, targets)

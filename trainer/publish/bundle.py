@@ -19,11 +19,19 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.bundle import MANIFEST_FILE, MODEL_FILE, REPORT_FILE, TABLE_FILE, table_bytes
-from schemas.decision import Decision, MismatchRule
+from schemas.decision import MismatchRule
 from schemas.drift import SCRIPT_BINS, histogram, script_counts
 from schemas.encoding import EncoderSettings, Ids
 from schemas.inference import Model, Scores
-from schemas.manifest import DriftBaseline, FileDigest, GoldenReview, Manifest
+from schemas.label_decision import AnyDecision
+from schemas.manifest import (
+    LABELS_SCHEMA_VERSION,
+    SCHEMA_VERSION,
+    DriftBaseline,
+    FileDigest,
+    GoldenReview,
+    Manifest,
+)
 from trainer.data.dataset import Dataset
 from trainer.data.split import SPLIT
 from trainer.evaluation.gate import Verdict
@@ -67,7 +75,7 @@ class Run:
     model: Model
     rows: Sequence[Ids]  # the test side encoded, `int32[n]` each
     evaluation: Evaluation  # of the served model on the test side; `baselines` are measured there too
-    mismatch: MismatchRule  # fitted on the validation side, measured on the test side
+    mismatch: MismatchRule | None  # fitted on the validation side, measured on the test side
     baselines: dict[str, dict[str, float]]
     serving: Serving  # the version that the new one was compared with
     replaces: str | None  # the version the channel pointed at when the gate compared; None: none
@@ -93,7 +101,10 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
     """Return the manifest and all files of the bundle, the manifest last: it holds the hashes of the others."""
     files = {**run.deciding, REPORT_FILE: report.encode()}
     lengths = np.array([len(ids) for ids in run.rows], dtype=np.int64)
+    task = run.model.decision.task
     manifest = Manifest(
+        schema_version=LABELS_SCHEMA_VERSION if task == "labels" else SCHEMA_VERSION,
+        task=task,
         version=run.version,
         created_at=run.now.astimezone(UTC).isoformat(timespec="seconds"),
         encoder=run.vocabulary.settings,
@@ -106,7 +117,7 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
         metrics=rounded(run.evaluation.figures),
         floors={name: rounded(figures) for name, figures in run.baselines.items()},
         golden=_golden_reviews(run.model, GOLDEN_TEXTS),
-        baseline=drift_baseline(run.evaluation.scores, lengths, len(run.dataset.labels), run.dataset.test.texts),
+        baseline=drift_baseline(run.evaluation.scores, lengths, run.model.decision, run.dataset.test.texts),
         toolchain=toolchain(),
         training={
             "settings": recorded(run.settings),
@@ -117,7 +128,7 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
                 {**rounded(asdict(parity), 9), **_test_fields(test)}
                 for parity, test in zip(run.parities, run.variant_tests, strict=True)
             ],
-            "classes": [rounded(asdict(label)) for label in run.evaluation.classes],
+            "classes": [rounded(label.to_fields()) for label in run.evaluation.classes],
             "seconds": run.seconds,
             "weights": {"file": weights_file(run.version), **digest(run.weights).model_dump()},
             "started_from": run.started_from,
@@ -134,7 +145,7 @@ def rounded(figures: Mapping[str, Any], digits: int = 6) -> dict[str, Any]:
     return {name: round(value, digits) if isinstance(value, float) else value for name, value in figures.items()}
 
 
-def content_hash(files: Mapping[str, bytes], encoder: EncoderSettings, decision: Decision) -> str:
+def content_hash(files: Mapping[str, bytes], encoder: EncoderSettings, decision: AnyDecision) -> str:
     """Return 8 hex digits over everything that determines a rating: graph, table, encoder, decision with its labels.
 
     Not over the time, the report or the figures: the same seed, data and machine give the same hash.
@@ -165,30 +176,29 @@ def _test_fields(test: VariantTest) -> dict[str, Any]:
 
 def _golden_reviews(model: Model, texts: Sequence[str]) -> list[GoldenReview]:
     scores = model.score(texts)
+    stars = model.decision.stars_of(scores.choices)
     return [
         GoldenReview(
             text=text,
             ids=model.encoder.encode(text).tolist(),
             probabilities=[round(float(share), 6) for share in scores.probabilities[row]],
-            rating=model.decision.labels[int(scores.choices[row])],
+            rating=stars[row],
         )
         for row, text in enumerate(texts)
     ]
 
 
 def drift_baseline(
-    scores: Scores, lengths: npt.NDArray[np.int64], count: int, texts: Sequence[str] = ()
+    scores: Scores, lengths: npt.NDArray[np.int64], decision: AnyDecision, texts: Sequence[str] = ()
 ) -> DriftBaseline:
     """Return the distributions that a worker compares its stream with.
 
     From N held-out texts: their scores, their tokens (`int64[N]`) and, for the scripts they are written in, themselves.
     """
-    rows = len(scores.choices)
-    confidences = scores.probabilities[np.arange(rows), scores.choices]
     return DriftBaseline(
-        rating_shares=_shares(np.bincount(scores.choices, minlength=count)),
+        rating_shares=_shares(decision.counts(scores.choices)),
         confidence_edges=CONFIDENCE_EDGES,
-        confidence_shares=_shares(histogram(confidences, CONFIDENCE_EDGES)),
+        confidence_shares=_shares(histogram(scores.confidences, CONFIDENCE_EDGES)),
         length_edges=LENGTH_EDGES,
         length_shares=_shares(histogram(lengths, LENGTH_EDGES)),
         unknown_ratio=round(scores.unknown / max(scores.tokens, 1), 6),

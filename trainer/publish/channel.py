@@ -12,7 +12,7 @@ from typing import NamedTuple
 from schemas.bundle import BundleError
 from schemas.inference import Model
 from schemas.manifest import Manifest
-from trainer.data.dataset import Dataset, Part
+from trainer.data.dataset import Dataset, Names, Part
 from trainer.errors import ConflictError, GateError
 from trainer.evaluation.gate import Contender, Verdict, decide, other_labels
 from trainer.evaluation.metrics import Evaluation, evaluate
@@ -30,12 +30,12 @@ class Serving(NamedTuple):
 
     version: str | None = None  # None when there is no such channel
     contender: Contender | None = None  # evaluated on the held-out texts; None when it cannot be
-    labels: list[int] | None = None  # of the version; None when it cannot be read
+    labels: Names | None = None  # of the version; None when it cannot be read
     held_out: bool = True  # whether those texts were held out of its training too
     notes: tuple[str, ...] = ()  # why it cannot be evaluated, or what limits the comparison
 
 
-def serving_now(registry: Registry, channel: str, part: Part, labels: Sequence[int]) -> Serving:
+def serving_now(registry: Registry, channel: str, part: Part, labels: Names) -> Serving:
     """Evaluate the version that a channel points at, if it has these labels.
 
     A damaged version must not keep a sound one from replacing it: the notes name it, and nothing is compared.
@@ -49,10 +49,10 @@ def serving_now(registry: Registry, channel: str, part: Part, labels: Sequence[i
         return Serving(version, notes=(f"{channel} points at a damaged version, not compared: {error}",))
     if not isinstance(found, Contender):
         return Serving(version, labels=found)
-    return Serving(version, found, list(labels))
+    return Serving(version, found, labels)
 
 
-def contender(registry: Registry, version: str, part: Part, labels: Sequence[int]) -> Contender | list[int]:
+def contender(registry: Registry, version: str, part: Part, labels: Names) -> Contender | Names:
     """Evaluate a published version on labelled texts; return its labels instead when they differ from `labels`.
 
     Raises:
@@ -60,16 +60,16 @@ def contender(registry: Registry, version: str, part: Part, labels: Sequence[int
     """
     bundle = registry.bundle(version)
     model = bundle.load(open_interpreter)
-    if model.decision.labels != list(labels):
+    if model.decision.labels != labels:
         return model.decision.labels
     return Contender(version, model, evaluate(model, part), len(bundle.model), _parity(bundle.manifest))
 
 
 def verdict_on(
-    new: Contender, serving: Serving, labels: Sequence[int], texts: Sequence[str], settings: GateSettings
+    new: Contender, serving: Serving, labels: Names, texts: Sequence[str], settings: GateSettings
 ) -> Verdict:
     """Return the gate's verdict; a version with other labels is refused."""
-    if serving.labels is not None and serving.labels != list(labels):
+    if serving.labels is not None and serving.labels != labels:
         return other_labels(labels, serving.labels)
     notes = list(serving.notes)
     if not serving.held_out:

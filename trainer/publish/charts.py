@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from trainer.evaluation.metrics import ClassFigures
+
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
@@ -31,8 +33,13 @@ class Group(NamedTuple):
     mae: float
 
 
-def labels(shares: Mapping[str, Sequence[float]], names: Sequence[int]) -> str:
-    """Draw the share of each label on each side of the split."""
+def labels(shares: Mapping[str, Sequence[float]], names: Sequence[int | str]) -> str:
+    """Draw the share of each label on each side of the split; names as rows, because they would collide."""
+    if isinstance(names[0], str):
+        figure, axes = _axes("share of the texts", "", high=_height(names))
+        for side, found in shares.items():
+            axes.plot(found, range(len(names)), "o", color=SIDES[side], label=side, markersize=4, alpha=0.8)
+        return _named_rows(figure, axes, [str(name) for name in names])
     figure, axes = _axes("label", "share of the reviews")
     width = 0.8 / len(shares)
     at = np.arange(len(names))
@@ -64,7 +71,19 @@ def curves(numbers: Sequence[int], train: Sequence[float], validation: Sequence[
     return _svg(figure)
 
 
-def confusion(table: Counts, names: Sequence[int]) -> str:
+def label_figures(found: Sequence[ClassFigures]) -> str:
+    """Draw the F1 of each label as a bar, and its average precision as a point; the best above."""
+    ranked = sorted(found, key=lambda label: -label.f1)
+    figure, axes = _axes("", "", high=_height(ranked))
+    at = range(len(ranked))
+    axes.barh(at, [label.f1 for label in ranked], 0.7, color=ACCENT, alpha=0.85, label="F1")
+    areas = [label.average_precision or 0.0 for label in ranked]
+    axes.plot(areas, at, "o", color=WARM, markersize=4, label="average precision")
+    axes.set_xlim(0, 1)
+    return _named_rows(figure, axes, [f"{label.label} ({label.support})" for label in ranked])
+
+
+def confusion(table: Counts, names: Sequence[int | str]) -> str:
     """Draw the confusion matrix: counts, shaded by their share of the row."""
     figure, axes = _axes("predicted rating", "author's own stars")
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
@@ -119,8 +138,20 @@ def coverage(thresholds: Floats, covered: Floats, accuracy: Floats) -> str:
     return _svg(figure)
 
 
-def _axes(x: str, y: str) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(5.0, 3.5), layout="constrained")
+def _height(rows: Sequence[object]) -> float:
+    """Return the inches that a chart with so many named rows needs."""
+    return max(3.5, 0.9 + 0.19 * len(rows))
+
+
+def _named_rows(figure: Figure, axes: Any, names: Sequence[str]) -> str:
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.invert_yaxis()
+    axes.legend(frameon=False, loc="lower right")
+    return _svg(figure)
+
+
+def _axes(x: str, y: str, *, high: float = 3.5) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(5.0, high), layout="constrained")
     axes = figure.subplots()
     axes.set_xlabel(x)
     axes.set_ylabel(y)

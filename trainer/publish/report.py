@@ -18,13 +18,22 @@ from jinja2 import Environment, StrictUndefined
 
 from schemas.encoding import UNKNOWN_ID
 from schemas.personal.mask import Masker
+from trainer.data.dataset import class_shares, is_named, said
 from trainer.evaluation.baselines import MAJORITY
-from trainer.evaluation.metrics import FIGURES, LOWER_IS_BETTER, best, calibration_noise, reliability
+from trainer.evaluation.metrics import LOWER_IS_BETTER, MEANINGS, best, calibration_noise, reliability
 from trainer.publish import charts
 from trainer.publish.bundle import Run
 from trainer.publish.charts import Group
 
-HEADLINES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "mae": "mean error", "qwk": "kappa", "ece": "ECE"}
+HEADLINES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "average_precision": "average precision",
+    "mae": "mean error",
+    "qwk": "kappa",
+    "ece": "ECE",
+}
 LENGTH_EDGES = (3, 6, 12, 25, 50, 100, 200)
 UNKNOWN_EDGES = (0.0, 0.05, 0.1, 0.2, 0.4)
 THRESHOLDS = np.linspace(0, 0.99, 100)
@@ -48,8 +57,8 @@ class Mistake:
     """A test text with a wrong rating, and the confidence of that rating."""
 
     text: str
-    predicted: int
-    true: int
+    predicted: int | str
+    true: int | str
     confidence: float
 
 
@@ -61,19 +70,20 @@ def render(run: Run) -> str:
     current = run.serving.contender
     if current is not None:
         models[f"serving until now: {current.version}"] = current.evaluation.figures
+    meanings = MEANINGS[run.evaluation.task]
     return template.render(
         run=run,
         current=current,
         models=models,
-        best={name: best(name, [figures[name] for figures in models.values()]) for name in FIGURES},
-        meanings=FIGURES,
+        best={name: best(name, [figures[name] for figures in models.values()]) for name in meanings},
+        meanings=meanings,
         lower=LOWER_IS_BETTER,
         headlines=_headlines(run),
         settings=run.settings.model_dump(
             mode="json", exclude={"data", "test_data", "unlabelled", "registry", "test_out"}
         ),
         charts=_charts(run),
-        noise=calibration_noise(_confidences(run)),
+        noise=calibration_noise(run.evaluation.scores.confidences),
         coverage=[row for row in _coverage(run)[30::10] if row[1] > 0],
         mistakes=_worst_mistakes(run) if run.settings.texts else None,
         variants=list(zip(run.parities, run.variant_tests, strict=True)),
@@ -84,6 +94,8 @@ def _headlines(run: Run) -> list[Headline]:
     """Return the figures at the top of the page, each with the best value of any baseline that reads the text."""
     found = []
     for name, title in HEADLINES.items():
+        if name not in run.evaluation.figures:
+            continue
         value = run.evaluation.figures[name]
         values = [figures[name] for baseline, figures in run.baselines.items() if baseline != MAJORITY]
         baseline = best(name, values) if values else None
@@ -94,16 +106,17 @@ def _headlines(run: Run) -> list[Headline]:
 
 def _worst_mistakes(run: Run) -> list[Mistake]:
     """Return the wrong ratings with the highest confidence, highest first."""
-    scores, targets, names = run.evaluation.scores, run.evaluation.targets, run.dataset.labels
-    confidences = _confidences(run)
-    wrong = np.flatnonzero(scores.choices != targets)
+    confidences = run.evaluation.scores.confidences
+    wrong = np.flatnonzero(~run.evaluation.right)
+    predicted = said(run.evaluation.scores.choices, run.dataset.labels)
+    true = said(run.evaluation.targets, run.dataset.labels)
     masker = Masker(keep=run.settings.keep_personal_data)
     order = wrong[np.argsort(-confidences[wrong], kind="stable")][:MISTAKES]
     return [
         Mistake(
             text=_short(masker.mask(run.dataset.test.texts[row])),
-            predicted=names[int(scores.choices[row])],
-            true=names[int(targets[row])],
+            predicted=predicted[row] or "none",
+            true=true[row] or "none",
             confidence=float(confidences[row]),
         )
         for row in order
@@ -131,15 +144,13 @@ def grouped(values: npt.NDArray[np.float64], edges: Sequence[float], right: Bool
 
 def _charts(run: Run) -> dict[str, str]:
     evaluation, dataset = run.evaluation, run.dataset
-    scores, targets = evaluation.scores, evaluation.targets
-    right = scores.choices == targets
-    names = np.array(dataset.labels)
-    away = np.abs(names[scores.choices] - names[targets]).astype(np.float64)
+    right, confidences = evaluation.right, evaluation.scores.confidences
+    away = _errors(run)
     sizes = np.array([len(row) for row in run.rows], dtype=np.int64)
     first_bucket = run.model.encoder.first_bucket
     unknown = np.array([np.mean((row == UNKNOWN_ID) | (row >= first_bucket)) for row in run.rows])
-    confidences = _confidences(run)
-    sides = {name: _shares(dataset.part(name).targets, len(names)) for name in charts.SIDES}
+    count = len(dataset.labels)
+    sides = {name: class_shares(dataset.part(name).targets, count).tolist() for name in charts.SIDES}
     rows = _coverage(run)
     kept = [epoch for epoch in run.epochs if epoch.best][-1]
     return {
@@ -151,7 +162,9 @@ def _charts(run: Run) -> dict[str, str]:
             [epoch.validation_loss for epoch in run.epochs],
             kept.number,
         ),
-        "confusion": charts.confusion(evaluation.confusion, dataset.labels),
+        "by_label": charts.confusion(evaluation.confusion, dataset.labels)
+        if evaluation.confusion is not None
+        else charts.label_figures(evaluation.classes),
         "reliability": charts.reliability(reliability(confidences, right)),
         "by_length": charts.groups(grouped(sizes.astype(np.float64), LENGTH_EDGES, right, away), "tokens in a review"),
         "by_unknown": charts.groups(grouped(unknown, UNKNOWN_EDGES, right, away), "share of unknown words"),
@@ -161,8 +174,7 @@ def _charts(run: Run) -> dict[str, str]:
 
 def _coverage(run: Run) -> list[tuple[float, float, float]]:
     """Return (threshold, share of the reviews with at least this confidence, their accuracy) for each threshold."""
-    confidences = _confidences(run)
-    right = run.evaluation.scores.choices == run.evaluation.targets
+    confidences, right = run.evaluation.scores.confidences, run.evaluation.right
     found = []
     for threshold in THRESHOLDS:
         certain = confidences >= threshold
@@ -171,10 +183,13 @@ def _coverage(run: Run) -> list[tuple[float, float, float]]:
     return found
 
 
-def _confidences(run: Run) -> npt.NDArray[np.float32]:
-    """Return the confidence of each predicted rating, `float32[N]`."""
-    scores = run.evaluation.scores
-    return scores.probabilities[np.arange(len(scores.choices)), scores.choices]
+def _errors(run: Run) -> npt.NDArray[np.float64]:
+    """Return the error of each test text, `float64[N]`: in stars, or how many labels are wrong."""
+    choices, targets = run.evaluation.scores.choices, run.evaluation.targets
+    if is_named(run.dataset.labels):
+        return (choices != targets).sum(axis=1).astype(np.float64)  # type: ignore[no-any-return]
+    stars = np.array(run.dataset.labels, dtype=np.float64)
+    return np.abs(stars[choices] - stars[targets])
 
 
 def _edge_name(edges: Sequence[float], place: int) -> str:
@@ -184,10 +199,6 @@ def _edge_name(edges: Sequence[float], place: int) -> str:
     whole = isinstance(edges[0], int)
     below = (str(int(edges[place - 1]) + 1) if whole else names[place - 1]) if place else ("1" if whole else "")
     return names[place] if below in {"", names[place]} else f"{below}\N{EN DASH}{names[place]}"
-
-
-def _shares(targets: npt.NDArray[np.intp], count: int) -> list[float]:
-    return [float(share) for share in np.bincount(targets, minlength=count) / max(len(targets), 1)]
 
 
 def _short(text: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from trainer.console import Screen
 from trainer.errors import GateError
-from trainer.evaluation.baselines import PLAIN
+from trainer.evaluation.baselines import rival
 from trainer.evaluation.tables import classes_table, comparison, figures_table, verdict_table
 from trainer.publish.bundle import Run
 from trainer.publish.channel import move
@@ -34,8 +34,9 @@ def finish(run: Run, screen: Screen) -> None:
         screen.result(verdict_table(_question(settings), verdict))
         for note in verdict.notes:
             screen.result(f"  {note}")
-    if PLAIN in run.baselines:
-        screen.result(comparison(run.evaluation.figures, run.baselines[PLAIN], len(run.dataset.train)))
+    compared = rival(run.baselines)
+    if compared is not None:
+        screen.result(comparison(run.evaluation.figures, compared, len(run.dataset.train)))
     seconds = f"{sum(screen.seconds.values()):.0f} s"
     if not settings.publish:
         screen.result(f"nothing was published (--no-publish); {seconds}")

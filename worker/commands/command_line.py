@@ -217,6 +217,7 @@ def watch_command() -> Command:
     own = [
         Option("--app", metavar="APP_ID", help="only this app"),
         Option("--max-stars", type=COUNT, metavar="N", help="only ratings up to N"),
+        Option("--label", metavar="LABEL", help="only ratings with this label"),
         Option("--uncertain", is_flag=True, help="only ratings marked uncertain"),
         Option("--mismatch", is_flag=True, help="only ratings whose author's stars contradict the text"),
         Option("--with-text", is_flag=True, help="also the review's text, which is personal data"),

@@ -17,9 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.input.value import InvalidReviewError
+from schemas.prediction import outcome_of
 from schemas.rating import Rating
 from schemas.reasons.explain import Explanation
 from schemas.review import check_text
+from worker.commands.get import decided
 from worker.commands.review_texts import ReviewTexts
 from worker.errors import ExitCode, ModelError, RegistryError, SettingsError
 from worker.model.explaining import Explained, Explainer
@@ -30,7 +32,6 @@ from worker.settings import WorkerSettings
 
 _MOST_WORDS: Final = 8  # in the table below the text
 _MOST_PAIRS: Final = 4
-_BAR: Final = 20
 _FAINT: Final = 0.25  # of the strongest effect; what has less is not coloured strongly
 _NONE: Final = 0.02  # likewise; not coloured at all
 
@@ -64,14 +65,15 @@ def _explain_stored(settings: WorkerSettings, review_id: str, *, as_json: bool) 
     if isinstance(review, str):
         at = rating.source
         where = f"{at.topic}-{at.partition}@{at.offset}"
-        missing = f"{review_id}: rated {rating.rating}, but its text cannot be read from {where}: {review}"
+        missing = f"{review_id}: rated {outcome_of(rating)}, but its text cannot be read from {where}: {review}"
         print(printable(missing), file=sys.stderr)
         return ExitCode.INPUT
     explained = _by_its_version(settings, rating, review.text)
     _show(explained, {"review_id": rating.review_id, "stored": json.loads(rating.to_json())}, as_json=as_json)
-    if (explained.prediction.model_version, explained.prediction.rating) != (rating.model_version, rating.rating):
-        now = f"{explained.prediction.model_version} gives {explained.prediction.rating}"
-        print(f"the stored rating is {rating.rating}, by {rating.model_version}; {now}", file=sys.stderr)
+    before, after = outcome_of(rating), outcome_of(explained.prediction)
+    if (explained.prediction.model_version, after) != (rating.model_version, before):
+        now = f"{explained.prediction.model_version} gives {after}"
+        print(f"the stored rating is {before}, by {rating.model_version}; {now}", file=sys.stderr)
     return ExitCode.OK
 
 
@@ -95,7 +97,7 @@ def _show(explained: Explained, more: dict[str, Any], *, as_json: bool) -> None:
     console.print()
     console.print(_decision(explained, more))
     console.print()
-    console.print(_words(explained.explanation))
+    console.print(_words(explained.explanation, explained.about))
 
 
 def coloured(found: Explanation) -> Text:
@@ -117,10 +119,8 @@ def _decision(explained: Explained, more: dict[str, Any]) -> Table:
     if "review_id" in more:
         table.add_row("review_id", Text(printable(more["review_id"])))
     sure = f"{said.confidence:.0%} sure" + (", uncertain" if said.uncertain else "")
-    table.add_row("rating", f"{said.rating}  ({sure}; {said.expected_rating:.2f} expected)")
-    for number, share in enumerate(said.probabilities, start=1):
-        name = f"  {number}" if len(said.probabilities) == 5 else f"  #{number}"
-        table.add_row(name, f"{'█' * round(share * _BAR):<{_BAR}} {share:4.0%}")
+    for name, value in decided(said, sure):
+        table.add_row(name, value)
     unknown = sum(not token.known for token in found.tokens)
     table.add_row("tokens", f"{len(found.tokens)}, {len(found.read)} read, {unknown} unknown (underlined)")
     table.add_row("decided by", " ".join(map(printable, found.strongest(3))) or "no single word")
@@ -128,11 +128,11 @@ def _decision(explained: Explained, more: dict[str, Any]) -> Table:
     return table
 
 
-def _words(found: Explanation) -> Table:
-    """Return the strongest words and pairs with their effects in stars."""
+def _words(found: Explanation, about: str) -> Table:
+    """Return the strongest words and pairs with their effects, in stars or in a label's probability."""
     table = Table(show_header=True, box=None, pad_edge=False)
     table.add_column("word")
-    table.add_column("adds to the stars", justify="right")
+    table.add_column(f"adds to {about}", justify="right")
     order = sorted(range(len(found.read)), key=lambda at: -abs(found.effects[at]))
     for at in order[:_MOST_WORDS]:
         effect = float(found.effects[at])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
@@ -16,12 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.personal.mask import Masker
+from schemas.prediction import Prediction
 from schemas.rating import Rating
 from worker.clock import SystemClock
 from worker.commands.trend import show_trend
 from worker.errors import ExitCode, SettingsError
 from worker.ops.text import printable
-from worker.redis.ratings import RatingsInRedis, Summary
+from worker.redis.counts import Counts
+from worker.redis.ratings import RatingsInRedis
 from worker.settings import WorkerSettings
 from worker.words.period import BYS, parse_since
 
@@ -65,12 +68,23 @@ def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     return ExitCode.OK
 
 
+def decided(said: Prediction, sure: str) -> Iterator[tuple[str, str]]:
+    """Yield what was decided and the probabilities, as rows for people."""
+    if said.labels is not None:
+        yield "labels", ", ".join(said.labels) + f"  ({sure})" if said.labels else f"none  ({sure})"
+        for name, share in said.labels.items():
+            yield f"  {name}", _bar(share)
+        return
+    yield "rating", f"{said.rating}  ({sure}; {said.expected_rating:.2f} expected)"
+    for number, share in enumerate(said.probabilities, start=1):
+        yield f"  {number}" if len(said.probabilities) == 5 else f"  #{number}", _bar(share)
+
+
 def _rating_table(rating: Rating) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     sure = f"{rating.confidence:.0%} sure" + (", uncertain" if rating.uncertain else "")
-    table.add_row("rating", f"{rating.rating}  ({sure}; {rating.expected_rating:.2f} expected)")
-    for label, share in enumerate(rating.probabilities, start=1):
-        table.add_row(f"  {label}" if len(rating.probabilities) == 5 else f"  #{label}", _bar(share))
+    for name, value in decided(rating, sure):
+        table.add_row(name, value)
     if rating.author_score is not None:
         contradicts = ", which contradicts the text" if rating.mismatch else ""
         table.add_row("author", f"{rating.author_score:g}{contradicts}")
@@ -84,12 +98,15 @@ def _rating_table(rating: Rating) -> Table:
     return table
 
 
-def _summary_table(app_id: str, summary: Summary) -> Table:
+def _summary_table(app_id: str, summary: Counts) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("app", Text(printable(app_id)))
     table.add_row("reviews", str(summary.count))
-    table.add_row("mean", f"{summary.mean:.2f}")
-    for label, count in sorted(summary.stars.items(), reverse=True):
+    if summary.mean is not None:
+        table.add_row("mean", f"{summary.mean:.2f}")
+    for star, count in sorted(summary.stars.items(), reverse=True):
+        table.add_row(f"  {star}", f"{_bar(count / summary.count)} {count}")
+    for label, count in sorted(summary.labels.items(), key=lambda item: -item[1]):
         table.add_row(f"  {label}", f"{_bar(count / summary.count)} {count}")
     return table
 

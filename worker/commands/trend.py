@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 
 from rich.console import Console
 from rich.table import Table
@@ -12,12 +13,14 @@ from rich.text import Text
 from worker.clock import SystemClock
 from worker.errors import ExitCode, SettingsError
 from worker.ops.text import printable
+from worker.redis.counts import counts_of
 from worker.redis.ratings import RatingsInRedis
 from worker.redis.trend import TREND_BYS, Trend, TrendBy, hours_of
 from worker.settings import WorkerSettings
 from worker.words.period import parse_since
 
 _BAR = 20
+_MOST_LABELS = 5
 
 
 def show_trend(settings: WorkerSettings, app_id: str, since: str, by: str, *, as_json: bool) -> ExitCode:
@@ -42,9 +45,9 @@ def show_trend(settings: WorkerSettings, app_id: str, since: str, by: str, *, as
         Console().print(_table(found, known[by]))
     if not rows:
         print(printable(f"{app_id}: no rated reviews in the last {since}"), file=sys.stderr)
-    if found.outside:
+    if counts_of(found.outside).count:
         print(
-            f"{sum(found.outside.values())} reviews are counted apart: their time was not within the last "
+            f"{counts_of(found.outside).count} reviews are counted apart: their time was not within the last "
             f"{settings.trend_ttl_s / 86_400:g} days when they were rated (WORKER_TREND_TTL_S)",
             file=sys.stderr,
         )
@@ -56,8 +59,13 @@ def _table(found: Trend, by: TrendBy) -> Table:
     for column in (by, "reviews", "mean", ""):
         table.add_column(column, justify="right" if column in {"reviews", "mean"} else "left")
     rows = found.rows(by)
-    most = max(row.count for row in rows)
+    most = max(row.counts.count for row in rows)
     for row in rows:
-        bar = "█" * max(1, round(row.count / most * _BAR))
-        table.add_row(Text(printable(row.name or "unknown")), str(row.count), f"{row.sum / row.count:.2f}", bar)
+        counts = row.counts
+        bar = "█" * max(1, round(counts.count / most * _BAR))
+        mean = "" if counts.mean is None else f"{counts.mean:.2f}"
+        given = ", ".join(f"{label} {count}" for label, count in Counter(counts.labels).most_common(_MOST_LABELS))
+        table.add_row(
+            Text(printable(row.name or "unknown")), str(counts.count), mean, f"{bar} {printable(given)}".rstrip()
+        )
     return table

@@ -70,16 +70,17 @@ def _records(topics: Topics, topic: str, last: int, stop: StopSignals) -> Iterat
 def _is_wanted(rating: Rating, known: SimpleNamespace) -> bool:
     return (
         (known.app is None or rating.app_id == known.app)
-        and (known.max_stars is None or rating.rating <= known.max_stars)
+        and (known.max_stars is None or (rating.rating is not None and rating.rating <= known.max_stars))
+        and (known.label is None or known.label in (rating.labels or {}))
         and (rating.uncertain or not known.uncertain)
         and (bool(rating.mismatch) or not known.mismatch)
     )
 
 
 def _line(rating: Rating, text: str | None) -> Text:
-    stars = "★" * rating.rating + "☆" * (5 - rating.rating) if 1 <= rating.rating <= 5 else str(rating.rating)
-    line = Text(f"{stars} {rating.confidence:4.0%}{'?' if rating.uncertain else ' '} ")
-    line.stylize("red" if rating.rating <= 2 else "green" if rating.rating >= 4 else "yellow", 0, len(stars))
+    said, colour = _said(rating)
+    line = Text(f"{said} {rating.confidence:4.0%}{'?' if rating.uncertain else ' '} ")
+    line.stylize(colour, 0, len(said))
     line.append(printable(rating.review_id))
     if rating.app_id:
         line.append(f"  {printable(rating.app_id)}", style="dim")
@@ -90,6 +91,15 @@ def _line(rating: Rating, text: str | None) -> Text:
     if text is not None:
         line.append(f"  {printable(text)[:_MOST_TEXT]}")
     return line
+
+
+def _said(rating: Rating) -> tuple[str, str]:
+    """Return stars or labels as a line has them, and their colour."""
+    stars = rating.rating
+    if stars is None:
+        return ", ".join(f"{name} {share:.0%}" for name, share in (rating.labels or {}).items()) or "none", "cyan"
+    drawn = "★" * stars + "☆" * (5 - stars) if 1 <= stars <= 5 else str(stars)
+    return drawn, "red" if stars <= 2 else "green" if stars >= 4 else "yellow"
 
 
 def _text_of(rating: Rating, texts: ReviewTexts) -> str:

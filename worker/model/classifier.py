@@ -43,6 +43,7 @@ class TfliteClassifier:
 
     Attributes:
         manifest: of the bundle.
+        decision: its rule, with its labels.
         tokens: read since the bundle was loaded.
 
     Raises:
@@ -64,7 +65,7 @@ class TfliteClassifier:
         except BundleError as error:
             raise ModelError(f"{error} ({runtime})") from error
         self.manifest = bundle.manifest
-        self._labels = bundle.manifest.decision.labels
+        self.decision = bundle.manifest.decision
         self._version = bundle.version
         self._min_confidence = options.min_confidence
         self._remarks = Remarks(self._model, bundle.manifest.mismatch, options.reasons)
@@ -79,14 +80,14 @@ class TfliteClassifier:
         return self._version
 
     @property
-    def labels(self) -> Sequence[int]:
-        """The labels it chooses from, ascending."""
-        return self._labels
+    def labels(self) -> list[int] | list[str]:
+        """The stars it chooses from, ascending, or the names of its labels."""
+        return self.decision.labels
 
     def announce(self) -> None:
         """Set the metrics of the serving model to this bundle."""
         info = {"cell": self.manifest.cell, "variant": self.manifest.variant, "runtime": self._runtime}
-        self._metrics.serve_model(self._labels, self._version, info)
+        self._metrics.serve_model(self.labels, self._version, info)
 
     def refresh(self) -> None:
         """Do nothing: the bundle never changes."""
@@ -129,9 +130,9 @@ class TfliteClassifier:
     def ratings(self, pending: Sequence[Pending], scores: Scores, rated_at: str) -> list[Rated]:
         """Return reviews with their ratings, in order; `scores` has a row for each."""
         rated: list[Rated] = []
-        predicted = prediction_values(scores, self._labels, self._version, self._min_confidence)
+        predicted = prediction_values(scores, self.decision, self._version, self._min_confidence)
         remarks = self._remarks.of(pending, scores)
-        for at, (review, (stars, expected, confidence, uncertain, probabilities, version)) in enumerate(
+        for at, (review, (stars, expected, confidence, uncertain, probabilities, version, labels)) in enumerate(
             zip(pending, predicted, strict=True)
         ):
             record, said = review.record, review.review
@@ -149,6 +150,8 @@ class TfliteClassifier:
                     topic=record.topic, partition=record.partition, offset=record.offset, timestamp_ms=record.timestamp
                 ),
             )
+            if labels is not None:
+                made.labels = labels
             if said.created_at is not None:
                 made.created_at = time_text(said.created_at)
             if said.app_version is not None:
@@ -160,7 +163,7 @@ class TfliteClassifier:
                 rated.append(JustRated.of(record, made, None))
             else:
                 made.author_score = float(said.score)  # declared as one: a JSON 4 is 4.0 on the topic and in Redis
-                rated.append(JustRated.of(record, made, review.author_stars(self._labels)))
+                rated.append(JustRated.of(record, made, review.author_stars(self.labels)))
         return rated
 
     def _unratable(self, pending: Pending, error: Exception) -> Rejected:

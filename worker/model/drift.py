@@ -15,12 +15,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from schemas.decision import Choices
 from schemas.drift import SCRIPT_BINS, Counts, histogram, stability_index
 from schemas.encoding import Ids
-from schemas.manifest import DriftBaseline, Manifest
+from schemas.manifest import Manifest
 from worker.clock import Clock
 from worker.model.classifier import TfliteClassifier
 from worker.ops.metrics import Metrics
+from worker.ops.model_metrics import DRIFT_FEATURES
 
 _BLOCKS: Final = 20  # the window moves on by a twentieth at a time
 
@@ -29,7 +31,7 @@ _BLOCKS: Final = 20  # the window moves on by a twentieth at a time
 class Observation:
     """N reviews as one model sees them."""
 
-    choices: npt.NDArray[np.intp]  # `intp[N]`, index of the label given
+    choices: Choices  # what was decided of each
     confidences: npt.NDArray[np.floating]  # `float[N]`
     lengths: npt.NDArray[np.int64]  # `int64[N]`, tokens
     unknown: int  # how many of all tokens are not in the model's table
@@ -39,7 +41,7 @@ class Observation:
 def observation_of(
     classifier: TfliteClassifier,
     rows: Sequence[Ids],
-    choices: npt.NDArray[np.intp],
+    choices: Choices,
     confidences: npt.NDArray[np.floating],
     scripts: Counts,
 ) -> Observation:
@@ -75,14 +77,14 @@ class Drift:
     def keep(self, versions: Collection[str]) -> None:
         """Drop the windows of all other versions, and set their metrics to 0."""
         for version in self._windows.keys() - set(versions):
-            for feature in _baseline_shares(None):
+            for feature in DRIFT_FEATURES:
                 self._models.drift.labels(version, feature).set(0)
             self._models.drift_reviews.labels(version).set(0)
             del self._windows[version]
 
     def observe(self, manifest: Manifest, observation: Observation) -> None:
         """Count the observation in its version's window; the metrics change when a block is full."""
-        reviews = int(observation.choices.size)
+        reviews = len(observation.choices)
         if not reviews:
             return
         window = self._windows.setdefault(manifest.version, deque())
@@ -109,7 +111,7 @@ class Drift:
     def _set_metrics(self, manifest: Manifest, window: Collection[_Block]) -> None:
         version, reviews = manifest.version, sum(block.reviews for block in window)
         self._models.drift_reviews.labels(version).set(reviews)
-        for feature, expected in _baseline_shares(manifest.baseline).items():
+        for feature, expected in _baseline_shares(manifest).items():
             counts = np.sum([block.features[feature] for block in window], axis=0)
             if reviews >= self._min_reviews and len(expected) == len(counts):  # other bins cannot be compared
                 self._models.drift.labels(version, feature).set(stability_index(expected, counts))
@@ -118,7 +120,7 @@ class Drift:
 def _count(manifest: Manifest, observation: Observation) -> dict[str, Counts]:
     baseline, tokens = manifest.baseline, int(observation.lengths.sum())
     return {
-        "stars": np.bincount(observation.choices, minlength=len(manifest.decision.labels)),
+        manifest.task: manifest.decision.counts(observation.choices),
         "confidence": histogram(observation.confidences, baseline.confidence_edges),
         "length": histogram(observation.lengths, baseline.length_edges),
         "unknown_words": np.array([tokens - observation.unknown, observation.unknown]),
@@ -126,13 +128,11 @@ def _count(manifest: Manifest, observation: Observation) -> dict[str, Counts]:
     }
 
 
-def _baseline_shares(baseline: DriftBaseline | None) -> Mapping[str, list[float]]:
+def _baseline_shares(manifest: Manifest) -> Mapping[str, list[float]]:
     """Return the shares to compare with, by feature; empty where the bundle has none."""
-    if baseline is None:
-        return {"stars": [], "confidence": [], "length": [], "unknown_words": [], "script": []}
-    scripts = baseline.script_shares
+    baseline, scripts = manifest.baseline, manifest.baseline.script_shares
     return {
-        "stars": baseline.rating_shares,
+        manifest.task: baseline.rating_shares,
         "confidence": baseline.confidence_shares,
         "length": baseline.length_shares,
         "unknown_words": [1 - baseline.unknown_ratio, baseline.unknown_ratio],

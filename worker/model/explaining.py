@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from schemas.bundle import BundleError
 from schemas.inference import Model
+from schemas.label_decision import LabelDecision
 from schemas.prediction import Prediction, prediction_values
 from schemas.reasons.explain import Explanation, explain
 from schemas.reasons.wide import WidePart, read_wide
@@ -32,10 +33,16 @@ class Explained:
 
     prediction: Prediction
     explanation: Explanation
+    about: str  # what effects add to: `the stars`, or a label's probability
 
     def to_fields(self) -> dict[str, Any]:
         """Return the fields as JSON has them."""
-        return {**self.prediction.to_fields(), "explanation": self.explanation.to_fields()}
+        return {**self.prediction.to_fields(), "explanation": self.explanation_fields()}
+
+    def explanation_fields(self) -> dict[str, Any]:
+        """Return the fields of the explanation; of a label model also the label that it is about."""
+        label = {} if self.prediction.labels is None else {"label": self.about}
+        return {**label, **self.explanation.to_fields()}
 
 
 class Explainer:
@@ -56,9 +63,8 @@ class Explainer:
             found = explain(model, wide, text)
         except REFUSALS as error:
             raise ModelError("text: the model refused it") from error
-        labels = model.decision.labels
-        (values,) = prediction_values(found.scores, labels, version, self._settings.min_confidence)
-        return Explained(Prediction(*values), found)
+        (values,) = prediction_values(found.scores, model.decision, version, self._settings.min_confidence)
+        return Explained(Prediction(*values), found, _about(model, found))
 
     def _model(self, version: str) -> tuple[Model, WidePart | None]:
         if version not in self._models:
@@ -74,3 +80,10 @@ class Explainer:
                 self._models.popitem(last=False)
         self._models.move_to_end(version)
         return self._models[version]
+
+
+def _about(model: Model, found: Explanation) -> str:
+    decision = model.decision
+    if not isinstance(decision, LabelDecision):
+        return "the stars"
+    return decision.labels[decision.aim(found.scores.probabilities[0], found.scores.choices[0])]

@@ -53,7 +53,7 @@ class Feedback:
         self,
         source: FeedbackSource,
         ratings: Ratings,
-        labels: Callable[[], Iterable[int]],
+        labels: Callable[[], Iterable[int] | Iterable[str]],
         *,
         metrics: Metrics,
         health: Health,
@@ -98,7 +98,7 @@ class Feedback:
             ServiceError: Kafka or Redis does not answer; the records are counted by a later call.
         """
         self._waiting = self._waiting or self._source.poll(_MOST_RECORDS, _POLL_S)
-        labels = frozenset(self._labels())
+        labels = frozenset(label for label in self._labels() if isinstance(label, int))
         usable: list[tuple[str, int]] = []
         for feedback in map(parse_feedback, self._waiting):
             label = feedback.label(labels) if feedback else None

@@ -19,7 +19,7 @@ from schemas.bundle import BundleError
 from schemas.channels import CHANNEL_PATTERN, STABLE
 from schemas.input.value import InvalidReviewError
 from schemas.manifest import Manifest
-from schemas.prediction import PREDICTION_FIELDS, Prediction, prediction_values
+from schemas.prediction import PREDICTION_FIELDS, Prediction, Values, prediction_values
 from schemas.review import DEFAULT_MAX_TEXT_CHARS, check_text
 from schemas.starter import starter_version
 from worker.errors import ModelError
@@ -29,7 +29,6 @@ from worker.model.runtime import load_runtime
 from worker.settings import Runtime
 
 _CHUNK_TEXTS: Final = 1024  # rated at once: their arrays take a few megabytes
-Values = tuple[Any, ...]  # a prediction's, in the order of its fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +105,8 @@ class Model:
         return self._opening.version
 
     @property
-    def labels(self) -> Sequence[int]:
-        """The labels it chooses from, ascending."""
+    def labels(self) -> list[int] | list[str]:
+        """The stars it chooses from, ascending, or the names of its labels."""
         return self.manifest.decision.labels
 
     def rate(self, texts: Iterable[object]) -> list[Prediction | None]:
@@ -152,7 +151,7 @@ class Model:
 
     def _attempt(self, texts: Sequence[str]) -> list[Values | None]:
         scores = require_numbers(self._model.score(texts))
-        return [*prediction_values(scores, self.labels, self.version, self._opening.min_confidence)]
+        return [*prediction_values(scores, self.manifest.decision, self.version, self._opening.min_confidence)]
 
 
 def _refuse(_text: str, _error: Exception) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from schemas.decision import MismatchRule
 from schemas.inference import Model, Scores
+from schemas.label_decision import LabelDecision
 from schemas.reasons.explain import leave_out, strongest
 from schemas.reasons.read import read
 from worker.records import Pending
@@ -28,7 +29,8 @@ class RatingOptions:
 
     Attributes:
         min_confidence: a rating with less confidence is marked `uncertain`.
-        reasons: which ratings name the words behind them; `low` are those below the middle of the labels.
+        reasons: which ratings name the words behind them; `low` are those below the middle of the stars, and all of a
+            label model that have a label.
     """
 
     min_confidence: float = 0.0
@@ -45,9 +47,7 @@ class Remarks:
         self._model = model
         self._mismatch = mismatch
         self._reasons = reasons
-        labels = model.decision.labels
-        self._label_at = {label: at for at, label in enumerate(labels)}
-        self._below = {"off": -np.inf, "low": (labels[0] + labels[-1]) / 2, "all": np.inf}[reasons]
+        self._label_at: Mapping[Any, int] = {label: at for at, label in enumerate(model.decision.labels)}
 
     def of(self, pending: Sequence[Pending], scores: Scores) -> Mapping[int, Mapping[str, Any]]:
         """Return further fields of ratings, by position; most have none.
@@ -70,32 +70,32 @@ class Remarks:
     ) -> Sequence[tuple[int, bool]]:
         if not asked:
             return []
-        given = [self._label_at[pending[at].review.score] for at in asked]  # type: ignore[index]  # `asked` has one
+        given = [self._label_at[pending[at].review.score] for at in asked]  # `asked` has one
         stars: npt.NDArray[np.intp] = np.array(given, dtype=np.intp)
         contradicts = rule.contradicts(scores.probabilities[np.array(asked)], stars)
         return list(zip(asked, contradicts.tolist(), strict=True))
 
+    def _named(self, scores: Scores) -> Sequence[int]:
+        """Return which texts' words are wanted."""
+        decision, choices = self._model.decision, scores.choices
+        if self._reasons == "all":
+            return range(len(choices))
+        if isinstance(decision, LabelDecision):
+            return np.flatnonzero(choices.any(axis=1)).tolist()
+        stars = np.asarray(decision.labels)
+        return np.flatnonzero(stars[choices] < (stars[0] + stars[-1]) / 2).tolist()
+
     def _words(self, pending: Sequence[Pending], scores: Scores) -> Sequence[tuple[int, list[str]]]:
-        labels = self._model.decision.labels
         found = []
-        for at, choice in enumerate(scores.choices.tolist()):
-            if labels[choice] >= self._below:
-                continue
+        for at in self._named(scores):
             tokens = [token for token in read(self._model.encoder, pending[at].review.text) if token.id is not None]
             if tokens:
                 found.append((at, tokens))
         rows = [np.array([token.id for token in tokens], dtype=np.int32) for _, tokens in found]
-        chosen = _rows(scores, [at for at, _ in found])
+        chosen = scores.at(np.array([at for at, _ in found], dtype=np.intp))
         measured = leave_out(self._model, rows, chosen)
         named = [
             (at, strongest([token.folded for token in tokens], support, _MOST_REASONS))
             for (at, tokens), (_, support) in zip(found, measured, strict=True)
         ]
         return [(at, words) for at, words in named if words]
-
-
-def _rows(scores: Scores, positions: Sequence[int]) -> Scores:
-    at = np.array(positions, dtype=np.intp)
-    return Scores(
-        scores.probabilities[at], scores.choices[at], scores.expected[at], scores.tokens, scores.unknown, scores.cells
-    )

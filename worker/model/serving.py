@@ -102,7 +102,9 @@ class ServingClassifier:
         positions = slice(None, None, -(-len(rated) // _SAMPLE_REVIEWS))
         scripts = script_counts(review.review.text for review in pending[positions])
         ratings = [outcome.fields for outcome in rated[positions]]
-        choices = np.searchsorted(stable.labels, [rating.rating for rating in ratings])
+        choices = stable.decision.choices_of(
+            [rating.rating for rating in ratings], [rating.labels for rating in ratings]
+        )
         confidences = np.array([rating.confidence for rating in ratings])
         observation = observation_of(stable, encoded.rows[positions], choices, confidences, scripts)
         self._drift.observe(stable.manifest, observation)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -127,16 +127,18 @@ class Shadow:
             return {at: ratings[at] for at in picked}
         if not picked:
             return {}
-        ratings = candidate.ratings([chunk.pending[at] for at in picked], _rows(scores, picked), chunk.rated_at)
+        ratings = candidate.ratings([chunk.pending[at] for at in picked], scores.at(np.array(picked)), chunk.rated_at)
         return dict(zip(picked, ratings, strict=True))
 
     def _compare(self, candidate: TfliteClassifier, chunk: RatedChunk, encoded: Encoded, scores: Scores) -> None:
-        version, labels, reviews = candidate.version, candidate.labels, len(chunk.pending)
-        confidences = scores.probabilities[np.arange(reviews), scores.choices]
-        stable = np.searchsorted(labels, [outcome.fields.rating for outcome in chunk.rated])
-        agreed = self._models.count_shadow(version, labels, stable, scores.choices)
-        expected = np.array([outcome.fields.expected_rating for outcome in chunk.rated])
-        self._models.shadow_difference.labels(version).observe_all(np.abs(scores.expected - expected))
+        version, reviews, confidences = candidate.version, len(chunk.pending), scores.confidences
+        rated = [outcome.fields for outcome in chunk.rated]
+        stable = candidate.decision.choices_of([rating.rating for rating in rated], [rating.labels for rating in rated])
+        agreed = reviews - int(candidate.decision.differ(stable, scores.choices).sum())
+        self._models.count_shadow(version, candidate.labels, stable, scores.choices, agreed)
+        if scores.expected is not None:
+            expected = np.array([rating.expected_rating for rating in rated], dtype=np.float64)
+            self._models.shadow_difference.labels(version).observe_all(np.abs(scores.expected - expected))
         self._models.shadow_confidence.labels(version).observe_all(confidences)
         at, scripts = chunk.sample.positions, chunk.sample.scripts
         observation = observation_of(candidate, encoded.rows[at], scores.choices[at], confidences[at], scripts)
@@ -175,12 +177,4 @@ def _same_encoder(one: TfliteClassifier, other: TfliteClassifier) -> bool:
     return (
         one.manifest.encoder == other.manifest.encoder
         and one.manifest.files[TABLE_FILE].sha256 == other.manifest.files[TABLE_FILE].sha256
-    )
-
-
-def _rows(scores: Scores, positions: Sequence[int]) -> Scores:
-    """Return the scores of some of the reviews."""
-    at = np.array(positions)
-    return replace(
-        scores, probabilities=scores.probabilities[at], choices=scores.choices[at], expected=scores.expected[at]
     )

@@ -10,13 +10,14 @@ files, and the supervisor serves their sum, so each gauge here names the mode in
 from __future__ import annotations
 
 from collections import Counter as Counts
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 
 from schemas.dead_letter import REJECT_REASONS
+from schemas.rating import LABELS
 from schemas.review import OPTIONAL_FIELDS
 from worker.ops.app_metrics import AppMetrics
 from worker.ops.instruments import Instruments
@@ -59,7 +60,12 @@ class Metrics:
             "field",
             values=OPTIONAL_FIELDS,
         )
-        self.ratings = counter("ratings_total", "Ratings, by stars and model version.", "rating", "model_version")
+        self.ratings = counter(
+            "ratings_total", "Ratings, by stars (`labels` of a label model) and version.", "rating", "model_version"
+        )
+        self.labels = counter(
+            "labels_total", "Labels given by a label model; a review may have several.", "label", "model_version"
+        )
         self.confidence = histogram(
             "rating_confidence", "Calibrated probability of the label given.", _SHARES, "model_version"
         )
@@ -122,7 +128,7 @@ class Metrics:
             "trace_spans_total", "Spans of sampled batches and requests, by whether the collector has them.", "result",
             values=("sent", "lost"),
         )  # fmt: skip
-        self.models = ModelMetrics(registry, by_version=(self.ratings, self.confidence, self.model_info))
+        self.models = ModelMetrics(registry, by_version=(self.ratings, self.labels, self.confidence, self.model_info))
         self.apps = AppMetrics(registry)
         self._served: Gauge | None = None
         for sink in SINKS:
@@ -130,16 +136,18 @@ class Metrics:
             for kind in ERROR_KINDS:
                 self.sink_errors.labels(sink, kind)
 
-    def serve_model(self, labels: Iterable[int], version: str, info: Mapping[str, str]) -> None:
+    def serve_model(self, labels: Sequence[int] | Sequence[str], version: str, info: Mapping[str, str]) -> None:
         """Show the version that serves and no longer the previous one; start its label sets at 0."""
         if self._served is not None:
             self._served.set(0)  # multi-process mode cannot remove a series, so 0 says that it no longer serves
-        labels = list(labels)
         self.models.start_serving(version, labels)
         self.apps.start(labels)
         self._served = self.model_info.labels(model_version=version, **info)
         self._served.set(1)
         for label in labels:
+            if isinstance(label, str):
+                self.labels.labels(label, version)
+                label = LABELS  # noqa: PLW2901 - what its ratings count as
             self.ratings.labels(str(label), version)
         self.confidence.labels(version)
 
@@ -167,9 +175,12 @@ class Metrics:
         rated = [outcome for outcome in outcomes if isinstance(outcome, Rated)]
         ratings = Counts((review.fields.model_version, review.fields.rating, review.score) for review in rated)
         for (version, rating, score), count in ratings.items():
-            self.ratings.labels(str(rating), version).inc(count)
-            if score is not None:
+            self.ratings.labels(LABELS if rating is None else str(rating), version).inc(count)
+            if score is not None and rating is not None:
                 self.models.count_feedback(version, rating, score, count)
+        given = Counts((review.fields.model_version, name) for review in rated for name in review.fields.labels or ())
+        for (version, name), count in given.items():
+            self.labels.labels(name, version).inc(count)
         mismatches = Counts(review.fields.model_version for review in rated if review.fields.mismatch)
         for version, count in mismatches.items():
             self.models.mismatches.labels(version).inc(count)

@@ -13,17 +13,18 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from prometheus_client import CollectorRegistry
 
+from schemas.decision import Choices
 from worker.ops.instruments import Instruments
 
 ROLES: Final = ("stable", "candidate")
 RELOAD_OUTCOMES: Final = ("served", "refused", "unreachable")
 SHADOW_ERRORS: Final = ("model", "topic", "dropped")
+GIVEN_BY: Final = ("both", "stable", "shadow")
 RETURN_REASONS: Final = ("disagreement", "errors")
 FEEDBACK_OUTCOMES: Final = ("counted", "unrated", "unusable")
-DRIFT_FEATURES: Final = ("stars", "confidence", "length", "unknown_words", "script")
+DRIFT_FEATURES: Final = ("stars", "labels", "confidence", "length", "unknown_words", "script")
 VERSIONS_KEPT: Final = 6  # stable, the previous one, candidate, and three older ones
 
 _WORK_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -60,8 +61,13 @@ class ModelMetrics:
             "stable_rating",
             "shadow_rating",
         )
+        self.shadow_labels = counter(
+            "shadow_labels_total", "Labels given by both models, or by one of them only.", version, "label", "given_by"
+        )
         self.shadow_agreed = counter(
-            "shadow_agreed_total", "Reviews with the same stars by the stable and the shadow model.", version
+            "shadow_agreed_total",
+            "Reviews with the same stars, or all the same labels, by the stable and the shadow model.",
+            version,
         )
         self.shadow_difference = histogram(
             "shadow_expected_difference",
@@ -97,6 +103,7 @@ class ModelMetrics:
             *by_version,
             self.shadow_info,
             self.shadow_matrix,
+            self.shadow_labels,
             self.shadow_agreed,
             self.shadow_difference,
             self.shadow_confidence,
@@ -110,38 +117,46 @@ class ModelMetrics:
         self._versions: deque[str] = deque()
         self._start_at_zero()
 
-    def start_serving(self, version: str, labels: Sequence[int]) -> None:
+    def start_serving(self, version: str, labels: Sequence[int] | Sequence[str]) -> None:
         """Start the label sets of a version whose ratings are published at 0."""
         self._remember(version)
         self.feedback_correct.labels(version)
         self.feedback_error.labels(version)
         self.mismatches.labels(version)
-        for rating in labels:
-            for score in labels:
+        stars = [label for label in labels if isinstance(label, int)]
+        for rating in stars:
+            for score in stars:
                 self.feedback_matrix.labels(version, str(rating), str(score))
 
-    def start_shadow(self, version: str, labels: Sequence[int]) -> None:
+    def start_shadow(self, version: str, labels: Sequence[int] | Sequence[str]) -> None:
         """Show the candidate that runs in shadow, and start its label sets at 0."""
         self.start_serving(version, labels)  # a canary publishes ratings
         self.shadow_info.labels(version).set(1)
         for instrument in (self.shadow_agreed, self.shadow_difference, self.shadow_confidence):
             instrument.labels(version)
-        for stable in labels:
-            for shadow in labels:
+        stars = [label for label in labels if isinstance(label, int)]
+        for stable in stars:
+            for shadow in stars:
                 self.shadow_matrix.labels(version, str(stable), str(shadow))
+        for label in labels if not stars else ():
+            for given_by in GIVEN_BY:
+                self.shadow_labels.labels(version, str(label), given_by)
 
     def count_shadow(
-        self, version: str, labels: Sequence[int], stable: npt.NDArray[np.intp], shadow: npt.NDArray[np.intp]
-    ) -> int:
-        """Count reviews that both models rated, `intp[N]` indices into the labels each; return how many agree."""
+        self, version: str, labels: Sequence[int] | Sequence[str], stable: Choices, shadow: Choices, agreed: int
+    ) -> None:
+        """Count reviews that both models rated: what each chose, and of how many they chose the same."""
+        self.shadow_agreed.labels(version).inc(agreed)
+        if stable.ndim == 2:
+            for given_by, marks in zip(GIVEN_BY, (stable & shadow, stable & ~shadow, shadow & ~stable), strict=True):
+                for label, count in zip(labels, marks.sum(axis=0).tolist(), strict=True):
+                    self.shadow_labels.labels(version, str(label), given_by).inc(count)
+            return
         size = len(labels)
         cells = np.bincount(stable * size + shadow, minlength=size * size)
         for cell in np.flatnonzero(cells).tolist():
             row, column = divmod(cell, size)
             self.shadow_matrix.labels(version, str(labels[row]), str(labels[column])).inc(int(cells[cell]))
-        agreed = int(np.count_nonzero(stable == shadow))
-        self.shadow_agreed.labels(version).inc(agreed)
-        return agreed
 
     def count_feedback(self, version: str, rating: int, score: int, count: int = 1) -> None:
         """Count reviews with this rating whose author gave `score` stars."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -16,32 +15,13 @@ from redis.exceptions import ResponseError
 from schemas.output.rating_hash import rating_from_hash
 from schemas.rating import Rating, rating_key, summary_key
 from worker.redis.client import connect, translated
+from worker.redis.counts import Counts, counts_of, summary_cells
 from worker.redis.trend import Trend, cells_of, days_of, trend_key
 from worker.settings import WorkerSettings
 
 _FIELDS: Final = ("model_version", "rating")
 _STARS: Final = re.compile(r"-?[0-9]{1,9}")
-_COUNT: Final = re.compile(r"count:-?[0-9]{1,9}")
 _READ_DAYS: Final = 100  # in one round trip
-_REVIEWS: Final = re.compile(r"-?[0-9]{1,18}")
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """How many rated reviews an app has, by stars."""
-
-    count: int
-    stars: Mapping[int, int]
-
-    @property
-    def mean(self) -> float:
-        """The mean of the stars."""
-        return sum(label * count for label, count in self.stars.items()) / self.count
-
-    def to_fields(self) -> dict[str, Any]:
-        """Return the fields as JSON has them."""
-        stars = {str(label): count for label, count in sorted(self.stars.items())}
-        return {"count": self.count, "mean": round(self.mean, 4), "stars": stars}
 
 
 class RatingsInRedis:
@@ -117,13 +97,7 @@ class RatingsInRedis:
                             found.cells[cell] += count
         return found
 
-    def summary(self, app_id: str) -> Summary | None:
+    def summary(self, app_id: str) -> Counts | None:
         """Return the summary of an app; None when none of its reviews has a rating."""
-        found = self._hash("read the summary", summary_key(app_id, prefix=self._prefix))
-        stars = {
-            int(name.removeprefix("count:")): int(count)
-            for name, count in found.items()
-            if _COUNT.fullmatch(name) and _REVIEWS.fullmatch(count)
-        }
-        stars = {label: count for label, count in stars.items() if count > 0}
-        return Summary(sum(stars.values()), stars) if stars else None
+        found = counts_of(summary_cells(self._hash("read the summary", summary_key(app_id, prefix=self._prefix))))
+        return found if found.count else None

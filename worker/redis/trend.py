@@ -1,8 +1,8 @@
 """An app's trend: how many reviews had how many stars, by hour and app version, in `trend:{<app id>}:<date>`.
 
-Owns the keys, the fields `<hour>:<version>:<stars>`, and how hours are put together. An hour is of the review's own
-time, in UTC, counted from 1970 where it is a number. `write.lua` counts, in the same call that writes the rating. Pure;
-`ratings` reads from Redis.
+Owns the keys, the fields `<hour>:<version>:<stars>` (of a label model `labels` and `#<label>`, see `counts`), and how
+hours are put together. An hour is of the review's own time, in UTC, counted from 1970 where it is a number. `write.lua`
+counts, in the same call that writes the rating. Pure; `ratings` reads from Redis.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, get_args
 
+from worker.redis.counts import CELL, Counts, counts_of, read_cell
+
 HOUR_S: Final = 3600
 DAY_S: Final = 24 * HOUR_S
 _DAY_HOURS: Final = 24
 AHEAD_S: Final = DAY_S  # a review may be this much ahead of the worker's clock
 TrendBy = Literal["day", "hour", "version"]
 TREND_BYS: Final[tuple[TrendBy, ...]] = get_args(TrendBy)
-_CELL: Final = re.compile(r"(?:([01][0-9]|2[0-3]):)?(.*):(-?[0-9]{1,9})", re.DOTALL)
+_CELL: Final = re.compile(rf"(?:([01][0-9]|2[0-3]):)?(.*):({CELL})", re.DOTALL)
 _REVIEWS: Final = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -29,7 +31,7 @@ class Cell(NamedTuple):
 
     hour: int
     version: str  # empty where the review said none
-    star: int
+    star: int | str  # or what else `counts` has
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +39,11 @@ class Row:
     """Reviews of a day, an hour or a version."""
 
     name: str
-    stars: Mapping[int, int]
-
-    @property
-    def count(self) -> int:
-        """How many."""
-        return sum(self.stars.values())
-
-    @property
-    def sum(self) -> int:
-        """Their stars, added up."""
-        return sum(star * count for star, count in self.stars.items())
+    counts: Counts
 
     def to_fields(self) -> dict[str, Any]:
         """Return the fields as JSON has them."""
-        stars = {str(star): count for star, count in sorted(self.stars.items())}
-        return {
-            "name": self.name,
-            "count": self.count,
-            "sum": self.sum,
-            "mean": round(self.sum / self.count, 4),
-            "stars": stars,
-        }
+        return {"name": self.name, "sum": self.counts.sum, **self.counts.to_fields()}
 
 
 @dataclass(slots=True)
@@ -66,19 +51,20 @@ class Trend:
     """The cells of a period; and the reviews whose hour was outside the trend's life when they were rated."""
 
     cells: Counter[Cell] = field(default_factory=Counter)
-    outside: Counter[int] = field(default_factory=Counter)  # by stars
+    outside: Counter[int | str] = field(default_factory=Counter)  # by star
 
     def rows(self, by: TrendBy) -> list[Row]:
         """Return the rows that have reviews: hours and days from the oldest on, versions by name."""
-        found: dict[str, Counter[int]] = {}
+        found: dict[str, Counter[int | str]] = {}
         for cell, count in self.cells.items():
             name = cell.version if by == "version" else _time_name(cell.hour, by)
             found.setdefault(name, Counter())[cell.star] += count
-        return [Row(name, +stars) for name, stars in sorted(found.items()) if +stars]
+        rows = [Row(name, counts_of(cells)) for name, cells in sorted(found.items())]
+        return [row for row in rows if row.counts.count]
 
     def to_fields(self, by: TrendBy) -> dict[str, Any]:
         """Return the fields as JSON has them."""
-        return {"by": by, "rows": [row.to_fields() for row in self.rows(by)], "outside": sum(self.outside.values())}
+        return {"by": by, "rows": [row.to_fields() for row in self.rows(by)], "outside": counts_of(self.outside).count}
 
 
 def hours_of(now_s: float, length_s: float) -> range:
@@ -108,9 +94,9 @@ def cells_of(day: int | None, fields: Mapping[str, str]) -> Iterator[tuple[Cell,
         found = _CELL.fullmatch(name)
         if found and (found[1] is not None or day is None) and _REVIEWS.fullmatch(count):
             if day is None:  # a version may look like an hour
-                yield Cell(0, name.rpartition(":")[0], int(found[3])), int(count)
+                yield Cell(0, name.rpartition(":")[0], read_cell(found[3])), int(count)
             else:
-                yield Cell(day * _DAY_HOURS + int(found[1]), found[2], int(found[3])), int(count)
+                yield Cell(day * _DAY_HOURS + int(found[1]), found[2], read_cell(found[3])), int(count)
 
 
 def _time_name(hour: int, by: TrendBy) -> str:

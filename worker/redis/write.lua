@@ -49,6 +49,7 @@ local function value_of(name)
   return function() return ABSENT end
 end
 local app_of, version_of, time_of = value_of('app_id'), value_of('app_version'), value_of('rated_at')
+local labels_of = value_of('labels')
 
 -- Topic, topic id, partition, offset, time and `counted`; nothing if the text is no position.
 local function parts(position) return match(position, '^([^:]*):([^:]*):(%d+):(%d+):(%-?%d+):([^:]*)$') end
@@ -72,22 +73,23 @@ local function is_foreign(answer, key)
   return true
 end
 
--- The position of a hash; its stars, its time, the key of the summary that counts it, and the app, hour and version of
--- the trend that does. A hash of both forms was written in form 1 last, by an older release.
+-- The position of a hash; its stars, its time, the key of the summary that counts it, the app, hour and version of the
+-- trend that does, and its labels. A hash of both forms was written in form 1 last, by an older release.
 local function read(key)
-  local found = try('HMGET', key, 'source_offset', 'source', 'rating', 'rated_at', 'app_id', 'app_version')
+  local found = try('HMGET', key, 'source_offset', 'source', 'rating', 'rated_at', 'app_id', 'app_version', 'labels')
   if is_foreign(found, key) then return FOREIGN end
   if found.err then error(found) end
   if found[1] then
     local old = call('HMGET', key, 'source_topic', 'source_topic_id', 'source_partition', 'source_timestamp_ms', 'summary')
-    return {old[1], old[2] or '', old[3], found[1], old[4]}, found[3], found[4], old[5] ~= '' and old[5]
+    local summarised = old[5] ~= '' and old[5]
+    return {old[1], old[2] or '', old[3], found[1], old[4]}, found[3], found[4], summarised, nil, nil, nil, found[7]
   end
   local topic, id, partition, offset, time, counted = parts(found[2] or '')
   if not topic then return nil end
   if topic == '' then topic = call('HMGET', key, 'source_topic')[1] end
   local position = {topic, id, partition, offset, time}
   if sub(counted, 1, 1) ~= '+' or not found[5] then return position, found[3], found[4] end
-  return position, found[3], found[4], summary .. found[5] .. '}', found[5], sub(counted, 2), found[6] or ''
+  return position, found[3], found[4], summary .. found[5] .. '}', found[5], sub(counted, 2), found[6] or '', found[7]
 end
 
 -- 1: b is newer than a; 0: the same position; -1: older. Offsets order the records of one partition and topic id.
@@ -112,10 +114,20 @@ local function within(counts, name)
   end
   return found
 end
-local function count(stars, star, by) stars[star] = (stars[star] or 0) + by end
-local function count_in_trend(app, hour, version, star, by)
+-- A rating counts as its stars. One of a label model has none: it counts as `labels`, and as each label with a # before it.
+local function count(cells, star, labels, by)
+  if star ~= '' then
+    cells[star] = (cells[star] or 0) + by
+    return
+  end
+  cells.labels = (cells.labels or 0) + by
+  local read_well, given = pcall(cjson.decode, labels or '')
+  if not read_well or type(given) ~= 'table' then return end
+  for name in pairs(given) do cells['#' .. name] = (cells['#' .. name] or 0) + by end
+end
+local function count_in_trend(app, hour, version, star, labels, by)
   if hour == 'o' or hour ~= '' and tonumber(hour) >= oldest then
-    count(within(within(within(trends, app), hour), version), star, by)
+    count(within(within(within(trends, app), hour), version), star, labels, by)
   end
 end
 
@@ -123,9 +135,9 @@ local results, written = {}, {}
 local function write(number, at, none_stored)
   local key, marker, position, star = KEYS[number * 2 - 1], KEYS[number * 2], ARGV[at], ARGV[at + 1]
   local deletes = star == ABSENT
-  local fence, old_star, old_time, old_summary, old_app, old_hour, old_version, marked, again
+  local fence, old_star, old_time, old_summary, old_app, old_hour, old_version, old_labels, marked, again
   if not none_stored or written[key] then
-    fence, old_star, old_time, old_summary, old_app, old_hour, old_version = read(key)
+    fence, old_star, old_time, old_summary, old_app, old_hour, old_version, old_labels = read(key)
     if fence == FOREIGN then
       results[number] = 'x'
       return
@@ -175,13 +187,14 @@ local function write(number, at, none_stored)
     local counted = find(position, '+', 1, true)
     if counted then
       local app, version = app_of(at), version_of(at)
-      count(within(sums, summary .. app .. '}'), star, 1)
-      count_in_trend(app, sub(position, counted + 1), version ~= ABSENT and version or '', star, 1)
+      local labels = labels_of(at)
+      count(within(sums, summary .. app .. '}'), star, labels, 1)
+      count_in_trend(app, sub(position, counted + 1), version ~= ABSENT and version or '', star, labels, 1)
     end
     results[number] = again and 'r' or 'w'
   end
-  if old_summary then count(within(sums, old_summary), old_star, -1) end
-  if old_app then count_in_trend(old_app, old_hour, old_version, old_star, -1) end
+  if old_summary then count(within(sums, old_summary), old_star, old_labels, -1) end
+  if old_app then count_in_trend(old_app, old_hour, old_version, old_star, old_labels, -1) end
 end
 
 local function write_all()
@@ -208,7 +221,8 @@ local function add(key, field, by) return by ~= 0 and ask('HINCRBY', key, field,
 for key, stars in pairs(sums) do
   local reviews, sum = 0, 0
   for star, by in pairs(stars) do
-    reviews, sum = reviews + by, sum + by * tonumber(star)
+    local number = tonumber(star)
+    if number or star == 'labels' then reviews, sum = reviews + by, sum + by * (number or 0) end
     add(key, 'count:' .. star, by)
   end
   ask('HINCRBY', key, 'count', reviews) -- also by 0, so that a right that is missing is an error at every repetition

@@ -10,18 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from schemas.output.rating_hash import POSITION_FIELDS, position_from_hash
+from schemas.output.rating_hash import LABELS, POSITION_FIELDS, position_from_hash
 
-FIELDS: Final = ("model_version", "rating", "expected_rating", *POSITION_FIELDS)
+FIELDS: Final = ("model_version", "rating", "expected_rating", "labels", *POSITION_FIELDS)
 
 
 class Side(NamedTuple):
     """One rating of a pair. `position` says which record was rated: a review may have been sent again since."""
 
     version: str
-    rating: int
-    expected: float
+    rating: int | None
+    expected: float | None
     position: tuple[str, str, int, int]
+    labels: frozenset[str] = frozenset()
 
 
 def side_of(values: list[bytes | None]) -> Side | None:
@@ -31,8 +32,12 @@ def side_of(values: list[bytes | None]) -> Side | None:
     }
     at = position_from_hash(texts)
     try:
+        if at is None:
+            return None
+        if "labels" in texts:
+            return Side(texts["model_version"], None, None, at[:4], frozenset(LABELS.validate_json(texts["labels"])))
         stars, expected = int(texts["rating"]), float(texts["expected_rating"])
-        return None if at is None else Side(texts["model_version"], stars, expected, at[:4])
+        return Side(texts["model_version"], stars, expected, at[:4])
     except (KeyError, ValueError):
         return None
 
@@ -45,30 +50,38 @@ class PairDiff:
     agreed: int = 0
     difference_sum: float = 0.0
     distance_sum: float = 0.0
+    stars: int = 0  # pairs that both have stars
     confusion: Counter[tuple[int, int]] = field(default_factory=Counter)  # (old, new)
+    gained: Counter[str] = field(default_factory=Counter)  # labels of the new rating only
+    lost: Counter[str] = field(default_factory=Counter)  # of the old one only
 
     def add(self, old: Side, new: Side) -> None:
         """Count a pair."""
         self.compared += 1
-        self.agreed += old.rating == new.rating
+        self.agreed += (old.rating, old.labels) == (new.rating, new.labels)
+        self.gained.update(new.labels - old.labels)
+        self.lost.update(old.labels - new.labels)
+        if old.rating is None or new.rating is None or old.expected is None or new.expected is None:
+            return
+        self.stars += 1
         self.difference_sum += new.expected - old.expected
         self.distance_sum += abs(new.expected - old.expected)
         self.confusion[old.rating, new.rating] += 1
 
     @property
     def agreement(self) -> float | None:
-        """Share of pairs with the same stars; None without pairs."""
+        """Share of pairs with the same stars, or all the same labels; None without pairs."""
         return self.agreed / self.compared if self.compared else None
 
     @property
     def mean_difference(self) -> float | None:
         """Mean of new minus old expected stars; None without pairs."""
-        return self.difference_sum / self.compared if self.compared else None
+        return self.difference_sum / self.stars if self.stars else None
 
     @property
     def mean_distance(self) -> float | None:
         """Mean absolute difference of the expected stars; None without pairs."""
-        return self.distance_sum / self.compared if self.compared else None
+        return self.distance_sum / self.stars if self.stars else None
 
     @property
     def labels(self) -> list[int]:
@@ -87,6 +100,9 @@ class PairDiff:
             "mean_expected_difference": self.mean_difference,
             "mean_expected_distance": self.mean_distance,
             "confusion": {old: row for old, row in rows.items() if row},
+            **(
+                {"labels_gained": dict(self.gained), "labels_lost": dict(self.lost)} if self.gained or self.lost else {}
+            ),
         }
 
 

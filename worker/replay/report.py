@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,8 @@ from worker.errors import SettingsError
 from worker.records import OUTCOME_NAMES, OutcomeName
 from worker.replay.diff import Diff, PairDiff
 from worker.replay.plan import Plan
+
+_MOST_LABELS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,8 @@ def _print_report(report: Report, console: Console) -> None:
     _print(console, lines)
     for version, live in sorted(diff.by_version.items()):
         _print(console, [f"\nlive model {version}: {live.compared}, {_figures(live)}"])
-        console.print(_confusion(live))
+        if live.stars:
+            console.print(_confusion(live))
 
 
 def _print(console: Console, lines: Sequence[str]) -> None:
@@ -102,10 +106,13 @@ def _print(console: Console, lines: Sequence[str]) -> None:
 def _figures(diff: PairDiff) -> str:
     if diff.agreement is None:
         return "nothing to compare"
-    return (
-        f"agreement {diff.agreement:.1%}, mean expected stars {diff.mean_difference:+.3f}, "
-        f"apart by {diff.mean_distance:.3f}"
-    )
+    said = f"agreement {diff.agreement:.1%}"
+    if diff.mean_difference is not None:
+        said += f", mean expected stars {diff.mean_difference:+.3f}, apart by {diff.mean_distance:.3f}"
+    for what, labels in (("gained", diff.gained), ("lost", diff.lost)):
+        if labels:
+            said += f", {what} " + ", ".join(f"{label} {count}" for label, count in labels.most_common(_MOST_LABELS))
+    return said
 
 
 def _confusion(diff: PairDiff) -> Table:

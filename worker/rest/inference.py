@@ -1,14 +1,15 @@
 """The Open Inference Protocol, version 2, as KServe, Seldon and Triton clients speak it.
 
 Owns its routes and both forms of a tensor: JSON, and Triton's binary extension (a JSON head, whose length is in a
-header, and the tensors' bytes after it). The model has one input, `text`, and the outputs of `_OUTPUTS`.
+header, and the tensors' bytes after it). The model has one input, `text`, and the outputs of `_OUTPUTS`,
+which depend on what the model decides on.
 https://github.com/kserve/open-inference-protocol and Triton's `extension_binary_data.md`.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -35,12 +36,23 @@ _HEAD_LENGTH: Final = "Inference-Header-Content-Length"
 _LENGTH: Final = struct.Struct("<I")  # before each element of a BYTES tensor
 
 Column = Callable[[Sequence[Rating]], npt.NDArray[Any]]
-_OUTPUTS: Final[dict[str, tuple[str, Column]]] = {
-    "rating": ("INT64", lambda ratings: np.array([rating.rating for rating in ratings], "<i8")),
-    "expected_rating": ("FP64", lambda ratings: np.array([rating.expected_rating for rating in ratings], "<f8")),
+Outputs = Mapping[str, tuple[str, Column]]
+_EITHER: Final[Outputs] = {
     "confidence": ("FP64", lambda ratings: np.array([rating.confidence for rating in ratings], "<f8")),
     "uncertain": ("BOOL", lambda ratings: np.array([rating.uncertain for rating in ratings], "?")),
     "probabilities": ("FP64", lambda ratings: np.array([rating.probabilities for rating in ratings], "<f8")),
+}
+_OUTPUTS: Final[Mapping[str, Outputs]] = {
+    "stars": {
+        "rating": ("INT64", lambda ratings: np.array([rating.rating for rating in ratings], "<i8")),
+        "expected_rating": ("FP64", lambda ratings: np.array([rating.expected_rating for rating in ratings], "<f8")),
+        **_EITHER,
+    },
+    # Names joined by a bar, because a tensor has as many elements for each text.
+    "labels": {
+        "labels": ("BYTES", lambda ratings: np.array(["|".join(r.labels or ()) for r in ratings], "O")),
+        **_EITHER,
+    },
 }
 
 
@@ -111,10 +123,10 @@ def inference_routes(front: Front, reads: params.Depends) -> APIRouter:
     @router.get("/models/{name}/versions/{version}", include_in_schema=False, dependencies=[reads])
     async def model(request: Request, name: str) -> Response:
         _require_model(front, request, name)
-        labels = len(front.classifier.lineup.stable.labels)
+        labels, known = len(front.classifier.lineup.stable.labels), _outputs(front)
         outputs = [
             {"name": output, "datatype": kind, "shape": [-1, labels] if output == "probabilities" else [-1]}
-            for output, (kind, _) in _OUTPUTS.items()
+            for output, (kind, _) in known.items()
         ]
         described = {"name": MODEL, "versions": [front.classifier.version], "platform": "tflite"}
         inputs = [{"name": INPUT, "datatype": "BYTES", "shape": [-1]}]
@@ -138,14 +150,15 @@ def inference_routes(front: Front, reads: params.Depends) -> APIRouter:
         _require_model(front, request, name)
         with step("parse", front.process.clock):
             body = await bodies.limited(request)
-            wanted = _parse(body, request.headers.get(_HEAD_LENGTH), settings.rest_max_reviews)
+            head, most = request.headers.get(_HEAD_LENGTH), settings.rest_max_reviews
+            wanted = _parse(body, head, most, _outputs(front))
         bodies.count(request, len(wanted.texts))
         errors = [*_faults(wanted.texts, settings.max_text_chars)]
         if errors:
             raise Problem(422, f"{errors[0].pointer}: {errors[0].detail}", errors)
         pointers = [f"{INPUT}[{number}]" for number in range(len(wanted.texts))]
         rated = await front.rate([Review(text) for text in wanted.texts], pointers)
-        return _answer(wanted, [outcome.rating for outcome in rated], front.classifier.version)
+        return _answer(wanted, [outcome.rating for outcome in rated], front.classifier.version, _outputs(front))
 
     return router
 
@@ -162,7 +175,11 @@ def _require_model(front: Front, request: Request, name: str) -> None:
         raise Problem(404, f"there is one model, {MODEL}, with one version, {front.classifier.version}")
 
 
-def _parse(body: bytes, head_length: str | None, most: int) -> _Wanted:
+def _outputs(front: Front) -> Outputs:
+    return _OUTPUTS[front.classifier.lineup.stable.manifest.task]
+
+
+def _parse(body: bytes, head_length: str | None, most: int, known: Outputs) -> _Wanted:
     """Read a request in either form.
 
     Raises:
@@ -184,15 +201,15 @@ def _parse(body: bytes, head_length: str | None, most: int) -> _Wanted:
     rows = tensor.shape[0]
     if not 1 <= rows <= most:
         raise Problem(422, f"shape: expected 1 to {most} texts (WORKER_REST_MAX_REVIEWS)")
-    unknown = [output.name for output in asked.outputs if output.name not in _OUTPUTS]
+    unknown = [output.name for output in asked.outputs if output.name not in known]
     if unknown:
-        raise Problem(400, f"outputs: expected {', '.join(_OUTPUTS)}")
+        raise Problem(400, f"outputs: expected {', '.join(known)}")
     binary = asked.parameters.binary_data_output
     outputs = [(output.name, _first(output.parameters.binary_data, binary)) for output in asked.outputs]
     texts = _texts(tensor, body[size:])
     if len(texts) != rows:
         raise Problem(400, f"{INPUT}: {len(texts)} texts, but shape says {rows}")
-    return _Wanted(asked.id, texts, outputs or [(name, binary) for name in _OUTPUTS])
+    return _Wanted(asked.id, texts, outputs or [(name, binary) for name in known])
 
 
 def _first(value: bool | None, other: bool) -> bool:
@@ -224,6 +241,11 @@ def _elements(rest: bytes) -> Iterator[bytes]:
         at = end + length
 
 
+def _bytes_of(texts: npt.NDArray[Any]) -> bytes:
+    encoded = [text.encode() for text in texts]
+    return b"".join(_LENGTH.pack(len(text)) + text for text in encoded)
+
+
 def _faults(texts: Sequence[str], max_text_chars: int) -> Iterator[FieldError]:
     for number, text in enumerate(texts):
         try:
@@ -233,15 +255,15 @@ def _faults(texts: Sequence[str], max_text_chars: int) -> Iterator[FieldError]:
             yield FieldError(pointer=f"{INPUT}[{number}]", detail=detail, reason=error.reason)
 
 
-def _answer(wanted: _Wanted, ratings: Sequence[Rating], version: str) -> Response:
+def _answer(wanted: _Wanted, ratings: Sequence[Rating], version: str, known: Outputs) -> Response:
     outputs: list[dict[str, Any]] = []
     tensors: list[bytes] = []
     for name, binary in wanted.outputs:
-        kind, column = _OUTPUTS[name]
+        kind, column = known[name]
         values = column(ratings)
         output: dict[str, Any] = {"name": name, "datatype": kind, "shape": list(values.shape)}
         if binary:
-            tensors.append(values.tobytes())
+            tensors.append(_bytes_of(values) if kind == "BYTES" else values.tobytes())
             output["parameters"] = {"binary_data_size": len(tensors[-1])}
         else:
             output["data"] = values.ravel().tolist()

@@ -58,6 +58,7 @@ class Listener:
     min_stars: int | None
     max_stars: int | None
     uncertain: bool
+    label: str | None = None
     events: deque[Event] = field(default_factory=deque)
     missed: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,8 +76,9 @@ class Listener:
     def _wants(self, rating: Rating | None) -> bool:
         return rating is None or (
             (self.app_id is None or rating.app_id == self.app_id)
-            and (self.min_stars is None or rating.rating >= self.min_stars)
-            and (self.max_stars is None or rating.rating <= self.max_stars)
+            and (self.min_stars is None or (rating.rating is not None and rating.rating >= self.min_stars))
+            and (self.max_stars is None or (rating.rating is not None and rating.rating <= self.max_stars))
+            and (self.label is None or self.label in (rating.labels or {}))
             and (rating.uncertain or not self.uncertain)
         )
 
@@ -206,12 +208,13 @@ def live_routes(front: Front, reads: params.Depends) -> APIRouter:
         app_id: Annotated[str | None, Query(description="Only this app's.")] = None,
         min_stars: Annotated[int | None, Query(description="Only this many stars or more.")] = None,
         max_stars: Annotated[int | None, Query(description="Only this many stars or fewer.")] = None,
+        label: Annotated[str | None, Query(description="Only those with this label.")] = None,
         *,
         uncertain: Annotated[bool, Query(description="Only those under WORKER_MIN_CONFIDENCE.")] = False,
     ) -> Response:
         if live.full:
             raise try_again(503, f"{_MOST_LISTENERS} listeners are connected already", 10)
-        listener = Listener(app_id, min_stars, max_stars, uncertain)
+        listener = Listener(app_id, min_stars, max_stars, uncertain, label)
         return StreamingResponse(live.listen(listener), media_type="text/event-stream")
 
     return router

@@ -106,7 +106,7 @@ def explained_json(explainer: Explainer, reviews: Sequence[Review], rated: Seque
     ratings = [
         {
             **RATING.dump_python(outcome.rating, mode="json", exclude={"source"}),
-            "explanation": explainer.explain(review.text, outcome.rating.model_version).explanation.to_fields(),
+            "explanation": explainer.explain(review.text, outcome.rating.model_version).explanation_fields(),
         }
         for review, outcome in zip(reviews, rated, strict=True)
     ]
@@ -168,6 +168,7 @@ def describe_model(front: Front) -> dict[str, Any]:
     return {
         "model_version": manifest.version,
         "channel": front.process.settings.channel,
+        "task": manifest.task,
         "labels": list(manifest.decision.labels),
         "created_at": manifest.created_at,
         "cell": manifest.cell,

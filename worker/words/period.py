@@ -53,11 +53,11 @@ def parse_since(text: str, now_s: float) -> Period:
     return Period(now_s, length_s)
 
 
-def group_of(rating: Rating, by: By, at_s: float) -> str:
-    """Return the group of a review."""
+def groups_of(rating: Rating, by: By, at_s: float) -> tuple[str, ...]:
+    """Return the group of a review; by stars, those of each of its labels where a label model rated it."""
     if by == "star":
-        return str(rating.rating)
+        return (str(rating.rating),) if rating.labels is None else (*rating.labels,) or ("none",)
     if by == "version":
-        return rating.app_version or "unknown"
+        return (rating.app_version or "unknown",)
     monday_s = (at_s - _MONDAY_S) // _WEEK_S * _WEEK_S + _MONDAY_S
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=monday_s)).date().isoformat()
+    return ((datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=monday_s)).date().isoformat(),)

@@ -160,12 +160,13 @@ class _Counted:
     def add(self, kept: Kept, text: str) -> None:
         self.texts += 1
         words = [word for word in tokens(self._masker.mask(text)) if _is_word(word)]
-        if self._by == "star":
-            (self._now if kept.recent else self._before)[kept.group].add(words)
-        elif kept.recent:
-            self._now[kept.group].add(words)
-        else:
-            self._before_all.add(words)
+        for group in kept.groups:
+            if self._by == "star":
+                (self._now if kept.recent else self._before)[group].add(words)
+            elif kept.recent:
+                self._now[group].add(words)
+            else:
+                self._before_all.add(words)
 
     def groups(self, most_words: int) -> dict[str, tuple[int, list[Word]]]:
         """Return the largest groups, in the order of their names, each against the time before.
@@ -187,9 +188,10 @@ def _is_word(token: str) -> bool:
 
 def _means(kept: list[Kept]) -> Means:
     authors = [one.author for one in kept if one.author is not None]
+    stars = [one.stars for one in kept if one.stars is not None]
     return Means(
         reviews=len(kept),
-        rated=sum(one.stars for one in kept) / len(kept) if kept else None,
+        rated=sum(stars) / len(stars) if stars else None,
         authors=sum(authors) / len(authors) if authors else None,
         with_author=len(authors),
         mismatches=sum(one.mismatch for one in kept),

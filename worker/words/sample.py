@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from schemas.output.review_time import review_time_s
 from schemas.rating import Rating
-from worker.words.period import By, Period, group_of
+from worker.words.period import By, Period, groups_of
 
 
 class Kept(NamedTuple):
@@ -23,8 +23,8 @@ class Kept(NamedTuple):
     offset: int
     at_s: float
     recent: bool
-    group: str
-    stars: int
+    groups: tuple[str, ...]
+    stars: int | None
     author: float | None
     mismatch: bool
 
@@ -56,8 +56,8 @@ class Sample:
             return
         source = rating.source
         self.kept[rating.review_id] = Kept(
-            source.topic, source.partition, source.offset, at_s, recent, group_of(rating, self.by, at_s), rating.rating,
-            rating.author_score, bool(rating.mismatch),
+            source.topic, source.partition, source.offset, at_s, recent,
+            groups_of(rating, self.by, at_s), rating.rating, rating.author_score, bool(rating.mismatch),
         )  # fmt: skip
         while len(self.kept) > self.most:
             self.one_in *= 2

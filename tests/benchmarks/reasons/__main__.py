@@ -95,7 +95,7 @@ def _seconds(model: Model, texts: Sequence[str], chosen: np.ndarray) -> float:
         picked = np.flatnonzero(chosen[at : at + 256])
         tokens = [[token for token in read(model.encoder, some[int(row)]) if token.id is not None] for row in picked]
         rows = [np.array([token.id for token in found], dtype=np.int32) for found in tokens]
-        part = type(scores)(scores.probabilities[picked], scores.choices[picked], scores.expected[picked], 0, 0, 0)
+        part = scores.at(picked)
         for found, (_, support) in zip(tokens, leave_out(model, rows, part), strict=True):
             strongest([token.folded for token in found], support, 3)
     return process_time() - started
@@ -104,7 +104,8 @@ def _seconds(model: Model, texts: Sequence[str], chosen: np.ndarray) -> float:
 def _show_contradictions(
     console: Console, manifest: Manifest, model: Model, reviews: Sequence[Review], most: int
 ) -> None:
-    rule, labels = manifest.mismatch, model.decision.labels
+    rule = manifest.mismatch
+    labels = [label for label in model.decision.labels if isinstance(label, int)]
     assert rule is not None, "the bundle has no rule for contradictions"
     scored = [review for review in reviews if review.score in labels]
     scores = model.score([review.text for review in scored])

@@ -53,5 +53,7 @@ def _curve(model: Model, rows: Sequence[Ids], scores: Scores, orders: Sequence[O
         for number, most in enumerate(REMOVED):
             left = model.score_ids([np.delete(ids, first[:most]) for ids, first in zip(rows, chosen, strict=True)])
             drop = scores.probabilities[at, scores.choices] - left.probabilities[at, scores.choices]
+            assert scores.expected is not None
+            assert left.expected is not None
             points[number] += np.abs(scores.expected - left.expected).mean(), drop.mean()
     return [(stars, drop) for stars, drop in (points / len(orders)).tolist()]

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.bundle import Bundle, read_bundle
+from schemas.decision import Decision
 from schemas.inference import Model
 
 TTL_S: Final = 30 * 24 * 3600  # the worker's default
@@ -57,6 +58,7 @@ def read_model(job: Job) -> tuple[Bundle, Model]:
 def rating(review: Mapping[str, Any], probabilities: npt.NDArray[np.float32], bundle: Bundle) -> dict[str, Any]:
     """Return the output of the contract for one review, from `float32[K]`: the value of the record."""
     decision = bundle.manifest.decision
+    assert isinstance(decision, Decision), "the benchmark's bundle gives stars"
     row = probabilities.reshape(1, -1)
     choice = int(decision.choices(row)[0])
     shares = [round(float(share), 6) for share in probabilities]

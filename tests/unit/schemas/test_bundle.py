@@ -71,11 +71,11 @@ def test_altered_or_missing_file_is_refused(folder: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda raw: raw.update(schema_version=99), "schema_version 99, this release reads 1; upgrade"),
+        (lambda raw: raw.update(schema_version=99), "schema_version 99, this release reads 1 and 2; upgrade"),
         (lambda raw: raw.pop("schema_version"), "not a manifest"),
         (lambda raw: raw.update(version="latest"), "version: String should match"),
         (lambda raw: raw.update(golden=[]), "golden: List should have at least 1"),
-        (lambda raw: raw["decision"].update(costs=[[0]]), "decision: .*must be 5 x 5"),
+        (lambda raw: raw["decision"].update(costs=[[0]]), "decision.stars: .*must be 5 x 5"),
         (lambda raw: raw["files"].pop("model.tflite"), "model.tflite is not listed"),
         (lambda raw: raw["files"].pop("encoder.tsv"), "encoder.tsv is not listed"),
         (lambda raw: raw.update(surprise=1), "surprise: Extra inputs"),

@@ -42,7 +42,7 @@ def test_rating_bytes_are_the_golden_ones() -> None:
 
 @pytest.mark.parametrize("name", WHERE_KNOWN)
 def test_one_field_that_is_known_is_enough_to_be_written(name: str) -> None:
-    known = json.loads(replace(RATING, **{name: getattr(KNOWN, name)}).to_json())
+    known = json.loads(replace(RATING, **{name: getattr(replace(KNOWN, labels={"joy": 0.5}), name)}).to_json())
     assert known.keys() - json.loads(RATING.to_json()).keys() == {name}
 
 

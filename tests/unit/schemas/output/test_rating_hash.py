@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from schemas.label_decision import LABEL_PATTERN
 from schemas.output.rating_hash import (
     ABSENT,
     Form,
@@ -44,7 +45,7 @@ def fields(rating: Rating, form: Form) -> dict[str, str]:
 
 def test_form_1_has_every_field_that_is_known() -> None:
     known = {**fields(KNOWN, 1)}
-    assert tuple(known) == HASH_FIELDS
+    assert (*known, "labels") == HASH_FIELDS
     assert known["probabilities"] == "0.0,0.125,0.125,0.625,0.125"
     assert fields(replace(RATING, app_id=None), 1)["app_id"] == ""
     assert fields(RATING, 1).keys() == known.keys() - set(WHERE_KNOWN)
@@ -62,7 +63,7 @@ def test_form_2_leaves_out_the_id_and_what_a_rating_has_by_default() -> None:
         "rated_at": "2026-01-01T12:34:56.789Z",
     }
     assert fields(replace(KNOWN, uncertain=True, app_id=None), 2).keys() == (
-        fields(RATING, 2).keys() - {"app_id"} | {"uncertain", *WHERE_KNOWN}
+        fields(RATING, 2).keys() - {"app_id"} | {"uncertain", *WHERE_KNOWN} - {"labels"}
     )
 
 
@@ -100,8 +101,8 @@ def test_what_is_no_position_is_none(texts: dict[str, str]) -> None:
 
 ratings = st.builds(
     Rating,
-    rating=st.integers(-2, 10),
-    expected_rating=st.floats(-2, 10),
+    rating=st.none() | st.integers(-2, 10),
+    expected_rating=st.none() | st.floats(-2, 10),
     confidence=st.floats(0, 1),
     uncertain=st.booleans(),
     probabilities=st.lists(st.floats(0, 1), max_size=6),
@@ -112,8 +113,18 @@ ratings = st.builds(
     created_at=st.none() | st.just("2026-01-01"),
     app_version=st.none() | st.sampled_from(["1.2", ',"probabilities":[1]', '"probabilities":[']),
     author_score=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    labels=st.none() | st.dictionaries(st.from_regex(LABEL_PATTERN, fullmatch=True), st.floats(0, 1), max_size=4),
     source=st.just(replace(RATING.source)),
 )
+
+
+@pytest.mark.parametrize("form", [1, 2])
+def test_a_rating_of_labels_has_no_stars_and_its_labels_as_json(form: Form) -> None:
+    rating = replace(RATING, rating=None, expected_rating=None, labels={"joy": 0.91, "überrascht": 0.5})
+    found = fields(rating, form)
+    assert (found["rating"], found["expected_rating"]) == ("", "")
+    assert found["labels"] == '{"joy":0.91,"überrascht":0.5}'
+    assert fields(replace(rating, labels={}), form)["labels"] == "{}", "none of the labels is not the same as no labels"
 
 
 @given(rating=ratings, form=st.sampled_from([1, 2]))

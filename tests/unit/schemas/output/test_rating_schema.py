@@ -24,6 +24,7 @@ KNOWN = replace(
     author_score=4.5,
     mismatch=True,
     reasons=["no", "!!"],
+    labels={"joy": 0.5, "relief": 0.25},
 )
 
 

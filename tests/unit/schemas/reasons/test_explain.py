@@ -26,6 +26,7 @@ def effects(found: Explanation) -> dict[str, float]:
 def test_an_effect_is_the_rating_less_the_rating_without_the_word(model: Model) -> None:
     found = explain(model, None, "Good app, but bad and terrible")
     expected = model.score(["good app, but bad and terrible", "good app, but and terrible"]).expected
+    assert expected is not None
     assert effects(found)["bad"] == pytest.approx(float(expected[0] - expected[1]), abs=1e-6)
     assert effects(found)["bad"] < -0.2 < 0.2 < effects(found)["good"]
     assert found.strongest(3) == ["bad", "terrible"], "only they support one star"

@@ -44,7 +44,8 @@ class _Scripted:
         self.decision = model.decision
         probabilities = np.full((len(choices), 5), (1 - confidence) / 4, dtype=np.float32)
         probabilities[np.arange(len(choices)), choices] = confidence
-        self._scores = Scores(probabilities, choices, np.zeros(len(choices), np.float32), 1, 0, 1)
+        found = probabilities[np.arange(len(choices)), choices]
+        self._scores = Scores(probabilities, choices, np.zeros(len(choices), np.float32), 1, 0, 1, found)
 
     def score(self, texts: Sequence[str]) -> Scores:
         del texts

@@ -43,8 +43,10 @@ def test_drift_baseline_counts_each_review_once() -> None:
         tokens=10,
         unknown=3,
         cells=10,
+        confidences=np.array([0.95, 0.7, 0.5], dtype=np.float32),
     )
-    found = drift_baseline(scores, np.array([2, 3, 500]), 2, ["good", "плохо", "gut"])
+    decision = Decision(labels=[0, 1], costs=zero_one_costs(2))
+    found = drift_baseline(scores, np.array([2, 3, 500]), decision, ["good", "плохо", "gut"])
     assert found.rating_shares == pytest.approx([2 / 3, 1 / 3], abs=1e-6)
     assert sum(found.confidence_shares) == pytest.approx(1, abs=1e-5)
     assert len(found.confidence_shares) == len(CONFIDENCE_EDGES) + 1

@@ -118,7 +118,8 @@ def test_latency_counts_from_a_records_timestamp_and_is_never_negative(
 
 def test_a_comparison_is_counted_by_label_also_when_labels_start_at_zero(metrics: Metrics) -> None:
     metrics.models.start_shadow("v", [0, 1])
-    assert metrics.models.count_shadow("v", [0, 1], np.array([0, 1, 1]), np.array([0, 0, 1])) == 2
+    metrics.models.count_shadow("v", [0, 1], np.array([0, 1, 1]), np.array([0, 0, 1]), 2)
+    assert value(metrics, "starstream_shadow_agreed_total", model_version="v") == 2
     cell = {"model_version": "v", "stable_rating": "1", "shadow_rating": "0"}
     assert value(metrics, "starstream_shadow_reviews_total", **cell) == 1
 

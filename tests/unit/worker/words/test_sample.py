@@ -10,7 +10,7 @@ from schemas.output.review_time import review_time_s
 from schemas.rating import Rating
 from tests.doubles import make_rated, make_record
 from worker.errors import SettingsError
-from worker.words.period import Period, group_of, parse_since
+from worker.words.period import Period, groups_of, parse_since
 from worker.words.sample import Sample
 
 NOW_S = 1_767_225_600.0  # 2026-01-01T00:00Z, a Thursday
@@ -46,11 +46,11 @@ def test_the_time_is_the_reviews_own_else_its_records() -> None:
 
 def test_groups_are_stars_versions_and_weeks_that_begin_on_monday() -> None:
     found = rating("a", app_version="2.1")
-    assert group_of(found, "star", NOW_S) == str(found.rating)
-    assert group_of(found, "version", NOW_S) == "2.1"
-    assert group_of(rating("a"), "version", NOW_S) == "unknown"
-    days = [group_of(found, "week", NOW_S + day * DAY_S) for day in (-4, -3, 3, 4)]
-    assert days == ["2025-12-22", "2025-12-29", "2025-12-29", "2026-01-05"]
+    assert groups_of(found, "star", NOW_S) == (str(found.rating),)
+    assert groups_of(found, "version", NOW_S) == ("2.1",)
+    assert groups_of(rating("a"), "version", NOW_S) == ("unknown",)
+    days = [groups_of(found, "week", NOW_S + day * DAY_S) for day in (-4, -3, 3, 4)]
+    assert days == [("2025-12-22",), ("2025-12-29",), ("2025-12-29",), ("2026-01-05",)]
 
 
 def test_the_latest_rating_of_a_review_counts_and_a_deleted_one_does_not() -> None:
