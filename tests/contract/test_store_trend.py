@@ -182,3 +182,46 @@ def recount(ratings: Any) -> tuple[dict[Cell, int], dict[int | str, int]]:
         else:
             outside[rating.rating] += 1
     return dict(cells), dict(outside)
+
+
+def labelled(review_id: str, offset: int, labels: dict[str, float] | None, *, hours_ago: int = 1) -> Any:
+    """Return a rating of a label model, or of a star model where there are no labels."""
+    rated = make_rated(review_id, 4, app_id="app", record=make_record(offset=offset))
+    created = datetime.fromtimestamp(NOW_S - hours_ago * HOUR_S, UTC).isoformat()
+    change: dict[str, Any] = {"created_at": created, "app_version": "1.2"}
+    if labels is not None:
+        change |= {"rating": None, "expected_rating": None, "labels": labels}
+    return Rated(rated.record, replace(rated.rating, **change))
+
+
+def test_labels_are_counted_by_label_and_right_when_they_change(world: RedisStoreWorld) -> None:
+    """A review counts once, and as each of its labels; rated again or deleted, what it counted as is taken back."""
+    store = world.store()
+    for rated in (
+        labelled("a", 1, {"joy": 0.9, "über": 0.6}),
+        labelled("b", 2, {"joy": 0.8}),
+        labelled("c", 3, {}),
+        labelled("d", 4, {"anger": 0.7}),
+        labelled("e", 5, None),
+    ):
+        store.send([rated])
+    store.flush()
+    reader = RatingsInRedis(world.settings())
+    read = reader.rating("a")
+    assert read is not None
+    assert (read.rating, read.expected_rating, read.labels) == (None, None, {"joy": 0.9, "über": 0.6})
+    found = reader.summary("app")
+    assert found is not None
+    assert (found.count, found.labelled, found.stars) == (5, 4, {4: 1})
+    assert found.labels == {"joy": 2, "über": 1, "anger": 1}
+    assert found.mean == 4, "of the review that has stars"
+    again = [labelled("a", 6, {"anger": 0.9}), labelled("d", 7, None), labelled("e", 8, {"joy": 0.7})]
+    store.send([*again, Deleted(make_record(None, key=b"b", offset=9), "b")])
+    store.flush()
+    found = reader.summary("app")
+    assert found is not None
+    assert (found.count, found.labelled, found.stars, found.labels) == (4, 3, {4: 1}, {"anger": 1, "joy": 1})
+    (row,) = reader.trend("app", range(HOUR - 24, HOUR + 1)).rows("hour")
+    assert row.counts == found
+    assert row.to_fields()["labels"] == {"anger": 1, "joy": 1}
+    assert world.summary("app")["count"] == 4
