@@ -60,6 +60,11 @@ PREDICTION: Final = TypeAdapter(Prediction)
 PREDICTION_FIELDS: Final = tuple(field.name for field in fields(Prediction))
 
 
+def fields_of(decision: AnyDecision) -> tuple[str, ...]:
+    """Return the names of the fields that a model's predictions have."""
+    return tuple(name for name in PREDICTION_FIELDS if name != "labels" or decision.task == "labels")
+
+
 def outcome_of(said: Prediction) -> str:
     """Return what was decided, as text: the stars, or the labels in the order of their names, joined by a bar."""
     if said.labels is None:

@@ -16,9 +16,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from schemas.channels import CANDIDATE, STABLE
 from schemas.encoding import EncoderSettings
-from schemas.input.fields import FieldPaths
-from schemas.manifest import Task
-from trainer.file_settings import FormatSettings, Settings
+from trainer.file_settings import Settings
+from trainer.task_settings import FileSettings, TaskSettings
 
 Cell = Literal["gru", "lstm"]
 Variant = Literal["float32", "float16", "int8"]
@@ -32,55 +31,16 @@ NewChannel = Annotated[
 Force = Annotated[bool, Field(description="Move the channel though the gate refuses; the history says so.")]
 
 
-class _FileSettings(FormatSettings):
-    data: Annotated[
-        list[Path], Field(min_length=1, description="CSV, TSV, JSON, JSONL or Parquet; repeat for more files.")
-    ]
-    on_bad_row: Annotated[Literal["skip", "error"], Field(description="Skip and report, or stop at the first.")] = (
-        "skip"
-    )
-    max_bad_share: Annotated[float, Field(ge=0, le=1, description="Stop when a larger share of rows is bad.")] = 0.05
-
-
-class DataSettings(_FileSettings):
+class DataSettings(TaskSettings):
     """Which reviews, and how they are split."""
 
-    task: Annotated[
-        Task, Field(description="stars: a rating a text. labels: any number of named labels (topics, emotions) a text.")
-    ] = "stars"
     test_data: list[Path] = Field([], description="An official test set; its texts are removed from --data.")
-    labels: list[str] = Field([], description="Scores or names allowed, others are bad rows. Default: all found.")
-    min_label_rows: Annotated[
-        int, Field(ge=1, description="A score with fewer rows is an error; with --task labels, a name is left out.")
-    ] = 8
     unlabelled: list[Path] = Field(
         [], description="Texts without scores, for word vectors only; held-out texts are left out."
     )
     unlabelled_rows: Annotated[int, Field(ge=1, description="Most distinct texts read from --unlabelled.")] = 500_000
     validation_share: Annotated[float, Field(gt=0, lt=0.5, description="Share of the texts for validation.")] = 0.1
     test_share: Annotated[float, Field(gt=0, lt=0.5, description="Share of the texts for the test.")] = 0.1
-
-    @property
-    def allowed(self) -> list[int] | list[str]:
-        """The scores or names allowed; empty: any."""
-        return [int(label) for label in self.labels] if self.task == "stars" else self.labels
-
-    @property
-    def label_paths(self) -> FieldPaths:
-        """Where the text is, and its score or the names of its labels."""
-        return self.field_paths if self.task == "stars" else self.labels_paths
-
-    @model_validator(mode="after")
-    def _labels_are_of_the_task(self) -> Self:
-        try:
-            self.allowed  # noqa: B018 - it raises for a word that is no number
-        except ValueError:
-            raise ValueError(f"--labels {', '.join(self.labels)}: takes whole numbers, or --task labels") from None
-        if self.task == "stars" and (self.labels_field or self.label_columns):
-            raise ValueError("--labels-field, --label-columns: need --task labels")
-        if self.task == "labels" and self.score_field:
-            raise ValueError("--score-field: --task labels has --labels-field instead, or --label-columns")
-        return self
 
 
 class TextSettings(Settings):
@@ -262,7 +222,7 @@ class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, Data
         return self
 
 
-class EvaluateSettings(_FileSettings):
+class EvaluateSettings(FileSettings):
     """Evaluate a published TFLite file on labelled reviews.
 
     Examples:

@@ -24,7 +24,8 @@ from schemas.inference import Graph, Model
 from schemas.label_decision import AnyDecision
 from trainer.begin import Ready
 from trainer.console import Screen, plain_table
-from trainer.data.dataset import Names, Part, class_shares, said
+from trainer.data.dataset import Part
+from trainer.data.targets import Names, class_shares, said
 from trainer.errors import DataError
 from trainer.evaluation.baselines import BASELINES, fit_baselines
 from trainer.evaluation.metrics import evaluate

@@ -12,8 +12,8 @@ from schemas.bundle import BundleError
 from schemas.manifest import Manifest
 from trainer.commands.registry_settings import PromoteSettings
 from trainer.console import Screen
-from trainer.data.dataset import Names
 from trainer.data.held_out import labelled
+from trainer.data.targets import Names
 from trainer.errors import Exit, GateError
 from trainer.evaluation.gate import Contender, Row, other_labels
 from trainer.evaluation.tables import verdict_table

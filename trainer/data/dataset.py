@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import TypeIs
 
 from schemas.label_decision import MOST_LABELS
 from schemas.manifest import DataFingerprint
-from trainer.data.rows import BAR, BadRow, Label, Row, RowRules, read_rows
+from trainer.data.rows import BadRow, Label, Row, RowRules, read_rows
 from trainer.data.split import TEST, TRAIN, VALIDATION, assign, group
+from trainer.data.targets import Names, Targets, is_named, label_counts, values_of
 from trainer.errors import DataError
 from trainer.settings import DataSettings
 
@@ -31,8 +31,6 @@ MIN_ROWS = 50
 FIRST_BAD_ROWS = 5
 
 Indices = npt.NDArray[np.intp]
-Targets = npt.NDArray[Any]  # `intp[N]`, index of each text's stars; or `bool[N, K]`, which of the labels it has
-Names = list[int] | list[str]  # what the K outputs mean: stars, ascending, or names
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,39 +190,26 @@ def part_of(reviews: Reviews, labels: Names, rows: Indices) -> Part:
         return Part(texts, np.array([index[reviews.labels[row]] for row in rows], dtype=np.intp))
     targets = np.zeros((len(rows), len(labels)), dtype=np.bool_)
     for at, row in enumerate(rows):
-        for name in _values(reviews.labels[row]):
+        for name in values_of(reviews.labels[row]):
             if name in index:  # a rare one was left out
                 targets[at, index[name]] = True
     return Part(texts, targets)
-
-
-def is_named(labels: Names) -> TypeIs[list[str]]:
-    """Whether the labels are names, of which a text has any number, and not stars."""
-    return isinstance(labels[0], str)
 
 
 def label_set(found: Sequence[Label], settings: DataSettings) -> tuple[Names, dict[str, int]]:
     """Return the labels to learn, ascending; and names that have too few rows, which are left out, with these."""
     if settings.task == "stars":
         return sorted({label for label in found if isinstance(label, int)}), {}
-    counts = _label_counts(found)
+    counts = label_counts(found)
     rare = {str(name): count for name, count in counts.items() if count < settings.min_label_rows}
     return sorted(str(name) for name in counts if name not in rare), rare
-
-
-def _values(label: Label) -> tuple[int | str, ...]:
-    return label if isinstance(label, tuple) else (label,)
-
-
-def _label_counts(labels: Iterable[Label]) -> Counter[int | str]:
-    return Counter(value for label in labels for value in _values(label))
 
 
 def _check(reviews: Reviews, labels: Names, settings: DataSettings) -> None:
     files = ", ".join(path.name for path in settings.data)
     if len(reviews.texts) < MIN_ROWS:
         raise DataError(f"{files}: {len(reviews.texts)} usable rows; training needs at least {MIN_ROWS}")
-    counts = _label_counts(reviews.labels)
+    counts = label_counts(reviews.labels)
     if settings.task == "labels":
         if not 2 <= len(labels) <= MOST_LABELS:
             raise DataError(
@@ -254,13 +239,13 @@ def _check_sides(dataset: Dataset) -> None:
 
 
 def _refuse_new_labels(official: Reviews, labels: Sequence[int | str]) -> None:
-    new = sorted(map(str, set(_label_counts(official.labels)) - set(labels)))
+    new = sorted(map(str, set(label_counts(official.labels)) - set(labels)))
     if new:
         raise DataError(f"--test-data has the label {new[0]}, which --data does not have")
 
 
 def _fingerprint(settings: DataSettings, read_in: Sequence[Reviews], sides: tuple[Part, Part, Part]) -> DataFingerprint:
-    counts = _label_counts(label for reviews in read_in for label in reviews.labels)
+    counts = label_counts(label for reviews in read_in for label in reviews.labels)
     rows = sum(len(reviews.texts) for reviews in read_in)
     distinct = len(np.unique(np.concatenate([reviews.groups for reviews in read_in])))
     return DataFingerprint(
@@ -285,24 +270,3 @@ def _counted(counts: Counter[int | str]) -> str:
 
 def _ascending(counts: Counter[int | str]) -> list[int | str]:
     return sorted(counts, key=lambda label: (str(label), 0) if isinstance(label, str) else ("", label))
-
-
-def class_shares(targets: Targets, count: int) -> npt.NDArray[np.float32]:
-    """Return the share of the texts that have each of `count` labels, `float32[K]`."""
-    if targets.ndim == 2:
-        return targets.mean(axis=0, dtype=np.float32)  # type: ignore[no-any-return]
-    return (np.bincount(targets, minlength=count) / max(len(targets), 1)).astype(np.float32)
-
-
-def matrix(targets: Targets, count: int) -> npt.NDArray[np.float32]:
-    """Return what the model's outputs should be, `float32[N, K]` of 0 and 1: one 1 in a row for stars."""
-    if targets.ndim == 2:
-        return targets.astype(np.float32)
-    return np.eye(count, dtype=np.float32)[targets]
-
-
-def said(targets: Targets, labels: Names) -> list[int | str]:
-    """Return targets, or a label model's decisions, as a cell of a file has them: stars, or names joined by a bar."""
-    if targets.ndim == 1:
-        return [labels[target] for target in targets.tolist()]
-    return [BAR.join(str(labels[at]) for at in np.flatnonzero(row)) for row in targets]

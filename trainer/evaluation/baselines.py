@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from schemas.decision import Decision
 from schemas.inference import Scores
-from trainer.data.dataset import Dataset, class_shares
+from trainer.data.dataset import Dataset
+from trainer.data.targets import class_shares
 from trainer.evaluation.metrics import all_figures, all_label_figures
 from trainer.evaluation.thresholds import fit_thresholds, plain_decision
 

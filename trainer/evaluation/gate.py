@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.inference import Model
-from trainer.data.dataset import Names
+from trainer.data.targets import Names
 from trainer.evaluation.label_metrics import by_name, choice_figures
 from trainer.evaluation.metrics import (
     ECE_BINS,

@@ -17,7 +17,8 @@ from schemas.decision import Decision
 from schemas.inference import Model, Scores
 from schemas.label_decision import AnyDecision
 from schemas.manifest import Task
-from trainer.data.dataset import Part, Targets
+from trainer.data.dataset import Part
+from trainer.data.targets import Targets
 from trainer.evaluation.label_metrics import (
     LABEL_FIGURES,
     average_precisions,

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 
 from schemas.decision import Decision, zero_one_costs
 from schemas.label_decision import AnyDecision, LabelDecision
-from trainer.data.dataset import Names, is_named
+from trainer.data.targets import Names, is_named
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]

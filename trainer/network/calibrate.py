@@ -16,7 +16,7 @@ from scipy.optimize import minimize, minimize_scalar
 from schemas.decision import Decision, MismatchRule, tails, zero_one_costs
 from schemas.inference import Model
 from schemas.label_decision import AnyDecision
-from trainer.data.dataset import Names, Targets, matrix
+from trainer.data.targets import Names, Targets, matrix
 from trainer.evaluation.metrics import Evaluation, figures_of, negative_log_likelihood
 from trainer.evaluation.thresholds import fit_dependence, fit_thresholds, plain_decision
 from trainer.settings import TrainSettings

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from schemas.encoding import Ids
 from schemas.inference import length_groups, pad
-from trainer.data.dataset import Targets, matrix
+from trainer.data.targets import Targets, matrix
 from trainer.network.losses import drawn_rows, loss_of, row_weights
 from trainer.network.plan import plan
 from trainer.progress import Epoch, Watcher

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from trainer.data.dataset import Targets
+from trainer.data.targets import Targets
 from trainer.settings import FitSettings
 
 Floats = npt.NDArray[np.float32]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from schemas.encoding import DROPPED, FIRST_WORD_ID, Encoder
 from schemas.manifest import Manifest
-from trainer.data.dataset import Names
+from trainer.data.targets import Names
 from trainer.errors import RegistryError, WarmStartError
 from trainer.network.plan import plan
 from trainer.registry.registry import Registry, weights_file

@@ -33,7 +33,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from schemas.encoding import PAD_ID, Ids
-from trainer.data.dataset import Targets
+from trainer.data.targets import Targets
 from trainer.settings import ModelSettings
 
 Floats = npt.NDArray[np.float32]

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from schemas.bundle import BundleError
 from schemas.inference import Model
 from schemas.manifest import Manifest
-from trainer.data.dataset import Dataset, Names, Part
+from trainer.data.dataset import Dataset, Part
+from trainer.data.targets import Names
 from trainer.errors import ConflictError, GateError
 from trainer.evaluation.gate import Contender, Verdict, decide, other_labels
 from trainer.evaluation.metrics import Evaluation, evaluate

@@ -18,7 +18,7 @@ from jinja2 import Environment, StrictUndefined
 
 from schemas.encoding import UNKNOWN_ID
 from schemas.personal.mask import Masker
-from trainer.data.dataset import class_shares, is_named, said
+from trainer.data.targets import class_shares, is_named, said
 from trainer.evaluation.baselines import MAJORITY
 from trainer.evaluation.metrics import LOWER_IS_BETTER, MEANINGS, best, calibration_noise, reliability
 from trainer.publish import charts

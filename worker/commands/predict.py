@@ -89,7 +89,7 @@ def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
     chunks = _chunks(settings, files)
     chunk = next(chunks, [])  # a file that cannot be read is reported before the output is opened
     progress = LongRun(console, SystemClock(), "rating", None, unit="rows")
-    with ends_on_signal(), open_output(files.source, files.target) as output, progress:
+    with ends_on_signal(), open_output(files.source, files.target, model.fields) as output, progress:
         while chunk:
             faults = _write(model, chunk, output)
             for row in faults[: max(0, _SHOWN_FAULTS - wrong)]:

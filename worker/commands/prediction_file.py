@@ -21,7 +21,6 @@ import zstandard
 
 from schemas.input.files import FileRow, has_header
 from schemas.input.text_files import STDIN, ending_of
-from schemas.prediction import PREDICTION_FIELDS
 from worker.errors import SettingsError
 
 PREFIX: Final = "starstream_"  # of our columns, where the input may have one of the same name
@@ -65,7 +64,8 @@ class _Table:
     temporary file until all are known.
     """
 
-    def __init__(self, file: TextIO, delimiter: str, waiting: TextIO | None) -> None:
+    def __init__(self, file: TextIO, delimiter: str, waiting: TextIO | None, fields: Sequence[str]) -> None:
+        self._fields = fields
         self._writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
         self._waiting = waiting
         self._columns: dict[str, None] = {}
@@ -77,7 +77,7 @@ class _Table:
 
     def not_rated(self, row: FileRow, fault: str) -> None:
         """Write the row with the fault."""
-        self._write(row, [""] * len(PREDICTION_FIELDS), fault)
+        self._write(row, [""] * len(self._fields), fault)
 
     def _write(self, row: FileRow, ours: Sequence[str], fault: str) -> None:
         if self._waiting is not None:
@@ -91,7 +91,7 @@ class _Table:
 
     def _write_header(self, columns: Iterable[str]) -> None:
         self._columns = dict.fromkeys(columns)
-        names = [PREFIX + name for name in (*PREDICTION_FIELDS, "error")]
+        names = [PREFIX + name for name in (*self._fields, "error")]
         self._writer.writerow([*map(_cell, self._columns), *names])
 
     def finish(self) -> None:
@@ -113,10 +113,12 @@ def _cell(value: Any) -> str:
 
 
 @contextmanager
-def open_output(source: str, target: str) -> Iterator[Output]:
+def open_output(source: str, target: str, fields: Sequence[str]) -> Iterator[Output]:
     """Open what the predictions of `source` go to: `-` is standard output, .csv and .tsv are tables, others JSON Lines.
 
     A file that is there stays as it is until all is written; a device or a pipe is written to. .gz and .zst compress.
+
+    `fields` are those of a prediction.
 
     Raises:
         SettingsError: the file cannot be written, or is the input.
@@ -140,12 +142,12 @@ def open_output(source: str, target: str) -> Iterator[Output]:
         if source != STDIN and path.exists() and path.samefile(source):
             raise SettingsError(f"--output {target}: is the input too; choose another name")
         if path.exists() and not path.is_file():
-            with _formatted(source, path, Path(target)) as output:
+            with _formatted(source, path, Path(target), fields) as output:
                 yield output
             return
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with _formatted(source, path, temporary) as output:
+            with _formatted(source, path, temporary, fields) as output:
                 yield output
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -170,7 +172,7 @@ def _standard_output() -> Iterator[Output]:
 
 
 @contextmanager
-def _formatted(source: str, path: Path, place: Path) -> Iterator[Output]:
+def _formatted(source: str, path: Path, place: Path, fields: Sequence[str]) -> Iterator[Output]:
     """Open `place` for the format that the name of `path` asks for."""
     delimiter = _DELIMITERS.get(ending_of(path))
     with ExitStack() as stack:
@@ -180,7 +182,7 @@ def _formatted(source: str, path: Path, place: Path) -> Iterator[Output]:
             return
         objects = not has_header(source)
         waiting = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) if objects else None
-        table = _Table(file, delimiter, waiting)
+        table = _Table(file, delimiter, waiting, fields)
         yield table
         table.finish()
 

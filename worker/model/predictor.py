@@ -19,7 +19,7 @@ from schemas.bundle import BundleError
 from schemas.channels import CHANNEL_PATTERN, STABLE
 from schemas.input.value import InvalidReviewError
 from schemas.manifest import Manifest
-from schemas.prediction import PREDICTION_FIELDS, Prediction, Values, prediction_values
+from schemas.prediction import PREDICTION_FIELDS, Prediction, Values, fields_of, prediction_values
 from schemas.review import DEFAULT_MAX_TEXT_CHARS, check_text
 from schemas.starter import starter_version
 from worker.errors import ModelError
@@ -109,6 +109,11 @@ class Model:
         """The stars it chooses from, ascending, or the names of its labels."""
         return self.manifest.decision.labels
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the fields that its predictions have: those of labels only a label model's."""
+        return fields_of(self.manifest.decision)
+
     def rate(self, texts: Iterable[object]) -> list[Prediction | None]:
         """Rate texts, in order; blocks, mostly without the GIL. A list is as fast as it gets at about a thousand.
 
@@ -124,7 +129,8 @@ class Model:
         """
         empty = (None,) * len(PREDICTION_FIELDS)
         rows = [empty if values is None else values for values in self._values(texts)]
-        return {name: [row[at] for row in rows] for at, name in enumerate(PREDICTION_FIELDS)}
+        kept = self.fields
+        return {name: [row[at] for row in rows] for at, name in enumerate(PREDICTION_FIELDS) if name in kept}
 
     def check(self, text: object) -> str | None:
         """Return why a text cannot be rated; None when it can, unless the runtime refuses it."""

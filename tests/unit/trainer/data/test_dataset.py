@@ -44,7 +44,7 @@ def test_official_test_set_with_a_new_label_is_refused(tmp_path: Path) -> None:
     settings = _settings(
         write_csv(tmp_path / "a.csv", synthetic(200)), test_data=[write_csv(tmp_path / "t.csv", [("odd", 9)] * 20)]
     )
-    with pytest.raises(DataError, match="--test-data has the score 9"):
+    with pytest.raises(DataError, match="--test-data has the label 9"):
         load(settings, seed=0)
 
 
