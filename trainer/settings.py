@@ -172,8 +172,8 @@ class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, Data
       starstream-trainer train may.csv june.jsonl.gz --text-field body
       starstream-trainer train reviews.csv --unlabelled stream.csv.gz
       starstream-trainer train train.csv --test-data test.csv --channel none
-      starstream-trainer train emotions.csv --task labels        # joy|surprise in the column labels
-      starstream-trainer train toxic.csv --task labels --label-columns insult --label-columns threat
+      starstream-trainer train emotions.csv --task labels  # joy|love
+      starstream-trainer train toxic.csv --task labels --label-columns insult,threat
       starstream-trainer train labelled.csv --warm-start stable --channel candidate
 
     Ctrl-C during the training keeps the best epoch so far and continues; a second Ctrl-C, or one at any other time,

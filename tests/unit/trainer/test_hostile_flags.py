@@ -66,7 +66,7 @@ def test_a_hostile_flag_is_taken_or_named(
 @pytest.mark.parametrize(
     ("flag", "said"),
     [
-        ("--labels=a,b", "--labels a,b: takes a whole number"),
+        ("--labels=a,b", "--labels a, b: takes whole numbers, or --task labels"),
         ("--labels=1", "--labels: one label only"),
     ],
 )

@@ -26,6 +26,8 @@ from worker.settings import WorkerSettings, read_settings
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
+STARS = [field.name for field in fields(Prediction) if field.name != "labels"]  # of a star model's predictions
+
 
 @pytest.fixture
 def settings() -> WorkerSettings:
@@ -60,7 +62,7 @@ def test_csv_is_rated_row_by_row(settings: WorkerSettings, tmp_path: Path) -> No
     assert run.code == ExitCode.OK
     assert run.stars == {1: 5, 2: 1, 3: 3}
     first = run.rows[1]
-    assert list(first) == ["row", "review_id", *(field.name for field in fields(Prediction)), "content"]
+    assert list(first) == ["row", "review_id", *STARS, "content"]
     assert (first["review_id"], first["model_version"], len(first["probabilities"])) == ("a", TOY_VERSION, 5)
     assert first["confidence"] == max(first["probabilities"])
     assert all(len(repr(share)) <= 8 for share in first["probabilities"]), "six digits"
@@ -121,7 +123,7 @@ def test_a_table_keeps_every_row_and_column_and_adds_ours(settings: WorkerSettin
     run = Run(settings, tmp_path, source, "in.csv", "out.csv")
     assert run.code == ExitCode.INPUT
     header, first, second = csv.reader(run.text.splitlines())
-    ours = [f"starstream_{field.name}" for field in fields(Prediction)]
+    ours = [f"starstream_{name}" for name in STARS]
     assert header == ["id", "Text", "rating", *ours, "starstream_error"]
     assert (first[:4], first[-1]) == (["1", "love; it", "2", "5"], "")
     assert second == ["2", " ", "5", *[""] * len(ours), "text: empty or blank; a review needs words"]
