@@ -18,7 +18,7 @@ from worker.__main__ import main
 from worker.errors import ExitCode
 
 TEXTS = ("love it", "bad but good", "worst app", "ok ok app", "something else")
-GIVEN = ({"joy"}, {"anger", "joy"}, {"anger"}, {"neutral"}, set())
+GIVEN: tuple[set[str], ...] = ({"joy"}, {"anger", "joy"}, {"anger"}, {"neutral"}, set())
 REVIEWS = 100
 
 
@@ -115,7 +115,7 @@ def _check_commands(deployment: Deployment, tmp_path: Path, capsys: pytest.Captu
     texts = tmp_path / "texts.csv"
     texts.write_text("text\n" + "\n".join(TEXTS) + "\n", encoding="utf-8")
     out = tmp_path / "out.jsonl"
-    assert main(["predict", str(texts), str(out), *flags]) == ExitCode.OK
+    assert main(["predict", str(texts), "--output", str(out), *flags]) == ExitCode.OK
     predicted = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [set(line["labels"]) for line in predicted] == [*GIVEN]
 
