@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from schemas.input.fields import DEFAULT_PATHS, FieldFinder, FieldName, parse_paths
 from schemas.input.text_files import NO_OPTIONS, STDIN, FileError, FileOptions, ending_of, opened, peek
-from schemas.input.value import InvalidReviewError, describe_type, whole_number
+from schemas.input.value import InvalidReviewError, describe_type, read_value, whole_number
 from schemas.review import DEFAULT_MAX_TEXT_CHARS, Review, review_from
 
 ENDINGS: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
@@ -201,14 +201,15 @@ def _objects(path: str | Path, lines: Iterator[str], *, plain_texts: bool) -> It
             continue
         number += 1
         found: Any
-        if plain_texts and not line.lstrip().startswith("{"):
-            found = {"text": line.rstrip("\r\n")}
-        else:
-            try:
-                found = json.loads(line, parse_int=whole_number)
-            except (ValueError, RecursionError) as error:
-                yield FileRow(number, line_number, (), {}, f"not JSON: {error}")
-                continue
+        try:
+            is_text = plain_texts and not line.lstrip().startswith("{")
+            found = read_value(line.rstrip("\r\n"), "auto") if is_text else json.loads(line, parse_int=whole_number)
+        except InvalidReviewError as error:
+            yield FileRow(number, line_number, (), {}, str(error).removeprefix("value: "))
+            continue
+        except (ValueError, RecursionError) as error:
+            yield FileRow(number, line_number, (), {}, f"not JSON: {error}")
+            continue
         page = _listed_in(found) if number == 1 else None
         if page is not None:  # only now is the next line waited for: a pipe's first review must not wait for its second
             after, lines = peek(lines)
@@ -265,6 +266,11 @@ def _listed_in(found: Any) -> list[Any] | None:
 
 
 def _object(number: int, line: int, found: Any) -> FileRow:
+    if isinstance(found, str):  # as in Kafka: it is the text, or an object that was encoded twice
+        try:
+            found = json.loads(found, parse_int=whole_number) if found.lstrip()[:1] == "{" else {"text": found}
+        except (ValueError, RecursionError) as error:
+            return FileRow(number, line, (), {}, f"a JSON string that begins like an object, but is not JSON: {error}")
     if isinstance(found, dict):
         return FileRow(number, line, [*found], found)
     return FileRow(number, line, (), {}, f"{describe_type(found)}, expected an object")

@@ -80,6 +80,34 @@ def test_row_that_cannot_be_read_is_named_by_number_and_line(
     assert fault in bad.fault
 
 
+STRINGS = r"""
+"just words"
+"{\"text\": \"twice\", \"reviewId\": \"r\"}"
+{"text": "plain"}
+"{ half"
+"""
+
+
+def test_json_strings_are_read_as_in_kafka(tmp_path: Path) -> None:
+    rows = [*read_rows(_write(tmp_path, "a.jsonl", STRINGS))]
+    assert [row.cells.get("text") for row in rows] == ["just words", "twice", "plain", None]
+    assert rows[1].cells["reviewId"] == "r"
+    assert "begins like an object, but is not JSON" in rows[3].fault
+    listed = read_rows(_write(tmp_path, "b.json", '["love it", {"text": "bad"}]'))
+    assert [row.cells["text"] for row in listed] == ["love it", "bad"]
+
+
+def test_a_line_of_standard_input_is_read_as_a_value_in_kafka(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = 'love it\n"unwrapped"\n[deleted] fine\n5\n"half\n[1]\nnull\n<a>x</a>\n'
+    with _write(tmp_path, "lines", lines).open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        rows = [*read_rows("-")]
+    texts = [row.cells.get("text") for row in rows]
+    assert texts == ["love it", "unwrapped", "[deleted] fine", "5", '"half', None, None, None]
+    kinds = ["a JSON array", "the JSON value null", "an XML document"]
+    assert [row.fault.startswith(kind) for row, kind in zip(rows[5:], kinds, strict=True)] == [True] * 3
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [

@@ -195,7 +195,7 @@ def test_a_pipe_is_written_to_and_a_link_stays(settings: WorkerSettings, tmp_pat
         ("/", "a folder"),
         ("x.parquet", ".parquet is not written; choose"),
         ("x.xlsx", ".xlsx is not written"),
-        ("no/x.csv", "No such file"),
+        ("no/x.csv", "there is no folder no"),
     ],
 )
 def test_an_output_that_cannot_be_is_refused(settings: WorkerSettings, tmp_path: Path, target: str, fault: str) -> None:
