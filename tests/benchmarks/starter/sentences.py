@@ -85,7 +85,7 @@ _TEMPLATES: Final[dict[int, Sequence[str]]] = {
         "{hooray}, now it {breaks}{end}",
         "Thanks for the {change}, now it {breaks}{end}",
         "Nice job, the {change} {breaks}{end}",
-        "I would not recommend this {thing}{end}",
+        "I would never recommend the {thing}{end}",
         "Don't waste your money on this {thing}{end}",
         "Could not be worse{end}",
         "Not worth the money, the {thing} {breaks}{end}",
