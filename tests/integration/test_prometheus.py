@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from schemas.rating import LABELS
 from tests.conftest import serving
 from tests.deploy.assets import dashboard_queries
 from tests.integration.prometheus import LocalPrometheus, QueryError, wait_for_data
@@ -50,6 +51,8 @@ class Page:
             metrics.settled.labels(outcome).inc(count)
         for rating, count in ((1, 1), (2, 1), (4, 1), (5, 3)):
             metrics.ratings.labels(str(rating), VERSION).inc(count)
+        metrics.ratings.labels(LABELS, VERSION).inc(10)  # as if a label model rated, too
+        metrics.labels.labels("joy", VERSION).inc(4)
         metrics.confidence.labels(VERSION).observe_all(np.array([0.4, 0.7, 0.8, 0.8, 0.9, 0.9]))
         metrics.batch_reviews.observe(10)
         metrics.tokens.inc(80)
@@ -89,6 +92,7 @@ def test_figures_on_the_dashboard_are_those_of_the_page(prometheus: LocalPrometh
     assert value("Ready / A") == 1
     assert value("Dead letters / A") == pytest.approx(0.3)
     assert value("Mean stars / A") == pytest.approx((1 + 2 + 4 + 3 * 5) / 6)
+    assert value("Labels given / A") == pytest.approx(0.4)
     assert value("Confidence / B") == pytest.approx(1 / 6)
     assert value("Padding and unknown words / A") == pytest.approx(0.2)
     assert value("Padding and unknown words / B") == pytest.approx(0.1)

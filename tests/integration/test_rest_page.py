@@ -18,6 +18,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from deploy.process import LOOPBACK
 from tests import PATIENCE_S
 from tests.conftest import TOY_REGISTRY, TOY_VERSION, missing
+from tests.fixtures.bundles import NAMES, SECOND, Change, ToyRegistry
 from tests.fixtures.rest import send, serving_rest
 from tests.fixtures.running import Deployment, RunningWorker
 
@@ -171,6 +172,41 @@ def test_the_stream_and_an_apps_ratings_are_shown(
             served, "/v1/reviews", {"reviews": [{"text": "good", "app_id": "other"}, {"text": "bad", "app_id": "maps"}]}
         )
         page.until(lambda: page.text("live-state") == "1 rating")
+
+
+def test_a_label_models_page_shows_labels_instead_of_stars(
+    chromium: webdriver.Chrome, deployment: Deployment, tmp_path: Path
+) -> None:
+    registry = ToyRegistry(tmp_path / "registry")
+    registry.publish(SECOND, Change(names=NAMES))
+    registry.point("stable", SECOND)
+    deployment.settings |= {"redis_form": 2, "registry": str(registry.root)}
+    deployment.worker().ready()
+    with serving_rest(tmp_path, deployment.environ) as served:
+        page = Page(chromium, served)
+        page.until(lambda: page.text("live-kind") == "Label")
+        page.tab_to("text")
+        page.press("bad but good")
+        page.until(lambda: page.text("stars") == "anger, joy")
+        assert [label for label, _ in page.table("shares")[:2]] == ["anger", "joy"]
+        assert "expected" not in page.text("sure")
+        page.until(lambda: page.text("words") == "bad but good")
+        assert page.text("effects") == "the probability of anger"
+        Select(chromium.find_element(By.ID, "live-stars")).select_by_visible_text("joy")
+        chromium.find_element(By.ID, "live").click()
+        page.until(lambda: page.text("live-state") == "Watching; nothing yet.")
+        texts = ("good", "bad", "worst", "good and bad")
+        send(served, "/v1/reviews", {"reviews": [{"text": text, "app_id": "maps"} for text in texts]})
+        page.until(lambda: page.text("live-state") == "2 ratings")
+        assert {row for row in page.rows("ratings") if "joy" in row} == {"joy", "anger, joy"}
+        chromium.find_element(By.XPATH, "//li//button[text()='maps']").click()
+        page.until(lambda: page.text("app-mean") == "most often; 4 reviews")
+        assert page.table("app-shares") == [("anger", "3"), ("joy", "2")]
+        page.until(lambda: page.text("trend-state") == "4 reviews by day; the table has the labels.")
+        chromium.find_element(By.TAG_NAME, "details").click()
+        assert [count for _, count in page.table("trend-rows")] == ["4"]
+        page.look("labels")
+        assert page.faults() == []
 
 
 def test_with_a_token_the_page_asks_for_it(chromium: webdriver.Chrome, tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ def of_others(selector: str) -> bool:
     """Whether this worker cannot have these series.
 
     `serve` exports those of requests (recorded_rest_*.yml has what a real one emits), the example rules of apps are not
-    loaded here, and the toy bundle finds no contradiction and no uncertain rating.
+    loaded here, and the toy bundle gives stars, finds no contradiction and no uncertain rating.
     """
     return 'source="rest"' in selector or selector.startswith(
-        ("starstream_rest_", "job_app_id:", "starstream_app_marked_total")
+        ("starstream_rest_", "job_app_id:", "starstream_app_marked_total", "starstream_labels_total")
     )
 
 

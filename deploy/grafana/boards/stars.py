@@ -43,7 +43,7 @@ STARS = Board(
                     "Mean of the stars given. A step without a new model is a change in the reviews.",
                     (
                         (
-                            '(1 * (sum(rate(starstream_ratings_total{job=~"$job", rating="1"}[$__rate_interval])) or vector(0)) + 2 * (sum(rate(starstream_ratings_total{job=~"$job", rating="2"}[$__rate_interval])) or vector(0)) + 3 * (sum(rate(starstream_ratings_total{job=~"$job", rating="3"}[$__rate_interval])) or vector(0)) + 4 * (sum(rate(starstream_ratings_total{job=~"$job", rating="4"}[$__rate_interval])) or vector(0)) + 5 * (sum(rate(starstream_ratings_total{job=~"$job", rating="5"}[$__rate_interval])) or vector(0))) / (sum(rate(starstream_ratings_total{job=~"$job"}[$__rate_interval])) > 0)',
+                            '(1 * (sum(rate(starstream_ratings_total{job=~"$job", rating="1"}[$__rate_interval])) or vector(0)) + 2 * (sum(rate(starstream_ratings_total{job=~"$job", rating="2"}[$__rate_interval])) or vector(0)) + 3 * (sum(rate(starstream_ratings_total{job=~"$job", rating="3"}[$__rate_interval])) or vector(0)) + 4 * (sum(rate(starstream_ratings_total{job=~"$job", rating="4"}[$__rate_interval])) or vector(0)) + 5 * (sum(rate(starstream_ratings_total{job=~"$job", rating="5"}[$__rate_interval])) or vector(0))) / (sum(rate(starstream_ratings_total{job=~"$job", rating!="labels"}[$__rate_interval])) > 0)',
                             "mean",
                         ),
                     ),
@@ -96,6 +96,26 @@ STARS = Board(
                     empty="No review was settled in this time, or no worker ran",
                     colors={"padding": "blue", "unknown words": "orange"},
                     width=12,
+                    height=8,
+                ),
+            ),
+        ),
+        Section(
+            "A model of named labels",
+            (
+                Panel(
+                    "Labels given",
+                    "Share of the ratings that have each label. A rating may have several, or none.",
+                    (
+                        (
+                            'sum by (label) (rate(starstream_labels_total{job=~"$job"}[$__rate_interval])) / on () group_left () (sum(rate(starstream_ratings_total{job=~"$job", rating="labels"}[$__rate_interval])) > 0)',
+                            "{{label}}",
+                        ),
+                    ),
+                    see="StarstreamDrift",
+                    unit="percentunit",
+                    empty="No label model rated in this time",
+                    width=24,
                     height=8,
                 ),
             ),

@@ -9,9 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.benchmarks.model_quality.cases import DATA, QUESTIONS, SETS, Case, cases
+from tests.benchmarks.model_quality.cases import DATA, LABELS, QUESTIONS, SETS, Case, cases
 from tests.benchmarks.model_quality.runs import Found, kept, run
-from tests.benchmarks.model_quality.table import BEGIN, END, page
+from tests.benchmarks.model_quality.table import BEGIN, END, LABELS_BEGIN, LABELS_END, labels_page, page
 from tests.benchmarks.report import spliced
 
 README = Path(__file__).with_name("README.md")
@@ -40,11 +40,14 @@ def main() -> int:
     # All kept results, not only those of the flags: a narrower run never removes a row from the README.
     everything = cases(list(SETS), list(QUESTIONS), list(range(10)))
     found: dict[Case, Found] = {case: result for case in everything if (result := kept(case)) is not None}
-    if found:
-        table = page(found)
-        sys.stdout.write(table)
-        document = README.read_text(encoding="utf-8")
-        README.write_text(spliced(document, f"\n{table}", BEGIN, END), encoding="utf-8")
+    of_labels = {case: result for case, result in found.items() if case.question == LABELS}
+    of_stars = {case: result for case, result in found.items() if case.question != LABELS}
+    for some, make, begin, end in ((of_stars, page, BEGIN, END), (of_labels, labels_page, LABELS_BEGIN, LABELS_END)):
+        if some:
+            table = make(some)
+            sys.stdout.write(table)
+            document = README.read_text(encoding="utf-8")
+            README.write_text(spliced(document, f"\n{table}", begin, end), encoding="utf-8")
     return 130 if interrupted else int(failed)
 
 

@@ -36,12 +36,21 @@ SETS: dict[str, tuple[tuple[str, str], ...]] = {
     "clothing": (("--data", "clothing_reviews.csv.gz"),),
     "imdb": (("--data", "imdb_train.csv.gz"), ("--test-data", "imdb_test.csv.gz")),
     "canva": (("--data", "canva_reviews.csv"), ("--unlabelled", UNLABELLED)),
+    "goemotions": (
+        ("--data", "goemotions_train.csv.gz"),
+        ("--data", "goemotions_dev.csv.gz"),
+        ("--test-data", "goemotions_test.csv.gz"),
+    ),
 }
+LABELS = "labels"  # the question of the sets of named labels
+LABEL_SETS = ("goemotions",)
+_STAR_SETS = tuple(name for name in SETS if name not in LABEL_SETS)
 
 # Question -> (sets, rows: name -> flags).
 QUESTIONS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
-    "default": (tuple(SETS), {"default": ()}),
-    "direction": (tuple(SETS), {"two directions": ("--bidirectional",)}),
+    "default": (_STAR_SETS, {"default": ()}),
+    LABELS: (LABEL_SETS, {"labels": ("--task", "labels")}),
+    "direction": (_STAR_SETS, {"two directions": ("--bidirectional",)}),
     "cell": (("app_reviews", "clothing"), {"lstm": ("--cell", "lstm")}),
     "preprocess": (
         ("app_reviews",),

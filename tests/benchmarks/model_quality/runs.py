@@ -18,13 +18,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.model_quality.cases import DATA, ROOT, SETS, Case
+from tests.benchmarks.model_quality.cases import DATA, LABELS, ROOT, SETS, Case
 from trainer.data.dataset import load
 from trainer.evaluation.baselines import fit_baselines
 from trainer.settings import DataSettings, TrainSettings, recorded
 
 KEPT = ROOT / "build" / "model_quality"
-_SHARED_CODE = ("schemas/decision.py", "schemas/encoding.py", "trainer/data/dataset.py", "trainer/data/rows.py")
+WITH_BASELINES = frozenset({"default", LABELS})
+_SHARED_CODE = (
+    *(f"schemas/{name}.py" for name in ("decision", "label_decision", "encoding")),
+    *(f"trainer/data/{name}.py" for name in ("dataset", "rows", "targets")),
+    "trainer/evaluation/thresholds.py",
+)
 CODE = (
     *_SHARED_CODE,
     "schemas/inference.py",
@@ -32,7 +37,10 @@ CODE = (
     *(f"trainer/network/{name}.py" for name in ("calibrate", "fit", "losses", "model", "wide")),
     *(f"trainer/export/{name}.py" for name in ("convert", "parity")),
 )
-BASELINES_CODE = (*_SHARED_CODE, "trainer/evaluation/baselines.py", "trainer/evaluation/metrics.py")
+BASELINES_CODE = (
+    *_SHARED_CODE,
+    *(f"trainer/evaluation/{name}.py" for name in ("baselines", "metrics", "label_metrics")),
+)
 
 Found = dict[str, Any]
 
@@ -40,7 +48,7 @@ Found = dict[str, Any]
 def kept(case: Case) -> Found | None:
     """Return the kept result of a case with its baselines, None when either is missing."""
     model = _read(_key(case))
-    if model is None or case.question != "default":
+    if model is None or case.question not in WITH_BASELINES:
         return model and {**model, "baselines": {}}
     baselines = _read(_baselines_key(case))
     return None if baselines is None else {**model, "baselines": baselines}
@@ -54,8 +62,9 @@ def run(case: Case, say: Callable[[str], None]) -> None:
     """
     if _read(_key(case)) is None:
         say(f"{case.title}: {sum(_train(case)['seconds'].values()):.0f} s")
-    if case.question == "default" and _read(_baselines_key(case)) is None:
-        settings = {"data": [DATA / name for flag, name in SETS[case.reviews] if flag == "--data"]}
+    if case.question in WITH_BASELINES and _read(_baselines_key(case)) is None:
+        settings: dict[str, Any] = {"task": "labels" if case.question == LABELS else "stars"}
+        settings |= {"data": [DATA / name for flag, name in SETS[case.reviews] if flag == "--data"]}
         settings["test_data"] = [DATA / name for flag, name in SETS[case.reviews] if flag == "--test-data"]
         _keep(_baselines_key(case), fit_baselines(load(DataSettings.model_validate(settings), case.seed)))
         say(f"{case.title}: baselines")
@@ -99,6 +108,7 @@ def _train(case: Case) -> Found:
         "shares": training["shares"],
         "decision": {"temperature": manifest["decision"]["temperature"]},
         "tested": manifest["data"]["test_rows"],
+        "classes": training["classes"],
     }
     _keep(_key(case), found)
     return found

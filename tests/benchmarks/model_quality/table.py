@@ -24,7 +24,21 @@ BASELINES = {
     "tfidf_logistic": "TF-IDF + LR",
     "tfidf_logistic_balanced": "the same, class-balanced",
 }
+LABEL_FIGURES = {
+    "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "average_precision": "average precision",
+    "accuracy": "all labels right",
+    "ece": "ECE",
+    "label_ece": "the labels' ECE",
+}
+LABEL_BASELINES = {
+    "majority": "each label's share",
+    "tfidf_logistic": "TF-IDF + one LR a label, from 0.5 on",
+    "tfidf_logistic_thresholds": "the same, with fitted thresholds",
+}
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+LABELS_BEGIN, LABELS_END = "<!-- labels: begin -->", "<!-- labels: end -->"
 
 
 def page(found: Mapping[Case, Found]) -> str:
@@ -37,6 +51,28 @@ def page(found: Mapping[Case, Found]) -> str:
         parts.append(f"#### {question}\n\n" + "\n".join(_rows(mine, found)))
     parts.append("#### variants\n\n" + "\n".join(_variants(found)))
     return "\n\n".join(parts) + "\n"
+
+
+def labels_page(found: Mapping[Case, Found]) -> str:
+    """Return the table of the sets of named labels, then each label of each set."""
+    lines = [
+        f"| set | model | {' | '.join(LABEL_FIGURES.values())} | seeds | seconds | CPU s |",
+        "|---|---|" + "---:|" * (len(LABEL_FIGURES) + 3),
+    ]
+    by_label = []
+    for reviews in dict.fromkeys(case.reviews for case in found):
+        cases = [case for case in found if case.reviews == reviews]
+        results = [found[case] for case in cases]
+        for key, title in LABEL_BASELINES.items():
+            figures = [result["baselines"][key] for result in results]
+            lines.append(_row(reviews, title, figures, cases, None, LABEL_FIGURES))
+        figures = [result["metrics"] for result in results]
+        lines.append(_row(reviews, f"**{cases[0].name}**", figures, cases, results, LABEL_FIGURES))
+        by_label += ["", f"| {reviews} | F1 | average precision | test texts |", "|---|---:|---:|---:|"]
+        for same in zip(*(result["classes"] for result in results), strict=True):
+            cells = [_spread([label[name] for label in same]) for name in ("f1", "average_precision")]
+            by_label.append(f"| {same[0]['label']} | {' | '.join(cells)} | {same[0]['support']} |")
+    return "\n".join([*lines, *by_label]) + "\n"
 
 
 def _rows(mine: Mapping[Case, Found], everything: Mapping[Case, Found]) -> list[str]:
@@ -76,8 +112,9 @@ def _row(
     figures: Sequence[Mapping[str, float]],
     cases: Sequence[Case],
     runs: Sequence[Found] | None,
+    columns: Mapping[str, str] = FIGURES,
 ) -> str:
-    cells = [_spread([found[figure] for found in figures]) for figure in FIGURES]
+    cells = [_spread([found[figure] for found in figures]) for figure in columns]
     seeds = " ".join(str(case.seed) for case in cases)
     took = ["", ""]
     if runs:

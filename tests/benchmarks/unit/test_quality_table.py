@@ -9,7 +9,7 @@ import pytest
 from tests.benchmarks.model_quality.__main__ import README
 from tests.benchmarks.model_quality.cases import QUESTIONS, SETS, Case, cases
 from tests.benchmarks.model_quality.runs import BASELINES_CODE, CODE
-from tests.benchmarks.model_quality.table import BEGIN, END, page
+from tests.benchmarks.model_quality.table import BEGIN, END, LABELS_BEGIN, LABELS_END, labels_page, page
 from tests.benchmarks.report import spliced
 from tests.conftest import ROOT
 from tests.fixtures.flags import of_trainer
@@ -44,7 +44,8 @@ def test_key_covers_files_that_exist() -> None:
 
 
 def test_readme_can_take_the_tables() -> None:
-    assert "\nnew\n" in spliced(README.read_text(encoding="utf-8"), "new", BEGIN, END)
+    for begin, end in ((BEGIN, END), (LABELS_BEGIN, LABELS_END)):
+        assert "\nnew\n" in spliced(README.read_text(encoding="utf-8"), "new", begin, end)
 
 
 def test_flags_restrict_the_cases() -> None:
@@ -62,3 +63,16 @@ def test_page_has_mean_and_spread_with_the_baselines_and_the_default() -> None:
     assert "| app_reviews | default | 0.800 | 0.500" in table, "the default on the seeds of the question"
     assert "| app_reviews | **lstm** | 0.700 |" in table
     assert "| app_reviews | 0 | float16 | yes | 2.00 | 1.0e-06 | 0 | 1 | 9 | 0.5000 | 1000 |" in table
+
+
+def test_the_page_of_labels_has_its_figures_its_baselines_and_each_label() -> None:
+    found = _found(0.3)
+    figures = {"macro_f1": 0.47, "micro_f1": 0.56, "average_precision": 0.44, "accuracy": 0.36, "ece": 0.03}
+    figures["label_ece"] = 0.01
+    found["metrics"] = figures
+    found["baselines"] = dict.fromkeys(("majority", "tfidf_logistic", "tfidf_logistic_thresholds"), figures)
+    found["classes"] = [{"label": "joy", "f1": 0.5, "average_precision": 0.25, "support": 7}]
+    table = labels_page(dict.fromkeys(cases(["goemotions"], ["labels"], [0, 1]), found))
+    assert "| goemotions | **labels** | 0.470 ± 0.000 | 0.560 ± 0.000" in table
+    assert "| goemotions | the same, with fitted thresholds | 0.470" in table
+    assert "| joy | 0.500 ± 0.000 | 0.250 ± 0.000 | 7 |" in table
