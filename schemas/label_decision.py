@@ -36,7 +36,7 @@ class LabelDecision(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    labels: Annotated[list[LabelName], Field(min_length=2, max_length=MOST_LABELS)]
+    labels: Annotated[list[LabelName], Field(min_length=1, max_length=MOST_LABELS)]
     temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]]
     dependence: Annotated[float, Field(gt=0, le=10)] = 1.0

@@ -217,7 +217,7 @@ class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, Data
         wrong = [name for name, usual in of_stars.items() if self.task == "labels" and getattr(self, name) != usual]
         if wrong:
             raise ValueError(f"--{wrong[0]}: is for stars; a label model has one loss, and thresholds")
-        if self.min_label_rows > 1 and len(set(self.labels)) == 1:
+        if self.task == "stars" and self.min_label_rows > 1 and len(set(self.labels)) == 1:
             raise ValueError("--labels: one label only; a model needs at least two")
         return self
 

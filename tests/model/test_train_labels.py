@@ -137,3 +137,15 @@ def test_a_version_of_stars_is_no_start_for_labels(trained: Path, capsys: pytest
     data = ["--data", str(trained / "other.csv"), "--registry", str(trained / "models"), *SMALL]
     assert main(["train", *data, "--task", "labels", "--warm-start", "stable"]) == Exit.USAGE
     assert "the data has the labels x, y" in capsys.readouterr().err
+
+
+def test_one_column_of_yes_and_no_is_a_model_of_one_label(tmp_path: Path) -> None:
+    """Toxic or not: a tutorial's most common question."""
+    rows = [(text, ["bugs"] if "bugs" in labels else []) for text, labels in synthetic(300, 2)]
+    write(tmp_path / "reviews.csv", rows, columns=True)
+    assert train(tmp_path, "--task", "labels", "--label-columns", "bugs") == Exit.OK
+    manifest = manifest_of(tmp_path)
+    assert manifest.decision.labels == ["bugs"]
+    model = read_bundle(tmp_path / "models" / manifest.version).load(open_interpreter)
+    assert model.score(["crash and freeze", "my phone today"]).choices.tolist() == [[True], [False]]
+    assert manifest.floors["tfidf_logistic_thresholds"]["macro_f1"] > 0.7

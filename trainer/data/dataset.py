@@ -211,9 +211,9 @@ def _check(reviews: Reviews, labels: Names, settings: DataSettings) -> None:
         raise DataError(f"{files}: {len(reviews.texts)} usable rows; training needs at least {MIN_ROWS}")
     counts = label_counts(reviews.labels)
     if settings.task == "labels":
-        if not 2 <= len(labels) <= MOST_LABELS:
+        if not 1 <= len(labels) <= MOST_LABELS:
             raise DataError(
-                f"{files}: {len(labels)} labels have {settings.min_label_rows} rows or more; training needs 2 to "
+                f"{files}: {len(labels)} labels have {settings.min_label_rows} rows or more; training needs 1 to "
                 f"{MOST_LABELS}: is --labels-field right? --min-label-rows leaves rare ones out"
             )
         return
