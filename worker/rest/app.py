@@ -78,8 +78,8 @@ class DirectRoute:
 class Direct:
     """The application inside, and in front of it the short way to `POST /v1/ratings` without a query.
 
-    FastAPI's own steps cost more than the rating (worker/LOG.md). It has the same route, for its document and for
-    requests with a query; both call the same function.
+    FastAPI's own steps cost more than the rating (`hello_fastapi` of tests/benchmarks/front). It has the same route,
+    for its document and for requests with a query; both call the same function.
 
     Args:
         rate: answers a request.
