@@ -4,8 +4,11 @@ not.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -20,6 +23,9 @@ from worker.errors import ExitCode, FencedError, TransientError
 from worker.kafka.confluent.assignment import require_member
 from worker.kafka.confluent.source import ConfluentSource
 from worker.records import Partition, first_offsets
+from worker.stream.ports import Source
+
+_HEARTBEAT_S = 1.0  # a fifth of the session of `StreamWorld.settings`
 
 
 @pytest.fixture
@@ -114,6 +120,50 @@ def test_both_clients_publish_a_key_to_the_same_partition(world: KafkaStreamWorl
     assert len(published) == 400
     assert {len(found) for found in partitions.values()} == {1}
     assert {partition for found in partitions.values() for partition in found} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("client", ["confluent", "kafka-python"])
+@pytest.mark.parametrize("instance_id", ["static", None])
+def test_a_member_that_is_removed_while_it_joins_again_keeps_no_partition(
+    world: KafkaStreamWorld, client: str, instance_id: str | None
+) -> None:
+    """Both clients join under another member id then, keep partitions and positions, and call nobody back."""
+    member = world.member(kafka_client=client, instance_id=instance_id)
+    slow = world.member(kafka_client="kafka-python", instance_id="slow")
+    world.settle_membership(member, slow)
+    had = set(member.ownership.owned)
+    assert had
+    stop = threading.Event()
+
+    def poll(one: Source, until: Callable[[], bool] = stop.is_set) -> None:
+        """Poll until then; a member that was removed joins again."""
+
+        def reached() -> bool:
+            with suppress(TransientError):
+                assert not one.poll(100, 0.2)
+            return until()
+
+        wait_until(reached, PATIENCE_S, "the end of the test")
+
+    third = joining(world, instance_id="third")
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            pool.submit(poll, third)
+            answered = time.monotonic() + 3 * _HEARTBEAT_S  # then it has asked to join, and waits for the slow one
+            poll(member, lambda: time.monotonic() > answered)
+            world.evict(member)
+            pool.submit(poll, slow)
+            lost: list[Partition] = []
+
+            def all_lost() -> bool:
+                lost.extend(member.take_revoked())
+                return had <= set(lost)
+
+            poll(member, all_lost)
+            poll(member, lambda: member.not_ready_reason() is None and bool(member.ownership.owned))
+            member.membership()
+        finally:
+            stop.set()
 
 
 def test_a_replaced_static_member_is_fenced_with_exit_code_7(world: KafkaStreamWorld) -> None:

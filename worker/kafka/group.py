@@ -69,16 +69,19 @@ class Ownership:
         self._lock = threading.Lock()
         self._revoked: set[Partition] = set()
         self._removed: set[Partition] = set()
+        self._member_ids: dict[Partition, str] = {}
         self.owned: set[Partition] = set()
         self.joined = False
         self.changes = 0
         self.reads = ReadLog()
 
-    def add(self, partitions: Iterable[Partition]) -> None:
-        """Record partitions that were assigned; an empty assignment counts, too."""
+    def add(self, partitions: Iterable[Partition], member_id: str = "") -> None:
+        """Record partitions that were assigned under a member id; an empty assignment counts, too."""
         self._metrics.rebalances.labels("assigned").inc()
+        added = set(partitions)
         with self._lock:
-            self.owned = self.owned | set(partitions)
+            self.owned = self.owned | added
+            self._member_ids |= dict.fromkeys(added, member_id)
             self.joined = True
             self.changes += 1
         self._metrics.partitions_assigned.set(len(self.owned))
@@ -96,6 +99,17 @@ class Ownership:
             self.changes += 1
         self.reads.drop(removed)
         self._metrics.partitions_assigned.set(len(self.owned))
+
+    def kept(self, member_id: str) -> bool:
+        """Return whether a member with this id (`""`: none) has partitions that it was assigned under another.
+
+        A member that is removed while its JoinGroup request waits is told UNKNOWN_MEMBER_ID, and joins under a new id.
+        Both clients keep its partitions and positions then and call nobody back (librdkafka 2.16: a static member's;
+        kafka-python 3.0: any member's), though another member may have read on there: what is read next would be
+        published twice.
+        """
+        with self._lock:
+            return member_id != "" and any(self._member_ids[at] != member_id for at in self.owned)
 
     def take_revoked(self) -> frozenset[Partition]:
         """Return the partitions removed since the last call, for the loop."""

@@ -23,10 +23,14 @@ _FORMAT: Final = b"CGMDv2:"
 _GENERATION: Final = struct.Struct("=i")
 
 
-def rebalance_callbacks(ownership: Ownership) -> dict[str, Callable[[object, Sequence[TopicPartition]], None]]:
+def rebalance_callbacks(ownership: Ownership) -> dict[str, Callable[[Any, Sequence[TopicPartition]], None]]:
     """Return the callbacks for `Consumer.subscribe`; the client assigns and revokes by itself."""
+
+    def assigned(consumer: Any, partitions: Sequence[TopicPartition]) -> None:
+        ownership.add(_to_partitions(partitions), member_id_of(consumer.consumer_group_metadata()))
+
     return {
-        "on_assign": lambda _consumer, partitions: ownership.add(_to_partitions(partitions)),
+        "on_assign": assigned,
         "on_revoke": lambda _consumer, partitions: ownership.remove(_to_partitions(partitions), "revoked"),
         "on_lost": lambda _consumer, partitions: ownership.remove(_to_partitions(partitions), "lost"),
     }
@@ -42,11 +46,24 @@ def require_member(membership: Any, group: str) -> bytes:
     """
     if not isinstance(membership, bytes) or not membership.startswith(_FORMAT):
         raise TransientError("kafka", f"not a member of group {group}; joining")
-    (generation,) = _GENERATION.unpack_from(membership, len(_FORMAT))
-    _group, member, _rest = membership[len(_FORMAT) + _GENERATION.size :].split(b"\0", 2)
-    if generation < 1 or not member:  # KIP-848: the member's epoch, 0 while it joins
+    generation, member_id = _member(membership)
+    if generation < 1 or not member_id:  # KIP-848: the member's epoch, 0 while it joins
         raise TransientError("kafka", f"no longer a member of group {group}; joining again")
     return membership
+
+
+def member_id_of(membership: Any) -> str:
+    """Return the member id of group metadata; `""` of no member."""
+    return _member(membership)[1]
+
+
+def _member(membership: Any) -> tuple[int, str]:
+    """Return the generation and the member id; -1 and `""` of no member."""
+    if not isinstance(membership, bytes) or not membership.startswith(_FORMAT):
+        return -1, ""
+    (generation,) = _GENERATION.unpack_from(membership, len(_FORMAT))
+    _group, member_id, _rest = membership[len(_FORMAT) + _GENERATION.size :].split(b"\0", 2)
+    return generation, member_id.decode()
 
 
 def note_joined(ownership: Ownership, membership: Any, settings: WorkerSettings) -> None:

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from typing_extensions import override
 
 from worker.clock import Clock
-from worker.errors import ServiceError
-from worker.kafka.confluent.assignment import note_joined, rebalance_callbacks, require_member
+from worker.errors import ServiceError, TransientError
+from worker.kafka.confluent.assignment import member_id_of, note_joined, rebalance_callbacks, require_member
 from worker.kafka.confluent.client import (
     CallbackErrors,
     await_brokers,
@@ -27,6 +27,7 @@ from worker.kafka.confluent.client import (
 from worker.kafka.confluent.lag import LagTracker
 from worker.kafka.confluent.messages import has_events, to_records
 from worker.kafka.confluent.options import consumer_config
+from worker.kafka.confluent.seeks import Seeks
 from worker.kafka.confluent.topic_ids import TopicIds
 from worker.kafka.group import GroupSource, Ownership
 from worker.kafka.progress import OncePerSecond, joining_reason, no_broker_reason
@@ -62,16 +63,15 @@ class ConfluentSource(GroupSource):
         self._errors = CallbackErrors()
         self.ownership = Ownership(metrics)
         self._lag = LagTracker(metrics, clock)
-        self._topic_ids = TopicIds(settings, self._read_from_beginning)
         self._poll_error: KafkaError | None = None  # returned in place of a record
         self._seen_changes = 0  # of the assignment
-        self._rewinds: dict[Partition, int] = {}  # offsets to seek to before anything else is read
-        self._restarts: set[Partition] = set()  # to be read from the beginning: their topic was created again
+        self._seeks = Seeks(settings, self.ownership, self._lag)
+        self._topic_ids = TopicIds(settings, self._seeks.restart)
         self._paused: set[Partition] = set()
         self._topic_check = OncePerSecond(clock)  # while it has no partition
         self._missing: str | None = None
-        with translated("consumer"):
-            self._consumer = Consumer(consumer_config(settings, instance_id, self._errors, self._lag.on_statistics))
+        self._instance_id = instance_id
+        self._consumer = self._make_consumer()
         await_brokers(self._consumer, lambda: self._consumer.consume(1, 0), self._errors, settings)
         self._subscribed = False
 
@@ -79,7 +79,7 @@ class ConfluentSource(GroupSource):
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
         self._subscribe()
         self._resume()
-        self._seek()
+        self._seeks.carry_out(self._consumer)
         with translated("poll"):
             messages = self._consumer.consume(max_records, 0)
             if not messages and timeout_s > 0:
@@ -93,6 +93,7 @@ class ConfluentSource(GroupSource):
                 # Now, not at the commit: an evicted consumer returns generation -1, which the broker would not fence.
                 self._membership = self._consumer.consumer_group_metadata()
                 note_joined(self.ownership, self._membership, self._settings)
+            self._lose_kept()
             self._raise_errors()
         except ServiceError:
             self._read_again(records)
@@ -142,8 +143,7 @@ class ConfluentSource(GroupSource):
     def rewind(self, positions: Mapping[Partition, int]) -> None:
         for partition, offset in positions.items():
             if partition in self.ownership.owned:
-                self._rewinds[partition] = min(offset, self._rewinds.get(partition, offset))
-                self._lag.drop_ends([partition])
+                self._seeks.rewind(partition, offset)
 
     @override
     def hold(self, timeout_s: float) -> None:
@@ -232,44 +232,7 @@ class ConfluentSource(GroupSource):
         self._seen_changes = self.ownership.changes
         removed = self.ownership.take_removed()
         self._lag.drop(removed)
-        self._rewinds = {partition: offset for partition, offset in self._rewinds.items() if partition not in removed}
-        self._restarts -= removed
-
-    def _seek(self) -> None:
-        """Carry out the restarts and rewinds.
-
-        Raises:
-            ServiceError: some are left; the next call continues with them.
-        """
-        for partition in tuple(self._restarts):
-            with translated("seek"):
-                self._consumer.seek(TopicPartition(*partition, OFFSET_BEGINNING))
-            self._lag.drop([partition])
-            self.ownership.reads.drop([partition])
-            self._rewinds.pop(partition, None)
-            self._restarts.discard(partition)
-        if not self._rewinds:
-            return
-        with translated("read committed offsets"):
-            committed = self._committed()
-            for partition, offset in tuple(self._rewinds.items()):
-                target = max(offset, committed.get(partition, offset))
-                self._consumer.seek(TopicPartition(*partition, target))
-                self._lag.sought(partition, target)
-                self.ownership.reads.sought({partition: target})
-                del self._rewinds[partition]
-
-    def _read_from_beginning(self, topic: str) -> None:
-        """Read a topic that was created again from its beginning, unless `auto_offset_reset` starts at the end."""
-        if self._settings.auto_offset_reset == "earliest":
-            self._restarts |= {partition for partition in self.ownership.owned if partition.topic == topic}
-
-    def _committed(self) -> dict[Partition, int]:
-        """Return the committed offsets of the partitions to rewind, once no open transaction includes them."""
-        wanted = [TopicPartition(*partition) for partition in self._rewinds]
-        found = self._consumer.committed(wanted, timeout=self._settings.request_timeout_s)
-        raise_first_error(found)
-        return {Partition(at.topic, at.partition): at.offset for at in found}
+        self._seeks.forget(removed)
 
     def _subscribe(self) -> None:
         """Join the group at the first poll: the client would join at once, and keep partitions that nobody polls."""
@@ -277,6 +240,30 @@ class ConfluentSource(GroupSource):
             with translated("subscribe"):
                 self._consumer.subscribe(self._settings.input_topics, **rebalance_callbacks(self.ownership))
             self._subscribed = True
+
+    def _lose_kept(self) -> None:
+        """Go on with a new client if this one has kept partitions from an earlier membership.
+
+        It cannot be made to leave: while it joins, it forgets to unsubscribe if it is to subscribe again.
+
+        Raises:
+            TransientError: it has.
+        """
+        if not self.ownership.kept(member_id_of(self._membership)):
+            return
+        before, self._consumer, self._subscribed = self._consumer, self._make_consumer(), False
+        self.ownership.remove(self.ownership.owned, "lost")
+        self._forget_removed()
+        self._paused.clear()
+        with translated("leave the group"):
+            before.close()
+        raise TransientError("kafka", f"removed from group {self._settings.group_id}; joining again")
+
+    def _make_consumer(self) -> Any:
+        """Return a consumer that has not joined yet."""
+        with translated("consumer"):
+            config = consumer_config(self._settings, self._instance_id, self._errors, self._lag.on_statistics)
+            return Consumer(config)
 
     def _note_reads(self, records: Sequence[PlainRecord]) -> None:
         """Note what was read, and where reading began: the first poll of a partition asks for its committed offset."""

@@ -5,7 +5,7 @@ Owns the listener. The client calls it on its IO thread, where consumer calls ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from kafka import ConsumerRebalanceListener, TopicPartition
 
@@ -14,14 +14,15 @@ from worker.records import Partition
 
 
 class OwnershipListener(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
-    """Records changes of ownership."""
+    """Records changes of ownership; `member_id` returns the present one."""
 
-    def __init__(self, ownership: Ownership) -> None:
+    def __init__(self, ownership: Ownership, member_id: Callable[[], str]) -> None:
         self._ownership = ownership
+        self._member_id = member_id
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Record newly assigned partitions."""
-        self._ownership.add(Partition(*partition) for partition in assigned)
+        self._ownership.add((Partition(*partition) for partition in assigned), self._member_id())
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Record partitions that were revoked in a rebalance."""

@@ -32,6 +32,7 @@ _FETCH_BYTES: Final = 1024 * 1024  # per response, over all partitions: more cos
 # 5 minutes would be an outage.
 _METADATA_MS: Final = 10_000
 _COMMITTED_MS: Final = 2000  # longest wait for a figure that only a warning depends on
+_CLOSE_MS: Final = 2000  # of a client that is no member any more
 _JOIN_S: Final = 0.5  # longest wait for an answer to JoinGroup in one poll, so that a signal is noticed in time
 
 
@@ -53,30 +54,8 @@ class KafkaSource(GroupSource):
         # The offset after the last record returned, or the last one reported by `offsets_past_markers`.
         self._next_offsets: dict[Partition, int] = {}
         self.ownership = Ownership(metrics)
-        with translated(connection_hint(settings)):
-            config = {
-                **client_config(settings),
-                "group_id": settings.group_id,
-                "group_instance_id": instance_id,
-                "client_rack": settings.kafka_rack or "",
-                "auto_offset_reset": settings.auto_offset_reset,
-                "enable_auto_commit": False,
-                "isolation_level": "read_committed",
-                "allow_auto_create_topics": False,
-                "partition_assignment_strategy": [CooperativeStickyAssignor],
-                "metadata_max_age_ms": _METADATA_MS,
-                "fetch_max_bytes": _FETCH_BYTES,
-                "max_partition_fetch_bytes": _FETCH_BYTES,
-                "session_timeout_ms": round(settings.session_timeout_s * 1000),
-                "heartbeat_interval_ms": round(settings.session_timeout_s * 1000 / 5),
-                "max_poll_interval_ms": round(settings.max_poll_interval_s * 1000),
-            }
-            self._consumer = make_client(KafkaConsumer, config)
-            # Fetch the partitions before joining the group: a leader that knows no partitions assigns none, and a
-            # static member's next join may be answered with that assignment again (KIP-345): it would never read.
-            for topic in settings.input_topics:
-                topic_exists(self._consumer, topic)
-            self._consumer.subscribe(settings.input_topics, listener=OwnershipListener(self.ownership))
+        self._instance_id = instance_id
+        self._consumer = self._make_consumer()
 
     @override
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
@@ -85,6 +64,7 @@ class KafkaSource(GroupSource):
             fetched = self._poll(timeout_s, max_records)
             # Now, not at the commit: an evicted consumer returns generation -1, which the broker would not fence.
             self._membership = self._consumer.group_metadata()
+        self._lose_kept()
         self._metrics.partitions_paused.set(0)
         self._observe()
         self._note_reads(fetched)
@@ -166,6 +146,51 @@ class KafkaSource(GroupSource):
     def close(self, timeout_s: float) -> None:
         with translated("close"):
             self._consumer.close(autocommit=False, timeout_ms=round(timeout_s * 1000))
+
+    def _lose_kept(self) -> None:
+        """Go on with a new client if this one has kept partitions from an earlier membership.
+
+        Raises:
+            TransientError: it has.
+        """
+        if not self.ownership.kept(self._membership.member_id):
+            return
+        before, self._consumer = self._consumer, self._make_consumer()  # if it fails, they are found at the next poll
+        self.ownership.remove(self.ownership.owned, "lost")
+        self._maybe_committed.clear()
+        self._next_offsets.clear()
+        with translated("leave the group"):
+            before.close(autocommit=False, timeout_ms=_CLOSE_MS)
+        raise TransientError("kafka", f"removed from group {self._settings.group_id}; joining again")
+
+    def _make_consumer(self) -> Any:
+        """Return a consumer that joins at its first poll."""
+        with translated(connection_hint(self._settings)):
+            config = {
+                **client_config(self._settings),
+                "group_id": self._settings.group_id,
+                "group_instance_id": self._instance_id,
+                "client_rack": self._settings.kafka_rack or "",
+                "auto_offset_reset": self._settings.auto_offset_reset,
+                "enable_auto_commit": False,
+                "isolation_level": "read_committed",
+                "allow_auto_create_topics": False,
+                "partition_assignment_strategy": [CooperativeStickyAssignor],
+                "metadata_max_age_ms": _METADATA_MS,
+                "fetch_max_bytes": _FETCH_BYTES,
+                "max_partition_fetch_bytes": _FETCH_BYTES,
+                "session_timeout_ms": round(self._settings.session_timeout_s * 1000),
+                "heartbeat_interval_ms": round(self._settings.session_timeout_s * 1000 / 5),
+                "max_poll_interval_ms": round(self._settings.max_poll_interval_s * 1000),
+            }
+            consumer = make_client(KafkaConsumer, config)
+            # Fetch the partitions before joining the group: a leader that knows no partitions assigns none, and a
+            # static member's next join may be answered with that assignment again (KIP-345): it would never read.
+            for topic in self._settings.input_topics:
+                topic_exists(consumer, topic)
+            listener = OwnershipListener(self.ownership, lambda: str(consumer.group_metadata().member_id))
+            consumer.subscribe(self._settings.input_topics, listener=listener)
+            return consumer
 
     def _poll(self, timeout_s: float, max_records: int | None) -> dict[TopicPartition, list[Record]]:
         """Poll, working around two defects of kafka-python 3.0.12 (tests/contract/test_source_kafka.py shows both).

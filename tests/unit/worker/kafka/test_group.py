@@ -34,3 +34,13 @@ def test_ownership_follows_the_group(ownership: Ownership) -> None:
 def test_a_member_with_an_empty_assignment_has_joined(ownership: Ownership) -> None:
     ownership.add([])
     assert ownership.joined
+
+
+def test_partitions_that_were_assigned_under_another_member_id_are_kept(ownership: Ownership) -> None:
+    ownership.add([ONE], "first")
+    assert not ownership.kept("first")
+    assert not ownership.kept(""), "it is no member now, and will lose them or join again"
+    assert ownership.kept("second")
+    ownership.remove([ONE], "lost")
+    ownership.add([ONE, TWO], "second")
+    assert not ownership.kept("second")
