@@ -11,6 +11,7 @@ from typing import Any, Final
 from kafka import TopicPartition
 
 import worker.redis.servers as redis_servers
+from worker.kafka.confluent.seeks import Seeks
 from worker.kafka.confluent.source import ConfluentSource
 from worker.kafka.delivery import ExactlyOnce
 from worker.kafka.python.source import KafkaSource
@@ -69,7 +70,7 @@ def _rewrite(old: str, new: str) -> None:
 def blind_rewind() -> None:
     """Always read the batch again after a failed commit, though it may have been committed and its answer lost."""
     KafkaSource._skip_committed = lambda self: self._maybe_committed.clear()  # type: ignore[method-assign]
-    ConfluentSource._committed = lambda _self: {}  # type: ignore[method-assign,assignment]
+    Seeks._committed = lambda _self, _consumer: {}  # type: ignore[method-assign,assignment]
 
 
 FAULTS: Final[dict[str, Callable[[], None]]] = {
