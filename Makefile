@@ -10,7 +10,7 @@ export PYTHONUNBUFFERED := 1
 # The tests start hundreds of processes: compiled modules are kept, also in a shell that says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check fix test test-unit test-integration chaos soak bench bench-quality demo demo-refresh kafka ci lock lock-worker release release-prepare images test-pythons clean
+.PHONY: help setup check fix test test-unit test-integration chaos soak bench bench-quality demo demo-refresh kafka ci lock lock-worker release release-prepare images pins test-pythons clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ lock-worker: setup ## a lock for an image with other extras: EXTRAS="rest" OUT=l
 
 images: setup ## build the worker's image with buildah, run it, and look into it; ARGS='-k trainer' for the other
 	$(BIN)/python -m pytest tests/images $(or $(ARGS),-k worker)
+
+pins: setup ## write the digests of others' images into docker-compose.yml; ARGS='--check' compares
+	@$(BIN)/python -m deploy.images.pins $(ARGS)
 
 release-prepare: setup ## begin a release: VERSION=0.2.0 names it everywhere and gives the changelog its section
 	@$(BIN)/python -m deploy.release prepare $(VERSION)

@@ -80,6 +80,11 @@ class LocalPrometheus(LocalService):
     def _answers(self) -> bool:
         return self._get("/-/ready")[0] == HTTPStatus.OK
 
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://{LOOPBACK}:{self._port}"
+
     def watch(self, *targets: str) -> None:
         """Scrape these from now on: a target that is left out has gone from service discovery."""
         self._targets = targets
@@ -124,7 +129,7 @@ class LocalPrometheus(LocalService):
         return int(found[0].value) if found else 0
 
     def _get(self, path: str) -> tuple[int, str]:
-        return fetch(f"http://{LOOPBACK}:{self._port}{path}")
+        return fetch(f"{self.url}{path}")
 
 
 def wait_for_data(prometheus: LocalPrometheus, expr: str) -> list[Sample]:

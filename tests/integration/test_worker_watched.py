@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deploy.grafana.boards import BOARDS
+from deploy.grafana.pictures import main as draw_pictures
 from deploy.process import LOOPBACK
 from tests.conftest import serving
 from tests.deploy.assets import alerts, dashboard_queries, drawn_events, recorded, selectors
@@ -63,4 +65,9 @@ def test_every_query_finds_the_series_it_reads(deployment: Deployment, tmp_path:
             if not of_others(selector) and not prometheus.query(selector)
         }
         assert unknown == set()
+        words = ["--prometheus", prometheus.url, "--minutes", "2", "--out", str(tmp_path / "pictures")]
+        assert draw_pictures(words) == 0
+        drawn = {path.stem: path.stat().st_size for path in (tmp_path / "pictures").glob("*.png")}
+        assert set(drawn) == set(BOARDS)
+        assert min(drawn.values()) > 5_000
     assert worker.stop() == 0
