@@ -28,19 +28,20 @@ def plain_decision(labels: Names, thresholds: list[float] | None = None) -> AnyD
     return Decision(labels=labels, costs=zero_one_costs(len(labels)))
 
 
-def fit_thresholds(probabilities: Floats, targets: Bools) -> list[float]:
+def fit_thresholds(probabilities: Floats, targets: Bools, *, observed: float = OBSERVED) -> list[float]:
     """Return the threshold of each label with the highest expected F1 on the validation texts, `[N, K]` each.
 
-    The targets of that score are half the observed labels and half the calibrated probabilities, which are much less
-    noisy: a label with a dozen validation texts would get the threshold that happens to fit them.
+    The targets of that score are half (`observed`) the observed labels and half the calibrated probabilities, which are
+    much less noisy: a label with a dozen validation texts would get the threshold that happens to fit them.
     """
-    return [_threshold(probabilities[:, at].astype(np.float64), targets[:, at]) for at in range(targets.shape[1])]
+    columns = zip(probabilities.astype(np.float64).T, targets.T, strict=True)
+    return [_threshold(shares, true, observed) for shares, true in columns]
 
 
-def _threshold(shares: npt.NDArray[np.float64], true: Bools) -> float:
+def _threshold(shares: npt.NDArray[np.float64], true: Bools, observed: float) -> float:
     order = np.argsort(-shares, kind="stable")
     falling = shares[order]
-    blended = (OBSERVED * true + (1 - OBSERVED) * shares)[order]
+    blended = (observed * true + (1 - observed) * shares)[order]
     f1 = 2 * blended.cumsum() / (np.arange(1, len(shares) + 1) + blended.sum())
     best = int(f1.argmax())
     below = falling[best + 1] if best + 1 < len(falling) else 0.0
