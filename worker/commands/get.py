@@ -78,6 +78,10 @@ def decided(said: Prediction, sure: str) -> Iterator[tuple[str, str]]:
     yield "rating", f"{said.rating}  ({sure}; {said.expected_rating:.2f} expected)"
     for number, share in enumerate(said.probabilities, start=1):
         yield f"  {number}" if len(said.probabilities) == 5 else f"  #{number}", _bar(share)
+    highest = max(said.probabilities)
+    if len(said.probabilities) == 5 and highest > said.confidence:
+        likeliest = said.probabilities.index(highest) + 1
+        yield "", f"{likeliest} is the likeliest; {said.rating} has the least expected cost (README.md)"
 
 
 def _rating_table(rating: Rating) -> Table:
