@@ -19,8 +19,8 @@ UV = Path(sys.executable).with_name("uv")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 EXTRAS = "confluent,msk,otel,parquet,registry,rest,s3"
 # What these tests need of the extra `dev`, at the versions of its lock.
-TOOLS = ("flask", "flask-cors", "httpx2", "hypothesis", "jsonschema", "moto[s3]", "psutil", "pytest", "pytest-timeout",
-         "pyyaml", "scikit-learn", "scipy", "tritonclient[http]")  # fmt: skip
+TOOLS = ("flask", "flask-cors", "httpx2", "hypothesis", "jsonschema-rs", "moto[s3]", "psutil", "pytest",
+         "pytest-timeout", "pyyaml", "scikit-learn", "scipy", "tritonclient[http]")  # fmt: skip
 TESTS = ("tests/unit/schemas", "tests/unit/worker", "tests/contract")
 
 

@@ -26,6 +26,7 @@ from worker.ops.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
 TOY_REGISTRY = Path(__file__).parent / "fixtures" / "toy_bundle"
+ONLY_BY_NAME = {"images", "browser", "spark"}  # `.ci/run` names those that a change concerns, `.ci/nightly` all
 Service = TypeVar("Service", bound=LocalService)
 TOY_VERSION = "20260101T000000Z-70700000"
 
@@ -41,6 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # purpose makes many. It never had an address, which tells it from one of ours.
     refused = "Exception ignored in. <socket.socket .*laddr=..0.0.0.0"
     config.addinivalue_line("filterwarnings", f"ignore:{refused}:pytest.PytestUnraisableExceptionWarning")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Collect the folders of what is slow and seldom changes only where the command line names them."""
+    if collection_path.parent != Path(__file__).parent or collection_path.name not in ONLY_BY_NAME:
+        return None
+    return None if any(collection_path.name in argument for argument in config.invocation_params.args) else True
 
 
 def missing(reason: str) -> NoReturn:

@@ -1,7 +1,7 @@
 """The images, built from this working tree. They need root, buildah and mmdebstrap, and minutes: only by name.
 
-`make images` names this folder; `make test` does not collect it. So the tests that need a build never surprise anybody,
-and `.ci/run` says when they run.
+`make images` names this folder; `make test` does not collect it (tests/conftest.py). So the tests that need a build
+never surprise anybody, and `.ci/run` says when they run.
 """
 
 from __future__ import annotations
@@ -18,13 +18,7 @@ from deploy.images.contents import mounted
 from schemas import __version__
 from tests.conftest import ROOT, missing
 
-_HERE = Path(__file__).parent.name
 EPOCH = 1_764_000_000
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:  # noqa: ARG001
-    """Collect this folder only where the command line names it."""
-    return None if any(_HERE in argument for argument in config.invocation_params.args) else True
 
 
 def _image(product: str) -> str:
