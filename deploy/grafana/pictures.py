@@ -8,7 +8,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
 
 from deploy.grafana.boards import BOARDS
 from deploy.grafana.panel import Board, Panel
@@ -29,6 +30,7 @@ mpl.use("agg")
 _COLUMNS: Final = 24
 _POINTS: Final = 120
 _INTERVALS: Final = {"$__rate_interval": "30s", "$__interval": "15s", "$__range": "5m"}
+_BETWEEN: Final = " / "  # the row and the column of a matrix's cell
 _COLOURS: Final = {"green": "#56a64b", "yellow": "#e0b400", "orange": "#ff780a", "red": "#e02f44", "blue": "#3274d9"}
 Line = tuple[str, list[tuple[float, float]]]  # its legend, and times with values
 
@@ -60,12 +62,17 @@ class Source:
             for series in json.loads(body)["data"]["result"]:
                 points = [(float(at), float(value)) for at, value in series["values"]]
                 found.append(
-                    (_legend(legend, series["metric"]), [point for point in points if math.isfinite(point[1])])
+                    (
+                        _legend(legend, series["metric"], panel.matrix),
+                        [point for point in points if math.isfinite(point[1])],
+                    )
                 )
         return [line for line in found if line[1]]
 
 
-def _legend(text: str, labels: dict[str, str]) -> str:
+def _legend(text: str, labels: dict[str, str], matrix: tuple[str, str] | None) -> str:
+    if matrix is not None:
+        return _BETWEEN.join(labels.get(name, "") for name in matrix)
     for name, value in labels.items():
         text = text.replace("{{" + name + "}}", value)
     return text
@@ -115,12 +122,17 @@ def _draw_panel(axes: Axes, panel: Panel, lines: Sequence[Line]) -> None:
         size, colour = (10 if len(text) > 12 else 20), _colour(points[-1][1], panel)
         axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=size, color=colour, transform=axes.transAxes)
     elif panel.kind == "table":
-        rows = [[legend, shown(points[-1][1], panel)] for legend, points in lines[:12]]
-        axes.table(cellText=rows, loc="center", fontsize=7)
+        _draw_matrix(axes, panel, {legend: points[-1][1] for legend, points in lines})
     elif panel.kind == "heatmap":
         _draw_buckets(axes, lines)
     else:
         _draw_lines(axes, panel, lines)
+
+
+def _draw_matrix(axes: Axes, panel: Panel, cells: Mapping[str, float]) -> None:
+    rows, columns = (sorted({cell.split(_BETWEEN)[at] for cell in cells}) for at in (0, 1))
+    text = [[shown(cells.get(f"{row}{_BETWEEN}{column}", 0.0), panel) for column in columns] for row in rows]
+    axes.table(cellText=text, rowLabels=rows, colLabels=columns, bbox=Bbox.from_bounds(0.05, 0, 0.95, 0.95))
 
 
 def _draw_buckets(axes: Axes, lines: Sequence[Line]) -> None:
@@ -147,6 +159,7 @@ def _draw_lines(axes: Axes, panel: Panel, lines: Sequence[Line]) -> None:
         legends = [legend for legend, _ in stacked]
         axes.stackplot([(at - last) / 60 for at in times], layers, labels=legends, alpha=0.7)
     axes.set_ylim(bottom=panel.minimum)
+    axes.set_ylim(top=axes.get_ylim()[1] * 1.25)  # the legend is above the lines
     axes.yaxis.set_major_formatter(lambda value, _at: shown(value, panel))
     axes.xaxis.set_major_formatter(lambda value, _at: f"{value:.3g} min")
     axes.locator_params(nbins=5)

@@ -221,6 +221,7 @@ def test_installed_programs_work_before_anything_is_trained(bare: Path, tmp_path
     [
         ("rest", "starstream-worker", ("serve",), {}),
         ("confluent", "starstream-worker", ("run",), {"WORKER_KAFKA_CLIENT": "confluent"}),
+        ("otel", "starstream-worker", ("run",), {"WORKER_OTLP_ENDPOINT": "http://localhost:4317"}),
         ("s3", "starstream-worker", ("run",), {"WORKER_REGISTRY": "s3://bucket/models"}),
         ("parquet", "starstream-worker", ("predict", "--input", "reviews.parquet"), {}),
         ("trainer", "starstream-trainer", ("train", "--data", "reviews.csv"), {}),
