@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +16,8 @@ from schemas.bundle import MANIFEST_FILE
 from schemas.starter import CARD_FILE, read_starter, starter_bundle
 from tests.benchmarks.model_quality.cases import DATA
 from tests.benchmarks.starter.figures import BEGIN, END, measure, reviews_of, text
-from tests.benchmarks.starter.recipe import FILES, packed
-from tests.benchmarks.starter.sentences import sentences
+from tests.benchmarks.starter.recipe import FILES, SENTENCES, packed
+from tests.benchmarks.starter.sentences import sentences, write_sentences
 
 CLOSE = 0.005  # processors round differently, and a tie may then go the other way
 _NUMBER = re.compile(r"\d\.\d{3}")
@@ -48,6 +49,11 @@ def test_our_own_sentences_are_many_and_the_demo_sends_none_of_them() -> None:
     assert {*found.values()} == {1, 2, 3, 4, 5}
     sent = {run for text in (*HAND_WRITTEN.values(), PLAIN_TEXT) for run in four_words(text)}
     assert [text for text in found if sent.intersection(four_words(text))] == []
+
+
+def test_the_starter_was_trained_on_the_sentences_that_are_here(tmp_path: Path) -> None:
+    written = write_sentences(tmp_path / SENTENCES).read_bytes()
+    assert starter_bundle().manifest.data.files[SENTENCES] == hashlib.sha256(written).hexdigest()
 
 
 def four_words(text: str) -> set[tuple[str, ...]]:
