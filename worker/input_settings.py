@@ -14,7 +14,7 @@ from schemas.input.wire_format import InputFormat
 from schemas.review import DEFAULT_MAX_TEXT_CHARS
 
 
-class InputSettings(BaseSettings):
+class InputSettings(BaseSettings, defer_build=True):
     """What an operator can set about the records that are read."""
 
     input_format: InputFormat = Field(

@@ -16,7 +16,7 @@ from schemas.command_line.units import Seconds
 from worker.setting_forms import Identity, Patterns, ReadableFile, Servers, Topic, Topics
 
 
-class KafkaSettings(BaseSettings):
+class KafkaSettings(BaseSettings, defer_build=True):
     """Everything an operator can set about Kafka. Durations are seconds."""
 
     kafka_client: Literal["kafka-python", "confluent"] = Field(

@@ -111,7 +111,7 @@ def _options(query: str, known: tuple[str, ...]) -> dict[str, str]:
     return options
 
 
-class RedisSettings(BaseSettings):
+class RedisSettings(BaseSettings, defer_build=True):
     """Everything an operator can set about Redis. Durations are seconds."""
 
     redis_url: SecretStr = Field(

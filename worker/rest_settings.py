@@ -15,7 +15,7 @@ from schemas.command_line.units import Bytes, Seconds
 from worker.setting_forms import Host, Origins, ReadableFile, Token
 
 
-class RestSettings(BaseSettings):
+class RestSettings(BaseSettings, defer_build=True):
     """What an operator can set about the REST front. Durations are seconds, sizes are bytes or reviews."""
 
     rest_host: Host = Field("127.0.0.1", description="address of `serve`; 0.0.0.0: every one, IPv4")

@@ -19,7 +19,7 @@ from worker.setting_forms import ReadableFile
 _URL: Final = re.compile(r"(https?|mock)://[^\s,]+")
 
 
-class SchemaRegistrySettings(BaseSettings):
+class SchemaRegistrySettings(BaseSettings, defer_build=True):
     """What an operator can set about the schema registry."""
 
     schema_registry_url: SecretStr | None = Field(
