@@ -26,7 +26,14 @@ def of_others(selector: str) -> bool:
     loaded here, and the toy bundle gives stars, finds no contradiction and no uncertain rating.
     """
     return 'source="rest"' in selector or selector.startswith(
-        ("starstream_rest_", "job_app_id:", "starstream_app_marked_total", "starstream_labels_total")
+        (
+            "starstream_rest_",
+            "job_app_id:",
+            "starstream_app_marked_total",
+            "starstream_labels_total",
+            "starstream_app_labels_total",
+            "starstream_shadow_labels_total",
+        )
     )
 
 

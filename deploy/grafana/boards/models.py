@@ -150,6 +150,21 @@ MODELS = Board(
                     height=9,
                 ),
                 Panel(
+                    "Labels by both models, or by one",
+                    "Labels a second that both models give, or one of them only, when they give labels.",
+                    (
+                        (
+                            'sum by (label, given_by) (rate(starstream_shadow_labels_total{job=~"$job"}[$__rate_interval]))',
+                            "{{label}} {{given_by}}",
+                        ),
+                    ),
+                    see="StarstreamShadowFailing",
+                    decimals=2,
+                    empty="No shadow model, or it gives stars",
+                    width=24,
+                    height=6,
+                ),
+                Panel(
                     "Star mix by version",
                     "Share of each star among the published ratings of a version.",
                     (

@@ -169,6 +169,21 @@ STARS = Board(
                     unit="percentunit",
                     empty=_NO_APPS,
                 ),
+                Panel(
+                    "Labels of each app",
+                    "Labels a second given to an app's reviews, when the model gives labels.",
+                    (
+                        (
+                            'sum by (app_id, label) (rate(starstream_app_labels_total{job=~"$job"}[$__rate_interval]))',
+                            "{{app_id}} {{label}}",
+                        ),
+                    ),
+                    see="StarstreamAppStarsDropped",
+                    decimals=2,
+                    empty="No app is named in WORKER_APP_METRICS, or the model gives stars",
+                    width=24,
+                    height=6,
+                ),
             ),
         ),
     ),

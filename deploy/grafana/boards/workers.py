@@ -93,6 +93,21 @@ WORKERS = Board(
                     width=24,
                     height=6,
                 ),
+                Panel(
+                    "Trace spans",
+                    "Spans of sampled batches and requests that the collector has, and those it did not take.",
+                    (
+                        (
+                            'sum by (result) (rate(starstream_trace_spans_total{job=~"$job"}[$__rate_interval]))',
+                            "{{result}}",
+                        ),
+                    ),
+                    see="StarstreamWorkerDown",
+                    decimals=1,
+                    empty="No worker was scraped in this time",
+                    width=24,
+                    height=6,
+                ),
             ),
         ),
     ),
