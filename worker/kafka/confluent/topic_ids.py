@@ -20,6 +20,7 @@ from worker.kafka.confluent.options import client_config
 from worker.settings import WorkerSettings
 
 _BITS: Final = 2**64
+NO_ID: Final = str(UUID(int=0))  # of a broker before Kafka 2.8, also while the others are newer
 _GRACE_S: Final = 1.0  # for the client to report its own time-out
 
 
@@ -58,6 +59,9 @@ class TopicIds:
             return
         for topic, current in self._fetch(self._settings.input_topics).items():
             before = self._ids.get(topic)
+            if before and current and NO_ID in (before, current):
+                self._ids[topic] = before if current == NO_ID else current
+                continue
             if before and not current:
                 raise TransientError("kafka", f"WORKER_INPUT_TOPICS: {topic}: the topic was deleted; create it")
             self._ids[topic] = current

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from worker.errors import TransientError
-from worker.kafka.confluent.topic_ids import TopicIds
+from worker.kafka.confluent.topic_ids import NO_ID, TopicIds
 from worker.settings import WorkerSettings
 
 
@@ -47,3 +47,19 @@ def test_a_deleted_topic_fails_batches_until_it_exists_again() -> None:
         ids.verify()
     assert ids.id_of("reviews") == "two", "it fails one batch"
     assert ids.recreated == ["reviews"]
+
+
+@pytest.mark.parametrize(("before", "then"), [("one", NO_ID), (NO_ID, "one")])
+def test_a_broker_that_has_no_ids_yet_says_nothing_of_a_topic(before: str, then: str) -> None:
+    """Else a topic would be read from its beginning while the brokers are upgraded."""
+    ids = Ids()
+    ids.now = {"reviews": before}
+    ids.verify()
+    ids.now = {"reviews": then}
+    ids.mark_unverified()
+    assert ids.id_of("reviews") == "one"
+    assert ids.recreated == []
+    ids.now = {"reviews": "two"}
+    ids.mark_unverified()
+    with pytest.raises(TransientError, match="reviews: deleted and created again"):
+        ids.verify()
