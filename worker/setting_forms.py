@@ -112,14 +112,24 @@ def _host(value: str) -> str:
     return bare
 
 
-def _server(value: str) -> str:
+def _is_server(value: str) -> bool:
     host, colon, port = value.rpartition(":")
     if not colon:
         host = value
-    if not _is_host(host.removeprefix("[").removesuffix("]")) or (
-        colon and not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536)
-    ):
+    known = port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536
+    return _is_host(host.removeprefix("[").removesuffix("]")) and (known or not colon)
+
+
+def _server(value: str) -> str:
+    if not _is_server(value):
         raise ValueError("takes host:port of brokers, separated by commas")
+    return value
+
+
+def _endpoint(value: str) -> str:
+    scheme, _, server = value.rstrip("/").partition("://")
+    if scheme not in {"http", "https"} or not _is_server(server):
+        raise ValueError("takes http://host:port, or https for TLS, without a path")
     return value
 
 
@@ -162,6 +172,7 @@ Servers = Annotated[
 ]
 Identity = Annotated[str, Field(min_length=1, max_length=240), AfterValidator(_identity)]
 Version = Annotated[str, AfterValidator(_version)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Host = Annotated[str, AfterValidator(_host)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
 Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, BeforeValidator(_words)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
@@ -29,7 +29,7 @@ from worker.kafka_settings import KafkaSettings
 from worker.redis_settings import RedisSettings
 from worker.rest_settings import RestSettings
 from worker.schema_registry_settings import SchemaRegistrySettings
-from worker.setting_forms import Apps, Host, Topic, Version, tidy
+from worker.setting_forms import Apps, Endpoint, Host, Topic, Version, tidy
 
 Runtime = Literal["auto", "litert", "tflite"]
 ReasonsMode = Literal["off", "low", "all"]
@@ -121,7 +121,7 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
     app_metrics: Apps = Field(
         [], description="apps whose ratings and stars are metrics of their own, comma separated, at most 50"
     )
-    otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")] | None = Field(
+    otlp_endpoint: Endpoint | None = Field(
         None, description="collector of traces, such as http://localhost:4317 (OTLP over gRPC); none: no traces"
     )
     trace_share: float = Field(0.01, ge=0, le=1, description="share of batches, and of requests to `serve`, to trace")

@@ -134,8 +134,10 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path) -> None
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("value", ["collector:4317", "http://", "http://collector:4317/v1/traces", "grpc://c:1"])
+@pytest.mark.parametrize(
+    "value", ["collector:4317", "http://", "http:///", "http://collector:4317/v1/traces", "grpc://c:1"]
+)
 def test_an_endpoint_is_an_address_over_http(value: str) -> None:
     done = completed("check", otlp_endpoint=value)
     assert done.returncode == ExitCode.USAGE
-    assert "WORKER_OTLP_ENDPOINT" in done.stderr
+    assert "WORKER_OTLP_ENDPOINT: takes http://host:port" in done.stderr
