@@ -26,6 +26,9 @@ class Decision(BaseModel):
             Neural Networks"), fitted on validation.
         costs: K x K; `costs[j][k]` is the cost of choosing `labels[k]` when `labels[j]` is true. The label with the
             least expected cost is chosen (Elkan 2001): 0/1 costs give the most probable label, |j - k| the median.
+        least_belief: a label whose probability is less than this share of the likeliest one's is never chosen.
+        prior: probabilities of the labels of a text that cannot be read; empty in older bundles, which do not shrink.
+        unknown_power: how fast beliefs shrink towards the prior with the share of words that the model does not know.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +36,9 @@ class Decision(BaseModel):
     labels: Annotated[list[int], Field(min_length=2, max_length=100)]
     temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
     costs: list[list[float]]
+    least_belief: Annotated[float, Field(ge=0, le=1)] = 0.0
+    prior: list[float] = []
+    unknown_power: Annotated[float, Field(ge=0, le=100)] = 0.0
 
     @model_validator(mode="after")
     def _shapes_agree(self) -> Self:
@@ -41,6 +47,8 @@ class Decision(BaseModel):
             raise ValueError(f"labels: {self.labels} must be ascending and distinct")
         if len(self.costs) != count or any(len(row) != count for row in self.costs):
             raise ValueError(f"costs: must be {count} x {count}, one row and one column a label")
+        if len(self.prior) not in {0, count}:
+            raise ValueError(f"prior: {len(self.prior)} probabilities for {count} labels")
         return self
 
     def probabilities(self, logits: Floats) -> Floats:
@@ -51,9 +59,29 @@ class Decision(BaseModel):
         scaled /= scaled.sum(axis=1, keepdims=True)
         return scaled
 
+    def shrunk(self, probabilities: Floats, unknown_shares: Floats) -> Floats:
+        """Return the probabilities of `float32[N, K]` mixed with the prior, `float32[N, K]`.
+
+        A text of which the share `u` of the words is unknown (`float32[N]`) keeps `(1 - u) ** unknown_power` of its own
+        belief: all of it when every word is known, and none when no word is.
+        """
+        if not self.prior or not unknown_shares.any():
+            return probabilities
+        kept = ((1 - unknown_shares) ** np.float32(self.unknown_power)).astype(np.float32)
+        kept[unknown_shares >= 1] = 0
+        prior = np.asarray(self.prior, dtype=np.float32)
+        mixed: Floats = kept[:, None] * probabilities + (1 - kept[:, None]) * prior
+        return mixed
+
     def choices(self, probabilities: Floats) -> Choices:
-        """Return the index of the label with the least expected cost for each row of `float32[N, K]`, `intp[N]`."""
+        """Return the index of the label to choose for each row of `float32[N, K]`, `intp[N]`.
+
+        It is the one with the least expected cost among those that `least_belief` allows.
+        """
         expected = probabilities @ np.asarray(self.costs, dtype=np.float32)
+        if self.least_belief:
+            least = np.float32(self.least_belief) * probabilities.max(axis=1, keepdims=True)
+            expected[probabilities < least] = np.inf
         choices: Choices = expected.argmin(axis=1)
         return choices
 
@@ -77,9 +105,14 @@ class Decision(BaseModel):
         return found
 
     def changed(self, before: Floats, after: Floats, tie: float) -> npt.NDArray[np.bool_]:
-        """Return the rows with other stars after than before, `bool[N]`; not where two costs are within `tie`."""
+        """Return the rows with other stars after than before, `bool[N]`; not where two costs are within `tie`.
+
+        Nor where a probability is within `tie` of the least belief that allows its label.
+        """
         costs = np.sort(before @ np.asarray(self.costs, dtype=np.float32), axis=1)
-        found: npt.NDArray[np.bool_] = (self.choices(before) != self.choices(after)) & (costs[:, 1] - costs[:, 0] > tie)
+        limit = self.least_belief * before.max(axis=1, keepdims=True)
+        clear = (costs[:, 1] - costs[:, 0] > tie) & (np.abs(before - limit).min(axis=1) > tie * bool(self.least_belief))
+        found: npt.NDArray[np.bool_] = (self.choices(before) != self.choices(after)) & clear
         return found
 
     def counts(self, choices: Choices) -> npt.NDArray[np.int64]:
@@ -117,6 +150,24 @@ class Decision(BaseModel):
         """Return nothing for each row: stars have no names."""
         del probabilities
         return repeat(None, len(choices))
+
+
+class CertaintyRule(BaseModel):
+    """From which confidence on a rating counts as certain; part of the manifest.
+
+    Attributes:
+        accuracy: the accuracy that the certain ratings are to have.
+        min_confidence: the least confidence of a certain rating: the lowest with which the validation side had it.
+        held_out_accuracy: the accuracy of the certain ratings of the held-out test; 0 when there is none.
+        held_out_share: the share of the held-out test that is certain.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accuracy: Annotated[float, Field(gt=0, le=1)]
+    min_confidence: Annotated[float, Field(ge=0, le=1)]
+    held_out_accuracy: Annotated[float, Field(ge=0, le=1)]
+    held_out_share: Annotated[float, Field(ge=0, le=1)]
 
 
 class MismatchRule(BaseModel):

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.batch.encoder import FIRST_SIGN, MOST_CHARS, SEPARATOR, BatchEncoder
-from schemas.batch.id_rows import PAD_ID, IdRows, Ids
+from schemas.batch.id_rows import PAD_ID, Counts, IdRows, Ids
 from schemas.batch.plain_text import MOST_SIGNS, PlainTexts
 
 __all__ = ["PAD_ID", "Ids"]  # and what is below
@@ -127,6 +128,11 @@ def squeezed(token: str) -> Iterable[str]:
         yield _RUN.sub(r"\1", token)
 
 
+def _is_mark(token: str) -> bool:
+    """Tell punctuation from words, numbers and emoji."""
+    return unicodedata.category(token[0])[0] == "P" or (token.isascii() and not token[0].isalnum())
+
+
 class _Table(dict[str, int]):
     """Surface form -> id; a missing word is resolved once and kept, up to a bound.
 
@@ -190,6 +196,8 @@ class Encoder:
         self.first_bucket = max(self.first_bucket, FIRST_WORD_ID)
         self.size = self.first_bucket + settings.unknown_buckets
         self._drops = DROPPED in table.values()
+        self._is_mark = np.zeros(self.size, dtype=bool)
+        self._is_mark[[at for token, at in table.items() if at != DROPPED and _is_mark(token)]] = True
         self._look_up = _Table(table, settings, self.first_bucket).__getitem__
         signs = [token for token in table if len(token) == 1 and not token.isascii() and _plain_form(token) == token]
         with_byte = {sign: chr(FIRST_SIGN + number) for number, sign in enumerate([*signs[:MOST_SIGNS], _SOME_SIGN])}
@@ -241,4 +249,20 @@ class Encoder:
 
     def unknown_count(self, ids: Ids) -> int:
         """Count the tokens of `int32[n]` that the table does not hold."""
-        return int(np.count_nonzero((ids == UNKNOWN_ID) | (ids >= self.first_bucket)))
+        return int(np.count_nonzero(self._unknown(ids)))
+
+    def word_counts(self, rows: IdRows) -> tuple[Counts, Counts]:
+        """Return how many words each of N texts has, and how many of them the table holds: `int64[N]` twice.
+
+        An emoji is a word, and so is each token that the table does not hold; punctuation that it holds is none.
+        """
+        if not len(rows):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        starts = rows.ends - rows.lengths
+        words = np.add.reduceat(~self._is_mark[rows.flat], starts, dtype=np.int64)
+        unknown = np.add.reduceat(self._unknown(rows.flat), starts, dtype=np.int64)
+        return words, words - unknown
+
+    def _unknown(self, ids: Ids) -> npt.NDArray[np.bool_]:
+        found: npt.NDArray[np.bool_] = (ids == UNKNOWN_ID) | (ids >= self.first_bucket)
+        return found

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from schemas.batch.id_rows import IdRows, Ids
+from schemas.batch.id_rows import Counts, IdRows, Ids
 from schemas.decision import Choices, Floats
 from schemas.encoding import PAD_ID, UNKNOWN_ID, Encoder
 from schemas.label_decision import AnyDecision
@@ -93,10 +93,19 @@ class Scores:
     probabilities: Floats  # `float32[N, K]`, calibrated
     choices: Choices
     expected: Floats | None  # `float32[N]`, probability-weighted mean label; None of a label model
+    unknown_shares: Floats  # `float32[N]`, share of the words that are not in the table; 0 where there is no word
+    known_words: Counts  # `int64[N]`, how many of the words are in it, emoji among them
     tokens: int  # how many tokens were read
     unknown: int  # how many of them are not in the table
     cells: int  # rows x steps the interpreter ran, padding included
     confidences: Floats  # `float32[N]`, the calibrated probability that the decision is right
+
+    @staticmethod
+    def of(probabilities: Floats, choices: Choices, confidences: Floats, expected: Floats | None = None) -> Scores:
+        """Return the scores of N texts whose words nobody counted: each is taken as one that is known."""
+        rows = len(probabilities)
+        known = np.ones(rows, dtype=np.int64)
+        return Scores(probabilities, choices, expected, np.zeros(rows, np.float32), known, rows, 0, rows, confidences)
 
     def at(self, rows: npt.NDArray[np.intp]) -> Scores:
         """Return the scores of some of the texts."""
@@ -105,6 +114,8 @@ class Scores:
             probabilities=self.probabilities[rows],
             choices=self.choices[rows],
             expected=None if self.expected is None else self.expected[rows],
+            unknown_shares=self.unknown_shares[rows],
+            known_words=self.known_words[rows],
             confidences=self.confidences[rows],
         )
 
@@ -139,12 +150,16 @@ class Model:
             cells += padded.size
             logits[group] = self._graph.logits(padded)
         decision = self.decision
-        probabilities = decision.probabilities(logits)
+        words, known = self.encoder.word_counts(rows)
+        unknown_shares = ((words - known) / np.maximum(words, 1)).astype(np.float32)
+        probabilities = decision.shrunk(decision.probabilities(logits), unknown_shares)
         choices = decision.choices(probabilities)
         return Scores(
             probabilities=probabilities,
             choices=choices,
             expected=decision.expected_ratings(probabilities),
+            unknown_shares=unknown_shares,
+            known_words=known,
             tokens=len(rows.flat),
             unknown=self.encoder.unknown_count(rows.flat),
             cells=cells,

@@ -60,6 +60,11 @@ class LabelDecision(BaseModel):
         shares: Floats = np.exp(-np.logaddexp(np.float32(0), -scaled))
         return shares
 
+    def shrunk(self, probabilities: Floats, unknown_shares: Floats) -> Floats:
+        """Return the probabilities as they are: unknown words make a name no likelier than it is."""
+        del unknown_shares
+        return probabilities
+
     def choices(self, probabilities: Floats) -> Choices:
         """Return which labels each row of `float32[N, K]` gets, `bool[N, K]`."""
         found: Choices = probabilities >= np.asarray(self.thresholds, dtype=np.float32)

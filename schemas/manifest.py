@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from schemas.decision import Decision, MismatchRule
+from schemas.decision import CertaintyRule, Decision, MismatchRule
 from schemas.encoding import EncoderSettings
 from schemas.label_decision import LabelDecision
 
@@ -87,12 +87,13 @@ class Manifest(_Part):
     task: Annotated[Task, Field(exclude_if=lambda task: task == "stars")] = "stars"
     decision: _ReadDecision
     mismatch: MismatchRule | None = None  # an older bundle has none, and flags nothing
+    certainty: CertaintyRule | None = None  # an older bundle has none: confidence alone makes nothing uncertain
     cell: Literal["gru", "lstm"]
     variant: Literal["float32", "float16", "int8"]
     files: dict[str, FileDigest]
     data: DataFingerprint
     metrics: dict[str, float]
-    floors: dict[str, dict[str, float]] = {}
+    baselines: dict[str, dict[str, float]] = Field({}, validation_alias=AliasChoices("baselines", "floors"))
     golden: Annotated[list[GoldenReview], Field(min_length=1)]
     baseline: DriftBaseline
     toolchain: dict[str, str]
@@ -104,3 +105,9 @@ class Manifest(_Part):
         if self.task != self.decision.task or self.schema_version != version:
             raise ValueError(f"task: {self.task} needs a decision of {self.task}, and schema_version {version}")
         return self
+
+    def least_confidence(self, asked: float | None) -> float:
+        """Return the confidence under which a rating is uncertain: the one asked for, else the bundle's own."""
+        if asked is not None:
+            return asked
+        return self.certainty.min_confidence if self.certainty else 0.0

@@ -21,7 +21,7 @@ from schemas.label_decision import AnyDecision
 
 _IS_NONE: Final = partial(is_, None)
 # The values of a prediction, in the order of its fields.
-Values = tuple[int | None, float | None, float, bool, list[float], str, dict[str, float] | None]
+Values = tuple[int | None, float | None, float, bool, list[float], str, dict[str, float] | None, float]
 
 
 # Dataclasses, not models: the worker makes one for each review from its own checked values (worker/DECISIONS.md,
@@ -39,7 +39,13 @@ class Prediction:
     confidence: Annotated[
         float, Field(ge=0, le=1, description="Calibrated probability of `rating`, or that all of `labels` is right.")
     ]
-    uncertain: Annotated[bool, Field(default=False, description="Confidence is under WORKER_MIN_CONFIDENCE.")]
+    uncertain: Annotated[
+        bool,
+        Field(
+            default=False,
+            description="The confidence is under the bundle's limit or WORKER_MIN_CONFIDENCE, or no word is known.",
+        ),
+    ]
     probabilities: Annotated[list[float], Field(description="Calibrated, in the order of the labels.")]
     model_version: Annotated[str, Field(description="The bundle that decided.")]
     labels: Annotated[
@@ -47,6 +53,15 @@ class Prediction:
         Field(
             exclude_if=_IS_NONE,
             description="Of a label model: the labels decided on, likeliest first, each with its probability.",
+        ),
+    ] = None
+    unknown_share: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            exclude_if=_IS_NONE,
+            description="Share of the words that the model does not know; older ratings have none.",
         ),
     ] = None
 
@@ -78,17 +93,20 @@ def prediction_values(
     """Yield the values of each text's prediction, in the order of `Prediction`'s fields and of the scores.
 
     Values rather than predictions, because the worker makes a rating of them, and nothing in between. A prediction with
-    less than `min_confidence` is marked `uncertain`.
+    less than `min_confidence` is marked `uncertain`, and so is one of a text without a known word.
     """
-    for stars, expected, confidence, probabilities, labels in zip(
+    for stars, expected, confidence, probabilities, labels, known, unknown in zip(
         decision.stars_of(scores.choices),
         [None] * len(scores.choices) if scores.expected is None else _rounded(scores.expected, 4),
         _rounded(scores.confidences, 6),
         _rounded(scores.probabilities, 6),
         decision.named(scores.probabilities, scores.choices),
+        scores.known_words.tolist(),
+        _rounded(scores.unknown_shares, 4),
         strict=True,
     ):
-        yield stars, expected, confidence, confidence < min_confidence, probabilities, model_version, labels
+        uncertain = confidence < min_confidence or not known
+        yield stars, expected, confidence, uncertain, probabilities, model_version, labels, unknown
 
 
 def _rounded(values: Floats, digits: int) -> list[Any]:

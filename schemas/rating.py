@@ -120,8 +120,8 @@ def time_text(value: str | float) -> str:
 
 
 def _place(name: str) -> int:
-    """Return where a field is: the review's names first, and what only a label model says last."""
-    return 0 if name in {"review_id", "app_id"} else 2 if name == "labels" else 1
+    """Return where a field is: the review's names, then what every rating has, then what later releases added."""
+    return {"review_id": 0, "app_id": 0, "unknown_share": 2, "labels": 3}.get(name, 1)
 
 
 RATING: Final = TypeAdapter(Rating)

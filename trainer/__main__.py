@@ -86,22 +86,29 @@ def _train(settings: TrainSettings) -> int:
 def _evaluate(settings: EvaluateSettings) -> int:
     from trainer.console import Screen
     from trainer.data.held_out import labelled
+    from trainer.evaluation.behaviour import behave
     from trainer.evaluation.metrics import as_json, evaluate
-    from trainer.evaluation.tables import classes_table, figures_table
+    from trainer.evaluation.tables import behaviour_table, classes_table, detail_tables, figures_table
     from trainer.export.runtime import open_interpreter
     from trainer.registry.open import open_registry
 
     registry = open_registry(settings.registry)
     bundle = registry.bundle(registry.resolve(settings.version))
     part = labelled(settings, bundle.manifest)
-    evaluation = evaluate(bundle.load(open_interpreter), part)
-    figures = json.dumps(as_json(bundle.version, evaluation), indent=2) + "\n"
+    model = bundle.load(open_interpreter)
+    evaluation = evaluate(model, part)
+    families = behave(model, bundle.manifest.least_confidence(None))
+    rules, groups, tables = detail_tables(evaluation, part.groups, bundle.manifest.decision)
+    details = {"rules": rules, "groups": {name: {"reviews": count, **found} for name, (count, found) in groups.items()}}
+    details["behaviour"] = {family.name: {"passed": family.passed, "checks": family.checks} for family in families}
+    figures = json.dumps(as_json(bundle.version, evaluation) | details, indent=2) + "\n"
     if settings.json_out == Path("-"):
         sys.stdout.write(figures)
         return Exit.OK
     screen = Screen()
     screen.result(figures_table(f"{len(part)} reviews", {bundle.version: evaluation.figures}))
-    screen.result(classes_table(evaluation))
+    for table in (classes_table(evaluation), *tables, *([behaviour_table(families)] if families else [])):
+        screen.result(table)
     if settings.json_out is not None:
         try:
             settings.json_out.write_text(figures, encoding="utf-8")

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AliasChoices, BaseModel, Field, model_validator
 
 from schemas.channels import CANDIDATE, STABLE
 from schemas.encoding import EncoderSettings
@@ -139,6 +139,7 @@ class GateSettings(Settings):
     gate_mae: Annotated[float, Field(ge=0, description="Most increase of the mean error, in stars.")] = 0.02
     gate_qwk: Annotated[float, Field(ge=0, description="Most loss of quadratic kappa.")] = 0.02
     gate_label_f1: Annotated[float, Field(ge=0, description="Most loss of the F1 of any star.")] = 0.05
+    gate_group_accuracy: Annotated[float, Field(ge=0, description="Most loss of accuracy in any group.")] = 0.03
     gate_ece: Annotated[float, Field(ge=0, description="Most increase of the calibration error.")] = 0.02
     gate_noise: Annotated[
         float, Field(ge=0, description="Standard errors of a difference that count as chance; 0: margins alone.")
@@ -184,6 +185,10 @@ class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, Data
         Literal["auto", "likeliest", "median"],
         Field(description="The predicted star: by costs chosen on validation, the likeliest, or the median."),
     ] = "auto"
+    certain_accuracy: Annotated[
+        float,
+        Field(gt=0, le=1, description="Ratings too unsure for this accuracy on validation are marked uncertain."),
+    ] = 0.85
     mismatch_rate: Annotated[
         float, Field(gt=0, le=0.5, description="Most false alarms when authors' stars are said to contradict the text.")
     ] = 0.01
@@ -191,7 +196,13 @@ class TrainSettings(GateSettings, FitSettings, ModelSettings, TextSettings, Data
         Literal["auto", "float32", "float16", "int8"],
         Field(description="auto: the smallest file that keeps the ratings of the validation texts."),
     ] = "auto"
-    floors: Annotated[bool, Field(description="Also fit the baselines: majority, TF-IDF + logistic regression.")] = True
+    baselines: Annotated[
+        bool,
+        Field(
+            validation_alias=AliasChoices("baselines", "floors"),
+            description="Also fit the baselines: majority, TF-IDF + logistic regression.",
+        ),
+    ] = True
     texts: Annotated[bool, Field(description="Show the worst mistakes, with their texts, in the report.")] = True
     keep_personal_data: Annotated[
         bool, Field(description="Do not mask e-mail addresses, phone, card and IBAN numbers in the report's texts.")

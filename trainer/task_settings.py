@@ -5,12 +5,15 @@ Owns their names, and that they agree. `settings` inherits them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
+from typing_extensions import override
 
-from schemas.input.fields import FieldPaths
+from schemas.input.fields import DEFAULT_PATHS, FieldPath, FieldPaths
+from schemas.input.presets import field_paths
 from schemas.manifest import Task
 from trainer.file_settings import FormatSettings
 
@@ -25,6 +28,26 @@ class FileSettings(FormatSettings):
         "skip"
     )
     max_bad_share: Annotated[float, Field(ge=0, le=1, description="Stop when a larger share of rows is bad.")] = 0.05
+    group_field: Annotated[
+        FieldPath,
+        Field(
+            validation_alias=AliasChoices("group_field", "group_column"),
+            description="Column of what was reviewed: figures are by group, and the decision rule is chosen on groups "
+            f"that were not learned. Default: the first of {DEFAULT_PATHS.app}.",
+        ),
+    ] = None
+
+    @property
+    @override
+    def field_paths(self) -> FieldPaths:
+        """Where the parts of a review are."""
+        return field_paths(self.preset, text=self.text_field, score=self.score_field, app=self.group_field)
+
+    @property
+    @override
+    def labels_paths(self) -> FieldPaths:
+        """Where the text is, the names of its labels, and its group."""
+        return replace(super().labels_paths, app=self.field_paths.app)
 
 
 class TaskSettings(FileSettings):

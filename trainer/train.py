@@ -27,7 +27,10 @@ from trainer.console import Screen, plain_table
 from trainer.data.dataset import Part
 from trainer.data.targets import Names, class_shares, said
 from trainer.errors import DataError
-from trainer.evaluation.baselines import BASELINES, fit_baselines
+from trainer.evaluation.baselines import BASELINES, fit_baselines, rival
+from trainer.evaluation.behaviour import behave
+from trainer.evaluation.doubts import doubts
+from trainer.evaluation.label_noise import label_noise
 from trainer.evaluation.metrics import evaluate
 from trainer.export.convert import convert
 from trainer.export.golden import GOLDEN_TEXTS
@@ -41,7 +44,9 @@ from trainer.export.parity import (
     smallest_faithful,
 )
 from trainer.export.runtime import open_interpreter
-from trainer.network.calibrate import decide, fit_mismatch, fit_mix
+from trainer.network.across import FOLDS, leave_groups_out
+from trainer.network.calibrate import fit_certainty, fit_mismatch, fit_mix
+from trainer.network.decide import Beliefs, fit_decision
 from trainer.network.fit import Examples, Predictor, fit, predictor, seed_everything
 from trainer.network.model import Weights, build, join, weights_of
 from trainer.network.warm_start import (
@@ -105,6 +110,11 @@ def train(ready: Ready, screen: Screen) -> Run:
     with screen.phase("wide"):
         classes = len(dataset.labels)
         wide = fit_wide(train.rows, train.targets, encoder.size, classes, settings) if settings.wide else None
+    with screen.phase("groups", steps=FOLDS):
+        groups = dataset.train.groups
+        left_out = leave_groups_out(
+            train.rows, train.targets, groups, encoder.size, dataset.labels, settings, screen.advance
+        )
     with screen.phase("fit"):
         prior = class_shares(train.targets, classes)
         odds = settings.task == "labels"
@@ -114,7 +124,8 @@ def train(ready: Ready, screen: Screen) -> Run:
         epochs = fit(network, train.cut(settings.learn_tokens), validation, settings, screen)
     with screen.phase("calibrate"):
         learned = _join(settings, network, wide, validation)
-        decision = decide(settings, learned.logits, validation.targets, dataset.labels)
+        beliefs = Beliefs(learned.predict, learned.logits, prior, left_out)
+        decision = fit_decision(settings, encoder, beliefs, validation, dataset.labels)
     with screen.phase("convert", steps=len(_wanted(settings))):
         converted = _convert(settings, encoder, learned, validation, decision, screen.advance)
         model = Model(encoder, Graph(open_interpreter(converted.graph)), decision)
@@ -123,12 +134,14 @@ def train(ready: Ready, screen: Screen) -> Run:
         evaluation = evaluate(model, dataset.test)
         rows = encoder.encode_all(dataset.test.texts)
         variant_tests = _test_variants(converted, learned, model, Examples(rows, dataset.test.targets))
+    with screen.phase("baselines", steps=BASELINES if settings.baselines else 0):
+        baselines = fit_baselines(dataset, screen.advance) if settings.baselines else {}
     with screen.phase("gate"):
         ours = contender_of(model, evaluation, converted.parity)
         replaces = registry.channels().get(settings.channel)
-        serving, verdict = ask_gate(registry, settings, dataset, ours)
-    with screen.phase("baselines", steps=BASELINES if settings.floors else 0):
-        baselines = fit_baselines(dataset, screen.advance) if settings.floors else {}
+        doubted = doubts(evaluation, rival(baselines), learned.shares, wide=settings.wide)
+        serving, verdict = ask_gate(registry, settings, dataset, ours, doubted)
+    certainty = fit_certainty(model, validation, evaluation, settings.certain_accuracy)
     with screen.phase("publish"):
         run = Run(
             settings=settings,
@@ -143,11 +156,16 @@ def train(ready: Ready, screen: Screen) -> Run:
             model=model,
             rows=rows,
             evaluation=evaluation,
+            left_out=left_out,
+            behaviour=behave(model, certainty.min_confidence),
+            certainty=certainty,
             mismatch=None if odds else fit_mismatch(model, validation, evaluation, settings.mismatch_rate),
             baselines=baselines,
             serving=serving,
             replaces=replaces,
             verdict=verdict,
+            doubts=doubted,
+            noise=None if odds else label_noise(dataset.sides, evaluation),
             weights=weights_bytes(network),
             started_from=None if start is None else start.version,
             seconds=screen.seconds,

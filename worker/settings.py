@@ -101,7 +101,9 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
     drift_window_reviews: int = Field(10_000, ge=100, le=10_000_000, description="most reviews in the window for drift")
     drift_window_s: Seconds = Field(3600.0, ge=1, le=7 * 86_400, description="longest age of a review in that window")
     drift_min_reviews: int = Field(500, ge=50, le=10_000_000, description="no drift is reported on fewer reviews")
-    min_confidence: float = Field(0.0, ge=0, le=1, description="a rating with less confidence is marked uncertain")
+    min_confidence: float | None = Field(
+        None, ge=0, le=1, description="a rating with less confidence is marked uncertain; empty: the bundle's own limit"
+    )
     reasons: ReasonsMode = Field(
         "off", description="ratings that name the three words behind them: those below the middle, all; costs time"
     )

@@ -52,7 +52,8 @@ def _demo(console: Console) -> bool:
     console.rule("1. last month's model, trained on little data")
     held_out = _split(make_sample(console))
     registry = FOLDER / f"models-{time.strftime('%Y%m%dT%H%M%S')}"
-    common = ("--test-data", str(FOLDER / "held_out.csv"), "--registry", str(registry), "--no-floors", "--epochs", "2")
+    files = ("--test-data", str(FOLDER / "held_out.csv"), "--registry", str(registry))
+    common = (*files, "--no-baselines", "--epochs", "2")
     trainer("train", "--data", str(FOLDER / "last_month.csv"), *common, "--message", "last month")
     first = _channels(registry)[STABLE]
     log = Path(tempfile.gettempdir()) / "starstream-demo-refresh-worker.log"

@@ -114,7 +114,7 @@ def settings_of(
         flags = _flags(name, field.alias, field.validation_alias)
         flags += [(aliases or {})[name]] if name in (aliases or {}) else []
         if kind_of(field) is bool:
-            flags[0] = f"{flags[0]}/--no-{flags[0][2:]}"
+            flags = [f"{flag}/--no-{flag[2:]}" for flag in flags]
             if prefix is None and default == "false":
                 how |= {"note": "", "only_on": True}
             yield Option(*flags, name, default=None, **how)

@@ -24,7 +24,7 @@ from worker.stream.ports import Classifier
 RATED_AT = "2026-01-01T00:00:00.000Z"
 
 
-def make_tflite(metrics: Metrics, clock: ManualClock, min_confidence: float = 0.0) -> TfliteClassifier:
+def make_tflite(metrics: Metrics, clock: ManualClock, min_confidence: float | None = None) -> TfliteClassifier:
     runtime, interpreter = load_runtime("litert")
     bundle = read_bundle(TOY_REGISTRY / TOY_VERSION)
     return TfliteClassifier(

@@ -23,7 +23,7 @@ from tests.fixtures.running import Deployment, RunningWorker
 from tests.model.reviews import synthetic, write_csv
 
 SMALL = ["--units", "8", "--embedding", "8", "--batch-rows", "32", "--learning-rate", "0.02", "--wide-pairs", "1024"]
-SMALL += ["--no-floors", "--gate-slower", "1000"]  # the speed of the toy says nothing
+SMALL += ["--no-baselines", "--gate-slower", "1000"]  # the speed of the toy says nothing
 PROMOTED_S = 15.0  # "within seconds", on a busy machine
 
 

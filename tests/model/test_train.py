@@ -30,7 +30,7 @@ def again(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the published version was trained once more, with fewer words in its report."""
     folder = tmp_path_factory.mktemp("again")
     write_reviews(folder)
-    assert train(folder, "--no-floors", "--no-texts") == Exit.OK
+    assert train(folder, "--no-baselines", "--no-texts") == Exit.OK
     return folder
 
 
@@ -51,8 +51,8 @@ def test_manifest_describes_the_run(published: Path) -> None:
     assert manifest.decision.labels == [1, 2, 3, 4, 5]
     assert set(manifest.files) == {"model.tflite", "encoder.tsv", "report.html"}
     assert manifest.metrics["accuracy"] > 0.7
-    assert set(manifest.floors) == {"majority", "tfidf_logistic", "tfidf_logistic_balanced"}
-    assert manifest.floors["majority"]["accuracy"] < 0.5
+    assert set(manifest.baselines) == {"majority", "tfidf_logistic", "tfidf_logistic_balanced"}
+    assert manifest.baselines["majority"]["accuracy"] < 0.5
     assert manifest.data.rows == 600
     assert manifest.data.train_rows + manifest.data.validation_rows + manifest.data.test_rows == 600
     assert sum(manifest.baseline.rating_shares) == pytest.approx(1, abs=1e-5)
@@ -107,9 +107,9 @@ def test_same_seed_and_data_give_the_same_hash_and_another_seed_another(
 ) -> None:
     first, second = _manifest(published), _manifest(again)
     assert second.version.split("-")[1] == first.version.split("-")[1]
-    assert second.floors == {}
+    assert second.baselines == {}
     other = shutil.copytree(again, tmp_path / "other")
-    assert train(other, "--no-floors", "--seed", "1", "--channel", "candidate", "--force") == Exit.OK
+    assert train(other, "--no-baselines", "--seed", "1", "--channel", "candidate", "--force") == Exit.OK
     assert channels(other)["candidate"].split("-")[1] != first.version.split("-")[1]
     assert channels(other)["stable"] == second.version
     assert "may have learned some of these texts" in " ".join(capsys.readouterr().out.split()), "it had another split"
@@ -117,7 +117,7 @@ def test_same_seed_and_data_give_the_same_hash_and_another_seed_another(
 
 def test_lstm_with_two_directions_and_two_labels(tmp_path: Path) -> None:
     write_csv(tmp_path / "reviews.csv", [(text, label // 5) for text, label in synthetic(200, labels=(1, 5))])
-    flags = ["--cell", "lstm", "--bidirectional", "--variant", "int8", "--no-floors", "--decide", "likeliest"]
+    flags = ["--cell", "lstm", "--bidirectional", "--variant", "int8", "--no-baselines", "--decide", "likeliest"]
     assert train(tmp_path, *flags, "--epochs", "1") == Exit.OK
     manifest = _manifest(tmp_path)
     assert (manifest.cell, manifest.variant, manifest.decision.labels) == ("lstm", "int8", [0, 1])

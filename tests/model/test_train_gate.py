@@ -30,7 +30,7 @@ def test_worse_version_is_published_and_the_channel_moves_only_by_force(
 ) -> None:
     before = channels(folder)
     # One epoch with a tiny step and no linear part is worse on every figure.
-    poor = ["--no-floors", "--no-wide", "--no-vectors", "--epochs", "1", "--learning-rate", "1e-6"]
+    poor = ["--no-baselines", "--no-wide", "--no-vectors", "--epochs", "1", "--learning-rate", "1e-6"]
     assert train(folder, *poor, "--no-publish") == Exit.GATE
     assert len(_versions(folder)) == 1
     capsys.readouterr()
@@ -62,7 +62,7 @@ def test_warm_start_has_the_weights_and_words_of_the_version(folder: Path) -> No
     with (folder / "reviews.csv").open("a", encoding="utf-8") as file:
         file.writelines(f"{text} splendid,{label}\n" for text, label in synthetic(100, seed=9))
     warm = ["train", "--data", str(folder / "reviews.csv"), "--registry", str(registry), "--warm-start", "stable"]
-    warm += ["--no-floors", "--gate-slower", "20", "--channel", "candidate", "--force"]
+    warm += ["--no-baselines", "--gate-slower", "20", "--channel", "candidate", "--force"]
     assert main([*warm, "--wide-pairs", "1024", "--epochs", "1", "--learning-rate", "1e-9"]) == Exit.OK
     after = read_bundle(registry / channels(folder)["candidate"])
     lowest, now = (min(epoch["validation_loss"] for epoch in of.manifest.training["epochs"]) for of in (before, after))

@@ -63,7 +63,7 @@ def test_the_manifest_says_the_task_the_labels_and_their_figures(trained: Path) 
     assert manifest.mismatch is None
     assert manifest.metrics["macro_f1"] > 0.8
     assert manifest.metrics["average_precision"] > 0.8
-    assert set(manifest.floors) == {"majority", "tfidf_logistic", "tfidf_logistic_thresholds"}
+    assert set(manifest.baselines) == {"majority", "tfidf_logistic", "tfidf_logistic_thresholds"}
     assert len(manifest.baseline.rating_shares) == 4, "the last is of texts without a label"
     assert manifest.data.label_counts.keys() == WORDS.keys()
     assert {label["label"] for label in manifest.training["classes"]} == set(WORDS)
@@ -109,7 +109,7 @@ def test_a_column_a_label_learns_the_same_version_as_a_column_of_names(trained: 
     """The same texts and labels give the same hash, however they are written."""
     write(tmp_path / "reviews.csv", synthetic(600), columns=True)
     columns = [part for name in WORDS for part in ("--label-columns", name)]
-    assert train(tmp_path, "--task", "labels", *columns, "--no-floors") == Exit.OK
+    assert train(tmp_path, "--task", "labels", *columns, "--no-baselines") == Exit.OK
     again = manifest_of(tmp_path)
     assert again.version.split("-")[1] == manifest_of(trained).version.split("-")[1]
 
@@ -117,7 +117,7 @@ def test_a_column_a_label_learns_the_same_version_as_a_column_of_names(trained: 
 def test_the_gate_compares_versions_of_the_same_labels_and_refuses_others(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = ["--data", str(trained / "reviews.csv"), "--registry", str(trained / "models"), *SMALL, "--no-floors"]
+    data = ["--data", str(trained / "reviews.csv"), "--registry", str(trained / "models"), *SMALL, "--no-baselines"]
     stable = channels(trained)["stable"]
     assert main(["train", *data, "--task", "labels", "--warm-start", "stable", "--channel", "candidate"]) == Exit.OK
     printed = capsys.readouterr().out
@@ -127,7 +127,7 @@ def test_the_gate_compares_versions_of_the_same_labels_and_refuses_others(
     assert main([*promote, "--data", str(trained / "held_out.csv")]) == Exit.OK
     assert channels(trained)["stable"] != stable
     write_reviews(tmp_path)
-    stars = ["--data", str(tmp_path / "reviews.csv"), "--registry", str(trained / "models"), *SMALL, "--no-floors"]
+    stars = ["--data", str(tmp_path / "reviews.csv"), "--registry", str(trained / "models"), *SMALL, "--no-baselines"]
     assert main(["train", *stars]) == Exit.GATE
     assert "labels: 1, 2, 3, 4, 5 against bugs, price, speed" in capsys.readouterr().err
 

@@ -52,7 +52,7 @@ def _refusals(registry: Registry, version: str, settings: PromoteSettings) -> li
         part = labelled(settings.evaluation(), manifest)
         new = contender(registry, version, part, labels)
         assert isinstance(new, Contender)  # noqa: S101 - the labels are its own
-        verdict = verdict_on(new, serving_now(registry, compared, part, labels), labels, part.texts, settings)
+        verdict = verdict_on(new, serving_now(registry, compared, part, labels), labels, part, settings)
     else:
         serving = registry.channels().get(compared)
         current = _labels(registry, serving)

@@ -35,10 +35,11 @@ Indices = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One side of the split: texts, and what each one's author said of it."""
+    """One side of the split: texts, what each one's author said of it, and the group it belongs to."""
 
     texts: list[str]
     targets: Targets
+    groups: list[str] = field(default_factory=list)  # what each text reviews, "" when unknown; or empty
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -46,11 +47,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Reviews:
-    """Reviews as read: texts, labels, `uint64[N]` hashes of the folded texts, and the bad rows."""
+    """Reviews as read: texts, labels, `uint64[N]` hashes of the folded texts, what they review, and the bad rows."""
 
     texts: list[str]
     labels: list[Label]
-    groups: npt.NDArray[np.uint64]
+    folds: npt.NDArray[np.uint64]
+    groups: list[str]
     bad: list[BadRow]
     bad_count: int
 
@@ -68,6 +70,11 @@ class Dataset:
     bad_count: int = 0
     dropped: int = 0
     rare: dict[str, int] = field(default_factory=dict)  # labels with too few rows, which were left out
+
+    @property
+    def sides(self) -> tuple[Part, Part, Part]:
+        """Training, validation and test."""
+        return self.train, self.validation, self.test
 
     def part(self, name: str) -> Part:
         """Return `train`, `validation` or `test`."""
@@ -87,10 +94,10 @@ def load(settings: DataSettings, seed: int) -> Dataset:
     labels, rare = label_set(reviews.labels, settings)
     _check(reviews, labels, settings)
     test_share = settings.test_share if official is None else 0.0
-    sides = assign(reviews.groups, seed, settings.validation_share, test_share, reviews.labels)
+    sides = assign(reviews.folds, seed, settings.validation_share, test_share, reviews.labels)
     dropped = 0
     if official is not None:
-        seen = np.isin(reviews.groups, official.groups)
+        seen = np.isin(reviews.folds, official.folds)
         dropped = int(seen.sum())
         sides[seen] = -1
     train, validation, test = (
@@ -122,7 +129,8 @@ def read(settings: DataSettings, paths: Sequence[Path] = ()) -> Reviews:
     """
     texts: list[str] = []
     labels: list[Label] = []
-    groups: list[int] = []
+    folds: list[int] = []
+    groups: list[str] = []
     bad: list[BadRow] = []
     bad_count = 0
     for row in _rows(paths or settings.data, settings):
@@ -135,14 +143,15 @@ def read(settings: DataSettings, paths: Sequence[Path] = ()) -> Reviews:
         else:
             texts.append(row.text)
             labels.append(row.label)
-            groups.append(group(row.text))
+            folds.append(group(row.text))
+            groups.append(row.group)
     total = len(texts) + bad_count
     if bad_count > settings.max_bad_share * total:
         raise DataError(
             f"{bad_count} of {total} rows are bad, more than --max-bad-share {settings.max_bad_share:g}; "
             f"the first: {'; '.join(map(str, bad[:3]))}"
         )
-    return Reviews(texts, labels, np.array(groups, dtype=np.uint64), bad, bad_count)
+    return Reviews(texts, labels, np.array(folds, dtype=np.uint64), groups, bad, bad_count)
 
 
 def unlabelled(settings: DataSettings, dataset: Dataset) -> list[str]:
@@ -185,15 +194,15 @@ def _rows(paths: Sequence[Path], settings: DataSettings) -> Iterator[Row | BadRo
 def part_of(reviews: Reviews, labels: Names, rows: Indices) -> Part:
     """Return some of the reviews, `rows` `intp[n]`, with their labels as the targets of a model of `labels`."""
     index: dict[Any, int] = {label: at for at, label in enumerate(labels)}
-    texts = [reviews.texts[row] for row in rows]
+    texts, groups = [reviews.texts[row] for row in rows], [reviews.groups[row] for row in rows]
     if not is_named(labels):
-        return Part(texts, np.array([index[reviews.labels[row]] for row in rows], dtype=np.intp))
+        return Part(texts, np.array([index[reviews.labels[row]] for row in rows], dtype=np.intp), groups)
     targets = np.zeros((len(rows), len(labels)), dtype=np.bool_)
     for at, row in enumerate(rows):
         for name in values_of(reviews.labels[row]):
             if name in index:  # a rare one was left out
                 targets[at, index[name]] = True
-    return Part(texts, targets)
+    return Part(texts, targets, groups)
 
 
 def label_set(found: Sequence[Label], settings: DataSettings) -> tuple[Names, dict[str, int]]:
@@ -247,7 +256,7 @@ def _refuse_new_labels(official: Reviews, labels: Sequence[int | str]) -> None:
 def _fingerprint(settings: DataSettings, read_in: Sequence[Reviews], sides: tuple[Part, Part, Part]) -> DataFingerprint:
     counts = label_counts(label for reviews in read_in for label in reviews.labels)
     rows = sum(len(reviews.texts) for reviews in read_in)
-    distinct = len(np.unique(np.concatenate([reviews.groups for reviews in read_in])))
+    distinct = len(np.unique(np.concatenate([reviews.folds for reviews in read_in])))
     return DataFingerprint(
         files={path.name: _sha256(path) for path in (*settings.data, *settings.test_data, *settings.unlabelled)},
         rows=rows,

@@ -25,6 +25,7 @@ def labelled(settings: EvaluateSettings, manifest: Manifest) -> Part:
     reviews = read(
         DataSettings(
             **settings.reading,
+            group_field=settings.group_field,
             data=settings.data,
             task=manifest.task,
             labels=[str(label) for label in manifest.decision.labels],
@@ -37,7 +38,7 @@ def labelled(settings: EvaluateSettings, manifest: Manifest) -> Part:
         trained = manifest.training["settings"]
         test_share = 0.0 if trained["test_data"] else trained["test_share"]
         by_label = reviews.labels if manifest.training.get("split") == SPLIT else None
-        sides = assign(reviews.groups, trained["seed"], trained["validation_share"], test_share, by_label)
+        sides = assign(reviews.folds, trained["seed"], trained["validation_share"], test_share, by_label)
         rows = np.flatnonzero(sides == _SIDES[settings.part])
     if not len(rows):
         raise DataError(f"{', '.join(path.name for path in settings.data)}: no reviews to evaluate")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from sys import intern
 from typing import Any, Final
 
 from schemas.input import files
@@ -45,6 +46,7 @@ class Row:
 
     text: str
     label: Label
+    group: str = ""  # what was reviewed, when the row says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ def read_rows(path: Path, rules: RowRules = RowRules()) -> Iterator[Row | BadRow
                 checked = True
             try:
                 review = row.review(finder)
-                yield Row(review.text, _label(row, finder, rules) if rules.labelled else 0)
+                label = _label(row, finder, rules) if rules.labelled else 0
+                yield Row(review.text, label, intern(review.app_id or ""))
             except InvalidReviewError as error:
                 yield BadRow(where, str(error))
     except FileError as error:

@@ -74,4 +74,4 @@ def _figures(probabilities: Floats, dataset: Dataset, thresholds: list[float] | 
     if isinstance(decision, Decision):
         return all_figures(probabilities, choices, dataset.test.targets, decision.labels)
     confidences = decision.confidences(probabilities, choices)
-    return all_label_figures(Scores(probabilities, choices, None, 0, 0, 0, confidences), dataset.test.targets)
+    return all_label_figures(Scores.of(probabilities, choices, confidences), dataset.test.targets)

@@ -12,15 +12,19 @@ about one in forty rows of two equal models fails by chance; "allowed" also says
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import thread_time
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm
 
 from schemas.inference import Model
+from trainer.data.dataset import Part
 from trainer.data.targets import Names
+from trainer.evaluation.groups import FEWEST
 from trainer.evaluation.label_metrics import by_name, choice_figures
 from trainer.evaluation.metrics import (
     ECE_BINS,
@@ -82,7 +86,7 @@ class Verdict:
 
 
 def decide(
-    new: Contender, current: Contender | None, texts: Sequence[str], settings: GateSettings, notes: Sequence[str] = ()
+    new: Contender, current: Contender | None, part: Part, settings: GateSettings, notes: Sequence[str] = ()
 ) -> Verdict:
     """Compare a new version with the limits, and with the current version where there is one.
 
@@ -91,7 +95,8 @@ def decide(
     rows = [*_parity(new), _calibration(new, settings), _size(new, current, settings)]
     if current is not None:
         compared = _compared(new.evaluation, current.evaluation, settings)
-        rows = [*compared, *rows, _speed(new, current, texts, settings)]
+        groups = _worst_group(new.evaluation, current.evaluation, part.groups, settings)
+        rows = [*compared, *groups, *rows, _speed(new, current, part.texts, settings)]
         agreement = None
         if new.evaluation.task == "stars":  # names cannot be turned round
             agreement = _agreement(new.evaluation, current.evaluation, settings)
@@ -151,6 +156,27 @@ def _compared(new: Evaluation, current: Evaluation, settings: GateSettings) -> l
         passed = bool(loss <= allowed)
         rows.append(Row(name, f"{theirs[name]:.3f}", f"{value:.3f}", f"{loss:+.3f}", f"{allowed:.3f}", passed))
     return rows
+
+
+def _worst_group(new: Evaluation, current: Evaluation, groups: Sequence[str], settings: GateSettings) -> list[Row]:
+    """Limit the loss of accuracy in the group that loses most; no row when there is one group.
+
+    Of many equal groups one loses by chance, so their number widens the noise (Bonferroni).
+    """
+    counts = Counter(groups)
+    large = sorted(name for name, count in counts.items() if count >= FEWEST)
+    if len(large) < 2:
+        return []
+    noise = float(norm.isf(norm.sf(settings.gate_noise) / len(large)))
+    names, rows = np.array(groups), []
+    for name in large:
+        inside = names == name
+        ours, theirs = (side.right[inside].astype(np.float64) for side in (new, current))
+        loss, error = float((theirs - ours).mean()), float((theirs - ours).std() / np.sqrt(inside.sum()))
+        allowed = max(settings.gate_group_accuracy, noise * error if settings.gate_noise else 0.0)
+        shown = (f"accuracy of {name or '(none)'}", f"{theirs.mean():.3f}", f"{ours.mean():.3f}")
+        rows.append((loss - allowed, Row(*shown, f"{loss:+.3f}", f"{allowed:.3f}", loss <= allowed)))
+    return [max(rows, key=lambda found: found[0])[1]]
 
 
 def _figures(evaluation: Evaluation, weights: Table) -> dict[str, float]:

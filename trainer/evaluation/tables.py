@@ -8,10 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from rich.markup import escape
 from rich.table import Table
 
+from schemas.label_decision import AnyDecision
+from trainer.evaluation.behaviour import Family
+from trainer.evaluation.doubts import lost_to
 from trainer.evaluation.gate import Verdict
+from trainer.evaluation.groups import figures_by_group, shown
 from trainer.evaluation.metrics import LOWER_IS_BETTER, Evaluation, best
+from trainer.evaluation.rules import compare_rules
 
 _SHOWN: Final = {
     "macro_f1": "macro-F1",
@@ -22,16 +28,37 @@ _SHOWN: Final = {
 }
 
 
-def figures_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
+def figures_table(title: str, rows: Mapping[str, Mapping[str, float]], *, mark_best: bool = True) -> Table:
     """Return the figures of several models side by side, a column a model, the best of each row in bold."""
     table = Table("", title=title)
     for model in rows:  # the columns are as narrow as their figures allow: six fit into 80 characters
         table.add_column(model, justify="right", overflow="fold", min_width=5)
     for name in next(iter(rows.values())):
         values = [figures[name] for figures in rows.values()]
-        winner = best(name, values) if len(rows) > 1 else None
+        winner = best(name, values) if mark_best and len(rows) > 1 else None
         arrow = "↓" if name in LOWER_IS_BETTER else "↑"
         table.add_row(f"{name} {arrow}", *(_cell(value, bold=value == winner) for value in values))
+    return table
+
+
+def detail_tables(
+    evaluation: Evaluation, groups: Sequence[str], decision: AnyDecision
+) -> tuple[dict[str, dict[str, float]], dict[str, tuple[int, dict[str, float]]], list[Table]]:
+    """Return the figures of other rules and of each group, and the tables that show them."""
+    rules = compare_rules(evaluation, decision)
+    by_group = figures_by_group(evaluation, groups, decision)
+    tables = [figures_table("the same reviews by other rules", rules)] if rules else []
+    if by_group:
+        tables.append(figures_table("the groups with the lowest accuracy", shown(by_group), mark_best=False))
+    return rules, by_group, tables
+
+
+def behaviour_table(families: Sequence[Family]) -> Table:
+    """Return the share of the checks that pass in each family, with one sentence that fails."""
+    table = Table("", "passed", "fails, with its stars", title="what a reader expects")
+    for family in families:
+        failing = escape(family.failing[0]) if family.failing else ""
+        table.add_row(family.name, f"{family.passed} of {family.checks}", failing)
     return table
 
 
@@ -43,7 +70,7 @@ def comparison(ours: Mapping[str, float], baseline: Mapping[str, float], train_r
         baseline: those of the baseline on the same texts.
         train_rows: how many texts both were trained on.
     """
-    lost = [name for name in ours if best(name, [ours[name], baseline[name]]) != ours[name]]
+    lost = lost_to(ours, baseline)
     if {"accuracy", "macro_f1"} <= {*lost}:
         return (
             f"TF-IDF beats this model on {_and(lost)}: {train_rows:,} training texts are few; add reviews, "

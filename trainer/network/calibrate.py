@@ -1,41 +1,34 @@
-"""From trained logits to a decision: the mix of the parts, the temperature and the costs, all fitted on validation.
+"""From trained logits to calibrated beliefs: the mix of the parts, the temperature, the shrinking, the limits.
 
-Owns what `model.join` scales by and what `schemas.decision` applies. Never sees the test. A new decision rule is a
-function here that returns a cost matrix, and a name in `settings.TrainSettings.decide`.
+Owns what `model.join` scales by and what `schemas.decision` applies, all fitted on validation. Never fits on the test.
+`decide` chooses the rule that makes a label of the beliefs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize, minimize_scalar
 
-from schemas.decision import Decision, MismatchRule, tails, zero_one_costs
-from schemas.inference import Model
+from schemas.decision import CertaintyRule, Decision, MismatchRule, tails
+from schemas.encoding import UNKNOWN_ID, Ids
+from schemas.inference import Model, Scores
 from schemas.label_decision import AnyDecision
 from trainer.data.targets import Names, Targets, matrix
-from trainer.evaluation.metrics import Evaluation, figures_of, negative_log_likelihood
-from trainer.evaluation.thresholds import fit_dependence, fit_thresholds, plain_decision
-from trainer.settings import TrainSettings
+from trainer.evaluation.metrics import Evaluation, negative_log_likelihood
+from trainer.evaluation.thresholds import plain_decision
 
 if TYPE_CHECKING:
     from trainer.network.fit import Examples  # which loads TensorFlow
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
-Costs = list[list[float]]
 
-# The grid: the cost of each star of distance relative to being wrong at all, and the extra weight of rare labels
-# (weight = share ** -tilt). It is small on purpose: every point is a reasonable rule, and the best of many noisy points
-# is mostly chance. Distance has no meaning between two labels, and no tilt is a reasonable rule there.
-DISTANCES = (0.1, 0.2, 0.35, 0.5)
-TILTS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
-TILTS_OF_TWO = (0.0, 0.05, 0.1, 0.15, 0.2)
-OBSERVED = 0.5  # share of the observed labels in the grid's score; the rest is the model's own probabilities
 MOST_SHARE = 10.0
+MOST_POWER = 8.0
 
 
 def fit_mix(deep: Floats, wide: Floats, targets: Targets) -> tuple[float, float]:
@@ -70,17 +63,6 @@ def _of_labels(logits: npt.NDArray[np.float64], true: Floats) -> tuple[float, np
     return float(likely.sum(axis=1).mean()), np.exp(log_shares) - true
 
 
-def decide(settings: TrainSettings, logits: Floats, targets: Targets, labels: Names) -> AnyDecision:
-    """Return the calibrated decision rule of `float32[N, K]` logits, from the N validation texts."""
-    temperature = fit_temperature(logits, targets, labels)
-    plain = plain_decision(labels).model_copy(update={"temperature": temperature})
-    shares = plain.probabilities(logits)
-    if isinstance(plain, Decision):
-        return plain.model_copy(update={"costs": choose_costs(settings.decide, shares, targets, plain.labels)})
-    rule = plain.model_copy(update={"thresholds": fit_thresholds(shares, targets)})
-    return rule.model_copy(update={"dependence": fit_dependence(rule, shares, targets)})
-
-
 def fit_temperature(logits: Floats, targets: Targets, labels: Names) -> float:
     """Return the temperature with the lowest negative log likelihood (Guo et al. 2017), between 0.2 and 5.
 
@@ -96,47 +78,35 @@ def fit_temperature(logits: Floats, targets: Targets, labels: Names) -> float:
     return round(float(np.exp(found.x)), 4)
 
 
-def costs_of(distance: float, tilt: float, shares: npt.NDArray[np.float64]) -> Costs:
-    """Return `K x K` costs: `share[j] ** -tilt * ([j != k] + distance * |j - k|)`, the largest of them 1."""
-    at = np.arange(len(shares))
-    apart = np.abs(at[:, None] - at[None])
-    costs = (apart > 0) + distance * apart
-    costs = costs * (np.maximum(shares, 1e-3) ** -tilt)[:, None]
-    return [[round(float(cost), 6) for cost in row] for row in costs / costs.max()]
+def fit_unknown_power(decision: Decision, logits: Floats, unknown_shares: Floats, targets: Indices) -> float:
+    """Return the `unknown_power` with the lowest negative log likelihood, between 0 and 8.
 
-
-def median_costs(count: int) -> Costs:
-    """Return the costs `|j - k|`, with which the decision is the median of the distribution."""
-    return [[float(abs(true - rated)) for rated in range(count)] for true in range(count)]
-
-
-def choose_costs(
-    rule: Literal["auto", "likeliest", "median"], probabilities: Floats, targets: Indices, labels: Sequence[int]
-) -> Costs:
-    """Return the costs of the decision rule.
-
-    `auto` takes the point of the grid with the highest 2 accuracy + macro-F1 + quadratic kappa - MAE. The targets of
-    that score are half the observed labels and half the calibrated probabilities, which are much less noisy; for the
-    same reason each point is averaged with its neighbours. Two labels in equal shares give the likeliest label.
-    The calibrated probabilities, `float32[N, K]`, and the targets, `intp[N]`, are of the validation texts.
+    From texts of which some words were made unknown: `float32[N, K]` logits, the share of unknown words in each
+    (`float32[N]`) and `intp[N]` targets. The prior is the decision's.
     """
-    count = len(labels)
-    if rule == "likeliest":
-        return zero_one_costs(count)
-    if rule == "median":
-        return median_costs(count)
-    shares = np.bincount(targets, minlength=count) / len(targets)
-    tilts, distances = (TILTS_OF_TWO, DISTANCES[:1]) if count == 2 else (TILTS, DISTANCES)
-    blended = OBSERVED * np.eye(count)[targets] + (1 - OBSERVED) * probabilities
-    gains = np.empty((len(tilts), len(distances)))
-    for row, tilt in enumerate(tilts):
-        for column, distance in enumerate(distances):
-            decision = Decision(labels=list(labels), costs=costs_of(distance, tilt, shares))
-            table = blended.T @ np.eye(count)[decision.choices(probabilities)]
-            found = figures_of(table, labels)
-            gains[row, column] = 2 * found["accuracy"] + found["macro_f1"] + found["qwk"] - found["mae"]
-    best = int(_smooth(gains).argmax())
-    return costs_of(distances[best % len(distances)], tilts[best // len(distances)], shares)
+    own = decision.probabilities(logits)
+
+    def nll(power: float) -> float:
+        shrunk = decision.model_copy(update={"unknown_power": float(power)}).shrunk(own, unknown_shares)
+        return negative_log_likelihood(shrunk, targets)
+
+    return round(float(minimize_scalar(nll, bounds=(0.0, MOST_POWER), method="bounded").x), 4)
+
+
+def with_unknown_words(rows: Sequence[Ids], seed: int) -> list[Ids]:
+    """Return encoded texts, `int32[n]` each, with a random share of the words of each made unknown.
+
+    The same share of the other words is drawn from all texts: what a text in another language has in common with the
+    vocabulary means something else there.
+    """
+    random = np.random.default_rng(seed)
+    words = np.concatenate(rows)
+    found = []
+    for row in rows:
+        share = random.random()
+        misread = np.where(random.random(len(row)) < share, random.choice(words, len(row)), row)
+        found.append(np.where(random.random(len(row)) < share, np.int32(UNKNOWN_ID), misread))
+    return found
 
 
 def fit_mismatch(model: Model, validation: Examples, test: Evaluation, rate: float) -> MismatchRule:
@@ -154,9 +124,28 @@ def fit_mismatch(model: Model, validation: Examples, test: Evaluation, rate: flo
     return rule.model_copy(update={"held_out_share": round(float(flagged.mean()), 6)})
 
 
-def _smooth(grid: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Average each point with its eight neighbours, edges repeated."""
-    padded = np.pad(grid, 1, mode="edge")
-    high, wide = grid.shape
-    shifted = [padded[down : down + high, right : right + wide] for down in range(3) for right in range(3)]
-    return np.mean(shifted, axis=0)  # type: ignore[no-any-return]
+def fit_certainty(model: Model, validation: Examples, test: Evaluation, accuracy: float) -> CertaintyRule:
+    """Return the rule that calls as many ratings certain as it can while their accuracy on validation is `accuracy`.
+
+    It is measured on the test. Where no confidence is enough, no rating is certain.
+    """
+    confidences, right = _judged(model.decision, model.score_ids(validation.rows), validation.targets)
+    order = np.argsort(-confidences, kind="stable")
+    enough = np.flatnonzero(right[order].cumsum() >= accuracy * np.arange(1, len(order) + 1))
+    least = float(confidences[order[enough[-1]]]) if len(enough) else 1.0
+    rule = CertaintyRule(
+        accuracy=accuracy, min_confidence=int(least * 1e4) / 1e4, held_out_accuracy=0.0, held_out_share=0.0
+    )
+    confidences, right = _judged(model.decision, test.scores, test.targets)
+    certain = confidences >= rule.min_confidence
+    measured = {
+        "held_out_accuracy": round(float(right[certain].mean()), 6) if certain.any() else 0.0,
+        "held_out_share": round(float(certain.mean()), 6),
+    }
+    return rule.model_copy(update=measured)
+
+
+def _judged(decision: AnyDecision, scores: Scores, targets: Targets) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Return the confidence of each rating, 0 where no word is known, and whether it is right."""
+    confidences = np.where(scores.known_words > 0, scores.confidences, np.float32(0))
+    return confidences, ~decision.differ(scores.choices, targets)

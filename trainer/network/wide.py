@@ -44,6 +44,7 @@ FEWEST_PAIRS, MOST_PAIRS, TOKENS_PER_PAIR = 2**16, 2**19, 12
 STRENGTH, STRENGTH_OF_TWO = 3.0, 30.0  # C, chosen on validation of app and clothing reviews, and of films
 STRENGTH_OF_LABELS = 3.0
 MIN_TEXTS = 2  # a feature of one text says nothing about others
+STEPS = 100  # of the fit: more change only the last digits of the coefficients
 ADDED = 0.5  # to the counts of naive Bayes (smoothing)
 
 
@@ -81,10 +82,12 @@ class Wide:
         return found
 
 
-def fit_wide(rows: Sequence[Ids], targets: Targets, size: int, classes: int, settings: ModelSettings) -> Wide:
+def fit_wide(
+    rows: Sequence[Ids], targets: Targets, size: int, classes: int, settings: ModelSettings, steps: int = STEPS
+) -> Wide:
     """Fit on N encoded training texts, `int32[n]` each as the served graph reads them, with targets of every class.
 
-    `size` is how many ids the encoder gives.
+    `size` is how many ids the encoder gives, `steps` the most of the fit.
     """
     buckets = settings.wide_pairs or pairs_for(sum(map(len, rows)))
     first, second = hash_tables(size, buckets)
@@ -94,7 +97,7 @@ def fit_wide(rows: Sequence[Ids], targets: Targets, size: int, classes: int, set
     weights = _naive_bayes(counts, targets) if of_two else _inverse_frequency(counts)
     strength = settings.wide_strength or (STRENGTH_OF_LABELS if of_labels else STRENGTH_OF_TWO if of_two else STRENGTH)
     features = _weighed(counts, weights)
-    models = [_regression(features, column, strength) for column in (targets.T if of_labels else [targets])]
+    models = [_regression(features, column, strength, steps) for column in (targets.T if of_labels else [targets])]
     kernel = np.concatenate([model.coef_.T for model in models], axis=1)
     bias = np.concatenate([model.intercept_ for model in models])
     if of_two:  # scikit-learn fits one column of log odds; each label gets half of it
@@ -165,13 +168,12 @@ def _naive_bayes(counts: Any, targets: Indices) -> npt.NDArray[np.float64]:
     return found
 
 
-def _regression(features: Any, targets: Targets, strength: float) -> Any:
+def _regression(features: Any, targets: Targets, strength: float, steps: int) -> Any:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings():
-        # A hundred steps are enough: more change only the last digits of the coefficients.
         warnings.simplefilter("ignore", ConvergenceWarning)
         # Of labels there are many, each rare; liblinear takes a tenth of the time for each.
         solver = "liblinear" if targets.dtype == np.bool_ else "lbfgs"
-        return LogisticRegression(C=strength, max_iter=100, solver=solver).fit(features, targets)
+        return LogisticRegression(C=strength, max_iter=steps, solver=solver).fit(features, targets)

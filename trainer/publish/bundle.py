@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.bundle import MANIFEST_FILE, MODEL_FILE, REPORT_FILE, TABLE_FILE, table_bytes
-from schemas.decision import MismatchRule
+from schemas.decision import CertaintyRule, MismatchRule
 from schemas.drift import SCRIPT_BINS, histogram, script_counts
 from schemas.encoding import EncoderSettings, Ids
 from schemas.inference import Model, Scores
@@ -34,10 +34,14 @@ from schemas.manifest import (
 )
 from trainer.data.dataset import Dataset
 from trainer.data.split import SPLIT
+from trainer.evaluation.behaviour import Family
 from trainer.evaluation.gate import Verdict
+from trainer.evaluation.label_noise import LabelNoise
 from trainer.evaluation.metrics import Evaluation
+from trainer.evaluation.rules import compare_rules
 from trainer.export.golden import GOLDEN_TEXTS
 from trainer.export.parity import Parity
+from trainer.network.across import LeftOut
 from trainer.progress import Epoch
 from trainer.publish.channel import Serving
 from trainer.registry.registry import weights_file
@@ -75,11 +79,16 @@ class Run:
     model: Model
     rows: Sequence[Ids]  # the test side encoded, `int32[n]` each
     evaluation: Evaluation  # of the served model on the test side; `baselines` are measured there too
+    left_out: LeftOut | None  # the training side, scored with each group left out; None: there are no groups
+    behaviour: Sequence[Family]  # the checks of what a reader expects; empty for other labels than 1 to 5 stars
+    certainty: CertaintyRule  # fitted on the validation side, measured on the test side
     mismatch: MismatchRule | None  # fitted on the validation side, measured on the test side
     baselines: dict[str, dict[str, float]]
     serving: Serving  # the version that the new one was compared with
     replaces: str | None  # the version the channel pointed at when the gate compared; None: none
     verdict: Verdict | None  # of the gate; None: no channel is to move
+    noise: LabelNoise | None  # what the labels allow; None of a label model
+    doubts: Sequence[str]  # what a person should know of a model that passes
     weights: bytes  # the recurrent part's, for a warm start
     started_from: str | None  # the version whose weights the run started from, if any
     seconds: dict[str, float]  # of each phase so far
@@ -110,12 +119,13 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
         encoder=run.vocabulary.settings,
         decision=run.model.decision,
         mismatch=run.mismatch,
+        certainty=run.certainty,
         cell=run.settings.cell,
         variant=run.parity.variant,
         files={name: digest(content) for name, content in files.items()},
         data=run.dataset.fingerprint,
         metrics=rounded(run.evaluation.figures),
-        floors={name: rounded(figures) for name, figures in run.baselines.items()},
+        baselines={name: rounded(figures) for name, figures in run.baselines.items()},
         golden=_golden_reviews(run.model, GOLDEN_TEXTS),
         baseline=drift_baseline(run.evaluation.scores, lengths, run.model.decision, run.dataset.test.texts),
         toolchain=toolchain(),
@@ -128,6 +138,11 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
                 {**rounded(asdict(parity), 9), **_test_fields(test)}
                 for parity, test in zip(run.parities, run.variant_tests, strict=True)
             ],
+            "label_noise": None if run.noise is None else rounded(asdict(run.noise)),
+            "behaviour": {family.name: [family.passed, family.checks] for family in run.behaviour},
+            "rules": {
+                name: rounded(figures) for name, figures in compare_rules(run.evaluation, run.model.decision).items()
+            },
             "classes": [rounded(label.to_fields()) for label in run.evaluation.classes],
             "seconds": run.seconds,
             "weights": {"file": weights_file(run.version), **digest(run.weights).model_dump()},

@@ -67,22 +67,27 @@ def contender(registry: Registry, version: str, part: Part, labels: Names) -> Co
 
 
 def verdict_on(
-    new: Contender, serving: Serving, labels: Names, texts: Sequence[str], settings: GateSettings
+    new: Contender,
+    serving: Serving,
+    labels: Names,
+    part: Part,
+    settings: GateSettings,
+    doubts: Sequence[str] = (),
 ) -> Verdict:
-    """Return the gate's verdict; a version with other labels is refused."""
+    """Return the gate's verdict on the held-out texts, with the doubts as notes; other labels are refused."""
     if serving.labels is not None and serving.labels != labels:
         return other_labels(labels, serving.labels)
-    notes = list(serving.notes)
+    notes = [*doubts, *serving.notes]
     if not serving.held_out:
         notes.append(
             f"{serving.version} was not trained with this split: it may have learned some of these texts, "
             "which favours it"
         )
-    return decide(new, serving.contender, texts, settings, notes)
+    return decide(new, serving.contender, part, settings, notes)
 
 
 def ask_gate(
-    registry: Registry, settings: TrainSettings, dataset: Dataset, new: Contender
+    registry: Registry, settings: TrainSettings, dataset: Dataset, new: Contender, doubts: Sequence[str]
 ) -> tuple[Serving, Verdict | None]:
     """Compare a run's model with the version it would replace, on the test side; no verdict without a channel."""
     if settings.channel == NO_CHANNEL:
@@ -91,7 +96,7 @@ def ask_gate(
     if serving.contender is not None:
         manifest = registry.manifest(serving.contender.version)
         serving = serving._replace(held_out=_same_split(manifest, settings, dataset))
-    return serving, verdict_on(new, serving, dataset.labels, dataset.test.texts, settings)
+    return serving, verdict_on(new, serving, dataset.labels, dataset.test, settings, doubts)
 
 
 def contender_of(model: Model, evaluation: Evaluation, parity: Parity) -> Contender:

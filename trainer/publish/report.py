@@ -20,10 +20,13 @@ from schemas.encoding import UNKNOWN_ID
 from schemas.personal.mask import Masker
 from trainer.data.targets import class_shares, is_named, said
 from trainer.evaluation.baselines import MAJORITY
+from trainer.evaluation.groups import figures_by_group
 from trainer.evaluation.metrics import LOWER_IS_BETTER, MEANINGS, best, calibration_noise, reliability
+from trainer.evaluation.rules import compare_rules
 from trainer.publish import charts
 from trainer.publish.bundle import Run
 from trainer.publish.charts import Group
+from trainer.publish.words import MOST_WORDS, cloud, telling_words
 
 HEADLINES = {
     "accuracy": "accuracy",
@@ -71,6 +74,9 @@ def render(run: Run) -> str:
     if current is not None:
         models[f"serving until now: {current.version}"] = current.evaluation.figures
     meanings = MEANINGS[run.evaluation.task]
+    labels, decision = run.dataset.labels, run.model.decision
+    telling = {} if is_named(labels) or not run.settings.texts else telling_words(run.dataset.train, labels)
+    ends = [*telling][:: max(len(telling) - 1, 1)]
     return template.render(
         run=run,
         current=current,
@@ -79,10 +85,16 @@ def render(run: Run) -> str:
         meanings=meanings,
         lower=LOWER_IS_BETTER,
         headlines=_headlines(run),
+        rules=compare_rules(run.evaluation, run.model.decision),
+        groups=figures_by_group(run.evaluation, run.dataset.test.groups, run.model.decision),
+        left_out={} if run.left_out is None else run.left_out.figures(decision),
         settings=run.settings.model_dump(
             mode="json", exclude={"data", "test_data", "unlabelled", "registry", "test_out"}
         ),
         charts=_charts(run),
+        telling={label: [*words][:MOST_WORDS] for label, words in telling.items()},
+        clouds=[cloud(telling[label], color) for label, color in zip(ends, (charts.WARM, charts.ACCENT), strict=False)],
+        ends=ends,
         noise=calibration_noise(run.evaluation.scores.confidences),
         coverage=[row for row in _coverage(run)[30::10] if row[1] > 0],
         mistakes=_worst_mistakes(run) if run.settings.texts else None,

@@ -8,7 +8,14 @@ from __future__ import annotations
 from trainer.console import Screen
 from trainer.errors import GateError
 from trainer.evaluation.baselines import rival
-from trainer.evaluation.tables import classes_table, comparison, figures_table, verdict_table
+from trainer.evaluation.tables import (
+    behaviour_table,
+    classes_table,
+    comparison,
+    detail_tables,
+    figures_table,
+    verdict_table,
+)
 from trainer.publish.bundle import Run
 from trainer.publish.channel import move
 from trainer.registry.history import Why
@@ -29,8 +36,11 @@ def finish(run: Run, screen: Screen) -> None:
         note = "" if run.serving.held_out else " (learned from some of these)"
         rows[f"{current.version}{note}"] = current.evaluation.figures
     screen.result(figures_table(f"{len(run.dataset.test)} held-out reviews", rows))
-    screen.result(classes_table(run.evaluation))
-    if verdict is not None:
+    _say_details(run, screen)
+    if verdict is None:
+        for doubt in run.doubts:
+            screen.result(f"  {doubt}")
+    else:
         screen.result(verdict_table(_question(settings), verdict))
         for note in verdict.notes:
             screen.result(f"  {note}")
@@ -52,6 +62,26 @@ def finish(run: Run, screen: Screen) -> None:
     why = Why(action="train", message=settings.message, forced=forced, refusals=verdict.refusals)
     move(open_registry(settings.registry), settings.channel, run.version, why, run.replaces)
     screen.result(f"{published}, and {settings.channel} points at it{' (forced)' if forced else ''}; {seconds}")
+
+
+def _say_details(run: Run, screen: Screen) -> None:
+    """Print what the figures are made of: labels, rules, groups, sentences, and which ratings are certain."""
+    _, _, details = detail_tables(run.evaluation, run.dataset.test.groups, run.model.decision)
+    for table in (classes_table(run.evaluation), *details):
+        screen.result(table)
+    noise = run.noise
+    if noise is not None and noise.repeated_texts:
+        screen.result(
+            f"the labels allow {noise.best_accuracy:.1%} at best on the {noise.repeated_reviews} reviews whose words "
+            f"others wrote too; {noise.contradicting_share:.1%} of the held-out reviews contradict a sure rating"
+        )
+    if run.behaviour:
+        screen.result(behaviour_table(run.behaviour))
+    certain = run.certainty
+    screen.result(
+        f"certain from a confidence of {certain.min_confidence:.2f}: {certain.held_out_share:.0%} of the held-out "
+        f"reviews, {certain.held_out_accuracy:.1%} of them right (asked for {certain.accuracy:.0%} on validation)"
+    )
 
 
 def _question(settings: TrainSettings) -> str:

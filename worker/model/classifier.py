@@ -67,7 +67,7 @@ class TfliteClassifier:
         self.manifest = bundle.manifest
         self.decision = bundle.manifest.decision
         self._version = bundle.version
-        self._min_confidence = options.min_confidence
+        self._min_confidence = bundle.manifest.least_confidence(options.min_confidence)
         self._remarks = Remarks(self._model, bundle.manifest.mismatch, options.reasons)
         self._metrics = metrics
         self._clock = clock
@@ -132,9 +132,10 @@ class TfliteClassifier:
         rated: list[Rated] = []
         predicted = prediction_values(scores, self.decision, self._version, self._min_confidence)
         remarks = self._remarks.of(pending, scores)
-        for at, (review, (stars, expected, confidence, uncertain, probabilities, version, labels)) in enumerate(
-            zip(pending, predicted, strict=True)
-        ):
+        for at, (
+            review,
+            (stars, expected, confidence, uncertain, probabilities, version, labels, unknown),
+        ) in enumerate(zip(pending, predicted, strict=True)):
             record, said = review.record, review.review
             made = RatingRecord(
                 review_id=review.review_id,
@@ -145,6 +146,7 @@ class TfliteClassifier:
                 uncertain=uncertain,
                 probabilities=probabilities,
                 model_version=version,
+                unknown_share=unknown,
                 rated_at=rated_at,
                 source=SourceRecord(
                     topic=record.topic, partition=record.partition, offset=record.offset, timestamp_ms=record.timestamp

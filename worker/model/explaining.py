@@ -50,7 +50,7 @@ class Explainer:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._models: OrderedDict[str, tuple[Model, WidePart | None]] = OrderedDict()
+        self._models: OrderedDict[str, tuple[Model, WidePart | None, float]] = OrderedDict()
 
     def explain(self, text: str, version: str) -> Explained:
         """Explain what a version says of a text that can be rated; blocks.
@@ -58,15 +58,15 @@ class Explainer:
         Raises:
             ModelError: there is no such version, it must not serve, or it refuses the text.
         """
-        model, wide = self._model(version)
+        model, wide, least = self._model(version)
         try:
             found = explain(model, wide, text)
         except REFUSALS as error:
             raise ModelError("text: the model refused it") from error
-        (values,) = prediction_values(found.scores, model.decision, version, self._settings.min_confidence)
+        (values,) = prediction_values(found.scores, model.decision, version, least)
         return Explained(Prediction(*values), found, _about(model, found))
 
-    def _model(self, version: str) -> tuple[Model, WidePart | None]:
+    def _model(self, version: str) -> tuple[Model, WidePart | None, float]:
         if version not in self._models:
             runtime, interpreter_factory = load_runtime(self._settings.runtime)
             bundle = fetch_bundle(self._settings.registry, version)
@@ -75,7 +75,8 @@ class Explainer:
             except BundleError as error:
                 raise ModelError(f"{error} ({runtime})") from error
             tensors: Any = interpreter_factory(bundle.model)
-            self._models[version] = model, read_wide(tensors, model.encoder.size, len(model.decision.labels))
+            wide = read_wide(tensors, model.encoder.size, len(model.decision.labels))
+            self._models[version] = model, wide, bundle.manifest.least_confidence(self._settings.min_confidence)
             while len(self._models) > _MOST_VERSIONS:
                 self._models.popitem(last=False)
         self._models.move_to_end(version)

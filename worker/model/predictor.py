@@ -37,7 +37,7 @@ class _Opening:
 
     registry: str
     version: str  # of a bundle, which never changes
-    min_confidence: float
+    min_confidence: float | None
     max_text_chars: int
     runtime: Runtime
 
@@ -71,7 +71,7 @@ class Model:
         registry: str | PathLike[str],
         version: str = STABLE,
         *,
-        min_confidence: float = 0.0,
+        min_confidence: float | None = None,
         max_text_chars: int = DEFAULT_MAX_TEXT_CHARS,
         runtime: Runtime = "auto",
     ) -> Model:
@@ -82,7 +82,7 @@ class Model:
         Args:
             registry: a folder, or an fsspec URL: `models/`, `s3://bucket/models` (extra `s3`).
             version: a version, or a channel that points at one.
-            min_confidence: predictions with less confidence are marked `uncertain`.
+            min_confidence: predictions with less confidence are marked `uncertain`; None: the bundle's own limit.
             max_text_chars: longest text that is rated, in Unicode code points.
             runtime: `litert`, `tflite`, or the first of them that is installed.
 
@@ -157,7 +157,8 @@ class Model:
 
     def _attempt(self, texts: Sequence[str]) -> list[Values | None]:
         scores = require_numbers(self._model.score(texts))
-        return [*prediction_values(scores, self.manifest.decision, self.version, self._opening.min_confidence)]
+        least = self.manifest.least_confidence(self._opening.min_confidence)
+        return [*prediction_values(scores, self.manifest.decision, self.version, least)]
 
 
 def _refuse(_text: str, _error: Exception) -> None:

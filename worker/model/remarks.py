@@ -28,12 +28,12 @@ class RatingOptions:
     """What ratings are to say.
 
     Attributes:
-        min_confidence: a rating with less confidence is marked `uncertain`.
+        min_confidence: a rating with less confidence is marked `uncertain`; None: the bundle's own limit.
         reasons: which ratings name the words behind them; `low` are those below the middle of the stars, and all of a
             label model that have a label.
     """
 
-    min_confidence: float = 0.0
+    min_confidence: float | None = None
     reasons: ReasonsMode = "off"
 
 

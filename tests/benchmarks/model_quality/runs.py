@@ -78,7 +78,7 @@ def train(registry: Path, flags: Sequence[str]) -> tuple[dict[str, Any], float]:
     """
     before = _children_cpu_s()
     done = subprocess.run(
-        [sys.executable, "-m", "trainer", "train", "--registry", str(registry), "--no-texts", "--no-floors", *flags],
+        [sys.executable, "-m", "trainer", "train", "--registry", str(registry), "--no-texts", "--no-baselines", *flags],
         cwd=ROOT,
         capture_output=True,
         text=True,

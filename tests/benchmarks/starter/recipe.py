@@ -26,7 +26,7 @@ FILES: Final = ("app_reviews.csv", "other_apps.csv.gz", "clothing_reviews.csv.gz
 SENTENCES: Final = "own_sentences.csv"
 FLAGS: Final = (
     *("--vocabulary-size", "16000", "--min-count", "4", "--embedding", "64", "--wide-pairs", str(2**16)),
-    *("--variant", "int8", "--channel", "none", "--no-texts", "--no-floors"),
+    *("--variant", "int8", "--channel", "none", "--no-texts", "--no-baselines"),
 )
 
 

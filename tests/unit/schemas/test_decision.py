@@ -90,3 +90,39 @@ def test_a_tail_is_the_smaller_sum_and_at_most_the_whole(logits: np.ndarray, dat
     stars = np.array(data.draw(st.lists(st.integers(0, 4), min_size=len(logits), max_size=len(logits))))
     expected = [min(row[: at + 1].sum(), row[at:].sum()) for row, at in zip(shares, stars.tolist(), strict=True)]
     assert tails(shares, stars) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_label_with_far_less_belief_than_the_likeliest_is_never_chosen() -> None:
+    costs = [[0, 0.1, 0.1], [1, 0, 1], [1, 1, 0]]
+    free = Decision(labels=[1, 2, 3], costs=costs)
+    limited = free.model_copy(update={"least_belief": 0.5})
+    shares = np.array([[0.6, 0.29, 0.11], [0.5, 0.26, 0.24]], dtype=np.float32)
+    assert free.choices(shares).tolist() == [1, 1]
+    assert limited.choices(shares).tolist() == [0, 1]
+
+
+def test_beliefs_shrink_towards_the_prior_with_the_share_of_unknown_words() -> None:
+    prior = [0.25, 0.25, 0.5]
+    decision = Decision(labels=[1, 2, 3], costs=zero_one_costs(3), prior=prior, unknown_power=2.0)
+    own = np.tile(np.array([0.9, 0.05, 0.05], dtype=np.float32), (3, 1))
+    found = decision.shrunk(own, np.array([0, 0.5, 1], dtype=np.float32))
+    assert found[0] == pytest.approx(own[0])
+    assert found[1] == pytest.approx(0.25 * own[0] + 0.75 * np.array(prior))
+    assert found[2] == pytest.approx(prior)
+
+
+def test_a_text_without_a_known_word_gets_the_prior_whatever_the_power() -> None:
+    decision = Decision(labels=[1, 2], costs=zero_one_costs(2), prior=[0.7, 0.3], unknown_power=0.0)
+    own, unknown = np.array([[0.1, 0.9]], dtype=np.float32), np.ones(1, dtype=np.float32)
+    assert decision.shrunk(own, unknown)[0] == pytest.approx([0.7, 0.3])
+
+
+def test_an_older_bundle_does_not_shrink() -> None:
+    own, unknown = np.array([[0.1, 0.9]], dtype=np.float32), np.ones(1, dtype=np.float32)
+    older = Decision.model_validate({"labels": [1, 2], "temperature": 1.0, "costs": zero_one_costs(2)})
+    assert (older.shrunk(own, unknown) == own).all()
+
+
+def test_a_prior_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="prior: 3 probabilities for 2 labels"):
+        Decision(labels=[1, 2], costs=zero_one_costs(2), prior=[0.5, 0.2, 0.3])

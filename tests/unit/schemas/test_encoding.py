@@ -126,3 +126,17 @@ def test_every_character_folds_the_same_in_either_case_and_composition() -> None
             assert found == tokens(unicodedata.normalize("NFD", char)), hex(code)
         assert all(tokens(token) == [token] for token in found), hex(code)
     assert tokens("\U0001d407\U0001d41e\U0001d425\U0001d425\U0001d428") == ["hello"]
+
+
+def test_words_and_known_words_are_counted_and_punctuation_is_neither() -> None:
+    encoder = Encoder(EncoderSettings(), {"good": 2, ".": 3, "!!": 4, "\N{HEAVY BLACK HEART}": 5, "10": 6})
+    texts = ["good . !!", "жжж .", "жжж good жжж good", "\N{HEAVY BLACK HEART}", ". .", "10 ;"]
+    words, known = encoder.word_counts(encoder.encode_all(texts))
+    assert words.tolist() == [1, 1, 4, 1, 0, 2], "a mark that the table does not hold may be a word"
+    assert known.tolist() == [1, 0, 2, 1, 0, 1]
+
+
+def test_hashed_words_are_unknown_ones() -> None:
+    encoder = Encoder(EncoderSettings(unknown_buckets=8), {"good": 2})
+    words, known = encoder.word_counts(encoder.encode_all(["good other", "other"]))
+    assert (words.tolist(), known.tolist()) == ([2, 1], [1, 0])

@@ -29,7 +29,13 @@ RATING = Rating(
 
 
 KNOWN = replace(
-    RATING, created_at="2026-01-01", app_version="1.2", author_score=0, mismatch=True, reasons=["bad", "!!"]
+    RATING,
+    created_at="2026-01-01",
+    app_version="1.2",
+    author_score=0,
+    mismatch=True,
+    reasons=["bad", "!!"],
+    unknown_share=0.25,
 )
 
 

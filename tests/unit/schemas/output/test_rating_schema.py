@@ -25,6 +25,7 @@ KNOWN = replace(
     mismatch=True,
     reasons=["no", "!!"],
     labels={"joy": 0.5, "relief": 0.25},
+    unknown_share=0.5,
 )
 
 

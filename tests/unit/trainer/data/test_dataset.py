@@ -117,3 +117,23 @@ def test_unlabelled_texts_are_bounded_and_need_no_score(tmp_path: Path) -> None:
     settings = _unlabelled_settings(tmp_path, [f"text number {n} of many" for n in range(50)], unlabelled_rows=7)
     assert len(unlabelled(settings, load(settings, 0))) == 7
     assert unlabelled(settings.model_copy(update={"unlabelled": []}), load(settings, 0)) == []
+
+
+def test_groups_are_found_by_themselves_or_by_their_column(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("content", "score", "app_id", "shop"))
+        writer.writerows((f"text {number}", 1 + 4 * (number % 2), "maps", f"s{number % 3}") for number in range(90))
+    dataset = load(_settings(path), seed=0)
+    assert {*dataset.train.groups} == {"maps"}
+    by_shop = load(_settings(path, group_column="shop"), seed=0)
+    found = {text: shop for side in ("train", "test") for text, shop in zip(
+        by_shop.part(side).texts, by_shop.part(side).groups, strict=True
+    )}  # fmt: skip
+    assert all(shop == f"s{int(text.split()[1]) % 3}" for text, shop in found.items())
+
+
+def test_reviews_without_a_group_have_an_empty_one(tmp_path: Path) -> None:
+    dataset = load(_settings(write_csv(tmp_path / "a.csv", synthetic(200))), seed=0)
+    assert {*dataset.train.groups} == {""}

@@ -45,7 +45,7 @@ class _Scripted:
         probabilities = np.full((len(choices), 5), (1 - confidence) / 4, dtype=np.float32)
         probabilities[np.arange(len(choices)), choices] = confidence
         found = probabilities[np.arange(len(choices)), choices]
-        self._scores = Scores(probabilities, choices, np.zeros(len(choices), np.float32), 1, 0, 1, found)
+        self._scores = Scores.of(probabilities, choices, found)
 
     def score(self, texts: Sequence[str]) -> Scores:
         del texts
@@ -72,8 +72,9 @@ def _failing(verdict: Verdict) -> set[str]:
     return {row.name for row in verdict.rows if not row.passed}
 
 
-def _verdict(new: Contender, current: Contender | None, **settings: float) -> Verdict:
-    return decide(new, current, TEXTS * 20, GateSettings.model_validate({"gate_slower": 20.0, **settings}))
+def _verdict(new: Contender, current: Contender | None, groups: Sequence[str] = (), **settings: float) -> Verdict:
+    part = Part(TEXTS * 20, new.evaluation.targets, [*groups])
+    return decide(new, current, part, GateSettings.model_validate({"gate_slower": 20.0, **settings}))
 
 
 def test_equal_versions_pass_every_row(model: Model) -> None:
@@ -154,3 +155,23 @@ def test_size_speed_and_parity_have_limits(model: Model) -> None:
     assert _failing(_verdict(slower, right, gate_slower=4.0)) == {"us a review"}
     different = Contender("different", model, right.evaluation, 10, (float("nan"), 5e-3))
     assert _failing(_verdict(different, right)) == {"difference from Keras"}
+
+
+def test_loss_in_one_group_fails_though_the_others_improve(model: Model) -> None:
+    targets = _targets(4000)
+    groups = ["maps"] * 400 + ["bank"] * 3600
+    current = _contender(model, targets, _wrong(targets, 5))
+    new = np.where(np.arange(4000) < 400, _wrong(targets, 3), _wrong(targets, 50))
+    failing = _failing(_verdict(_contender(model, targets, new), current, groups))
+    assert failing == {"accuracy of maps", "ece", "ece over chance"}, "all say 0.8"
+    assert "accuracy of maps" not in _failing(_verdict(current, current, groups))
+
+
+def test_groups_that_lose_by_chance_pass(model: Model) -> None:
+    """Of twenty equal groups one loses more than two standard errors."""
+    random = np.random.default_rng(0)
+    targets = _targets(2000)
+    groups = [str(at) for at in random.integers(0, 20, 2000)]
+    ours, theirs = (np.where(random.random(2000) < 0.2, (targets + 1) % 5, targets) for _ in range(2))
+    verdict = _verdict(_contender(model, targets, ours), _contender(model, targets, theirs), groups)
+    assert not [name for name in _failing(verdict) if name.startswith("accuracy of")]

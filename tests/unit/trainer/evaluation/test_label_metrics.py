@@ -61,7 +61,7 @@ def test_an_evaluation_has_every_figure_and_each_labels() -> None:
     shares, true = drawn(2)
     rule = LabelDecision(labels=NAMES, thresholds=[0.3] * 3)
     chosen = rule.choices(shares)
-    scores = Scores(shares, chosen, None, 0, 0, 0, rule.confidences(shares, chosen))
+    scores = Scores.of(shares, chosen, rule.confidences(shares, chosen))
     found = evaluation_of(scores, true, rule)
     assert (found.task, found.confusion) == ("labels", None)
     assert (found.right == (chosen == true).all(axis=1)).all()

@@ -7,8 +7,9 @@ import io
 from rich.console import Console
 
 from tests.conftest import ROOT
+from trainer.evaluation.behaviour import Family
 from trainer.evaluation.metrics import FIGURES, LOWER_IS_BETTER
-from trainer.evaluation.tables import comparison, figures_table
+from trainer.evaluation.tables import behaviour_table, comparison, figures_table
 
 GOOD = {name: 0.1 if name in LOWER_IS_BETTER else 0.9 for name in FIGURES}
 BAD = dict.fromkeys(FIGURES, 0.5)
@@ -38,3 +39,11 @@ def test_every_figure_can_be_read_on_a_narrow_terminal() -> None:
     for name in FIGURES:
         (line,) = (line for line in lines if line.startswith(f"│ {name} "))
         assert line.count(f"{GOOD[name]:.3f}") == len(rows)
+
+
+def test_sentences_are_shown_as_they_are() -> None:
+    screen = Console(width=100, file=io.StringIO())
+    screen.print(behaviour_table([Family("spelling", 4, 3, ['"[bold]" 3'])]))
+    shown = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert '"[bold]" 3' in shown
+    assert "3 of 4" in shown

@@ -7,8 +7,15 @@ import numpy.typing as npt
 import pytest
 
 from schemas.decision import Decision, zero_one_costs
-from trainer.evaluation.metrics import figures
-from trainer.network.calibrate import choose_costs, costs_of, fit_mismatch, fit_mix, fit_temperature, median_costs
+from schemas.encoding import UNKNOWN_ID
+from trainer.network.calibrate import (
+    fit_certainty,
+    fit_mismatch,
+    fit_mix,
+    fit_temperature,
+    fit_unknown_power,
+    with_unknown_words,
+)
 
 LABELS = [1, 2, 3, 4, 5]
 
@@ -23,42 +30,6 @@ def test_temperature_undoes_overconfidence(true_temperature: float) -> None:
     assert found == pytest.approx(true_temperature, rel=0.05)
 
 
-def test_costs_without_distance_are_zero_one_and_of_distance_alone_the_median() -> None:
-    shares = np.full(5, 0.2)
-    random = np.random.default_rng(0)
-    probabilities = random.dirichlet(np.ones(5), 500).astype(np.float32)
-    likeliest = Decision(labels=LABELS, costs=costs_of(0.0, 0.0, shares)).choices(probabilities)
-    assert (likeliest == probabilities.argmax(axis=1)).all()
-    median = Decision(labels=LABELS, costs=median_costs(5)).choices(probabilities)
-    assert (median == (probabilities.cumsum(axis=1) < 0.5).sum(axis=1)).all()
-    assert costs_of(0.0, 0.0, shares) == zero_one_costs(5)
-
-
-def test_tilt_raises_the_cost_of_missing_a_rare_label() -> None:
-    shares = np.array([0.64, 0.04, 0.32])
-    costs = np.array(costs_of(0.0, 0.5, shares))
-    assert costs.max() == 1.0
-    assert costs[1, 0] / costs[0, 1] == pytest.approx((0.64 / 0.04) ** 0.5, rel=1e-5)
-    assert (np.diag(costs) == 0).all()
-
-
-def test_chosen_costs_beat_the_fixed_rules() -> None:
-    """A rare label that a common one outweighs is found by the chosen costs."""
-    random = np.random.default_rng(0)
-    targets = random.choice(5, 4000, p=[0.7, 0.1, 0.05, 0.05, 0.1])
-    prior = np.bincount(targets, minlength=5) / 4000
-    evidence = np.eye(5)[targets] * 1.5 + random.normal(size=(4000, 5))
-    shares = np.exp(evidence + np.log(prior))
-    probabilities = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
-
-    def gain(rule: str) -> float:
-        costs = choose_costs(rule, probabilities, targets, LABELS)  # type: ignore[arg-type]
-        found = figures(targets, Decision(labels=LABELS, costs=costs).choices(probabilities), LABELS)
-        return found["accuracy"] + found["macro_f1"] + found["qwk"] - found["mae"]
-
-    assert gain("auto") > max(gain("likeliest"), gain("median")) + 0.01
-
-
 def test_mix_recovers_the_shares_behind_the_labels() -> None:
     random = np.random.default_rng(0)
     deep, wide = (random.normal(size=(40_000, 5)).astype(np.float32) * 2 for _ in range(2))
@@ -67,16 +38,6 @@ def test_mix_recovers_the_shares_behind_the_labels() -> None:
     targets = (shares.cumsum(axis=1) < random.uniform(size=(40_000, 1))).sum(axis=1)
     assert fit_mix(deep, wide, targets) == pytest.approx((0.7, 0.3), abs=0.03)
     assert fit_mix(deep, -wide, targets)[1] == 0, "a misleading part is left out, never inverted"
-
-
-def test_two_even_labels_get_the_likeliest() -> None:
-    random = np.random.default_rng(0)
-    targets = np.arange(2000) % 2
-    logits = np.eye(2)[targets] * 2 + random.normal(size=(2000, 2))
-    probabilities = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
-    costs = choose_costs("auto", probabilities, targets, [0, 1])
-    choices = Decision(labels=[0, 1], costs=costs).choices(probabilities)
-    assert (choices == probabilities.argmax(axis=1)).all()
 
 
 class Said(NamedTuple):
@@ -92,6 +53,24 @@ class Said(NamedTuple):
     @property
     def scores(self) -> Said:
         return self
+
+    @property
+    def decision(self) -> Decision:
+        return Decision(labels=LABELS, costs=zero_one_costs(5))
+
+    @property
+    def confidences(self) -> npt.NDArray[np.float32]:
+        found: npt.NDArray[np.float32] = self.probabilities.max(axis=1)
+        return found
+
+    @property
+    def choices(self) -> npt.NDArray[np.intp]:
+        choices: npt.NDArray[np.intp] = self.probabilities.argmax(axis=1)
+        return choices
+
+    @property
+    def known_words(self) -> npt.NDArray[np.int64]:
+        return np.ones(len(self.targets), dtype=np.int64)
 
     def score_ids(self, rows: npt.NDArray[np.float32]) -> Said:
         assert rows is self.rows
@@ -120,3 +99,43 @@ def test_too_few_texts_for_the_rate_flag_nothing() -> None:
     few, enough = said(0, 98), said(0, 99)
     assert fit_mismatch(few, few, said(1, 500), 0.01).held_out_share == 0
     assert fit_mismatch(enough, enough, said(1, 500), 0.01).threshold > 0
+
+
+@pytest.mark.parametrize("accuracy", [0.7, 0.9])
+def test_certain_ratings_have_the_accuracy_asked_for_on_other_texts(accuracy: float) -> None:
+    sides = [said(seed, 2000) for seed in range(9)]
+    found = [fit_certainty(side, side, said(100 + at, 20_000), accuracy) for at, side in enumerate(sides)]
+    assert np.mean([rule.held_out_accuracy for rule in found]) == pytest.approx(accuracy, abs=0.01)
+    assert all(rule.held_out_share > 0.05 for rule in found)
+
+
+def test_no_rating_is_certain_where_no_confidence_gives_the_accuracy() -> None:
+    wrong = Said(np.tile(np.array([0.6, 0.1, 0.1, 0.1, 0.1], dtype=np.float32), (50, 1)), np.full(50, 4))
+    rule = fit_certainty(wrong, wrong, wrong, 0.9)  # type: ignore[arg-type]
+    assert (rule.min_confidence, rule.held_out_share) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("power", [0.5, 2.0])
+def test_the_power_of_the_shrinking_is_recovered(power: float) -> None:
+    """Beliefs that are worth less, the more words are unknown."""
+    random = np.random.default_rng(0)
+    prior, unknown = np.array([0.3, 0.1, 0.1, 0.1, 0.4]), random.random(60_000)
+    own = random.dirichlet(np.full(5, 0.3), 60_000)
+    true = (1 - unknown[:, None]) ** power * own + (1 - (1 - unknown[:, None]) ** power) * prior
+    targets = (true.cumsum(axis=1) < random.uniform(size=(60_000, 1))).sum(axis=1).clip(0, 4)
+    decision = Decision(labels=LABELS, costs=zero_one_costs(5), prior=prior.tolist())
+    logits = np.log(np.maximum(own, 1e-9)).astype(np.float32)
+    assert fit_unknown_power(decision, logits, unknown.astype(np.float32), targets) == pytest.approx(power, rel=0.05)
+
+
+def test_words_are_made_unknown_or_another_in_every_share() -> None:
+    rows = [np.arange(2, 42, dtype=np.int32)] * 500
+    found = with_unknown_words(rows, 0)
+    shares = np.array([np.mean(row == UNKNOWN_ID) for row in found])
+    assert shares.min() < 0.05
+    assert shares.max() > 0.95
+    assert shares.mean() == pytest.approx(0.5, abs=0.05)
+    known = np.array([row != UNKNOWN_ID for row in found])
+    others = np.array([row != rows[0] for row in found]) & known
+    assert others.sum() / known.sum() == pytest.approx(1 / 3, abs=0.05), "E[s (1 - s)] / E[1 - s]"
+    assert np.isin(np.concatenate(found), [UNKNOWN_ID, *rows[0]]).all()

@@ -40,6 +40,8 @@ def test_drift_baseline_counts_each_review_once() -> None:
         probabilities=np.array([[0.95, 0.05], [0.3, 0.7], [0.5, 0.5]], dtype=np.float32),
         choices=np.array([0, 1, 0]),
         expected=np.zeros(3, dtype=np.float32),
+        unknown_shares=np.zeros(3, dtype=np.float32),
+        known_words=np.ones(3, dtype=np.int64),
         tokens=10,
         unknown=3,
         cells=10,

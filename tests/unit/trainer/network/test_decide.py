@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from schemas.decision import Decision, zero_one_costs
+from trainer.evaluation.metrics import figures
+from trainer.evaluation.rules import median_costs
+from trainer.network.decide import FEWEST_IN_GROUP, Judged, Rule, choose_rule, costs_of
+
+LABELS = [1, 2, 3, 4, 5]
+LIKELIEST = Decision(labels=LABELS, costs=zero_one_costs(5))
+Indices = npt.NDArray[np.intp]
+
+
+class Drawn(NamedTuple):
+    """Texts whose stars are drawn, and calibrated beliefs about them."""
+
+    probabilities: npt.NDArray[np.float32]
+    targets: Indices
+
+    @property
+    def judged(self) -> Judged:
+        return Judged(self.probabilities, self.targets, np.zeros(len(self.targets), dtype=np.intp))
+
+
+def drawn(shares: list[float], texts: int, seed: int = 0, believed: list[float] | None = None) -> Drawn:
+    random = np.random.default_rng(seed)
+    targets = random.choice(5, texts, p=shares)
+    evidence = np.eye(5)[targets] * 1.5 + random.normal(size=(texts, 5))
+    odds = np.exp(evidence + np.log(believed or shares))
+    return Drawn((odds / odds.sum(axis=1, keepdims=True)).astype(np.float32), targets)
+
+
+def test_costs_without_distance_are_zero_one_and_of_distance_alone_the_median() -> None:
+    shares = np.full(5, 0.2)
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet(np.ones(5), 500).astype(np.float32)
+    likeliest = Decision(labels=LABELS, costs=costs_of(0.0, 0.0, shares)).choices(probabilities)
+    assert (likeliest == probabilities.argmax(axis=1)).all()
+    median = Decision(labels=LABELS, costs=median_costs(5)).choices(probabilities)
+    assert (median == (probabilities.cumsum(axis=1) < 0.5).sum(axis=1)).all()
+    assert costs_of(0.0, 0.0, shares) == zero_one_costs(5)
+
+
+def test_tilt_raises_the_cost_of_missing_a_rare_label() -> None:
+    shares = np.array([0.64, 0.04, 0.32])
+    costs = np.array(costs_of(0.0, 0.5, shares))
+    assert costs.max() == 1.0
+    assert costs[1, 0] / costs[0, 1] == pytest.approx((0.64 / 0.04) ** 0.5, rel=1e-5)
+    assert (np.diag(costs) == 0).all()
+
+
+def test_chosen_rule_beats_the_fixed_rules() -> None:
+    """A rare label that a common one outweighs is found by the chosen costs."""
+    texts = drawn([0.7, 0.1, 0.05, 0.05, 0.1], 4000)
+
+    def gain(rule: Rule) -> float:
+        choices = choose_rule(rule, texts.judged, LIKELIEST).choices(texts.probabilities)
+        found = figures(texts.targets, choices, LABELS)
+        return 4 * found["accuracy"] + found["macro_f1"] + found["qwk"] - found["mae"]
+
+    assert gain("auto") > max(gain("likeliest"), gain("median")) + 0.01
+
+
+def test_no_rating_goes_to_a_star_with_far_less_belief_than_the_likeliest() -> None:
+    texts = drawn([0.7, 0.1, 0.05, 0.05, 0.1], 4000)
+    rule = choose_rule("auto", texts.judged, LIKELIEST)
+    choices = rule.choices(texts.probabilities)
+    believed = texts.probabilities[np.arange(4000), choices] / texts.probabilities.max(axis=1)
+    assert believed.min() >= rule.least_belief >= 0.5
+    assert (choices != texts.probabilities.argmax(axis=1)).any()
+
+
+def test_a_group_in_which_rare_labels_are_rarer_still_holds_the_tilt_back() -> None:
+    """What gains on the large group loses in the small one, so the rule stays nearer to the likeliest label."""
+    often = drawn([0.2, 0.2, 0.2, 0.2, 0.2], 3000, 0, believed=[0.7, 0.1, 0.05, 0.05, 0.1])
+    seldom = drawn([0.96, 0.01, 0.01, 0.01, 0.01], 1000, 1, believed=[0.7, 0.1, 0.05, 0.05, 0.1])
+    both = np.concatenate([often.probabilities, seldom.probabilities])
+    targets = np.concatenate([often.targets, seldom.targets])
+    groups = np.repeat([0, 1], [3000, 1000])
+
+    def lost(judged: Judged) -> float:
+        choices = choose_rule("auto", judged, LIKELIEST).choices(seldom.probabilities)
+        return float(
+            (seldom.probabilities.argmax(axis=1) == seldom.targets).mean() - (choices == seldom.targets).mean()
+        )
+
+    assert lost(Judged(both, targets, groups)) < lost(Judged(both, targets, np.zeros_like(groups))) - 0.005
+
+
+def test_groups_of_a_few_texts_do_not_choose() -> None:
+    texts = drawn([0.7, 0.1, 0.05, 0.05, 0.1], 4000)
+    few = np.arange(4000) < FEWEST_IN_GROUP - 1
+    judged = texts.judged._replace(groups=few.astype(np.intp))
+    nonsense = texts.probabilities.copy()
+    nonsense[few] = nonsense[few, ::-1]
+    assert choose_rule("auto", judged._replace(probabilities=nonsense), LIKELIEST) == choose_rule(
+        "auto", judged, LIKELIEST
+    )
+
+
+def test_two_even_labels_get_the_likeliest() -> None:
+    random = np.random.default_rng(0)
+    targets = np.arange(2000) % 2
+    logits = np.eye(2)[targets] * 2 + random.normal(size=(2000, 2))
+    probabilities = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+    judged = Judged(probabilities, targets, np.zeros(2000, dtype=np.intp))
+    rule = choose_rule("auto", judged, Decision(labels=[0, 1], costs=zero_one_costs(2)))
+    assert (rule.choices(probabilities) == probabilities.argmax(axis=1)).all()
