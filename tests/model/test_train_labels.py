@@ -148,4 +148,4 @@ def test_one_column_of_yes_and_no_is_a_model_of_one_label(tmp_path: Path) -> Non
     assert manifest.decision.labels == ["bugs"]
     model = read_bundle(tmp_path / "models" / manifest.version).load(open_interpreter)
     assert model.score(["crash and freeze", "my phone today"]).choices.tolist() == [[True], [False]]
-    assert manifest.floors["tfidf_logistic_thresholds"]["macro_f1"] > 0.7
+    assert manifest.baselines["tfidf_logistic_thresholds"]["macro_f1"] > 0.7

@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from time import thread_time
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
 
 from schemas.inference import Model
 from trainer.data.dataset import Part
@@ -37,6 +37,7 @@ from trainer.evaluation.metrics import (
 from trainer.settings import GateSettings
 
 DRAWS = 200  # of the bootstrap
+MOST_NOISE = 8.0  # standard errors; the share of a normal distribution beyond more of them is nothing
 SPEED_ROWS, SPEED_ROUNDS = 1000, 5  # texts a round; the fastest round of each model counts
 
 Table = npt.NDArray[np.float64]
@@ -167,7 +168,8 @@ def _worst_group(new: Evaluation, current: Evaluation, groups: Sequence[str], se
     large = sorted(name for name, count in counts.items() if count >= FEWEST)
     if len(large) < 2:
         return []
-    noise = float(norm.isf(norm.sf(settings.gate_noise) / len(large)))
+    normal = NormalDist()
+    noise = -normal.inv_cdf(normal.cdf(-min(settings.gate_noise, MOST_NOISE)) / len(large))
     names, rows = np.array(groups), []
     for name in large:
         inside = names == name
