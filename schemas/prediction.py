@@ -21,7 +21,7 @@ from schemas.label_decision import AnyDecision
 
 _IS_NONE: Final = partial(is_, None)
 # The values of a prediction, in the order of its fields.
-Values = tuple[int | None, float | None, float, bool, list[float], str, dict[str, float] | None, float]
+Values = tuple[int | None, float | None, float, bool, list[float], str, float, dict[str, float] | None]
 
 
 # Dataclasses, not models: the worker makes one for each review from its own checked values (worker/DECISIONS.md,
@@ -48,13 +48,6 @@ class Prediction:
     ]
     probabilities: Annotated[list[float], Field(description="Calibrated, in the order of the labels.")]
     model_version: Annotated[str, Field(description="The bundle that decided.")]
-    labels: Annotated[
-        dict[str, float] | None,
-        Field(
-            exclude_if=_IS_NONE,
-            description="Of a label model: the labels decided on, likeliest first, each with its probability.",
-        ),
-    ] = None
     unknown_share: Annotated[
         float | None,
         Field(
@@ -62,6 +55,13 @@ class Prediction:
             le=1,
             exclude_if=_IS_NONE,
             description="Share of the words that the model does not know; older ratings have none.",
+        ),
+    ] = None
+    labels: Annotated[
+        dict[str, float] | None,
+        Field(
+            exclude_if=_IS_NONE,
+            description="Of a label model: the labels decided on, likeliest first, each with its probability.",
         ),
     ] = None
 
@@ -106,7 +106,7 @@ def prediction_values(
         strict=True,
     ):
         uncertain = confidence < min_confidence or not known
-        yield stars, expected, confidence, uncertain, probabilities, model_version, labels, unknown
+        yield stars, expected, confidence, uncertain, probabilities, model_version, unknown, labels
 
 
 def _rounded(values: Floats, digits: int) -> list[Any]:

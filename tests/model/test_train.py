@@ -62,7 +62,7 @@ def test_manifest_describes_the_run(published: Path) -> None:
 
 def test_report_loads_nothing(published: Path) -> None:
     page = (_stable(published) / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 8
+    assert page.count("<svg") == 10, "eight charts and two clouds of words"
     assert "tfidf_logistic_balanced" in page
     assert "<script" not in page
     assert "<link" not in page

@@ -134,7 +134,7 @@ class TfliteClassifier:
         remarks = self._remarks.of(pending, scores)
         for at, (
             review,
-            (stars, expected, confidence, uncertain, probabilities, version, labels, unknown),
+            (stars, expected, confidence, uncertain, probabilities, version, unknown, labels),
         ) in enumerate(zip(pending, predicted, strict=True)):
             record, said = review.record, review.review
             made = RatingRecord(
