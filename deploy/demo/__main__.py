@@ -88,7 +88,7 @@ def how_long() -> str:
         return "This takes less than half a minute: the models are there."
     return (
         "The first stars are there in half a minute, by the starter model; training one of your own from it takes "
-        "about a minute more. The next time all of it takes less than half a minute."
+        "a minute or two more. The next time all of it takes less than half a minute."
     )
 
 
