@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deploy.redis import LocalRedis
 from tests.contract.worlds import MemoryStoreWorld, RedisStoreWorld, StoreWorld
 from tests.doubles import make_rated, make_record, write
-from worker.records import Deleted, Outcome, Partition
+from worker.records import Deleted, Outcome, Partition, Rated
 from worker.stream.ports import Attempt
 from worker.stream.rejection import rejected
 
@@ -156,6 +156,25 @@ def test_a_rating_expires_after_the_ttl(store_world: StoreWorld) -> None:
     assert 95 < store_world.expires_in_s("r1") <= 100
     write(store_world.store(ttl_s=0), [Write(5, 2).outcome()])
     assert store_world.expires_in_s("r1") == float("inf")
+
+
+def test_a_rating_of_labels_counts_once_and_as_each_of_its_labels(store_world: StoreWorld) -> None:
+    def labelled(offset: int, labels: dict[str, float]) -> Rated:
+        rated = make_rated("r1", 4, app_id="app", record=make_record(offset=offset))
+        return Rated(rated.record, replace(rated.rating, rating=None, expected_rating=None, labels=labels))
+
+    store = store_world.store()
+    write(store, [labelled(1, {"joy": 0.9, "love": 0.5})])
+    assert store_world.summary("app") == {"count": 1, "count:labels": 1, "count:#joy": 1, "count:#love": 1}
+    write(store, [labelled(2, {"anger": 0.9})])
+    assert store_world.summary("app") == {"count": 1, "count:labels": 1, "count:#anger": 1}
+    stored = store_world.rating("r1")
+    assert stored is not None
+    assert (stored.rating, stored.labels) == (None, {"anger": 0.9})
+    write(store, [make_rated("r1", 4, app_id="app", record=make_record(offset=3))])
+    assert store_world.summary("app") == {"count": 1, "sum": 4, "count:4": 1}, "a model of stars since"
+    write(store, [Deleted(make_record(None, offset=4), "r1")])
+    assert store_world.summary("app") == {}
 
 
 def test_summary_follows_a_review_that_moves_to_another_app(store_world: StoreWorld) -> None:
