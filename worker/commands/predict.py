@@ -101,7 +101,7 @@ def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
             chunk = next(chunks, [])
     if wrong > _SHOWN_FAULTS:
         console.print(f"... and {wrong - _SHOWN_FAULTS} more rows")
-    console.print(f"{rated} rows rated, {wrong} not", highlight=False)
+    console.print(f"{rated} {'row' if rated == 1 else 'rows'} rated, {wrong} not", highlight=False)
     return ExitCode.INPUT if wrong else ExitCode.OK
 
 

@@ -24,6 +24,7 @@ from worker.errors import ExitCode, WorkerError
 from worker.kafka.offset_range import EARLIEST, LATEST
 from worker.kafka.python.topics import Topics
 from worker.model.registry import read_channels
+from worker.ops.http_server import url_of
 from worker.ops.progress import waiting
 from worker.ops.text import printable
 from worker.redis.ratings import RatingsInRedis
@@ -98,8 +99,7 @@ def _model(settings: WorkerSettings) -> dict[str, Any]:
 
 def worker_page(settings: WorkerSettings) -> dict[str, Any]:
     """Return what the worker on this machine says of itself, or only the address and why there is no more."""
-    host = "localhost" if settings.http_host in {"0.0.0.0", "::", ""} else settings.http_host  # noqa: S104 - compared only
-    page = f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}/readyz"
+    page = url_of(settings.http_host, settings.http_port, "readyz")
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         try:

@@ -72,9 +72,11 @@ def serve_http(host: str, port: int, registry: CollectorRegistry, health: Health
     return server.server_port
 
 
-def url_of(host: str, port: int) -> str:
-    """Return the address of the metrics, for the log."""
-    return f"http://[{host}]:{port}/metrics" if ":" in host else f"http://{host}:{port}/metrics"
+def url_of(host: str, port: int, path: str = "metrics") -> str:
+    """Return the address of a page, as somebody on this machine asks for it."""
+    if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - compared only
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/{path}"
 
 
 def _bind(host: str, port: int, app: Callable[..., Iterable[bytes]]) -> WSGIServer:

@@ -96,7 +96,7 @@ def test_many_broken_rows_are_counted_not_listed(
     run = Run(settings, tmp_path, "content,x\n" + " ,1\n" * 50 + "love,1\n")
     said = capfd.readouterr().err
     assert run.stars == {51: 5}
-    assert said.count("row ") == 20
+    assert said.count(": row ") == 20
     assert "and 30 more rows" in said
 
 

@@ -87,7 +87,8 @@ def test_an_unusable_address_names_the_variables(metrics: Metrics, health: Healt
 def test_all_addresses_are_those_of_ipv6_and_ipv4(metrics: Metrics, health: Health) -> None:
     port = serve_http(WorkerSettings.model_fields["http_host"].default, 0, metrics.registry, health)
     assert get(port, "/livez")[0] == 200
-    assert url_of("::", port) == f"http://[::]:{port}/metrics"
+    assert url_of("::", port) == f"http://localhost:{port}/metrics"
+    assert url_of("fe80::1", port) == f"http://[fe80::1]:{port}/metrics"
     if not socket.has_dualstack_ipv6():
         missing("this machine has no IPv6")
     with socket.create_connection(("::1", port), timeout=PATIENCE_S) as connection:
