@@ -18,6 +18,7 @@ from tests.benchmarks.model_quality.cases import DATA
 from tests.benchmarks.starter.figures import BEGIN, END, measure, reviews_of, text
 from tests.benchmarks.starter.recipe import FILES, SENTENCES, packed
 from tests.benchmarks.starter.sentences import sentences, write_sentences
+from trainer.evaluation.behaviour import families
 
 CLOSE = 0.005  # processors round differently, and a tie may then go the other way
 _NUMBER = re.compile(r"\d\.\d{3}")
@@ -51,13 +52,23 @@ def test_our_own_sentences_are_many_and_the_demo_sends_none_of_them() -> None:
     assert [text for text in found if sent.intersection(four_words(text))] == []
 
 
+def test_none_of_our_own_sentences_is_a_check_of_behaviour() -> None:
+    checked = {tuple(words(text)) for checks in families().values() for check in checks for text in check.texts}
+    assert len(checked) > 100
+    assert [text for text, _ in sentences() if tuple(words(text)) in checked] == []
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[\w']+", text.lower())
+
+
 def test_the_starter_was_trained_on_the_sentences_that_are_here(tmp_path: Path) -> None:
     written = write_sentences(tmp_path / SENTENCES).read_bytes()
     assert starter_bundle().manifest.data.files[SENTENCES] == hashlib.sha256(written).hexdigest()
 
 
 def four_words(text: str) -> set[tuple[str, ...]]:
-    found = re.findall(r"[\w']+", text.lower())
+    found = words(text)
     return {*zip(*(found[at:] for at in range(4)), strict=False)}
 
 
