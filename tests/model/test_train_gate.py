@@ -80,7 +80,7 @@ def test_warm_start_has_the_weights_and_words_of_the_version(folder: Path) -> No
     [
         (["--units", "16"], Exit.USAGE, "--units 16: "),
         (["--seed", "3"], Exit.USAGE, "--seed 3: "),
-        (["--labels", "1", "--labels", "5", "--max-bad-share", "1"], Exit.USAGE, "the data has the scores 1, 5"),
+        (["--labels", "1", "--labels", "5", "--max-bad-share", "1"], Exit.USAGE, "the data has the labels 1, 5"),
         (["--warm-start", "nobody"], Exit.REGISTRY, "nobody is not in the registry"),
     ],
 )
