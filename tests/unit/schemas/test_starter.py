@@ -16,6 +16,7 @@ from deploy.demo.reviews import HAND_WRITTEN, PLAIN_TEXT
 from schemas.bundle import MANIFEST_FILE, REPORT_FILE
 from schemas.starter import CARD_FILE, STARTER_FILE, read_starter, starter_bundle, starter_bytes, starter_version
 from tests.conftest import ROOT
+from trainer.evaluation.behaviour import families
 from trainer.export.golden import GOLDEN_TEXTS
 from trainer.export.runtime import open_interpreter
 
@@ -76,11 +77,14 @@ def runs(text: str) -> Iterator[tuple[str, ...]]:
 
 
 def own_texts() -> set[tuple[str, ...]]:
-    """What our own sources say: the golden set, the report's sentences, the names of its fields."""
+    """What our own sources say: the golden set, the checks of behaviour, the report, the names of its fields."""
     sources = [
         path for room in ("trainer", "schemas") for path in (ROOT / room).rglob("*") if path.suffix in {".py", ".j2"}
     ]
-    return {run for text in (*GOLDEN_TEXTS, *(path.read_text("utf-8") for path in sources)) for run in runs(text)}
+    checks = [text for family in families().values() for check in family for text in check.texts]
+    return {
+        run for text in (*GOLDEN_TEXTS, *checks, *(path.read_text("utf-8") for path in sources)) for run in runs(text)
+    }
 
 
 def reviews(path: Path) -> Iterator[str]:
