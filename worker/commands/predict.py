@@ -81,15 +81,16 @@ def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
         runtime=settings.runtime,
     )
     console = Console(stderr=True)
-    console.print(f"model {model.version} on {model.runtime}", highlight=False)
-    remark = starter_remark(settings, model.version)
-    if remark is not None:
-        console.print(remark, markup=False, highlight=False, soft_wrap=True)
     rated = wrong = 0
     chunks = _chunks(settings, files)
     chunk = next(chunks, [])  # a file that cannot be read is reported before the output is opened
     progress = LongRun(console, SystemClock(), "rating", None, unit="rows")
     with ends_on_signal(), open_output(files.source, files.target, model.fields) as output, progress:
+        # Now, for a file or flag that is wrong is answered in one line.
+        console.print(f"model {model.version} on {model.runtime}", highlight=False)
+        remark = starter_remark(settings, model.version)
+        if remark is not None:
+            console.print(remark, markup=False, highlight=False, soft_wrap=True)
         while chunk:
             faults = _write(model, chunk, output)
             for row in faults[: max(0, _SHOWN_FAULTS - wrong)]:

@@ -13,7 +13,7 @@ from worker.__main__ import main
 from worker.errors import ExitCode
 
 REPLAY = ["--from=earliest", "--version=20260101T000000Z-70700000", "--topic-out=again", "--redis-prefix=again:"]
-# Commands that end before they ask a service, whatever the flag: there is no bundle, or the run is dry.
+# Commands that end before they ask a service, whatever the flag: there is no bundle or no input, or the run is dry.
 COMMANDS = {
     "replay": (REPLAY, ["--from", "--to", "--version", "--topic-out", "--redis-prefix", "--group", "--json"]),
     "predict": (["--input=none.csv"], ["--input", "--output", "--encoding", "--delimiter", "--text-column"]),
@@ -35,5 +35,5 @@ def test_a_hostile_flag_is_taken_or_named(
     lines = capsys.readouterr().err.splitlines()
     assert code in {ExitCode.OK, ExitCode.USAGE, ExitCode.MODEL, ExitCode.INPUT}
     assert code in {ExitCode.OK, ExitCode.INPUT} or len(lines) == 1, lines
-    names = (flag, "--text-field", "WORKER_", "FILE is missing")  # an empty --input is no file
+    names = (flag, "--text-field", "WORKER_", "FILE is missing", "none.csv")  # an empty --input is no file
     assert code != ExitCode.USAGE or any(name in lines[0] for name in names)
