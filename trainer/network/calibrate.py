@@ -81,7 +81,7 @@ def fit_temperature(logits: Floats, targets: Targets, labels: Names) -> float:
 def fit_unknown_power(decision: Decision, logits: Floats, unknown_shares: Floats, targets: Indices) -> float:
     """Return the `unknown_power` with the lowest negative log likelihood, between 0 and 8.
 
-    From texts of which some words were made unknown: `float32[N, K]` logits, the share of unknown words in each
+    From texts, as they are and with some words made unknown: `float32[N, K]` logits, the share of unknown words in each
     (`float32[N]`) and `intp[N]` targets. The prior is the decision's.
     """
     own = decision.probabilities(logits)

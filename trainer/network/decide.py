@@ -78,10 +78,12 @@ def fit_decision(
         rule = plain.model_copy(update={"thresholds": fit_thresholds(shares, validation.targets)})
         return rule.model_copy(update={"dependence": fit_dependence(rule, shares, validation.targets)})
     decision = plain.model_copy(update={"prior": [round(float(share), 6) for share in beliefs.prior]})
-    some_unknown = with_unknown_words(validation.rows, settings.seed)
-    words, known = encoder.word_counts(IdRows.of(some_unknown))
+    # As they are, too: where words that no training text has do not matter, such as numbers, nothing is to shrink.
+    rows = [*validation.rows, *with_unknown_words(validation.rows, settings.seed)]
+    words, known = encoder.word_counts(IdRows.of(rows))
     unknown_shares = ((words - known) / np.maximum(words, 1)).astype(np.float32)
-    power = fit_unknown_power(decision, beliefs.predict(some_unknown), unknown_shares, validation.targets)
+    logits = np.concatenate([beliefs.logits, beliefs.predict(rows[len(validation.rows) :])])
+    power = fit_unknown_power(decision, logits, unknown_shares, np.concatenate([validation.targets] * 2))
     decision = decision.model_copy(update={"unknown_power": power})
     if beliefs.left_out is None:
         probabilities = decision.probabilities(beliefs.logits)

@@ -129,7 +129,7 @@ def open_output(source: str, target: str, fields: Sequence[str]) -> Iterator[Out
         return
     try:
         path = Path(target).resolve()  # a link stays, and what it names is replaced
-        is_folder = not target or path.is_dir()
+        is_folder = not target.strip() or path.is_dir()
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise SettingsError(f"--output {target}: {error}") from error
     if is_folder:

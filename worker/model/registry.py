@@ -22,7 +22,7 @@ from worker.errors import ModelError, RegistryError
 
 _HOW = (
     "train one: starstream-trainer train --data reviews.csv --registry {registry}; "
-    "or begin with the starter: starstream-trainer starter --registry {registry}"
+    "or begin with the starter: starstream-trainer starter --registry {registry}, or WORKER_STARTER=on"
 )
 
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from schemas.decision import Decision, zero_one_costs
+from schemas.encoding import UNKNOWN_ID, Ids
 from trainer.evaluation.metrics import figures
 from trainer.evaluation.rules import median_costs
-from trainer.network.decide import FEWEST_IN_GROUP, Judged, Rule, choose_rule, costs_of
+from trainer.network.decide import FEWEST_IN_GROUP, Beliefs, Judged, Rule, choose_rule, costs_of, fit_decision
 
 LABELS = [1, 2, 3, 4, 5]
 LIKELIEST = Decision(labels=LABELS, costs=zero_one_costs(5))
@@ -111,3 +114,23 @@ def test_two_even_labels_get_the_likeliest() -> None:
     judged = Judged(probabilities, targets, np.zeros(2000, dtype=np.intp))
     rule = choose_rule("auto", judged, Decision(labels=[0, 1], costs=zero_one_costs(2)))
     assert (rule.choices(probabilities) == probabilities.argmax(axis=1)).all()
+
+
+def test_words_that_no_training_text_has_are_no_reason_to_shrink_where_they_do_not_matter() -> None:
+    """Such as numbers: every text has one here, and all stars are right."""
+    targets = np.tile([0, 1], 200)
+    rows = [np.array([2 + target, 2 + target, UNKNOWN_ID], np.int32) for target in targets]
+    encoder: Any = SimpleNamespace(
+        word_counts=lambda found: (found.lengths, np.array([(row > 1).sum() for row in found]))
+    )
+
+    def predict(encoded: Sequence[Ids]) -> npt.NDArray[np.float32]:
+        votes = np.array([[(row == 2).sum(), (row == 3).sum()] for row in encoded], np.float32)
+        return votes * 4
+
+    beliefs = Beliefs(predict, predict(rows), np.full(2, 0.5, np.float32), None)
+    wanted: Any = SimpleNamespace(seed=0, decide="likeliest")
+    validation: Any = SimpleNamespace(rows=rows, targets=targets)
+    decision = fit_decision(wanted, encoder, beliefs, validation, [1, 5])
+    assert isinstance(decision, Decision)
+    assert decision.unknown_power < 0.5

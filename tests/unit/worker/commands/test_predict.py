@@ -192,6 +192,7 @@ def test_a_pipe_is_written_to_and_a_link_stays(settings: WorkerSettings, tmp_pat
     ("target", "fault"),
     [
         ("", "a folder"),
+        (" ", "a folder"),
         ("/", "a folder"),
         ("x.parquet", ".parquet is not written; choose"),
         ("x.xlsx", ".xlsx is not written"),
