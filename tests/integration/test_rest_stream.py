@@ -43,6 +43,9 @@ def events(answer: httpx2.Response) -> Iterator[tuple[str, Any]]:
 def test_a_review_is_posted_rated_read_watched_and_deleted(deployment: Deployment, served: RunningWorker) -> None:
     worker = deployment.worker().ready()
     url = f"http://{LOOPBACK}:{served.port}/v1/stream?app_id=maps&max_stars=1"
+    for wrong in ("max_stars=0", "min_stars=6"):  # which no rating could have
+        refused = send(served, f"/v1/stream?{wrong}", method="GET")
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, wrong.partition("=")[0])
     with httpx2.stream("GET", url, timeout=PATIENCE_S) as answer:
         seen = events(answer)
         assert next(seen) == ("open", {})

@@ -216,7 +216,7 @@ def watch_command() -> Command:
     """Return `watch`."""
     own = [
         Option("--app", metavar="APP_ID", help="only this app"),
-        Option("--max-stars", type=COUNT, metavar="N", help="only ratings up to N"),
+        Option("--max-stars", type=Takes("1 to 5 stars", _stars), metavar="N", help="only ratings up to N"),
         Option("--label", metavar="LABEL", help="only ratings with this label"),
         Option("--uncertain", is_flag=True, help="only ratings marked uncertain"),
         Option("--mismatch", is_flag=True, help="only ratings whose author's stars contradict the text"),
@@ -279,6 +279,12 @@ def _input_flags() -> list[Option]:
         Option("--encoding", metavar="NAME", help="of the file, such as cp1252; default: UTF-8, or what its mark says"),
         Option("--delimiter", metavar="C", help="of a CSV; default: the one that gives its header the most columns"),
     ]
+
+
+def _stars(text: str) -> int:
+    if text not in {"1", "2", "3", "4", "5"}:
+        raise ValueError(text)
+    return int(text)
 
 
 def _rate(text: str) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import math
 import os
 import sys
 import tempfile
@@ -51,10 +52,24 @@ class _JsonLines:
             taken = row.cells.get(name) not in (None, "", value)
             line[PREFIX + name if taken else name] = value
         kept = {name: cell for name, cell in row.cells.items() if name not in line}
-        self._file.write(json.dumps({**line, **kept}, default=str) + "\n")
+        whole = {**line, **kept}
+        try:
+            text = json.dumps(whole, default=str, allow_nan=False)
+        except ValueError:  # a cell such as 1e400, which JSON has no other word for
+            text = json.dumps(_finite(whole), default=str)
+        self._file.write(text + "\n")
 
     def not_rated(self, row: FileRow, fault: str) -> None:
         """Leave the row out: its fault is on the console."""
+
+
+def _finite(value: Any) -> Any:
+    """Return the value with null for each number that is none in JSON."""
+    if isinstance(value, Mapping):
+        return {name: _finite(cell) for name, cell in value.items()}
+    if isinstance(value, list):
+        return [_finite(cell) for cell in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _Table:
@@ -105,7 +120,7 @@ class _Table:
 
 def _cell(value: Any) -> str:
     if isinstance(value, bool | int | float | list | dict):
-        return json.dumps(value, default=str)
+        return json.dumps(_finite(value), default=str)
     if isinstance(value, bytes):
         return value.hex()
     text = "" if value is None else str(value)

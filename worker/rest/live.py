@@ -206,8 +206,8 @@ def live_routes(front: Front, reads: params.Depends) -> APIRouter:
     )
     async def stream(
         app_id: Annotated[str | None, Query(description="Only this app's.")] = None,
-        min_stars: Annotated[int | None, Query(description="Only this many stars or more.")] = None,
-        max_stars: Annotated[int | None, Query(description="Only this many stars or fewer.")] = None,
+        min_stars: Annotated[int | None, Query(ge=1, le=5, description="Only this many stars or more.")] = None,
+        max_stars: Annotated[int | None, Query(ge=1, le=5, description="Only this many stars or fewer.")] = None,
         label: Annotated[str | None, Query(description="Only those with this label.")] = None,
         *,
         uncertain: Annotated[bool, Query(description="Only those under WORKER_MIN_CONFIDENCE.")] = False,

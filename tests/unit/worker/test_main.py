@@ -90,6 +90,15 @@ def test_predict_rates_a_file(tmp_path: Path) -> None:
     assert '"rating": 5' in (tmp_path / "out").read_text()
 
 
+def test_what_predict_writes_is_json_also_where_a_number_is_too_large(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "love it", "score": 1e400, "more": [{"n": -1e999, "m": 2}]}\n')
+    files = ["--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out")]
+    assert exit_code("predict", *files, "--registry", str(TOY_REGISTRY)) == ExitCode.OK
+    (line,) = (tmp_path / "out").read_text().splitlines()
+    found = json.loads(line, parse_constant=pytest.fail)
+    assert (found["text"], found["score"], found["more"]) == ("love it", None, [{"n": None, "m": 2}])
+
+
 @pytest.mark.parametrize("command", ["predict", "produce --dry-run"])
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, command: str) -> None:
     (tmp_path / "in.csv").write_text("text\n" + "love it\n" * 2000)
@@ -130,11 +139,18 @@ def test_an_output_that_cannot_show_a_character_shows_its_number(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "command", ["produce --input x.csv --rate nan", "produce --input x.csv --rate -1", "watch --last -1"]
+    "command",
+    [
+        "produce --input x.csv --rate nan",
+        "produce --input x.csv --rate -1",
+        "watch --last -1",
+        "watch --max-stars 0",
+        "watch --max-stars 6",
+    ],
 )
 def test_a_number_out_of_range_is_one_line_with_the_flag(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(*command.split()) == ExitCode.USAGE
-    assert re.fullmatch(r"starstream-worker: --\w+ \S+: takes .*0 or more.*\n", capsys.readouterr().err)
+    assert re.fullmatch(r"starstream-worker: --[\w-]+ \S+: takes .*(0 or more|1 to 5).*\n", capsys.readouterr().err)
 
 
 def test_an_interrupted_predict_prints_no_traceback(
