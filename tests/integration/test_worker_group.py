@@ -15,7 +15,7 @@ from deploy.process import wait_until
 from deploy.redis import LocalRedis
 from tests import PATIENCE_S
 from tests.fixtures.records import Message
-from tests.fixtures.running import Deployment, RunningWorker
+from tests.fixtures.running import Deployment, RunningWorker, completed
 from worker.errors import ExitCode
 
 
@@ -134,6 +134,8 @@ def test_another_worker_finishes_what_a_killed_one_left(deployment: Deployment) 
 def test_a_worker_of_kip_848_that_is_killed_leaves_its_partitions_to_the_other(deployment: Deployment) -> None:
     deployment.settings |= {"kafka_client": "confluent", "kafka_group_protocol": "consumer"}
     first, second = [deployment.worker().ready() for _ in range(2)]
+    members = json.loads(completed("status", "--json", **deployment.settings).stdout)["group"]["members"]
+    assert len(members) == 2
     deployment.produce(*messages(0, 300))
     os.kill(first.child.pid, signal.SIGKILL)
     deployment.produce(*messages(300, 300))

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from worker.clock import SystemClock
 from worker.errors import ExitCode, WorkerError
+from worker.kafka.clients import group_members
 from worker.kafka.offset_range import EARLIEST, LATEST
 from worker.kafka.python.topics import Topics
 from worker.model.registry import read_channels
@@ -84,7 +85,7 @@ def _group(settings: WorkerSettings) -> dict[str, Any]:
             "records_waiting": lag,
             "partitions": len(partitions),
             "dead_letters_at_most": sum(span.size for span in letters.values()),
-            "members": topics.members(settings.group_id),
+            "members": group_members(settings),
         }
 
 

@@ -8,10 +8,11 @@ do not answer or refuse.
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from functools import partial
 from importlib.util import find_spec
 
-from worker.clock import Clock
+from worker.clock import Clock, SystemClock
 from worker.errors import SettingsError
 from worker.kafka.delivery import AtLeastOnce, ExactlyOnce
 from worker.kafka.group import GroupSource
@@ -60,6 +61,18 @@ def watch_lag(
 
         reader = PythonOffsetReader(settings)
     GroupLag(reader, settings, source.ownership, clock=clock, metrics=metrics, health=health, log=log).start(stop)
+
+
+def group_members(settings: WorkerSettings) -> dict[str, int]:
+    """Return how many partitions each member of the group has, by the member's id and host."""
+    if require_client(settings) == "confluent":
+        from worker.kafka.confluent.group_members import group_members as members
+
+        return members(settings)
+    from worker.kafka.python.topics import Topics
+
+    with closing(Topics(settings, SystemClock())) as topics:
+        return topics.members(settings.group_id)
 
 
 def make_delivery(
