@@ -103,7 +103,7 @@ class Ownership:
     def kept(self, member_id: str) -> bool:
         """Return whether a member with this id (`""`: none) has partitions that it was assigned under another.
 
-        A member that is removed while its JoinGroup request waits is told UNKNOWN_MEMBER_ID, and joins under a new id.
+        A member that is removed while its JoinGroup request waits gets UNKNOWN_MEMBER_ID, and joins under a new id.
         Both clients keep its partitions and positions then and call nobody back (librdkafka 2.16: a static member's;
         kafka-python 3.0: any member's), though another member may have read on there: what is read next would be
         published twice.

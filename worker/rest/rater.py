@@ -98,7 +98,7 @@ class Rater:
         Args:
             reviews: at least one.
             answered: is called once with their outcomes, in order, on the rating thread; must not block or raise.
-            trace: is told how long they waited and how long their rating took.
+            trace: receives how long they waited and how long their rating took.
 
         Raises:
             QueueFullError: nothing was queued.

@@ -18,13 +18,21 @@ from tests.benchmarks.model_quality.cases import DATA
 from tests.benchmarks.starter.figures import BEGIN, END, measure, reviews_of, text
 from tests.benchmarks.starter.recipe import FILES, SENTENCES, packed
 from tests.benchmarks.starter.sentences import sentences, write_sentences
+from tests.fixtures.running import data_file
 from trainer.evaluation.behaviour import families
 
 CLOSE = 0.005  # processors round differently, and a tie may then go the other way
 _NUMBER = re.compile(r"\d\.\d{3}")
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there")
+@pytest.fixture
+def sets() -> None:
+    """The data sets are here; else the test is skipped, and fails in CI."""
+    for name in FILES:
+        data_file(name)
+
+
+@pytest.mark.usefixtures("sets")
 def test_the_card_shows_what_the_command_prints() -> None:
     card = CARD_FILE.read_text(encoding="utf-8")
     shown = card.partition(BEGIN)[2].partition(END)[0].strip()
@@ -35,7 +43,7 @@ def test_the_card_shows_what_the_command_prints() -> None:
     )
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there")
+@pytest.mark.usefixtures("sets")
 def test_what_is_measured_was_held_out_of_its_training() -> None:
     manifest = starter_bundle().manifest
     found = measure(starter_bundle())["all three sets"]

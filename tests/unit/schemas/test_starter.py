@@ -16,11 +16,11 @@ from deploy.demo.reviews import HAND_WRITTEN, PLAIN_TEXT
 from schemas.bundle import MANIFEST_FILE, REPORT_FILE
 from schemas.starter import CARD_FILE, STARTER_FILE, read_starter, starter_bundle, starter_bytes, starter_version
 from tests.conftest import ROOT
+from tests.fixtures.running import data_file
 from trainer.evaluation.behaviour import families
 from trainer.export.golden import GOLDEN_TEXTS
 from trainer.export.runtime import open_interpreter
 
-DATA = ROOT.parent / "shared" / "data"
 MOST_BYTES = 6_000_000
 WORDS = 6  # in a row that a review and the starter share only when one was copied from the other
 
@@ -96,14 +96,13 @@ def reviews(path: Path) -> Iterator[str]:
     "name", ["app_reviews.csv", "other_apps.csv.gz", "clothing_reviews.csv.gz", "unlabelled_reviews.csv.gz"]
 )
 def test_it_holds_no_review_of_the_sets_it_was_trained_on(name: str) -> None:
-    if not (DATA / name).exists():
-        pytest.skip(f"{DATA / name} is not there")
+    path = data_file(name)
     files = read_starter().files
     report = html.unescape(re.sub(r"<[^>]*>|data:[^\"')]*", " ", files[REPORT_FILE].decode()))
     held = [report, files[MANIFEST_FILE].decode(), CARD_FILE.read_text("utf-8")]
     ours = {run for text in held for run in runs(text)} - own_texts()
     assert len(ours) > 100, "the comparison has something to compare"
-    copied = {run for review in reviews(DATA / name) for run in runs(review) if run in ours}
+    copied = {run for review in reviews(path) for run in runs(review) if run in ours}
     assert copied == set()
 
 
