@@ -20,7 +20,7 @@ from schemas.inference import Scores
 from schemas.label_decision import AnyDecision
 
 _IS_NONE: Final = partial(is_, None)
-# The values of a prediction, in the order of its fields.
+# The values of a prediction without remarks, in the order of its fields.
 Values = tuple[int | None, float | None, float, bool, list[float], str, float, dict[str, float] | None]
 
 
@@ -64,6 +64,14 @@ class Prediction:
             description="Of a label model: the labels decided on, likeliest first, each with its probability.",
         ),
     ] = None
+    mismatch: Annotated[
+        bool | None,
+        Field(exclude_if=_IS_NONE, description="The author's stars contradict the text, by the bundle's rule."),
+    ] = None
+    reasons: Annotated[
+        list[str] | None,
+        Field(exclude_if=_IS_NONE, description="The words that support the rating most (WORKER_REASONS)."),
+    ] = None
 
     def to_fields(self) -> dict[str, Any]:
         """Return the fields as JSON has them, in the order above."""
@@ -73,11 +81,13 @@ class Prediction:
 
 PREDICTION: Final = TypeAdapter(Prediction)
 PREDICTION_FIELDS: Final = tuple(field.name for field in fields(Prediction))
+REMARKS: Final = ("mismatch", "reasons")  # not the scores' own: they need the author's stars, or more ratings
 
 
 def fields_of(decision: AnyDecision) -> tuple[str, ...]:
-    """Return the names of the fields that a model's predictions have."""
-    return tuple(name for name in PREDICTION_FIELDS if name != "labels" or decision.task == "labels")
+    """Return the names of the fields that all of a model's predictions have: `REMARKS` come on top."""
+    left_out = REMARKS if decision.task == "labels" else ("labels", *REMARKS)
+    return tuple(name for name in PREDICTION_FIELDS if name not in left_out)
 
 
 def outcome_of(said: Prediction) -> str:

@@ -76,15 +76,6 @@ class Rating(_BareRating):
         float | None, Field(exclude_if=_IS_NONE, description="The author's own stars, which the model never saw.")
     ] = None
 
-    mismatch: Annotated[
-        bool | None,
-        Field(exclude_if=_IS_NONE, description="The author's stars contradict the text, by the bundle's rule."),
-    ] = None
-    reasons: Annotated[
-        list[str] | None,
-        Field(exclude_if=_IS_NONE, description="The words that support the rating most (WORKER_REASONS)."),
-    ] = None
-
     def to_json(self) -> bytes:
         """Return the record value of the output topic: compact JSON in UTF-8."""
         known = (self.created_at, self.app_version, self.author_score, self.mismatch, self.reasons, self.labels)
@@ -121,7 +112,7 @@ def time_text(value: str | float) -> str:
 
 def _place(name: str) -> int:
     """Return where a field is: the review's names, then what every rating has, then what later releases added."""
-    return {"review_id": 0, "app_id": 0, "unknown_share": 2, "labels": 3}.get(name, 1)
+    return {"review_id": 0, "app_id": 0, "mismatch": 2, "reasons": 2, "unknown_share": 3, "labels": 4}.get(name, 1)
 
 
 RATING: Final = TypeAdapter(Rating)

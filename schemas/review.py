@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from typing import Annotated, Any, Final, NoReturn
 from uuid import UUID
 
@@ -19,12 +18,11 @@ from pydantic import Field, TypeAdapter
 
 from schemas.input.fields import FieldFinder, describe_names, likely_text
 from schemas.input.known_fields import KnownFields
-from schemas.input.value import InvalidReviewError, ValueFormat, decode, describe_type, load, read_value
+from schemas.input.value import InvalidReviewError, ValueFormat, decode, describe_type, load, number_of, read_value
 
 MAX_ID_BYTES = 256
 DEFAULT_MAX_TEXT_CHARS = 20_000
 
-_EXACT: Final = 2**53  # a larger whole number is none that a JSON reader keeps
 # Characters that count as letters or symbols but show nothing: fillers, a blank Braille cell, variation selectors.
 _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(0xFE00 + i) for i in range(16)}
 
@@ -61,25 +59,11 @@ def _short_name(value: Any) -> str | None:
     return name
 
 
-def _number(value: Any) -> int | float | None:
-    if type(value) is int and -_EXACT < value < _EXACT:  # nearly every score
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    if not math.isfinite(number):
-        return None
-    return int(number) if number.is_integer() and abs(number) < _EXACT else number
-
-
 def _time(value: Any) -> str | int | float | None:
     if isinstance(value, date):
         return value.isoformat()  # Avro and Parquet have types for times
     if type(value) not in {str, int}:
-        return _number(value)
+        return number_of(value)
     return (value or None) if _short_name(value) is not None else None
 
 
@@ -193,7 +177,7 @@ def _review_of_parts(parts: Sequence[Any], max_text_chars: int) -> Review:
     if app_id is not None:
         app_id = _short_name(app_id) or None
     if score is not None:
-        score = _number(score)
+        score = number_of(score)
     if created_at is not None:
         created_at = _time(created_at)
     if app_version is not None:

@@ -9,6 +9,7 @@ import codecs
 import json
 import math
 import re
+from decimal import Decimal
 from typing import Any, Final, Literal
 from xml.parsers import expat
 
@@ -20,6 +21,7 @@ ValueFormat = Literal["auto", "json", "text"]
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MOST_XML_CHARS: Final = 100_000
 _MOST_DIGITS: Final = 4300  # that Python turns into a whole number, as sys.get_int_max_str_digits has it
+_EXACT: Final = 2**53  # a larger whole number is none that a JSON reader keeps
 _LONG_NUMBER: Final = re.compile(rf"[0-9]{{{_MOST_DIGITS}}}")
 
 
@@ -95,6 +97,21 @@ def _with_long_numbers(text: str) -> Any:
 def whole_number(digits: str) -> int | float:
     """Return the number; infinity for more digits than Python reads, so that it costs its own field only."""
     return int(digits) if len(digits) < _MOST_DIGITS else math.copysign(math.inf, -1 if digits[0] == "-" else 1)
+
+
+def number_of(value: Any) -> int | float | None:
+    """Return an author's stars as a number, a whole one where it is; None where the value is none."""
+    if type(value) is int and -_EXACT < value < _EXACT:  # nearly every score
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() and abs(number) < _EXACT else number
 
 
 def read_value(text: str, input_format: ValueFormat) -> dict[str, Any] | str:

@@ -42,6 +42,7 @@ any other is JSON lines. It is written next to its name and renamed when done.""
   starstream-worker predict reviews.csv
   starstream-worker predict reviews.csv --output rated.csv
   starstream-worker predict export.csv --input-preset play-console
+  starstream-worker predict reviews.csv --reasons low       why it has few stars
   echo "love it" | starstream-worker predict -""",
     exit_codes="""\
   0  all rows were rated    2  wrong flag or file    3  no bundle
@@ -164,7 +165,7 @@ def predict_command() -> Command:
         *_input_flags(),
         Option("--output", "-o", type=FILE, metavar="FILE", default="-", help="-: standard output, as without it"),
     ]
-    words, groups = Words("--input", "FILE"), [INPUT, *_BUNDLE, "min_confidence"]
+    words, groups = Words("--input", "FILE"), [INPUT, *_BUNDLE, "min_confidence", "reasons"]
     return worker_command(_PREDICT, "worker.commands.predict", own=own, words=words, groups=groups)
 
 

@@ -79,13 +79,15 @@ def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
         min_confidence=settings.min_confidence,
         max_text_chars=settings.max_text_chars,
         runtime=settings.runtime,
+        reasons=settings.reasons,
     )
     console = Console(stderr=True)
     rated = wrong = 0
     chunks = _chunks(settings, files)
     chunk = next(chunks, [])  # a file that cannot be read is reported before the output is opened
+    fields = model.fields_given(author_scores=_may_have_scores(settings, files.source, chunk))
     progress = LongRun(console, SystemClock(), "rating", None, unit="rows")
-    with ends_on_signal(), open_output(files.source, files.target, model.fields) as output, progress:
+    with ends_on_signal(), open_output(files.source, files.target, fields) as output, progress:
         # Now, for a file or flag that is wrong is answered in one line.
         console.print(f"model {model.version} on {model.runtime}", highlight=False)
         remark = starter_remark(settings, model.version)
@@ -108,9 +110,9 @@ def predict(settings: WorkerSettings, files: PredictFiles) -> ExitCode:
 
 def _write(model: Model, rows: Sequence[Row], output: Output) -> list[Row]:
     """Write the rows, and return those that could not be rated, in order."""
-    valid = [row for row in rows if row.review is not None]
-    rated = model.rate(row.review.text for row in valid if row.review is not None)
-    predictions = dict(zip((row.source.number for row in valid), rated, strict=True))
+    valid = {row.source.number: row.review for row in rows if row.review is not None}
+    rated = model.rate((review.text for review in valid.values()), (review.score for review in valid.values()))
+    predictions = dict(zip(valid, rated, strict=True))
     faults = []
     for row in rows:
         prediction = predictions.get(row.source.number)
@@ -120,6 +122,12 @@ def _write(model: Model, rows: Sequence[Row], output: Output) -> list[Row]:
             faults.append(row if row.review is None else Row(row.source, fault="text: the model refused it"))
             output.not_rated(row.source, faults[-1].fault)
     return faults
+
+
+def _may_have_scores(settings: WorkerSettings, source: str, chunk: Sequence[Row]) -> bool:
+    """Return whether a table of the rows needs a column for contradictions: objects may have other fields later."""
+    finder = FieldFinder(settings.field_paths)
+    return not has_header(source) or any(finder.finds("score", row.source.columns) for row in chunk[:1])
 
 
 def _chunks(settings: WorkerSettings, files: PredictFiles) -> Iterator[list[Row]]:

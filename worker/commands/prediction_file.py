@@ -88,7 +88,7 @@ class _Table:
     def rated(self, row: FileRow, review_id: str | None, prediction: Mapping[str, Any]) -> None:
         """Write the row."""
         del review_id  # in one of the input's columns, when it has one
-        self._write(row, [_cell(value) for value in prediction.values()], "")
+        self._write(row, [_cell(prediction.get(name)) for name in self._fields], "")
 
     def not_rated(self, row: FileRow, fault: str) -> None:
         """Write the row with the fault."""
@@ -119,11 +119,12 @@ class _Table:
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, bool | int | float | list | dict):
-        return json.dumps(_finite(value), default=str)
     if isinstance(value, bytes):
         return value.hex()
-    text = "" if value is None else str(value)
+    if isinstance(value, bool | int | float | list | dict):
+        text = json.dumps(_finite(value), default=str, ensure_ascii=False)
+    else:
+        text = "" if value is None else str(value)
     return text.encode("utf-8", "replace").decode("utf-8")  # bytes that were not UTF-8
 
 

@@ -131,7 +131,7 @@ class TfliteClassifier:
         """Return reviews with their ratings, in order; `scores` has a row for each."""
         rated: list[Rated] = []
         predicted = prediction_values(scores, self.decision, self._version, self._min_confidence)
-        remarks = self._remarks.of(pending, scores)
+        remarks = self._remarks.of([review.review for review in pending], scores)
         for at, (
             review,
             (stars, expected, confidence, uncertain, probabilities, version, unknown, labels),

@@ -1,6 +1,7 @@
 """What a rating says besides its stars: whether the author contradicts them, and which words made them.
 
-Owns which reviews of a chunk get which remark. `classifier` puts them into the ratings; `schemas` has the rules.
+Owns which reviews of a chunk get which remark. `classifier` puts them into the ratings, and `predictor` into
+predictions; `schemas` has the rules.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from schemas.inference import Model, Scores
 from schemas.label_decision import LabelDecision
 from schemas.reasons.explain import leave_out, strongest
 from schemas.reasons.read import read
-from worker.records import Pending
+from schemas.review import Review
 from worker.settings import ReasonsMode
 
 _MOST_REASONS: Final = 3
@@ -49,7 +50,7 @@ class Remarks:
         self._reasons = reasons
         self._label_at: Mapping[Any, int] = {label: at for at, label in enumerate(model.decision.labels)}
 
-    def of(self, pending: Sequence[Pending], scores: Scores) -> Mapping[int, Mapping[str, Any]]:
+    def of(self, reviews: Sequence[Review], scores: Scores) -> Mapping[int, Mapping[str, Any]]:
         """Return further fields of ratings, by position; most have none.
 
         Raises:
@@ -57,20 +58,20 @@ class Remarks:
         """
         found: dict[int, dict[str, Any]] = {}
         if self._mismatch is not None:
-            asked = [at for at, review in enumerate(pending) if review.review.score in self._label_at]
-            for at, contradicts in self._contradictions(self._mismatch, pending, scores, asked):
+            asked = [at for at, review in enumerate(reviews) if review.score in self._label_at]
+            for at, contradicts in self._contradictions(self._mismatch, reviews, scores, asked):
                 found[at] = {"mismatch": contradicts}
         if self._reasons != "off":
-            for at, words in self._words(pending, scores):
+            for at, words in self._words(reviews, scores):
                 found.setdefault(at, {})["reasons"] = words
         return found
 
     def _contradictions(
-        self, rule: MismatchRule, pending: Sequence[Pending], scores: Scores, asked: Sequence[int]
+        self, rule: MismatchRule, reviews: Sequence[Review], scores: Scores, asked: Sequence[int]
     ) -> Sequence[tuple[int, bool]]:
         if not asked:
             return []
-        given = [self._label_at[pending[at].review.score] for at in asked]  # `asked` has one
+        given = [self._label_at[reviews[at].score] for at in asked]  # `asked` has one
         stars: npt.NDArray[np.intp] = np.array(given, dtype=np.intp)
         contradicts = rule.contradicts(scores.probabilities[np.array(asked)], stars)
         return list(zip(asked, contradicts.tolist(), strict=True))
@@ -85,10 +86,10 @@ class Remarks:
         stars = np.asarray(decision.labels)
         return np.flatnonzero(stars[choices] < (stars[0] + stars[-1]) / 2).tolist()
 
-    def _words(self, pending: Sequence[Pending], scores: Scores) -> Sequence[tuple[int, list[str]]]:
+    def _words(self, reviews: Sequence[Review], scores: Scores) -> Sequence[tuple[int, list[str]]]:
         found = []
         for at in self._named(scores):
-            tokens = [token for token in read(self._model.encoder, pending[at].review.text) if token.id is not None]
+            tokens = [token for token in read(self._model.encoder, reviews[at].text) if token.id is not None]
             if tokens:
                 found.append((at, tokens))
         rows = [np.array([token.id for token in tokens], dtype=np.int32) for _, tokens in found]

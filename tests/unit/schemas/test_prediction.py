@@ -7,7 +7,7 @@ import numpy as np
 
 from schemas.decision import Decision, zero_one_costs
 from schemas.inference import Scores
-from schemas.prediction import PREDICTION, PREDICTION_FIELDS, Prediction, prediction_values
+from schemas.prediction import PREDICTION, PREDICTION_FIELDS, REMARKS, Prediction, prediction_values
 
 
 def predicted(known: list[int], unknown_shares: list[float], min_confidence: float) -> list[Prediction]:
@@ -41,5 +41,5 @@ def test_confidence_under_the_limit_is_uncertain() -> None:
 def test_a_line_of_an_older_predict_is_read() -> None:
     (new,) = predicted([1], [0.5], 0.0)
     fields: dict[str, Any] = {name: value for name, value in new.to_fields().items() if name != "unknown_share"}
-    assert set(PREDICTION_FIELDS) - fields.keys() == {"labels", "unknown_share"}
+    assert set(PREDICTION_FIELDS) - fields.keys() == {"labels", "unknown_share", *REMARKS}
     assert PREDICTION.validate_json(json.dumps(fields)).unknown_share is None

@@ -7,7 +7,7 @@ import gzip
 import json
 import os
 import sys
-from dataclasses import fields
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,17 +16,31 @@ from typing import Any
 import pytest
 from pyarrow import parquet, table
 
+from schemas.bundle import read_bundle
 from schemas.input.text_files import opened
-from schemas.prediction import Prediction
+from schemas.prediction import REMARKS, fields_of
+from schemas.starter import starter_version
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
+from tests.doubles import ManualClock
 from tests.fixtures.bundles import SECOND, Change, ToyRegistry
+from tests.fixtures.serving import pending
 from worker.commands.predict import PredictFiles, predict
 from worker.errors import ExitCode, SettingsError
+from worker.model.classifier import TfliteClassifier
+from worker.model.registry import fetch_bundle
+from worker.model.remarks import RatingOptions
+from worker.model.runtime import load_runtime
+from worker.ops.metrics import Metrics
+from worker.records import Rated
 from worker.settings import WorkerSettings, read_settings
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
-STARS = [field.name for field in fields(Prediction) if field.name != "labels"]  # of a star model's predictions
+STARS = list(fields_of(read_bundle(TOY_REGISTRY / TOY_VERSION).manifest.decision))
+# The texts, and their authors' stars, of which some are those of another text.
+REMARKED: list[tuple[str, Any]] = [
+    ("it crashes all day, refund!", 5), ("love it", 5), ("love it", 1), ("not bad, not good", ""), ("😡", 4.5),
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -228,6 +242,64 @@ def test_the_output_is_never_the_input_and_an_older_one_survives_a_fault(
         predict(settings, PredictFiles(str(source), str(tmp_path / "out.jsonl")))
     assert (tmp_path / "out.jsonl").read_text() == "older"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.jsonl"]
+
+
+@pytest.fixture
+def in_the_stream(metrics: Metrics) -> list[dict[str, Any]]:
+    """What ratings of `REMARKED` say in the stream with WORKER_REASONS=all, where they say it."""
+    runtime, interpreter = load_runtime()
+    classifier = TfliteClassifier(
+        fetch_bundle("models", starter_version()), interpreter, runtime=runtime, metrics=metrics,
+        clock=ManualClock(), options=RatingOptions(reasons="all"),
+    )  # fmt: skip
+    reviews = [
+        replace(review, review=replace(review.review, score=score or None))
+        for review, (_, score) in zip(pending(*(text for text, _ in REMARKED)), REMARKED, strict=True)
+    ]
+    rated = [
+        json.loads(one.value) for one in classifier.rate(reviews, "2026-01-01T00:00:00.000Z") if isinstance(one, Rated)
+    ]
+    return [{name: one[name] for name in REMARKS if name in one} for one in rated]
+
+
+def test_reasons_and_contradictions_are_those_of_the_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_the_stream: list[dict[str, Any]]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where there is no registry, the starter rates
+    settings = read_settings({"reasons": "all"})
+    source = "".join(json.dumps({"text": text, "score": score}) + "\n" for text, score in REMARKED)
+    found = Run(settings, tmp_path, source, "in.jsonl").rows
+    assert [{name: row[name] for name in REMARKS if name in row} for row in found.values()] == in_the_stream
+    assert [one.get("mismatch") for one in in_the_stream] == [False, False, True, None, None]
+    assert [len(one["reasons"]) for one in in_the_stream] == [3, 1, 1, 2, 1]
+    with (tmp_path / "in.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "stars"), *REMARKED])
+    table = [
+        *csv.DictReader(Run(settings, tmp_path, (tmp_path / "in.csv").read_text(), target="out.csv").text.splitlines())
+    ]
+    cells = [{name: row[f"starstream_{name}"] for name in REMARKS} for row in table]
+    assert [{name: json.loads(cell) for name, cell in row.items() if cell} for row in cells] == in_the_stream
+    assert cells[-1]["reasons"] == '["😡"]'
+
+
+@pytest.mark.parametrize(
+    ("reasons", "header", "columns"),
+    [
+        ("off", "text", []),
+        ("off", "text,score", ["mismatch"]),
+        ("low", "text", ["reasons"]),
+        ("low", "text,rating", [*REMARKS]),
+    ],
+)
+def test_a_table_has_the_columns_of_remarks_that_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reasons: str, header: str, columns: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = "love it" + ",5" * header.count(",")
+    run = Run(read_settings({"reasons": reasons}), tmp_path, f"{header}\n{row}\n", target="out.csv")
+    (rated,) = csv.DictReader(run.text.splitlines())
+    assert [name for name in REMARKS if f"starstream_{name}" in rated] == columns
+    assert rated.get("starstream_reasons", "") == "", "five stars are not below the middle"
 
 
 def test_an_empty_csv_is_refused(settings: WorkerSettings, tmp_path: Path) -> None:

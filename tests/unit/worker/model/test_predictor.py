@@ -76,11 +76,29 @@ def test_a_text_the_runtime_refuses_costs_its_neighbours_nothing(tmp_path: Path)
 def test_columns_are_the_predictions_by_field(model: Model) -> None:
     texts = [*TEXTS, "", *TEXTS * 500]  # more than a chunk
     columns = model.columns(texts)
-    assert tuple(columns) == model.fields == PREDICTION_FIELDS[:-1], "all but the labels"
+    assert tuple(columns) == model.fields == PREDICTION_FIELDS[:-3], "all but the labels and the remarks"
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     nothing = dict.fromkeys(model.fields)
     assert rows == [nothing if found is None else found.to_fields() for found in model.rate(texts)]
     assert rows[5] == nothing
+
+
+def test_authors_scores_and_reasons_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = Model.open("models", starter_version(), reasons="low")
+    texts, scores = ["love it", "love it", "awful, it crashes", None, "bad"], [1, "5", 5.0, 5, float("nan")]
+    said = found.rate(texts, scores)
+    assert [one and one.mismatch for one in said] == [True, False, True, None, None]
+    assert [one and bool(one.reasons) for one in said] == [False, False, True, None, True]
+    columns = found.columns(texts, scores)
+    assert (*columns, "labels") == (*found.fields[:-1], "mismatch", "reasons", "labels")
+    assert columns["mismatch"] == [True, False, True, None, None]
+    assert "mismatch" not in found.columns(texts)
+    assert all(one is None or one.mismatch is None for one in found.rate(texts))
+    again: Model = pickle.loads(pickle.dumps(found))  # noqa: S301 - made here
+    assert again.columns(texts, scores) == columns
+    with pytest.raises(ValueError, match="author_scores: 1 for 2 texts"):
+        found.rate(["a", "b"], [1])
 
 
 def test_a_channel_or_a_version_is_opened_and_stays(tmp_path: Path) -> None:
