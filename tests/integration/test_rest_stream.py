@@ -49,22 +49,22 @@ def test_a_review_is_posted_rated_read_watched_and_deleted(deployment: Deploymen
     with httpx2.stream("GET", url, timeout=PATIENCE_S) as answer:
         seen = events(answer)
         assert next(seen) == ("open", {})
-        reviews = [{"text": "good", "review_id": "r/1", "app_id": "maps"}, {"content": "bad", "app_id": "maps"}, "bad"]
+        reviews = [{"text": "good", "review_id": "r/1\n?", "app_id": "maps"}, {"content": "bad", "app_id": "maps"}, "bad"]
         posted = send(served, "/v1/reviews", {"reviews": reviews})
         assert posted.status_code == 202
         ids = posted.json()["review_ids"]
         kind, rating = next(seen)  # of the three only one has one star and the app
         assert (kind, rating["review_id"], rating["rating"]) == ("rating", ids[1], 1)
-        found = send(served, "/v1/ratings/r%2F1", method="GET")
+        found = send(served, "/v1/ratings/r%2F1%0A%3F", method="GET")
         assert (found.status_code, found.json()["rating"], found.json()["app_id"]) == (200, 5, "maps")
         assert found.json()["source"]["topic"] == deployment.input
         summary = send(served, "/v1/apps/maps/summary", method="GET").json()
         assert summary == {"app_id": "maps", "count": 2, "mean": 3.0, "stars": {"1": 1, "5": 1}}
 
-        deleted = send(served, "/v1/ratings/r%2F1", method="DELETE")
-        assert (deleted.status_code, deleted.json()) == (202, {"review_id": "r/1"})
-        assert next(seen) == ("deleted", {"review_id": "r/1"})
-        assert send(served, "/v1/ratings/r%2F1", method="GET").status_code == 404
+        deleted = send(served, "/v1/ratings/r%2F1%0A%3F", method="DELETE")
+        assert (deleted.status_code, deleted.json()) == (202, {"review_id": "r/1\n?"})
+        assert next(seen) == ("deleted", {"review_id": "r/1\n?"})
+        assert send(served, "/v1/ratings/r%2F1%0A%3F", method="GET").status_code == 404
         assert send(served, "/v1/apps/maps/summary", method="GET").json()["count"] == 1
         assert served.stop() == ExitCode.OK  # an open stream does not hold it
         assert list(seen) == []

@@ -67,6 +67,9 @@ class Bodies:
             detail = f"expected an object with a text, or with {MANY}; came {describe_type(found)}"
             raise Problem(422, detail, [FieldError(pointer="", detail=detail, reason="wrong_type")])
         if MANY in found:
+            if others := ", ".join(sorted(found.keys() - {MANY})):
+                detail = f"expected {MANY} alone, or one review without it; came also {others:.200}"
+                raise Problem(422, detail, [FieldError(pointer="", detail=detail)])
             posted = self._several(found[MANY])
             self.count(request, len(posted.reviews))
             return posted

@@ -59,7 +59,8 @@ def describe_reviews(settings: WorkerSettings) -> dict[str, Any]:
         },
     }
     items = {"type": "array", "minItems": 1, "maxItems": settings.rest_max_reviews, "items": {"anyOf": [text, review]}}
-    schema = {"anyOf": [review, {"type": "object", "required": [MANY], "properties": {MANY: items}}]}
+    many = {"type": "object", "required": [MANY], "properties": {MANY: items}, "additionalProperties": False}
+    schema = {"anyOf": [{**review, "not": {"required": [MANY]}}, many]}
     return {"requestBody": {"required": True, "content": {JSON: {"schema": schema, "examples": _EXAMPLES}}}}
 
 

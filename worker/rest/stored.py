@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Query, Request, Response, params
+from fastapi import APIRouter, Depends, Query, Request, Response, params
 from pydantic_core import to_json
 from starlette.responses import JSONResponse
 
-from schemas.input.value import InvalidReviewError
 from schemas.personal.mask import Masker
 from schemas.rating import CONTENT_TYPE, RATING
-from schemas.review import MAX_ID_BYTES, check_identifier
 from worker.errors import ServiceError, SettingsError
 from worker.kafka.outgoing import Outgoing
 from worker.kafka.python.sender import Sender
@@ -26,6 +24,7 @@ from worker.redis.ratings import RatingsInRedis
 from worker.redis.trend import TrendBy, hours_of
 from worker.rest.body import Bodies
 from worker.rest.front import Front
+from worker.rest.identifiers import AppId, ReviewId, check_id, check_path
 from worker.rest.lane import Lane
 from worker.rest.problems import FieldError, Problem, describe_problems
 from worker.rest.ratings import JSON, describe_reviews
@@ -34,8 +33,6 @@ from worker.traces.request import trace_headers
 from worker.words.period import SINCE_SYNTAX, By, Period, parse_since
 from worker.words.report import Question, telling_words
 
-ReviewId = Annotated[str, Path(min_length=1, max_length=MAX_ID_BYTES, description="What the review is known by.")]
-AppId = Annotated[str, Path(min_length=1, max_length=MAX_ID_BYTES, description="What was reviewed.")]
 _MOST_REVIEWS: Final = 20_000  # of an app's words: more are sampled
 _READ_S: Final = 60.0  # longest read of the topics for one answer
 _TREND: Final = {
@@ -91,7 +88,7 @@ class Stored:
 def stored_routes(front: Front, reads: params.Depends, writes: params.Depends) -> APIRouter:
     """Return the routes."""
     settings = front.process.settings
-    router = APIRouter(prefix="/v1")
+    router = APIRouter(prefix="/v1", dependencies=[Depends(check_path)])
     bodies = Bodies(settings, front.process.clock)
     stored = Stored(settings)
     redis = Lane("redis", threads=4, timeout_s=settings.redis_timeout_s)
@@ -103,28 +100,28 @@ def stored_routes(front: Front, reads: params.Depends, writes: params.Depends) -
     }
 
     @router.get(
-        "/ratings/{review_id:path}",
+        "/ratings/{review_id:id}",
         summary="A review's rating",
         tags=["ratings"],
         dependencies=[reads],
         responses={**found_rating, **failures},
     )
     async def rating(review_id: ReviewId) -> Response:
-        _check("review_id", review_id)
+        check_id("review_id", review_id)
         found = await redis.call(lambda: stored.ratings.rating(review_id))
         if found is None:
             raise Problem(404, "there is no rating: not rated yet, deleted, or too old (WORKER_REDIS_TTL_S)")
         return Response(RATING.dump_json(found), media_type=JSON)
 
     @router.get(
-        "/apps/{app_id:path}/summary",
+        "/apps/{app_id:id}/summary",
         summary="Count and mean of an app's stars",
         tags=["apps"],
         dependencies=[reads],
         responses=failures,
     )
     async def summary(app_id: AppId) -> Response:
-        _check("app_id", app_id)
+        check_id("app_id", app_id)
         if not settings.redis_summary:
             raise Problem(404, "WORKER_REDIS_SUMMARY is false: no summaries are kept")
         found = await redis.call(lambda: stored.ratings.summary(app_id))
@@ -135,14 +132,14 @@ def stored_routes(front: Front, reads: params.Depends, writes: params.Depends) -
     accepted: dict[str, Any] = {"dependencies": [writes], "status_code": 202}
 
     @router.delete(
-        "/ratings/{review_id:path}",
+        "/ratings/{review_id:id}",
         summary="Delete a review and its rating, in every store",
         tags=["ratings"],
         responses=describe_problems(401, 403, 422, 503),
         **accepted,
     )
     async def delete(review_id: ReviewId) -> Response:
-        _check("review_id", review_id)
+        check_id("review_id", review_id)
         await kafka.call(partial(stored.send, [(review_id, None)], trace_headers()))
         return JSONResponse({"review_id": review_id}, 202)
 
@@ -171,7 +168,7 @@ def stored_routes(front: Front, reads: params.Depends, writes: params.Depends) -
 def trend_routes(front: Front, reads: params.Depends) -> APIRouter:
     """Return the route of an app's trend."""
     settings, clock = front.process.settings, front.process.clock
-    router = APIRouter(prefix="/v1")
+    router = APIRouter(prefix="/v1", dependencies=[Depends(check_path)])
     stored = Stored(settings)
     redis = Lane("redis", threads=1, timeout_s=settings.redis_timeout_s)
     found_trend: dict[int | str, dict[str, Any]] = {
@@ -179,7 +176,7 @@ def trend_routes(front: Front, reads: params.Depends) -> APIRouter:
     }
 
     @router.get(
-        "/apps/{app_id:path}/trend",
+        "/apps/{app_id:id}/trend",
         summary="An app's stars by day, hour or version",
         tags=["apps"],
         dependencies=[reads],
@@ -190,7 +187,7 @@ def trend_routes(front: Front, reads: params.Depends) -> APIRouter:
         since: Annotated[str, Query(description=f"The period: {SINCE_SYNTAX}.")] = "7d",
         by: Annotated[TrendBy, Query(description="How its reviews are grouped.")] = "day",
     ) -> Response:
-        _check("app_id", app_id)
+        check_id("app_id", app_id)
         if not settings.keeps_trends:
             raise Problem(404, f"no trends are kept: {settings.why_no_trends}")
         period = _period(since, clock.wall())
@@ -206,11 +203,11 @@ def trend_routes(front: Front, reads: params.Depends) -> APIRouter:
 def words_routes(front: Front, reads: params.Depends) -> APIRouter:
     """Return the route of an app's telling words."""
     settings, clock = front.process.settings, front.process.clock
-    router = APIRouter(prefix="/v1")
+    router = APIRouter(prefix="/v1", dependencies=[Depends(check_path)])
     topics = Lane("topics", threads=1, timeout_s=max(settings.request_timeout_s, _READ_S))
 
     @router.get(
-        "/apps/{app_id:path}/words",
+        "/apps/{app_id:id}/words",
         summary="The words that tell an app's last days from the time before",
         tags=["apps"],
         dependencies=[reads],
@@ -221,7 +218,7 @@ def words_routes(front: Front, reads: params.Depends) -> APIRouter:
         since: Annotated[str, Query(description=f"The period: {SINCE_SYNTAX}.")] = "7d",
         by: Annotated[By, Query(description="How its reviews are grouped.")] = "star",
     ) -> Response:
-        _check("app_id", app_id)
+        check_id("app_id", app_id)
         period = _period(since, clock.wall())
         asked = Question(app_id, period, by, most_reviews=_MOST_REVIEWS)
         found = await topics.call(partial(telling_words, settings, clock, asked, Masker()))
@@ -237,10 +234,3 @@ def _period(since: str, now_s: float) -> Period:
         return parse_since(since, now_s)
     except SettingsError as error:
         raise Problem(422, str(error), [FieldError(pointer="since", detail=str(error))]) from None
-
-
-def _check(name: str, value: str) -> None:
-    try:
-        check_identifier(name, value)
-    except InvalidReviewError as error:
-        raise Problem(422, str(error), [FieldError(pointer=name, detail=str(error), reason=error.reason)]) from None

@@ -203,3 +203,24 @@ def test_only_a_few_reviews_are_explained_at_once(rating_client: Client) -> None
     answer = client.post("/v1/ratings?explain=true", json=reviews)
     assert (answer.status_code, answer.json()["detail"]) == (422, "explain: at most 32 reviews at once; came 33")
     assert client.post("/v1/ratings?explain=perhaps", json={"text": "good"}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/ratings/%ff"), ("DELETE", "/v1/ratings/r%2F1%C3"), ("GET", "/v1/apps/%80/summary")],
+)
+def test_an_id_that_is_not_utf_8_is_refused_and_not_replaced(rating_client: Client, method: str, path: str) -> None:
+    found = rating_client().request(method, path)
+    assert found.status_code == 422
+    assert "not UTF-8" in found.json()["detail"]
+
+
+def test_the_replacement_character_is_a_character_of_an_id(rating_client: Client) -> None:
+    found = rating_client(redis_url="redis://localhost:1").get("/v1/ratings/%EF%BF%BD")
+    assert found.status_code == 503  # it is read, from a Redis that is away
+
+
+def test_what_stands_beside_several_reviews_is_refused_and_not_left_out(rating_client: Client) -> None:
+    found = rating_client().post("/v1/ratings", json={"text": "bad", "reviews": ["good"], "app_id": "maps"})
+    assert found.status_code == 422
+    assert found.json()["detail"] == "expected reviews alone, or one review without it; came also app_id, text"
