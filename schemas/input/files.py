@@ -81,6 +81,8 @@ def read_rows(path: str | Path, how: FileOptions = NO_OPTIONS, *, max_cell_chars
     try:
         if Path(path).is_dir():
             raise FileError(f"{path}: a folder; name a file")
+        if str(path) != STDIN:
+            Path(path).stat()
     except OSError as error:
         raise FileError(f"{path}: {error.strerror}") from error
     if ending == ".parquet":

@@ -45,6 +45,9 @@ def test_a_spreadsheet_goes_in_and_its_ratings_come_out(
     assert json.loads(said.out.splitlines()[0]) == {"review_id": "r1", "app_id": "shop", "text": "“love” it; really"}
     assert "sheet.csv: row 3 (line 4): text: empty or blank" in said.err
     assert f"3 reviews would be sent to {deployment.input}, 1 row is no review" in said.err
+    assert "could not be read" not in said.err
+    assert command(*produce, "--score-field", "kommentar", "--dry-run") == ExitCode.INPUT
+    assert "3 without score: it could not be read" in capsys.readouterr().err
     assert command(*produce, "--score-field", "sterne", "--rate", "1000") == ExitCode.INPUT
     worker.until(lambda: deployment.stored_ids() == {"r1", "r2", "r4"}, "all are rated")
 

@@ -51,7 +51,8 @@ class _JsonLines:
         for name, value in {"row": row.number, "review_id": review_id, **prediction}.items():
             taken = row.cells.get(name) not in (None, "", value)
             line[PREFIX + name if taken else name] = value
-        kept = {name: cell for name, cell in row.cells.items() if name not in line}
+        earlier = {*line, *(PREFIX + name for name in (*line, "error"))}
+        kept = {name: cell for name, cell in row.cells.items() if name not in earlier}
         whole = {**line, **kept}
         try:
             text = json.dumps(whole, default=str, allow_nan=False)
@@ -105,8 +106,8 @@ class _Table:
         self._writer.writerow([*(_cell(row.cells.get(name)) for name in self._columns), *ours, fault])
 
     def _write_header(self, columns: Iterable[str]) -> None:
-        self._columns = dict.fromkeys(columns)
         names = [PREFIX + name for name in (*self._fields, "error")]
+        self._columns = {name: None for name in columns if name not in names}  # an earlier prediction's are replaced
         self._writer.writerow([*map(_cell, self._columns), *names])
 
     def finish(self) -> None:

@@ -7,6 +7,7 @@ as it is, and workers need no setting for it. A row that is no review is reporte
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from math import inf
@@ -86,6 +87,8 @@ def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     reviews = f"{sent - refused} review{'' if sent - refused == 1 else 's'}"
     wrong = "1 row is no review" if rows.wrong == 1 else f"{rows.wrong} rows are no reviews"
     console.print(f"{reviews} {verb} to {topic}{skipped}, {wrong}", highlight=False)
+    for name, count in rows.ignored.items():
+        console.print(f"{count} without {name}: it could not be read", highlight=False)
     if unnamed:
         console.print(f"{unnamed} have no id: sent again, they are rated again (--id-field names it)", highlight=False)
     if stop.asked:
@@ -108,6 +111,7 @@ class _Rows:
 
     def __init__(self, settings: WorkerSettings, source: str, how: FileOptions, console: Console) -> None:
         self.wrong = 0
+        self.ignored: Counter[str] = Counter()  # fields that could not be read, and are not in the message
         self._console = console
         self._messages = self._read(settings, source, how)
 
@@ -124,12 +128,15 @@ class _Rows:
                 if row.number == 1 and has_header(source):
                     _require_text(source, row.columns, finder)
                 try:
-                    yield message_of(row.review(finder, settings.max_text_chars))
+                    review = row.review(finder, settings.max_text_chars)
                 except InvalidReviewError as error:
                     self.wrong += 1
                     if self.wrong <= _SHOWN_FAULTS:
                         line = f"{source}: {row.where}: {error}"
                         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+                    continue
+                self.ignored.update(review.ignored)
+                yield message_of(review)
         except FileError as error:
             raise SettingsError(f"--input {error}") from error
 

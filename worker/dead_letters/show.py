@@ -146,7 +146,7 @@ def _print_summary(topic: str, counts: Counter[str], shown: int) -> None:
         print(f"{topic}: no letters match", file=sys.stderr)
         return
     more = "" if shown == total else f" ({shown} shown; --limit 0 shows all)"
-    print(f"{topic}: {total} letters{more}: {reason_counts(counts)}", file=sys.stderr)
+    print(f"{topic}: {total} letter{'' if total == 1 else 's'}{more}: {reason_counts(counts)}", file=sys.stderr)
 
 
 def console_of() -> Console:

@@ -143,6 +143,16 @@ def test_a_table_keeps_every_row_and_column_and_adds_ours(settings: WorkerSettin
     assert second == ["2", " ", "5", *[""] * len(ours), "text: empty or blank; a review needs words"]
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
+def test_what_an_earlier_prediction_added_is_replaced(settings: WorkerSettings, tmp_path: Path, name: str) -> None:
+    Run(settings, tmp_path, "id,text,starstream_rating,starstream_error\n1,love,2,old\n", "in.csv", name)
+    first = (tmp_path / name).read_text()
+    (tmp_path / "again").mkdir()
+    predict(settings, PredictFiles(str(tmp_path / name), str(tmp_path / "again" / name)))
+    assert (tmp_path / "again" / name).read_text() == first
+    assert ("old" in first, first.count("starstream_rating")) == (False, 1 if name == "out.csv" else 0)
+
+
 @pytest.mark.parametrize(
     ("name", "source", "columns", "cells"),
     [
