@@ -49,8 +49,8 @@ def test_a_review_is_posted_rated_read_watched_and_deleted(deployment: Deploymen
     with httpx2.stream("GET", url, timeout=PATIENCE_S) as answer:
         seen = events(answer)
         assert next(seen) == ("open", {})
-        reviews = [{"text": "good", "review_id": "r/1\n?", "app_id": "maps"}, {"content": "bad", "app_id": "maps"}, "bad"]
-        posted = send(served, "/v1/reviews", {"reviews": reviews})
+        named = {"text": "good", "review_id": "r/1\n?", "app_id": "maps"}
+        posted = send(served, "/v1/reviews", {"reviews": [named, {"content": "bad", "app_id": "maps"}, "bad"]})
         assert posted.status_code == 202
         ids = posted.json()["review_ids"]
         kind, rating = next(seen)  # of the three only one has one star and the app

@@ -25,9 +25,9 @@ from schemas import __version__
 from schemas.input.value import InvalidReviewError
 from schemas.rating import Rating
 from schemas.review import Review, check_text
-from worker.rest.body import Bodies
 from worker.rest.front import Front
 from worker.rest.problems import FieldError, Problem
+from worker.rest.request import Bodies
 from worker.traces.request import step
 
 MODEL: Final = "starstream"

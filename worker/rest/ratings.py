@@ -17,10 +17,10 @@ from schemas.rating import RATING
 from schemas.review import MAX_ID_BYTES, Review
 from worker.model.explaining import MOST_TEXTS, Explainer
 from worker.records import Rated
-from worker.rest.body import MANY, Bodies
 from worker.rest.front import Front
 from worker.rest.lane import Lane
 from worker.rest.problems import Problem, describe_problems
+from worker.rest.request import MANY, Bodies
 from worker.settings import WorkerSettings
 
 _SOURCE: Final = b',"source":{'  # inside a string the marks would be escaped, so this is the field itself

@@ -124,7 +124,7 @@ def connection_type(head_timeout_s: float) -> type[asyncio.Protocol]:
     """Return what uvicorn makes of each connection: its own, with a deadline for the head of a request.
 
     uvicorn ends a connection that rests between two requests, and none that sends nothing, or a header now and then:
-    such clients would each keep a file descriptor, until nobody else gets one. `worker.rest.body` has the body's.
+    such clients would each keep a file descriptor, until nobody else gets one. `worker.rest.request` has the body's.
 
     Args:
         head_timeout_s: longest time from the connection, or from the first byte of a later request, to the end of its

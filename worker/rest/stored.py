@@ -22,12 +22,11 @@ from worker.kafka.outgoing import Outgoing
 from worker.kafka.python.sender import Sender
 from worker.redis.ratings import RatingsInRedis
 from worker.redis.trend import TrendBy, hours_of
-from worker.rest.body import Bodies
 from worker.rest.front import Front
-from worker.rest.identifiers import AppId, ReviewId, check_id, check_path
 from worker.rest.lane import Lane
 from worker.rest.problems import FieldError, Problem, describe_problems
 from worker.rest.ratings import JSON, describe_reviews
+from worker.rest.request import AppId, Bodies, ReviewId, check_id, check_path
 from worker.settings import WorkerSettings
 from worker.traces.request import trace_headers
 from worker.words.period import SINCE_SYNTAX, By, Period, parse_since

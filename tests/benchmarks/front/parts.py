@@ -29,9 +29,9 @@ from worker.ops.health import Health
 from worker.ops.logs import configure_logs
 from worker.ops.metrics import Metrics
 from worker.records import Rated, Rejected
-from worker.rest.body import Bodies, Posted
 from worker.rest.front import Front
 from worker.rest.ratings import rating_json
+from worker.rest.request import Bodies, Posted
 from worker.rest.server import start_front
 from worker.settings import WorkerSettings
 from worker.wiring import Process, calm_collector

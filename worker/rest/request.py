@@ -1,6 +1,7 @@
-"""Reads the body of a request within its limits, and the reviews in it by the stream's own rules.
+"""Reads a request: the ids in its path, and its body within limits and the reviews in it, by the stream's own rules.
 
-Owns the limits of a body, and the two forms of `POST /v1/ratings`: one review, or `reviews` with several.
+Owns which ids have an address (all that a review or an app may have, a slash and a newline among them), the limits of a
+body, and the two forms of `POST /v1/ratings`: one review, or `reviews` with several.
 """
 
 from __future__ import annotations
@@ -8,14 +9,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Any, Final
+from urllib.parse import unquote_to_bytes
 
-from fastapi import Request
+from fastapi import Path, Request
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect
 
 from schemas.input.fields import FieldFinder
 from schemas.input.value import InvalidReviewError, describe_type, load
-from schemas.review import Review, review_from
+from schemas.review import MAX_ID_BYTES, Review, check_identifier, review_from
 from worker.clock import Clock
 from worker.rest.problems import FieldError, Problem
 from worker.rest.security import RateLimit
@@ -23,6 +26,44 @@ from worker.settings import WorkerSettings
 from worker.traces.request import step
 
 MANY: Final = "reviews"
+ReviewId = Annotated[str, Path(min_length=1, max_length=MAX_ID_BYTES, description="What the review is known by.")]
+AppId = Annotated[str, Path(min_length=1, max_length=MAX_ID_BYTES, description="What was reviewed.")]
+_UNREADABLE: Final = "\ufffd"  # what servers put in place of bytes that are not UTF-8
+
+
+class IdConvertor(StringConvertor):
+    """Takes every character: Starlette's `path` takes no newline."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("id", IdConvertor())
+
+
+async def check_path(request: Request) -> None:
+    """Let a request through whose path is UTF-8: two ids must not become one by what cannot be read in them.
+
+    Raises:
+        Problem: 422, it is not.
+    """
+    if _UNREADABLE not in request.scope["path"]:
+        return
+    try:
+        unquote_to_bytes(request.scope["raw_path"]).decode()
+    except UnicodeDecodeError as error:
+        raise Problem(422, f"the path is not UTF-8 at byte {error.start}; write ids as percent-encoded UTF-8") from None
+
+
+def check_id(name: str, value: str) -> None:
+    """Let an id through that a review may have.
+
+    Raises:
+        Problem: 422, it is not one.
+    """
+    try:
+        check_identifier(name, value)
+    except InvalidReviewError as error:
+        raise Problem(422, str(error), [FieldError(pointer=name, detail=str(error), reason=error.reason)]) from None
 
 
 @dataclass(frozen=True, slots=True)
