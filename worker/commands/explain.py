@@ -25,7 +25,7 @@ from worker.commands.get import decided
 from worker.commands.review_texts import ReviewTexts
 from worker.errors import ExitCode, ModelError, RegistryError, SettingsError
 from worker.model.explaining import Explained, Explainer
-from worker.model.loading import serving_version, with_starter
+from worker.model.loading import serving_version, starter_remark, with_starter
 from worker.ops.text import printable
 from worker.redis.ratings import RatingsInRedis
 from worker.settings import WorkerSettings
@@ -50,7 +50,10 @@ def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
         check_text(known.text, settings.max_text_chars)
     except InvalidReviewError as error:
         raise SettingsError(f"explain: {error}") from error
-    explained = Explainer(settings).explain(known.text, serving_version(with_starter(settings)))
+    version = serving_version(with_starter(settings))
+    if (remark := starter_remark(settings, version)) is not None:
+        print(remark, file=sys.stderr)
+    explained = Explainer(settings).explain(known.text, version)
     _show(explained, {}, as_json=known.json)
     return ExitCode.OK
 

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from schemas.rating import RATING
 from schemas.review import MAX_ID_BYTES, Review
 from worker.model.explaining import MOST_TEXTS, Explainer
+from worker.model.loading import starter_remark
 from worker.records import Rated
 from worker.rest.front import Front
 from worker.rest.lane import Lane
@@ -168,6 +169,7 @@ def describe_model(front: Front) -> dict[str, Any]:
     manifest = lineup.stable.manifest
     return {
         "model_version": manifest.version,
+        "remark": starter_remark(front.process.settings, manifest.version),
         "channel": front.process.settings.channel,
         "task": manifest.task,
         "labels": list(manifest.decision.labels),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from io import StringIO
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -47,8 +48,9 @@ def test_the_json_is_the_prediction_and_its_explanation(
     settings: WorkerSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(settings, asked("so bad", as_json=True)) == ExitCode.OK
-    found = json.loads(capsys.readouterr().out)
-    assert (found["rating"], found["model_version"]) == (1, TOY_VERSION)
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert (found["rating"], found["model_version"], said.err) == (1, TOY_VERSION, "")
     assert [word["text"] for word in found["explanation"]["words"]] == ["so", "bad"]
 
 
@@ -68,3 +70,8 @@ def test_words_are_green_red_dim_and_underlined_where_they_stand() -> None:
 def test_a_wrong_question_is_refused(settings: WorkerSettings, text: str | None, review_id: str | None) -> None:
     with pytest.raises(SettingsError):
         run(settings, asked(text, review_id=review_id))
+
+
+def test_the_starter_is_named_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(read_settings({"registry": str(tmp_path)}), asked("love it")) == ExitCode.OK
+    assert capsys.readouterr().err.startswith("this is the starter, trained on")

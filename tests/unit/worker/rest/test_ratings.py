@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,7 +158,8 @@ def test_the_operators_pages(rating_client: Client) -> None:
     client.post("/v1/ratings", json={"text": "good"})
     assert client.get("/livez").json() == {"alive": True}
     assert client.get("/readyz").json() == {"ready": True, "reasons": {}, "notes": {"model": TOY_VERSION}}
-    assert client.get("/v1/model").json()["model_version"] == TOY_VERSION
+    model = client.get("/v1/model").json()
+    assert (model["model_version"], model["remark"]) == (TOY_VERSION, None)
     lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith("starstream_")]
     assert [line for line in lines if 'source="rest"' not in line] == []
     for wanted in (
@@ -224,3 +226,8 @@ def test_what_stands_beside_several_reviews_is_refused_and_not_left_out(rating_c
     found = rating_client().post("/v1/ratings", json={"text": "bad", "reviews": ["good"], "app_id": "maps"})
     assert found.status_code == 422
     assert found.json()["detail"] == "expected reviews alone, or one review without it; came also app_id, text"
+
+
+def test_a_front_that_rates_with_the_starter_says_so(rating_client: Client, tmp_path: Path) -> None:
+    model = rating_client(registry=str(tmp_path), starter="on").get("/v1/model").json()
+    assert model["remark"].startswith("this is the starter, trained on reviews of apps and of a shop; train one")
