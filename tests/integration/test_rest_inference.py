@@ -61,7 +61,7 @@ def test_texts_get_the_ratings_of_the_other_route(
     client: Any, served: RunningWorker, sent_binary: bool, asked_binary: bool | None, column: bool
 ) -> None:
     wanted = send(served, "/v1/ratings", {"reviews": TEXTS}).json()["ratings"]
-    names = ("rating", "expected_rating", "confidence", "uncertain", "probabilities")
+    names = ("rating", "expected_rating", "confidence", "uncertain", "unknown_share", "probabilities")
     outputs = [triton.InferRequestedOutput(name, binary_data=asked_binary) for name in names]
     answer = client.infer(
         NAME,

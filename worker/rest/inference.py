@@ -40,6 +40,7 @@ Outputs = Mapping[str, tuple[str, Column]]
 _EITHER: Final[Outputs] = {
     "confidence": ("FP64", lambda ratings: np.array([rating.confidence for rating in ratings], "<f8")),
     "uncertain": ("BOOL", lambda ratings: np.array([rating.uncertain for rating in ratings], "?")),
+    "unknown_share": ("FP64", lambda ratings: np.array([rating.unknown_share for rating in ratings], "<f8")),
     "probabilities": ("FP64", lambda ratings: np.array([rating.probabilities for rating in ratings], "<f8")),
 }
 _OUTPUTS: Final[Mapping[str, Outputs]] = {
