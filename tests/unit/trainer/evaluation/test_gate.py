@@ -169,7 +169,7 @@ def test_loss_in_one_group_fails_though_the_others_improve(model: Model) -> None
 
 @pytest.mark.parametrize(("lost", "fails"), [(60, False), (75, True)])
 def test_of_twenty_groups_one_may_lose_what_chance_takes(model: Model, lost: int, fails: bool) -> None:
-    """60 lost and 34 won of 400 are 2.7 standard errors: too many for one of two groups, not for one of twenty (3.0)."""
+    """60 lost and 34 won of 400 are 2.7 standard errors, too many for one of two groups, not for one of twenty."""
     targets = _targets(8000)
     wrong, at = (targets + 1) % 5, np.arange(8000)
     new, current = np.where(at < lost, wrong, targets), np.where((at >= 200) & (at < 234), wrong, targets)
