@@ -45,7 +45,7 @@ test-unit: setup ## the tests that need no service
 test-integration: setup ## the tests on real services
 	$(BIN)/python -m pytest tests/contract tests/integration $(ARGS)
 
-test-pythons: setup ## the worker's unit and contract tests on every Python it supports
+test-pythons: setup ## the worker's unit and contract tests on every Python it supports; ARGS='3.12', ARGS=--install
 	$(BIN)/python -m deploy.pythons $(ARGS)
 
 chaos: setup ## kill everything, count every review; ARGS='--case NAME', --list, --nightly or --storm S

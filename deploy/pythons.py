@@ -1,15 +1,18 @@
 """`make test-pythons`: the worker's unit and contract tests on each Python it supports.
 
 Owns the environments, made from the locks without the trainer's packages, and the list of what was run. A Python that
-this machine lacks is named and not run; that every package of the worker has a wheel for it is checked all the same.
+this machine lacks is named with the commands that bring it. 3.14 may be missing: then it is only checked that every
+package of the worker has a wheel for it, and the line says so.
 
-Exit codes: 0 all that ran passed, 1 a test failed or a package has no wheel, 2 no Python was found.
+Exit codes: 0 all were run and passed, 1 a test failed, a package has no wheel, or an interpreter is missing.
 """
 
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from deploy.programs import ProgramFailedError, run
@@ -17,58 +20,70 @@ from deploy.programs import ProgramFailedError, run
 ROOT = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+OPTIONAL = "3.14"  # its wheels are resolved where it is missing: few machines have it yet
+INSTALL = "--install"
 EXTRAS = "confluent,msk,otel,parquet,registry,rest,s3"
 # What these tests need of the extra `dev`, at the versions of its lock.
 TOOLS = ("flask", "flask-cors", "httpx2", "hypothesis", "jsonschema-rs", "moto[s3]", "psutil", "pytest",
-         "pytest-timeout", "pyyaml", "scikit-learn", "scipy", "tritonclient[http]")  # fmt: skip
+         "pytest-timeout", "pytest-xdist", "pyyaml", "scikit-learn", "scipy", "tritonclient[http]")  # fmt: skip
 TESTS = ("tests/unit/schemas", "tests/unit/worker", "tests/contract")
+# As `make test`: half the tests wait for a broker or a process.
+AT_A_TIME = ("--numprocesses=5", "--dist=loadfile", "--no-loadscope-reorder")
 
 
 def main(arguments: list[str]) -> int:
-    """Run the tests on every Python found; arguments are pytest's."""
-    said, failed = [], False
-    for version in PYTHONS:
-        python = _found(version)
-        if python is None:
-            wheels = _has_wheels(version)
-            failed |= not wheels
-            said.append(f"{version}: not here; wheels for all it needs: {'yes' if wheels else 'no'}")
-            continue
-        code = _tested(version, python, arguments)
-        failed |= code != 0
-        said.append(f"{version}: {'passed' if code == 0 else f'failed, pytest exited with {code}'}")
-    print("\n".join(said))
-    if all("not here" in line for line in said):
-        return 2
-    return int(failed)
+    """Run the tests on every Python named, else on all, and say of each what became of it.
+
+    `--install` lets uv fetch an interpreter that is missing; other arguments are pytest's.
+    """
+    wanted = [argument for argument in arguments if argument in PYTHONS] or PYTHONS
+    others = [argument for argument in arguments if argument not in (*PYTHONS, INSTALL)]
+    find, test = partial(found, install=INSTALL in arguments), partial(_tested, arguments=others)
+    outcomes = [outcome(version, find, test) for version in wanted]
+    print("\n".join(line for _, line in outcomes))
+    return 0 if all(passed for passed, _ in outcomes) else 1
 
 
-def _found(version: str) -> str | None:
+def outcome(version: str, find: Callable[[str], str | None], test: Callable[[str, str], int]) -> tuple[bool, str]:
+    """Return whether a Python did what is asked of it, and the line that says so."""
+    python = find(version)
+    if python is not None:
+        code = test(version, python)
+        return code == 0, f"{version}: {'passed' if code == 0 else f'failed, pytest exited with {code}'} ({python})"
+    how = f"no interpreter on this machine; `uv python install {version}` or `pyenv install {version}` brings one"
+    if version != OPTIONAL:
+        return False, f"{version}: not run: {how}"
+    wheels = _has_wheels(version)
+    return wheels, f"{version}: not run, only resolved: wheels for all it needs: {'yes' if wheels else 'no'} ({how})"
+
+
+def found(version: str, *, install: bool = False) -> str | None:
     """Return a Python of this version: on the path, or of pyenv, whose shims hide all but the chosen one."""
     try:
-        return run([UV, "python", "find", "--no-config", "--system", "--no-python-downloads", version]).strip()
+        return _of_uv(version)
     except ProgramFailedError:
         versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-        found = sorted(versions.glob(f"{version}.*/bin/python{version}"))
-        return str(found[-1]) if found else None
+        of_pyenv = sorted(versions.glob(f"{version}.*/bin/python{version}"))
+        if of_pyenv or not install:
+            return str(of_pyenv[-1]) if of_pyenv else None
+    try:
+        run([UV, "python", "install", "--no-config", version])
+        return _of_uv(version, "--managed-python")
+    except ProgramFailedError as error:
+        print(f"{version}: {error}", file=sys.stderr)
+        return None
+
+
+def _of_uv(version: str, whose: str = "--system") -> str:
+    return run([UV, "python", "find", "--no-config", whose, "--no-python-downloads", version]).strip()
 
 
 def _has_wheels(version: str) -> bool:
     """Whether every package of the worker, with all its extras, has a wheel for a Python that is not here."""
     options = ["--quiet", "--no-config", "--python-version", version, "--only-binary", ":all:", "--no-header"]
+    locked: list[str | Path] = ["--constraints", ROOT / "lock/dev.txt"]
     try:
-        run(
-            [
-                UV,
-                "pip",
-                "compile",
-                *options,
-                "--constraints",
-                ROOT / "lock/dev.txt",
-                *_extras(),
-                ROOT / "pyproject.toml",
-            ]
-        )
+        run([UV, "pip", "compile", *options, *locked, *_extras(), ROOT / "pyproject.toml"])
     except ProgramFailedError as error:
         print(error, file=sys.stderr)
         return False
@@ -90,7 +105,7 @@ def _tested(version: str, python: str, arguments: list[str]) -> int:
         install: list[str | Path] = [UV, "pip", "install", "--quiet", "--no-config", "--python", f"{folder}/bin/python"]
         run([*install, "--constraints", ROOT / "lock/dev.txt", *_project(), *TOOLS])
         print(f"Python {version} ({python}): {' '.join(TESTS)}", flush=True)
-        command = [f"{folder}/bin/python", "-m", "pytest", "-q", *TESTS, *arguments]
+        command = [f"{folder}/bin/python", "-m", "pytest", "-q", *AT_A_TIME, *TESTS, *arguments]
         return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 

@@ -26,7 +26,8 @@ from worker.ops.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
 TOY_REGISTRY = Path(__file__).parent / "fixtures" / "toy_bundle"
-ONLY_BY_NAME = {"images", "browser", "spark"}  # `.ci/run` names those that a change concerns, `.ci/nightly` all
+# `.ci/run` names those that a change concerns, `.ci/nightly` all.
+ONLY_BY_NAME = {"images", "browser", "spark", "manifests"}
 Service = TypeVar("Service", bound=LocalService)
 TOY_VERSION = "20260101T000000Z-70700000"
 
