@@ -71,10 +71,12 @@ kafka: setup ## a real Kafka broker in the foreground; ARGS='--port 9092'
 
 ci: check test chaos ## what CI runs
 
+# Dev first: what ships is held to the versions that the tests run on.
 lock: setup ## write lock/*.txt again from pyproject.toml
-	@for part in "worker:--extra=confluent --extra=otel --extra=registry --extra=rest --extra=s3" trainer:--extra=trainer dev:--extra=dev; do \
-		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-			--no-annotate --no-header --upgrade $${part#*:} pyproject.toml -o lock/$${part%%:*}.txt || exit 1; done
+	@held=; for part in dev:--extra=dev "worker:--extra=confluent --extra=otel --extra=registry --extra=rest --extra=s3" trainer:--extra=trainer; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+			--no-header --upgrade $$held $${part#*:} pyproject.toml -o lock/$${part%%:*}.txt || exit 1; \
+		held="--constraint lock/dev.txt"; done
 
 lock-worker: setup ## a lock for an image with other extras: EXTRAS="rest" OUT=lock/mine.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

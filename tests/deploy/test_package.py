@@ -71,3 +71,19 @@ def test_no_text_installs_the_package_of_a_stranger() -> None:
     pattern = re.compile(rf"{command}|\bstarstream\[", re.MULTILINE)
     found = [f"{path}: {match[0]}" for path, text in texts().items() for match in pattern.finditer(text)]
     assert found == []
+
+
+@pytest.mark.parametrize("part", ["worker", "trainer"])
+def test_what_ships_has_the_versions_that_the_tests_run_on(part: str) -> None:
+    shipped, tested = locked(part), locked("dev")
+    assert len(shipped) > 30
+    assert {name: versions for name, versions in shipped.items() if not versions <= tested.get(name, set())} == {}
+
+
+def locked(part: str) -> dict[str, set[str]]:
+    """Return each package's versions in a lock; there are several where they differ by Python."""
+    found: dict[str, set[str]] = {}
+    text = (ROOT / f"lock/{part}.txt").read_text(encoding="utf-8")
+    for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE):
+        found.setdefault(name, set()).add(version)
+    return found

@@ -10,6 +10,7 @@ from tests.chaos.audit import Verdict
 from tests.chaos.cases.play import Case
 from tests.chaos.reviews import mixed, review
 from tests.chaos.scene import Scene
+from tests.chaos.workers import Worker
 from tests.fixtures.records import client, send
 
 _ZOMBIES: Final = ("noted", "stored", "before_end")
@@ -122,9 +123,53 @@ def partitions_added(scene: Scene) -> Verdict:
     return scene.finish()
 
 
+def kip_848(scene: Scene) -> Verdict:
+    """Three workers whose partitions the brokers assign (WORKER_KAFKA_GROUP_PROTOCOL=consumer; always confluent-kafka),
+    one a static member, under steady load. In turn: one more joins and dies inside a transaction (kill -9); one more is
+    suspended at the end of one, past the brokers' session (SIGSTOP); the oldest is killed and replaced; the oldest
+    leaves (SIGTERM) and is replaced. Partitions are added. At the end the suspended ones are continued.
+    """
+    scene.settings |= {"kafka_client": "confluent", "kafka_group_protocol": "consumer", "batch_reviews": 100}
+    del scene.settings["session_timeout_s"]  # the brokers' holds: 6 s here
+    members = [scene.start("static", instance_id="static"), scene.start("member"), scene.start("member")]
+    suspended = []
+    for turn in range(scene.stage.scaled(2, 10)):
+        dying = scene.start("dying", "--fail=after_send:die:2", ready=False)
+        _load(scene)
+        dying.wait_dead(-9)
+        suspended.append(scene.start("zombie", "--fail=before_end:stop:2", ready=False))
+        _load(scene)
+        suspended[-1].wait_stopped()
+        for end in (scene.kill, Worker.drain):
+            scene.count_fault()
+            _load(scene)
+            oldest = members.pop(0)
+            end(oldest.ready())
+            static = {"instance_id": "static"} if oldest.name.startswith("static") else {}
+            members.append(scene.start("static" if static else "member", ready=False, **static))
+        if turn == 0:
+            scene.settle()  # versions of a review in two partitions have no order
+            scene.add_partitions(scene.topics[scene.input] + 1)
+    scene.settle()
+    for zombie_ in suspended:
+        zombie_.child.resume()
+    scene.restored()
+    for worker in scene.alive:
+        worker.ready()
+    _load(scene)
+    return scene.finish()
+
+
+def _load(scene: Scene) -> None:
+    before = scene.published()
+    scene.send(mixed(scene.sent, 1_500, scene.random))
+    scene.wait_output(before + 1)
+
+
 GROUP: Final = (
     Case(zombie),
     Case(join_leave, nightly=True),
+    Case(kip_848, nightly=True),
     Case(input_transactions),
     Case(topic_recreated),
     Case(partitions_added),
