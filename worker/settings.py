@@ -123,6 +123,9 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
     app_metrics: Apps = Field(
         [], description="apps whose ratings and stars are metrics of their own, comma separated, at most 50"
     )
+    app_metrics_versions: int = Field(
+        5, ge=0, le=20, description="newest versions of each of these apps that have metrics of their own; 0: none"
+    )
     otlp_endpoint: Endpoint | None = Field(
         None, description="collector of traces, such as http://localhost:4317 (OTLP over gRPC); none: no traces"
     )

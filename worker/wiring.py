@@ -124,6 +124,7 @@ def start_models(process: Process, stop: threading.Event) -> ServingClassifier:
     """
     settings, metrics, clock = process.settings, process.metrics, process.clock
     metrics.apps.apps = frozenset(settings.app_metrics)
+    metrics.apps.newest_versions = settings.app_metrics_versions
 
     def load(version: str) -> TfliteClassifier:
         return load_version(settings, version, metrics, clock)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["timeseries", "stat", "heatmap", "state-timeline", "table"]
+Kind = Literal["timeseries", "stat", "heatmap", "state-timeline", "table", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Panel:
     Args:
         title: what it shows; unique over all dashboards, because the runbook names it.
         description: how to read it, for somebody who sees it for the first time.
-        queries: PromQL and the legend of its series; `$job` and `$__rate_interval` are Grafana's.
+        queries: PromQL and the legend of its series; `$job` and `$__rate_interval` are Grafana's. A text has none.
         see: the alert whose entry of the runbook says what to do; empty for the whole runbook.
         also: other alerts that this panel helps to understand.
         unit: Grafana's name of it.
@@ -27,6 +27,8 @@ class Panel:
         text: what a tile shows of its series.
         matrix: the labels of a table's rows and columns.
         calculations: columns of the legend; without any it is a line below the picture.
+        link: title and address behind each line; `${page}` is the variable of `render`.
+        content: of a text, in Markdown.
         width: of Grafana's 24 columns.
         height: in Grafana's rows; a screen has about 20.
     """
@@ -51,6 +53,8 @@ class Panel:
     text: Literal["value", "name"] = "value"
     matrix: tuple[str, str] | None = None
     calculations: tuple[str, ...] = ()
+    link: tuple[str, str] | None = None
+    content: str = ""
     width: int = 12
     height: int = 8
 
@@ -65,13 +69,21 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One dashboard: the answer to one question. `events` are drawn over all its panels (`render.EVENTS`)."""
+    """One dashboard: the answer to one question.
+
+    Args:
+        events: what is drawn over all its panels (`render.EVENTS`).
+        filters: name, label and query of variables that its queries use, as `$name`.
+        since: where the time that it shows begins.
+    """
 
     uid: str
     title: str
     question: str
     events: tuple[str, ...]
     sections: tuple[Section, ...]
+    filters: tuple[tuple[str, str, str], ...] = ()
+    since: str = "now-1h"
 
     @property
     def panels(self) -> tuple[Panel, ...]:

@@ -7,6 +7,7 @@ of a board without a Grafana.
 import json
 import math
 import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ from schemas.command_line.program import run as run_program
 mpl.use("agg")
 _COLUMNS: Final = 24
 _POINTS: Final = 120
-_INTERVALS: Final = {"$__rate_interval": "30s", "$__interval": "15s", "$__range": "5m"}
+_INTERVALS: Final = {"$__rate_interval": "30s", "$__interval": "15s", "$__range": "5m", "$app": ".*"}
 _BETWEEN: Final = " / "  # the row and the column of a matrix's cell
 _COLOURS: Final = {"green": "#56a64b", "yellow": "#e0b400", "orange": "#ff780a", "red": "#e02f44", "blue": "#3274d9"}
 Line = tuple[str, list[tuple[float, float]]]  # its legend, and times with values
@@ -114,7 +115,10 @@ def draw(board: Board, source: Source, path: Path) -> None:
 def _draw_panel(axes: Axes, panel: Panel, lines: Sequence[Line]) -> None:
     if panel.kind in {"stat", "table"} or not lines:
         axes.set_axis_off()
-    if not lines:
+    if panel.kind == "text":
+        text = textwrap.fill(panel.content, 100, replace_whitespace=False)
+        axes.text(0, 1, text, va="top", fontsize=8, transform=axes.transAxes)
+    elif not lines:
         axes.text(0.5, 0.5, panel.empty, ha="center", va="center", fontsize=9, color="#888", transform=axes.transAxes)
     elif panel.kind == "stat":
         _, points = lines[0]

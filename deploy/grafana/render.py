@@ -16,6 +16,7 @@ from grafana_foundation_sdk.builders import (
     stat,
     statetimeline,
     table,
+    text,
     timeseries,
 )
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -23,6 +24,7 @@ from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import heatmap as heatmaps
 from grafana_foundation_sdk.models import prometheus as queries
+from grafana_foundation_sdk.models import text as texts
 
 from deploy.grafana.panel import Board, Panel
 
@@ -31,6 +33,8 @@ SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 JOBS = 'label_values(starstream_ready{source=""}, job)'
 # Where compose serves deploy/RUNBOOK.md; another Grafana sets the variable `runbook` to its own address.
 RUNBOOK = "/public/starstream/RUNBOOK.md"
+# Where `starstream-worker serve` answers; elsewhere a person types its address into the variable `page`.
+PAGE = "http://localhost:8080"
 _COLUMNS = 24
 # What is drawn over the panels: the colour, the query, the text.
 EVENTS = {
@@ -74,22 +78,16 @@ def render(board: Board, others: Iterable[Board]) -> str:
         .description(board.question)
         .tags(["starstream"])
         .refresh("10s")
-        .time("now-1h", "now")
+        .time(board.since, "now")
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
         .with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
-        .with_variable(
-            dashboard.QueryVariable("job")
-            .label("Job")
-            .datasource(SOURCE)
-            .query({"qryType": 1, "query": JOBS, "refId": "PrometheusVariableQueryEditor-VariableQuery"})
-            .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
-            .sort(models.VariableSort.ALPHABETICAL_ASC)
-            .multi(True)
-            .include_all(True)
-            .current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))
-        )
+        .with_variable(_filter("job", "Job", JOBS))
         .with_variable(dashboard.ConstantVariable("runbook").value(RUNBOOK))
     )
+    for name, label, query in board.filters:
+        made.with_variable(_filter(name, label, query))
+    if any("${page}" in f"{panel.content}{panel.link}" for panel in board.panels):
+        made.with_variable(dashboard.TextBoxVariable("page").label("Address of serve").default_value(PAGE))
     for other in others:
         link = dashboard.DashboardLink(other.title).type(models.DashboardLinkType.LINK).url(f"/d/{other.uid}")
         made.link(link.icon("dashboard").tooltip(other.question).include_vars(True).keep_time(True))
@@ -99,6 +97,15 @@ def render(board: Board, others: Iterable[Board]) -> str:
         made.annotation(drawn.icon_color(colour).expr(expr))
     _place(made, board)
     return _finished(json.loads(JSONEncoder(sort_keys=True).encode(made.build())))
+
+
+def _filter(name: str, label: str, query: str) -> dashboard.QueryVariable:
+    """Return a variable with the values of a query, of which all are chosen."""
+    asked = {"qryType": 1, "query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"}
+    made = dashboard.QueryVariable(name).label(label).datasource(SOURCE).query(asked)
+    made.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(models.VariableSort.ALPHABETICAL_ASC)
+    made.multi(True).include_all(True)
+    return made.current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))
 
 
 def _finished(board: dict[str, Any]) -> str:
@@ -131,6 +138,9 @@ def _place(made: dashboard.Dashboard, board: Board) -> None:
 
 
 def _panel(panel: Panel) -> Any:
+    if panel.kind == "text":
+        made = text.Panel().title(panel.title).description(panel.description)
+        return made.mode(texts.TextMode.MARKDOWN).content(panel.content)
     build = {
         "timeseries": _lines,
         "stat": _tile,
@@ -148,6 +158,8 @@ def _panel(panel: Panel) -> Any:
     entry = f"#{panel.see.lower()}" if panel.see else ""
     link = dashboard.DashboardLink(f"Runbook: {panel.see or 'all alerts'}").type(models.DashboardLinkType.LINK)
     made.links([link.url(f"${{runbook}}{entry}").target_blank(True)])
+    if panel.link is not None:
+        made.data_links([dashboard.DashboardLink(panel.link[0]).url(panel.link[1])])
     for legend, colour in panel.colors.items():
         made.override_by_name(legend, _override(legend, colour, panel))
     if panel.apart and panel.apart not in panel.colors:

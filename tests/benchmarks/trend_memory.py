@@ -1,9 +1,9 @@
 """`python -m tests.benchmarks.trend_memory`: what the trend of an app takes in Redis, by reviews and by versions.
 
-The store itself writes the reviews, with times spread evenly over 90 days, so that every hour has every version and star
-that the reviews suffice for: a real app, which is quiet at night, takes less. Ratings are removed as soon as they are
-written: they are no part of what is measured, and `redis_cost` measures them. Every review is counted in the trend that
-is measured, or the command ends with 1.
+The store itself writes the reviews, with times spread evenly over 90 days, so that every hour has every version and
+star that the reviews suffice for: a real app, which is quiet at night, takes less. Ratings are removed as soon as they
+are written: they are no part of what is measured, and `redis_cost` measures them. Every review is counted in the trend
+that is measured, or the command ends with 1.
 """
 
 from __future__ import annotations

@@ -172,6 +172,12 @@ def test_the_stream_and_an_apps_ratings_are_shown(
             served, "/v1/reviews", {"reviews": [{"text": "good", "app_id": "other"}, {"text": "bad", "app_id": "maps"}]}
         )
         page.until(lambda: page.text("live-state") == "1 rating")
+        chromium.get(f"http://{LOOPBACK}:{served.port}/?app=maps&by=version&words=version")
+        page.until(lambda: page.text("trend-state").startswith("4 reviews, 2.00 on average; by version"))
+        page.until(lambda: page.text("words-state").startswith("4 reviews: 2.00 by their texts"))
+        assert page.rows("app-words")[0] == "version unknown, 4 reviews"
+        page.look("linked")
+        assert page.faults() == []
 
 
 def test_a_label_models_page_shows_labels_instead_of_stars(

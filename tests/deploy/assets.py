@@ -79,12 +79,12 @@ def dashboards() -> dict[str, dict[str, Any]]:
 
 
 def panels() -> list[dict[str, Any]]:
-    """Return every panel that draws something, also those of collapsed rows."""
+    """Return every panel that draws something, also those of collapsed rows; texts draw nothing."""
     found: list[dict[str, Any]] = []
     for board in dashboards().values():
         for panel in board["panels"]:
             found.extend(panel.get("panels", []) if panel["type"] == "row" else [panel])
-    return found
+    return [panel for panel in found if panel["type"] != "text"]
 
 
 def dashboard_queries(job: str = WORKER_JOB, interval: str = "1m") -> list[Query]:
@@ -113,7 +113,7 @@ def drawn_events(job: str = WORKER_JOB, interval: str = "1m") -> list[Query]:
 
 
 def _filled(expr: str, job: str, interval: str) -> str:
-    values = {"$job": job, "$__rate_interval": interval, "$__interval": interval, "$__range": interval}
+    values = {"$job": job, "$__rate_interval": interval, "$__interval": interval, "$__range": interval, "$app": ".*"}
     for name, value in values.items():
         expr = expr.replace(name, value)
     return expr

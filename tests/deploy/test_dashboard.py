@@ -35,7 +35,8 @@ each_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 def test_dashboard_is_stored_as_provisioned(board: dict[str, Any]) -> None:
     assert not {"id", "__inputs", "__requires"} & set(board), "an id belongs to one Grafana's database"
     variables = {variable["name"]: variable for variable in board["templating"]["list"]}
-    assert set(variables) == {"datasource", "job", "runbook"}
+    own = {"app", "page"} if board["uid"] == "starstream-apps" else set()
+    assert set(variables) == {"datasource", "job", "runbook"} | own
     assert variables["datasource"]["query"] == "prometheus"
     assert variables["job"]["query"]["query"] == variables["job"]["definition"]
     assert variables["job"]["definition"] == 'label_values(starstream_ready{source=""}, job)', "jobs of workers only"
@@ -96,6 +97,19 @@ def test_provisioned_data_source_is_the_prometheus_of_compose_with_its_scrape_in
     assert "prometheus" in compose()["services"]
     scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
     assert source["jsonData"]["timeInterval"] == scraped["global"]["scrape_interval"]
+
+
+def test_what_is_no_metric_is_a_text_that_leads_to_the_page() -> None:
+    board = BOARDS["apps"]
+    (text,) = (panel for panel in board["panels"] if panel["type"] == "text")
+    assert "](${page}/)" in text["options"]["content"]
+    drawn = [panel for panel in board["panels"] if panel is not text]
+    linked = [link for panel in drawn for link in panel["fieldConfig"]["defaults"].get("links", [])]
+    assert [link["url"] for link in linked] == ["${page}/?app=${__field.labels.app_id}&by=version&words=version"] * 2
+    (page,) = (variable for variable in board["templating"]["list"] if variable["name"] == "page")
+    assert (page["type"], page["query"]) == ("textbox", "http://localhost:8080")
+    queries = [target["expr"] for panel in drawn for target in panel["targets"]]
+    assert all('app_id=~"$app"' in query for query in queries), "the choice of apps holds for every panel"
 
 
 def test_files_are_what_the_code_writes() -> None:

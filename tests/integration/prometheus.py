@@ -22,7 +22,7 @@ import yaml
 from deploy.page import fetch
 from deploy.process import LOOPBACK, LocalService, LocalServiceError, ServiceUnavailable, free_port, wait_until
 from tests import PATIENCE_S
-from tests.deploy.assets import PROMETHEUS, RULES, WORKER_JOB
+from tests.deploy.assets import APP_RULES, PROMETHEUS, RULES, WORKER_JOB
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -166,7 +166,8 @@ def _faster_rules(speed: int) -> dict[str, Any]:
     def faster(found: re.Match[str]) -> str:
         return f"{found[1]}{round(float(found[2]) * 1000 * _SECONDS[found[3]] / speed)}ms"
 
-    loaded: dict[str, Any] = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    files = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (RULES, APP_RULES)]
+    loaded: dict[str, Any] = {"groups": [group for file in files for group in file["groups"]]}
     for group in loaded["groups"]:
         group.pop("interval", None)
         for rule in group["rules"] if speed != 1 else ():

@@ -22,13 +22,12 @@ from tests.integration.prometheus import LocalPrometheus, wait_for_data
 def of_others(selector: str) -> bool:
     """Whether this worker cannot have these series.
 
-    `serve` exports those of requests (recorded_rest_*.yml has what a real one emits), the example rules of apps are not
-    loaded here, and the toy bundle gives stars, finds no contradiction and no uncertain rating.
+    `serve` exports those of requests (recorded_rest_*.yml has what a real one emits), and the toy bundle gives stars,
+    finds no contradiction and no uncertain rating.
     """
     return 'source="rest"' in selector or selector.startswith(
         (
             "starstream_rest_",
-            "job_app_id:",
             "starstream_app_marked_total",
             "starstream_labels_total",
             "starstream_app_labels_total",
@@ -49,7 +48,10 @@ def test_every_query_finds_the_series_it_reads(deployment: Deployment, tmp_path:
         prometheus.wait_scraped()  # a rate needs the zero before
         deployment.produce(
             *(
-                Message(b'{"text": "love it, best app ever", "score": 4, "app_id": "shop"}', f"r{number}".encode())
+                Message(
+                    b'{"text": "love it, best app ever", "score": 4, "app_id": "shop", "app_version": "1.0"}',
+                    f"r{number}".encode(),
+                )
                 for number in range(400)
             ),
             Message(b"worst app", b"gone"),
@@ -57,7 +59,7 @@ def test_every_query_finds_the_series_it_reads(deployment: Deployment, tmp_path:
             Message(b"\xff\xfe", b"poison"),
         )
         worker.until(lambda: deployment.lag() == 0, "all committed")
-        later = b'{"text": "worst app", "app_id": "shop"}'
+        later = b'{"text": "worst app", "app_id": "shop", "app_version": "1.0"}'
         deployment.produce(*(Message(later, f"later-{number}".encode()) for number in range(400)))
         for query in [*recorded(), *dashboard_queries(interval="30s")]:
             if any(map(of_others, selectors(query.expr))):

@@ -1,5 +1,6 @@
 """One dashboard a file, each an answer to one question. A query stands on one line, as Prometheus gets it."""
 
+from deploy.grafana.boards.apps import APPS
 from deploy.grafana.boards.delivery import DELIVERY
 from deploy.grafana.boards.models import MODELS
 from deploy.grafana.boards.overview import OVERVIEW
@@ -15,6 +16,7 @@ BOARDS = {
     "speed": SPEED,
     "workers": WORKERS,
     "stars": STARS,
+    "apps": APPS,
     "models": MODELS,
     "rest": REST,
 }

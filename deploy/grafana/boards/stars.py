@@ -2,8 +2,6 @@
 
 from deploy.grafana.panel import Board, Panel, Section
 
-_NO_APPS = "WORKER_APP_METRICS names no app, or none was reviewed"
-
 STARS = Board(
     uid="starstream-stars",
     title="Starstream: stars",
@@ -117,72 +115,6 @@ STARS = Board(
                     empty="No label model rated in this time",
                     width=24,
                     height=8,
-                ),
-            ),
-        ),
-        Section(
-            "Apps in WORKER_APP_METRICS",
-            (
-                Panel(
-                    "Stars by app",
-                    "Mean stars of the last day.",
-                    (('job_app_id:starstream_app_stars:mean1d{job=~"$job"}', "{{app_id}}"),),
-                    see="StarstreamAppStarsDropped",
-                    unit="none",
-                    decimals=2,
-                    maximum=5,
-                    minimum=1,
-                    empty=_NO_APPS,
-                ),
-                Panel(
-                    "Reviews by app",
-                    "Ratings of the last day.",
-                    (('job_app_id:starstream_app_ratings:increase1d{job=~"$job"}', "{{app_id}}"),),
-                    see="StarstreamAppStarsDropped",
-                    unit="none",
-                    empty=_NO_APPS,
-                ),
-                Panel(
-                    "One and two stars by app",
-                    "Share of the ratings.",
-                    (
-                        (
-                            'sum by (app_id) (rate(starstream_app_ratings_total{job=~"$job", rating=~"1|2"}[$__rate_interval])) / (sum by (app_id) (rate(starstream_app_ratings_total{job=~"$job"}[$__rate_interval])) > 0)',
-                            "{{app_id}}",
-                        ),
-                    ),
-                    see="StarstreamAppStarsDropped",
-                    unit="percentunit",
-                    maximum=1,
-                    empty=_NO_APPS,
-                ),
-                Panel(
-                    "Uncertain ratings and contradictions by app",
-                    "Share of the ratings that are uncertain, or whose author's stars contradict the text.",
-                    (
-                        (
-                            'sum by (app_id, mark) (rate(starstream_app_marked_total{job=~"$job"}[$__rate_interval])) / on (app_id) group_left () (sum by (app_id) (rate(starstream_app_ratings_total{job=~"$job"}[$__rate_interval])) > 0)',
-                            "{{app_id}} {{mark}}",
-                        ),
-                    ),
-                    see="StarstreamAppStarsDropped",
-                    unit="percentunit",
-                    empty=_NO_APPS,
-                ),
-                Panel(
-                    "Labels of each app",
-                    "Labels a second given to an app's reviews, when the model gives labels.",
-                    (
-                        (
-                            'sum by (app_id, label) (rate(starstream_app_labels_total{job=~"$job"}[$__rate_interval]))',
-                            "{{app_id}} {{label}}",
-                        ),
-                    ),
-                    see="StarstreamAppStarsDropped",
-                    decimals=2,
-                    empty="No app is named in WORKER_APP_METRICS, or the model gives stars",
-                    width=24,
-                    height=6,
                 ),
             ),
         ),
