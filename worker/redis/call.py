@@ -78,16 +78,23 @@ class Calls:
 
     def _places(self, rows: Sequence[Rated | Deleted], hours: range) -> list[str]:
         begins: dict[tuple[str, int], str] = {}
+        counted_at: dict[tuple[str, int], str] = {}  # where the review has no time of its own: by app and record's time
         places = []
         for row in rows:
             record = row.record
-            begin = begins.get((record.topic, record.partition))
+            topic, partition, stamp = record.topic, record.partition, record.timestamp
+            begin = begins.get((topic, partition))
             if begin is None:
-                topic_id = self._topic_id(record.topic)
-                begin = f"{record.topic}:{topic_id[:ID_CHARS] if self._form == 2 else topic_id}:{record.partition}:"
-                begins[record.topic, record.partition] = begin
-            counted = self._counted(row.fields, hours) if isinstance(row, Rated) and row.fields.app_id else ""
-            places.append(f"{begin}{record.offset}:{record.timestamp}:{counted}")
+                topic_id = self._topic_id(topic)
+                begin = f"{topic}:{topic_id[:ID_CHARS] if self._form == 2 else topic_id}:{partition}:"
+                begins[topic, partition] = begin
+            counted: str | None = ""
+            if isinstance(row, Rated) and (app := (rating := row.fields).app_id):
+                if rating.created_at is not None:
+                    counted = self._counted(rating, hours)
+                elif (counted := counted_at.get((app, stamp))) is None:
+                    counted = counted_at[app, stamp] = self._counted(rating, hours)
+            places.append(f"{begin}{record.offset}:{stamp}:{counted}")
         return places
 
     def _counted(self, rating: Rating, hours: range) -> str:
@@ -101,7 +108,7 @@ class Calls:
         return f"{_COUNTED}{hour if hour in hours else _OUTSIDE}"
 
     def _columns(self, rated: Sequence[Rated]) -> Iterator[tuple[str, Sequence[Text]]]:
-        yield from hash_columns([row.fields for row in rated], [row.value for row in rated], self._form)
+        yield from hash_columns([row.fields for row in rated], self._form)
         if self._form == 2:
             return
         records = [row.record for row in rated]

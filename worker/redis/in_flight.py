@@ -7,10 +7,13 @@ wait in the socket. Does not know what a call means; `store` does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
+import hiredis
 import redis
 from redis.exceptions import NoScriptError
+
+_pack: Final[Any] = hiredis.pack_command  # the client's own packing walks through all arguments first
 
 
 class InFlight:
@@ -26,7 +29,7 @@ class InFlight:
         self._calls = 0
         self._broken = False  # a call could not be sent, so the calls after it are not sent either
 
-    def send(self, calls: Sequence[Sequence[Any]]) -> None:
+    def send(self, calls: Sequence[tuple[Any, ...]]) -> None:
         """Send calls without waiting for their replies; after a broken connection, send nothing until `replies`.
 
         Raises:
@@ -38,7 +41,7 @@ class InFlight:
             if self._connection is None:
                 self._connection = self._pool.get_connection()
             # A health check after a call would take the call's reply for its own.
-            packed = self._connection.pack_commands(calls)
+            packed = [b"".join(map(_pack, calls))]
             self._connection.send_packed_command(packed, check_health=not self._calls)
         except redis.TimeoutError:
             self.abandon()

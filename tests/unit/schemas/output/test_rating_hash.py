@@ -15,6 +15,7 @@ from schemas.output.rating_hash import (
     ABSENT,
     Form,
     StoredPosition,
+    Text,
     hash_columns,
     id_of_key,
     position_from_hash,
@@ -36,11 +37,14 @@ POSITION = StoredPosition("reviews", "ApbmQyET", 3, 1234567890123, 1767270896000
 
 def fields(rating: Rating, form: Form) -> dict[str, str]:
     """Return the hash's fields, as Redis gives them back."""
-    columns = hash_columns([rating], [rating.to_json()], form)
+    columns = hash_columns([rating], form)
     texts = {name: column[0] for name, column in columns}
-    return {
-        name: text.decode() if isinstance(text, bytes) else str(text) for name, text in texts.items() if text != ABSENT
-    }
+    return {name: text_of(text) for name, text in texts.items() if text != ABSENT}
+
+
+def text_of(value: Text) -> str:
+    """Return what Redis stores of an argument."""
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def test_form_1_has_every_field_that_is_known() -> None:
@@ -65,6 +69,33 @@ def test_form_2_leaves_out_the_id_and_what_a_rating_has_by_default() -> None:
     assert fields(replace(KNOWN, uncertain=True, app_id=None), 2).keys() == (
         fields(RATING, 2).keys() - {"app_id"} | {"uncertain", *WHERE_KNOWN} - {"labels"}
     )
+
+
+@pytest.mark.parametrize("form", [1, 2])
+@given(numbers=st.lists(st.none() | st.floats(0, 1) | st.sampled_from([5e-5, 1e-7, 0.0, 1.0]), min_size=1, max_size=6))
+def test_columns_are_what_each_rating_has_alone(form: Form, numbers: list[float | None]) -> None:
+    """Numbers of a column are written by one call, which writes some of them otherwise than Python does."""
+    ratings = [
+        replace(
+            RATING,
+            confidence=number or 0.25,
+            unknown_share=number,
+            author_score=number,
+            app_id=None if number is None else "app",
+            mismatch=None if number is None else number > 0.5,
+            probabilities=[0.5, number or 0.5],
+        )
+        for number in numbers
+    ]
+    columns = {name: [text_of(text) for text in column] for name, column in hash_columns(ratings, form)}
+    for at, rating in enumerate(ratings):
+        assert {name: column[at] for name, column in columns.items()} == {
+            name: text_of(column[0]) for name, column in hash_columns([rating], form)
+        }
+        known = fields(rating, form)
+        assert known["confidence"] == repr(rating.confidence)
+        assert rating.author_score is None or known["author_score"] == repr(rating.author_score)
+        assert not rating.unknown_share or known["unknown_share"] == repr(rating.unknown_share)
 
 
 @pytest.mark.parametrize("place", [PLACE, OLD_PLACE, {**OLD_PLACE, "source": "reviews:id:0:7:1:"}])
