@@ -41,7 +41,7 @@ from tests.benchmarks.throughput import Bench, throughput
 _WIDTH: Final = 170  # of the table, also where the output is no terminal
 _QUICK_REVIEWS: Final = 400
 _QUICK: Final = Plan(idle_reviews=10, load_s=3.0)
-_HOW: Final = "train one: starstream-trainer train --data reviews.csv --registry {registry}, or make demo"
+_HOW: Final = "make one: starstream-trainer starter --registry {registry}, or starstream-trainer train"
 
 ONCE: Final = {program.name for program in PROGRAMS if program.once}
 

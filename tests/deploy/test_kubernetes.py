@@ -32,7 +32,7 @@ OVERLAYS = ("base", "overlays/example")
 # The API versions of every release the schemas are checked against.
 RELEASES = ("1.31", "1.34", "1.37")
 CUSTOM = {"ServiceMonitor", "ScaledObject", "TriggerAuthentication"}
-KUSTOMIZE = ("sigs.k8s.io/kustomize/kustomize/v5", "v5.8.3")
+KUSTOMIZE = ("sigs.k8s.io/kustomize/kustomize/v5", "v5.8.1")
 each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 
 
