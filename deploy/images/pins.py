@@ -1,7 +1,7 @@
 """`make pins`: the digest of each image of others in docker-compose.yml, beside its tag, asked of its registry.
 
 Owns the rewriting. A tag may be moved by its owner, a digest cannot; the tag stays for those who read. With `--check`
-it writes nothing, and says what has moved.
+it writes nothing, and says what has moved. `--registry=URL` asks a mirror in place of Docker Hub.
 
 Exit codes: 0 done, 1 a registry does not answer or, with `--check`, a pin differs.
 """
@@ -68,10 +68,12 @@ def _head(url: str, headers: dict[str, str]) -> str:
 def main(arguments: list[str]) -> int:
     """Pin the images, or check the pins."""
     text = COMPOSE.read_text(encoding="utf-8")
+    named = [argument.removeprefix("--registry=") for argument in arguments if argument.startswith("--registry=")]
+    registry = [HUB, *named][-1].rstrip("/")
     try:
-        new = pinned(text, lambda name, tag: digest_from(HUB, name, tag))
+        new = pinned(text, lambda name, tag: digest_from(registry, name, tag))
     except OSError as error:
-        print(f"pins: {HUB}: {error}", file=sys.stderr)
+        print(f"pins: {registry}: {error}", file=sys.stderr)
         return 1
     moved = [line.strip() for line in new.splitlines() if line not in text.splitlines()]
     print("\n".join(moved) or "pins: every digest is the tag's")
