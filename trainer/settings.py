@@ -63,6 +63,9 @@ class TextSettings(Settings):
     ] = None
     head_share: Annotated[float, Field(ge=0, le=1, description="Share of max-tokens kept from the head.")] = 0.5
     squeeze: Annotated[bool, Field(description="Look an unknown 'sooo' up as 'soo', then 'so'.")] = True
+    spelling: Annotated[
+        bool, Field(description="Read a rare word that is one typing error from a common one as that word.")
+    ] = True
     unknown_buckets: Annotated[int, Field(ge=0, le=65_536, description="Hashed ids that unknown words share.")] = 0
 
     def encoder(self, fitting_tokens: int) -> EncoderSettings:

@@ -15,6 +15,7 @@ from trainer.console import Screen
 from trainer.data.held_out import labelled
 from trainer.data.targets import Names
 from trainer.errors import Exit, GateError
+from trainer.evaluation.doubts import untested
 from trainer.evaluation.gate import Contender, Row, other_labels
 from trainer.evaluation.tables import verdict_table
 from trainer.export.runtime import open_interpreter
@@ -52,7 +53,8 @@ def _refusals(registry: Registry, version: str, settings: PromoteSettings) -> li
         part = labelled(settings.evaluation(), manifest)
         new = contender(registry, version, part, labels)
         assert isinstance(new, Contender)  # noqa: S101 - the labels are its own
-        verdict = verdict_on(new, serving_now(registry, compared, part, labels), labels, part, settings)
+        doubted = [*_doubts_of_training(manifest), *untested(new.evaluation)]
+        verdict = verdict_on(new, serving_now(registry, compared, part, labels), labels, part, settings, doubted)
     else:
         serving = registry.channels().get(compared)
         current = _labels(registry, serving)
@@ -70,6 +72,8 @@ def _refused_in_training(manifest: Manifest, serving: str | None) -> list[str]:
     """Return why the gate of the version's own training refuses it, if that compared it with the serving version."""
     screen = Screen()
     against, rows = manifest.training.get("gate_against"), manifest.training.get("gate")
+    for doubt in _doubts_of_training(manifest):
+        screen.say(doubt)
     if serving is None or rows is None or against != serving:
         screen.say("no --data: the gate did not run, and only the labels were compared; --data held_out.csv runs it")
         return []
@@ -77,6 +81,11 @@ def _refused_in_training(manifest: Manifest, serving: str | None) -> list[str]:
     if not refusals:
         screen.say(f"no --data: the gate passed when {manifest.version} was trained, against {against}")
     return refusals
+
+
+def _doubts_of_training(manifest: Manifest) -> list[str]:
+    """Return what its training said a person should know; empty for versions older than this record."""
+    return [f"when it was trained: {doubt}" for doubt in manifest.training.get("doubts", [])]
 
 
 def _labels(registry: Registry, version: str | None) -> Names | None:

