@@ -6,11 +6,13 @@ parts in CI proves nothing there.
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +24,8 @@ from deploy.redis import LocalRedis
 from tests import KAFKA_WARNING
 from tests.doubles import ManualClock, MemoryLog
 from tests.fixtures.markers import BROKER
+from tests.fixtures.schedule import Together, longest_first, one_process_first
+from tests.fixtures.shared_kafka import SharedKafka, shared_kafka
 from worker.ops.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +54,30 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if collection_path.parent != Path(__file__).parent or collection_path.name not in ONLY_BY_NAME:
         return None
     return None if any(collection_path.name in argument for argument in config.invocation_params.args) else True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    with one_process_first(ROOT / "pyproject.toml"):
+        return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "tensorflow" in sys.modules:  # every process collects every file, and few run the trainer's tests
+        raise pytest.UsageError("a test file imports TensorFlow when it is collected; import it inside the tests")
+    longest_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of the searches for garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together | None:
+    return Together(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def missing(reason: str) -> NoReturn:
@@ -95,17 +123,29 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest
 
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[LocalKafka]:
-    """One broker for the session."""
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedKafka]:
+    """One broker for all processes of the run; tests keep apart by the names of their topics and groups."""
+    base = tmp_path_factory.getbasetemp()
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    try:
+        with shared_kafka(run / "kafka") as broker:
+            yield broker
+    except ServiceUnavailable as unavailable:
+        missing(str(unavailable))
+
+
+@pytest.fixture(scope="session")
+def restarted_kafka() -> Iterator[LocalKafka]:
+    """A broker of this process alone; use it through `stoppable_kafka`."""
     with serving(LocalKafka(extra_properties=BROKER)) as broker:
         yield broker
 
 
 @pytest.fixture
-def stoppable_kafka(kafka: LocalKafka) -> Iterator[LocalKafka]:
-    """The session's broker, which this test may stop; it runs again afterwards."""
-    yield kafka
-    kafka.start()
+def stoppable_kafka(restarted_kafka: LocalKafka) -> Iterator[LocalKafka]:
+    """A broker that this test may stop; it runs again afterwards."""
+    yield restarted_kafka
+    restarted_kafka.start()
 
 
 @pytest.fixture(scope="session")

@@ -142,7 +142,7 @@ class KafkaSettings(BaseSettings, defer_build=True):
 
     def _check_certificates(self) -> None:
         """Load the files as a client would, which otherwise ends in its traceback at the first connection."""
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not the default one: that loads the system's, for 20 ms
         password = self.kafka_ssl_password.get_secret_value() if self.kafka_ssl_password else ""
         try:
             if self.kafka_ssl_cafile is not None:

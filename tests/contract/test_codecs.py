@@ -10,9 +10,9 @@ from typing import Final
 import pytest
 from confluent_kafka import Producer
 
-from deploy.kafka import LocalKafka
 from tests import PATIENCE_S
 from tests.contract.worlds import KafkaStreamWorld
+from tests.fixtures.shared_kafka import AnyKafka, SharedKafka
 from trainer.collect.settings import CollectSettings
 from trainer.collect.topics import read_topics
 from worker.clock import SystemClock
@@ -29,7 +29,7 @@ class World(KafkaStreamWorld):
 
     partitions: Final = 1  # type: ignore[misc]
 
-    def __init__(self, broker: LocalKafka) -> None:
+    def __init__(self, broker: AnyKafka) -> None:
         super().__init__(broker)
         self.bootstrap = broker.bootstrap
         broker.create_topics({self.topic: 1})
@@ -44,7 +44,7 @@ class World(KafkaStreamWorld):
 
 
 @pytest.fixture(scope="module")
-def world(kafka: LocalKafka) -> Iterator[World]:
+def world(kafka: SharedKafka) -> Iterator[World]:
     made = World(kafka)
     yield made
     made.close()

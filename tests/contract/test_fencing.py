@@ -7,14 +7,14 @@ from contextlib import suppress
 
 import pytest
 
-from deploy.kafka import LocalKafka
 from tests.contract.worlds import KafkaStreamWorld
 from tests.doubles import commit, make_rated
+from tests.fixtures.shared_kafka import SharedKafka
 from worker.errors import ExitCode, FencedError, TransientError
 
 
 @pytest.fixture(params=["kafka-python", "confluent"])
-def world(request: pytest.FixtureRequest, kafka: LocalKafka) -> Iterator[KafkaStreamWorld]:
+def world(request: pytest.FixtureRequest, kafka: SharedKafka) -> Iterator[KafkaStreamWorld]:
     made = KafkaStreamWorld(kafka, "exactly_once", request.param)
     made.create(made.topic, made.output_topic, made.dead_letter_topic)
     yield made

@@ -10,11 +10,11 @@ import pytest
 from kafka import KafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
 
-from deploy.kafka import LocalKafka
 from deploy.process import wait_until
 from tests import PATIENCE_S
 from tests.contract.test_source import produce
 from tests.contract.worlds import KafkaStreamWorld, as_set
+from tests.fixtures.shared_kafka import AnyKafka, SharedKafka
 from worker.clock import SystemClock
 from worker.kafka.clients import watch_lag
 from worker.kafka.group import GroupSource
@@ -25,7 +25,7 @@ from worker.ops.metrics import Metrics
 class World(KafkaStreamWorld):
     """A group whose lag is watched."""
 
-    def __init__(self, broker: LocalKafka, client: str) -> None:
+    def __init__(self, broker: AnyKafka, client: str) -> None:
         super().__init__(broker, "at_least_once", client)
         self.metrics = Metrics(CollectorRegistry())
         self.health = Health(SystemClock(), stall_s=60)
@@ -59,7 +59,7 @@ class World(KafkaStreamWorld):
 
 
 @pytest.fixture(params=["kafka-python", "confluent"])
-def world(request: pytest.FixtureRequest, kafka: LocalKafka) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, kafka: SharedKafka) -> Iterator[World]:
     made = World(kafka, request.param)
     yield made
     made.close()
@@ -77,7 +77,7 @@ def test_lag_is_what_is_not_committed(world: World) -> None:
     wait_until(lambda: all(world.shown("consumer_behind_seconds")), PATIENCE_S, "how long they have waited")
 
 
-def test_lag_counts_the_records_of_an_open_transaction(kafka: LocalKafka, world: World) -> None:
+def test_lag_counts_the_records_of_an_open_transaction(kafka: SharedKafka, world: World) -> None:
     """They wait, and so does everything behind them."""
     member = world.watched()
     world.settle_membership(member)

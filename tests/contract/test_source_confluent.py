@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -31,6 +31,15 @@ _HEARTBEAT_S = 1.0  # a fifth of the session of `StreamWorld.settings`
 @pytest.fixture
 def world(confluent_world: KafkaStreamWorld) -> KafkaStreamWorld:
     return confluent_world
+
+
+@pytest.fixture
+def stoppable_world(stoppable_kafka: LocalKafka) -> Iterator[KafkaStreamWorld]:
+    """On a broker that this test may stop."""
+    made = KafkaStreamWorld(stoppable_kafka, "exactly_once", "confluent")
+    made.create(made.topic, made.output_topic, made.dead_letter_topic)
+    yield made
+    made.close()
 
 
 def joining(world: KafkaStreamWorld, **more: Any) -> ConfluentSource:
@@ -215,9 +224,9 @@ def test_a_topic_created_again_is_read_from_its_beginning(
 
 
 def test_not_ready_reason_reports_a_broker_outage_and_its_end(
-    stoppable_kafka: LocalKafka, world: KafkaStreamWorld
+    stoppable_kafka: LocalKafka, stoppable_world: KafkaStreamWorld
 ) -> None:
-    member = joining(world)
+    member = joining(stoppable_world)
 
     def reason() -> str | None:
         member.poll(1, 0.2)

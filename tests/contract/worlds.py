@@ -20,7 +20,6 @@ from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartitio
 from kafka.admin import KafkaAdminClient, MemberToRemove
 from prometheus_client import CollectorRegistry
 
-from deploy.kafka import LocalKafka
 from deploy.redis import LocalRedis
 from schemas.output.rating_hash import Form, rating_from_hash
 from schemas.rating import Rating, rating_key, summary_key
@@ -34,6 +33,7 @@ from tests.doubles import (
     MemorySource,
     MemoryStore,
 )
+from tests.fixtures.shared_kafka import AnyKafka
 from worker.clock import Clock, SystemClock
 from worker.kafka.clients import make_delivery, make_source
 from worker.kafka.confluent.source import ConfluentSource
@@ -290,7 +290,7 @@ class MemoryStreamWorld(StreamWorld):
 class KafkaStreamWorld(StreamWorld):
     def __init__(
         self,
-        broker: LocalKafka,
+        broker: AnyKafka,
         delivery: str = "at_least_once",
         client: str = "kafka-python",
         protocol: str = "classic",

@@ -137,9 +137,9 @@ def test_shipped_worker_has_no_forbidden_licence_and_a_bill_of_all_its_packages(
     text = table(found, "starstream-worker")
     assert "- crc32c" in text
     bills = []
-    for number in range(2):
-        bill = tmp_path / f"{number}.cdx.json"
-        write_bill(worker, ROOT, bill, name="starstream-worker", version=VERSION, epoch=1)
+    for validate in (True, False):
+        bill = tmp_path / f"{validate}.cdx.json"
+        write_bill(worker, ROOT, bill, name="starstream-worker", version=VERSION, epoch=1, validate=validate)
         bills.append(bill.read_text(encoding="utf-8"))
     assert bills[0] == bills[1]
     bill_of = json.loads(bills[0])

@@ -13,13 +13,13 @@ import pytest
 
 from deploy.images.container import Container
 from deploy.images.contents import configuration, parts
-from deploy.kafka import LocalKafka
 from deploy.process import free_port, wait_until
 from deploy.redis import LocalRedis
 from tests import PATIENCE_S
 from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION
 from tests.fixtures.records import Message
 from tests.fixtures.running import Deployment
+from tests.fixtures.shared_kafka import SharedKafka
 
 LIMIT_MB = 350
 DRAIN_S = 20
@@ -126,7 +126,7 @@ import worker.traces.tracer, worker.traces.exporter
 
 @pytest.mark.parametrize("client", ["kafka-python", "confluent"])
 def test_image_rates_a_review_is_healthy_and_stops_within_its_deadline(
-    client: str, start: Start, kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path
+    client: str, start: Start, kafka: SharedKafka, redis_server: LocalRedis, tmp_path: Path
 ) -> None:
     with Deployment(kafka, redis_server.url, tmp_path) as world:
         port = str(free_port())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from deploy.kafka import LocalKafka
 from deploy.process import LOOPBACK, wait_until
@@ -63,7 +64,14 @@ def trickle(deployment: Deployment) -> Iterator[threading.Lock]:
         thread.join()
 
 
-def test_alerts_fire_in_the_faults_they_were_written_for(deployment: Deployment, stoppable_kafka: LocalKafka) -> None:
+def test_alerts_fire_in_the_faults_they_were_written_for(
+    stoppable_kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path
+) -> None:
+    with Deployment(stoppable_kafka, redis_server.url, tmp_path) as deployment:
+        see_alerts_fire(deployment, stoppable_kafka)
+
+
+def see_alerts_fire(deployment: Deployment, kafka: LocalKafka) -> None:
     with serving(LocalRedis()) as redis, serving(LocalPrometheus(speed=60)) as prometheus, trickle(deployment) as pause:
         settings = {"redis_url": redis.url, "breaker_consecutive": "30", "redis_timeout_s": "1"}
         workers = [deployment.worker(**settings).ready() for _ in range(2)]
@@ -76,10 +84,10 @@ def test_alerts_fire_in_the_faults_they_were_written_for(deployment: Deployment,
         until_quiet(prometheus)
 
         with pause:
-            stoppable_kafka.stop()
+            kafka.stop()
             # Lag needs a broker; and partitions are paused only if it goes in the middle of a batch.
             until_firing(prometheus, *WAITS - {"NoProgress", "PartitionsPaused"})
-            stoppable_kafka.start()
+            kafka.start()
         until_quiet(prometheus)
 
         workers[0].child.kill()

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from deploy.kafka import LocalKafka
 from deploy.redis import LocalRedis
 from schemas.output.rating_hash import rating_from_hash
 from schemas.rating import Rating
 from tests.conftest import TOY_VERSION
 from tests.fixtures.records import Message, Seen
 from tests.fixtures.running import Deployment, RunningWorker, data_file
+from tests.fixtures.shared_kafka import SharedKafka
 
 ROWS = 5000
 TIMESTAMP_MS = 1_700_000_000_123
@@ -75,7 +75,7 @@ def review(row: dict[str, str]) -> Message:
 @pytest.fixture(scope="module", params=["kafka-python", "confluent"])
 def run(
     request: pytest.FixtureRequest,
-    kafka: LocalKafka,
+    kafka: SharedKafka,
     redis_server: LocalRedis,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Run]:

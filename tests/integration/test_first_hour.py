@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from deploy.kafka import LocalKafka
 from deploy.process import wait_until
 from tests import PATIENCE_S
 from tests.conftest import ROOT, TOY_REGISTRY, TOY_VERSION
 from tests.fixtures.records import Message
 from tests.fixtures.running import Deployment
+from tests.fixtures.shared_kafka import SharedKafka
 from worker.__main__ import main
 from worker.errors import ExitCode
 
@@ -172,7 +172,7 @@ def test_a_stopped_predict_leaves_no_half_file(tmp_path: Path) -> None:
 
 
 def test_a_review_that_the_brokers_refuse_costs_no_other(
-    deployment: Deployment, kafka: LocalKafka, command: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, kafka: SharedKafka, command: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     topic = f"{deployment.input}-compacted"
     kafka.create_topics({topic: 1}, {"cleanup.policy": "compact"})

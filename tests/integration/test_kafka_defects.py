@@ -27,6 +27,7 @@ from tests import PATIENCE_S
 from tests.contract.worlds import KafkaStreamWorld
 from tests.doubles import ManualClock, commit, make_rated, make_record
 from tests.fixtures.records import read_topic
+from tests.fixtures.shared_kafka import AnyKafka, SharedKafka
 from worker.errors import ExitCode, FencedError, ProducerFencedError, TransientError
 from worker.kafka.delivery import ExactlyOnce
 from worker.kafka.python.client import translate
@@ -39,7 +40,7 @@ class World(KafkaStreamWorld):
 
     partitions = 2
 
-    def __init__(self, broker: LocalKafka) -> None:
+    def __init__(self, broker: AnyKafka) -> None:
         super().__init__(broker, "exactly_once")
         self.create(self.topic, self.output_topic, self.dead_letter_topic)
         self.first, self.second = TopicPartition(self.topic, 0), TopicPartition(self.topic, 1)
@@ -95,8 +96,16 @@ class World(KafkaStreamWorld):
 
 
 @pytest.fixture
-def world(kafka: LocalKafka) -> Iterator[World]:
+def world(kafka: SharedKafka) -> Iterator[World]:
     made = World(kafka)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def stoppable_world(stoppable_kafka: LocalKafka) -> Iterator[World]:
+    """On a broker that this test may suspend."""
+    made = World(stoppable_kafka)
     yield made
     made.close()
 
@@ -298,43 +307,48 @@ def test_defect_5_the_worker_rebuilds_whatever_the_error_is(world: World) -> Non
 # 6. The end of a transaction takes no time-out and waits as long as the broker is away.
 
 
-def test_defect_6_the_end_of_a_transaction_waits_without_limit(world: World) -> None:
-    producer = world.producer(world.group)
+def test_defect_6_the_end_of_a_transaction_waits_without_limit(
+    stoppable_kafka: LocalKafka, stoppable_world: World
+) -> None:
+    producer = stoppable_world.producer(stoppable_world.group)
     producer.begin_transaction()
-    producer.send(world.output_topic, b"waits").get(PATIENCE_S)
+    producer.send(stoppable_world.output_topic, b"waits").get(PATIENCE_S)
     ending = threading.Thread(target=producer.commit_transaction, daemon=True)
-    world.broker.suspend()
+    stoppable_kafka.suspend()
     try:
         ending.start()
         ending.join(5)
         assert ending.is_alive()
     finally:
-        world.broker.resume()
+        stoppable_kafka.resume()
     ending.join(PATIENCE_S)
     assert not ending.is_alive()
 
 
 @pytest.mark.parametrize(("step", "said"), [("send_offsets", "send the offsets"), ("commit_transaction", "commit")])
-def test_defect_6_the_worker_waits_no_longer_than_its_time_out(world: World, step: str, said: str) -> None:
-    source, delivery = world.worker()
+def test_defect_6_the_worker_waits_no_longer_than_its_time_out(
+    stoppable_kafka: LocalKafka, stoppable_world: World, step: str, said: str
+) -> None:
+    source, delivery = stoppable_world.worker()
     producer = client_of(delivery)
     real = getattr(producer, step)
 
     def suspended(*given: Any) -> None:
         """Take the step while the broker is silent; only this step has little time, however busy the machine is."""
         producer.config["max_block_ms"] = 1000
-        world.broker.suspend()  # for less than its session of 3 s: a fenced broker may forget a transaction's markers
+        # For less than its session of 3 s: a fenced broker may forget the markers of a transaction.
+        stoppable_kafka.suspend()
         try:
             if (wait := real(*given)) is not None:
                 wait()
         finally:
-            world.broker.resume()
+            stoppable_kafka.resume()
 
     setattr(producer, step, suspended)
     with pytest.raises(TransientError, match=f"{said}: no answer in 1 s|RequestTimedOut"):
-        commit(delivery, [make_rated()], {world.at(0): 1})
-    commit(delivery, [make_rated()], {world.at(0): 1})
-    assert world.ended(source._consumer) == 1
+        commit(delivery, [make_rated()], {stoppable_world.at(0): 1})
+    commit(delivery, [make_rated()], {stoppable_world.at(0): 1})
+    assert stoppable_world.ended(source._consumer) == 1
 
 
 def client_of(delivery: ExactlyOnce) -> Any:

@@ -1,6 +1,6 @@
 """The local Kafka: what tests, chaos, benchmarks and the demo rely on, tried with kcat and kafka-python.
 
-The session's broker serves all; a test that ends it starts it again.
+One broker serves all; a test that ends it starts it again.
 """
 
 import os
@@ -41,7 +41,8 @@ def kcat(bootstrap: str, *arguments: str, code: int = 0, stdin: str = "") -> lis
     return done.stdout.splitlines()
 
 
-def test_topics_have_their_partitions_and_leaders_at_once(kafka: LocalKafka) -> None:
+def test_topics_have_their_partitions_and_leaders_at_once(stoppable_kafka: LocalKafka) -> None:
+    kafka = stoppable_kafka
     kafka.create_topics({"wide": 7}, {"cleanup.policy": "compact"})
     lines = [line for line in kcat(kafka.bootstrap, "-L", "-t", "wide") if "partition " in line]
     assert len(lines) == 7

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from deploy.kafka import LocalKafka
 from deploy.process import LOOPBACK, free_port
 from tests.fixtures.records import Message, send_aborted
 from tests.fixtures.running import Deployment
+from tests.fixtures.shared_kafka import SharedKafka
 from tests.model.reviews import synthetic
 from trainer.__main__ import main
 from trainer.errors import Exit
@@ -124,7 +124,7 @@ def test_without_labels_the_file_is_unchanged(
 
 
 def test_missing_topic_or_broker_is_a_stream_error(
-    kafka: LocalKafka, out: Path, capsys: pytest.CaptureFixture[str]
+    kafka: SharedKafka, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for bootstrap, said in (
         (kafka.bootstrap, "--topic misspelt: no such topic"),

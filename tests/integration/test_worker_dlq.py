@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from deploy.kafka import LocalKafka
 from deploy.redis import LocalRedis
 from schemas.dead_letter import RejectReason
 from tests.doubles import TIMESTAMP_MS, ManualClock, make_record
 from tests.fixtures.records import Message, send_aborted
 from tests.fixtures.running import Deployment
+from tests.fixtures.shared_kafka import SharedKafka
 from worker.__main__ import main
 from worker.dead_letters.letter import Selection
 from worker.dead_letters.reader import letter_spans, read_letters
@@ -41,7 +41,7 @@ class Stream(Deployment):
 
     partitions = (PARTITIONS, 2, 2)
 
-    def __init__(self, kafka: LocalKafka, redis_url: str, folder: Path) -> None:
+    def __init__(self, kafka: SharedKafka, redis_url: str, folder: Path) -> None:
         super().__init__(kafka, redis_url, folder)
         self.settings["request_timeout_s"] = "100"  # no verb waits for a time-out here, and a busy broker may take long
         self.repaired = f"repaired-{self.mark}"
@@ -101,7 +101,7 @@ def fill(stream: Stream) -> None:
 
 
 @pytest.fixture(scope="module")
-def filled(kafka: LocalKafka, redis_server: LocalRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
+def filled(kafka: SharedKafka, redis_server: LocalRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
     with Stream(kafka, redis_server.url, tmp_path_factory.mktemp("dlq")) as made:
         fill(made)
         yield made
@@ -117,7 +117,7 @@ def full(filled: Stream, clean_environment: pytest.MonkeyPatch, capsys: pytest.C
 
 @pytest.fixture
 def stream(
-    kafka: LocalKafka,
+    kafka: SharedKafka,
     redis_server: LocalRedis,
     tmp_path: Path,
     clean_environment: pytest.MonkeyPatch,
@@ -316,7 +316,7 @@ def test_refused_letters_are_counted_by_reason(stream: Stream) -> None:
     assert (code, "1 letters sent" in err) == (ExitCode.OK, True)
 
 
-def test_letters_that_would_be_deleted_on_arrival_stay(stream: Stream, kafka: LocalKafka) -> None:
+def test_letters_that_would_be_deleted_on_arrival_stay(stream: Stream, kafka: SharedKafka) -> None:
     now_ms = round(time.time() * 1000)
     topics = {f"{kind}-{stream.input}": kind for kind in ("day", "compact", "appended")}
     kafka.create_topics({f"day-{stream.input}": 1}, {"retention.ms": "86400000"})
@@ -340,7 +340,7 @@ def test_letters_that_would_be_deleted_on_arrival_stay(stream: Stream, kafka: Lo
     assert stream.read(f"day-{stream.input}")[-1].timestamp >= now_ms
 
 
-def test_a_letter_that_the_brokers_refuse_stops_no_other(stream: Stream, kafka: LocalKafka) -> None:
+def test_a_letter_that_the_brokers_refuse_stops_no_other(stream: Stream, kafka: SharedKafka) -> None:
     strict, now_ms = f"strict-{stream.input}", round(time.time() * 1000)
     kafka.create_topics({strict: 1}, {"message.timestamp.before.max.ms": "3600000"})
     stream.produce(

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from deploy.kafka import LocalKafka
 from deploy.process import LOOPBACK, free_port
 from deploy.redis import LocalRedis
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
 from tests.fixtures.bundles import ToyRegistry
 from tests.fixtures.records import Message
 from tests.fixtures.running import Deployment, RunningWorker, completed
+from tests.fixtures.shared_kafka import SharedKafka
 from worker.__main__ import main
 from worker.errors import ExitCode
 
@@ -169,7 +169,7 @@ def test_a_signal_while_services_are_awaited_ends_with_zero(deployment: Deployme
     assert worker.stop() == ExitCode.OK
 
 
-def test_a_missing_input_topic_is_named_and_awaited(deployment: Deployment, kafka: LocalKafka) -> None:
+def test_a_missing_input_topic_is_named_and_awaited(deployment: Deployment, kafka: SharedKafka) -> None:
     late = f"{deployment.input}-late"
     worker = deployment.worker(input_topics=late)
     worker.until(lambda: f"{late}: no such topic" in json.dumps(worker.reasons), "the reason")

@@ -10,12 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.kafka import LocalKafka
 from deploy.process import wait_until
 from deploy.redis import LocalRedis
 from tests import PATIENCE_S
 from tests.fixtures.records import Message
 from tests.fixtures.running import Deployment, RunningWorker, completed
+from tests.fixtures.shared_kafka import SharedKafka
 from worker.errors import ExitCode
 
 
@@ -79,7 +79,7 @@ class OnePartition(Deployment):
 
 @pytest.mark.parametrize("client", ["kafka-python", "confluent"])
 def test_a_surplus_process_stands_by_and_takes_over(
-    client: str, kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path
+    client: str, kafka: SharedKafka, redis_server: LocalRedis, tmp_path: Path
 ) -> None:
     with OnePartition(kafka, redis_server.url, tmp_path) as deployment:
         worker = deployment.worker("--processes", "2", kafka_client=client).ready()

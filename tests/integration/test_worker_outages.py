@@ -17,6 +17,7 @@ from deploy.redis import LocalRedis
 from tests.fixtures.markers import log_length, markers_lost
 from tests.fixtures.records import Message
 from tests.fixtures.running import Deployment, RunningWorker
+from tests.fixtures.shared_kafka import SharedKafka
 from worker.errors import ExitCode
 
 _TRIES = 3
@@ -29,7 +30,7 @@ def messages(start: int, count: int) -> list[Message]:
 
 
 @pytest.fixture
-def own(kafka: LocalKafka, own_redis: LocalRedis, tmp_path: Path) -> Iterator[Deployment]:
+def own(kafka: SharedKafka, own_redis: LocalRedis, tmp_path: Path) -> Iterator[Deployment]:
     """A deployment on that Redis."""
     with Deployment(kafka, own_redis.url, tmp_path) as made:
         yield made

@@ -17,7 +17,6 @@ from confluent_kafka import TopicPartition
 from kafka import KafkaConsumer
 from prometheus_client import CollectorRegistry
 
-from deploy.kafka import LocalKafka
 from deploy.process import ChildProcess, wait_until
 from deploy.redis import LocalRedis
 from tests import PATIENCE_S
@@ -25,6 +24,7 @@ from tests.conftest import TOY_VERSION
 from tests.doubles import make_rated, make_record, write
 from tests.fixtures.records import Message, Seen, read_topic, send_aborted
 from tests.fixtures.running import Deployment, RunningWorker, completed
+from tests.fixtures.shared_kafka import SharedKafka
 from worker.clock import SystemClock
 from worker.errors import ExitCode
 from worker.kafka.offset_range import Span
@@ -90,7 +90,7 @@ def reviews(first: int, count: int) -> Iterator[Message]:
 
 
 @pytest.fixture(scope="module")
-def stage(kafka: LocalKafka, redis_server: LocalRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(kafka: SharedKafka, redis_server: LocalRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with Stage(kafka, redis_server.url, tmp_path_factory.mktemp("replay")) as made:
         made.produce(*reviews(0, REVIEWS), Message(None, b"r0"))  # the first is deleted again
         # An aborted record lies at every end, so that no partition ends with a record.

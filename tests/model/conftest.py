@@ -1,4 +1,7 @@
-"""One version trained on synthetic reviews, for all tests of a session that only read it, and how to train another."""
+"""One version trained on synthetic reviews, for all tests of a session that only read it, and how to train another.
+
+The tests import what needs TensorFlow inside, because every process of a run collects every file.
+"""
 
 from __future__ import annotations
 

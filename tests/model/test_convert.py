@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +13,13 @@ import pytest
 from schemas.decision import Decision, zero_one_costs
 from schemas.inference import Graph, pad
 from trainer.errors import ParityError
-from trainer.export.convert import convert
 from trainer.export.parity import TOLERANCES, compare, logits_of, random_rows, require
 from trainer.export.runtime import open_interpreter
-from trainer.network.fit import predictor, seed_everything
-from trainer.network.model import Direction, Weights, build, join, weights_of
 from trainer.network.wide import Wide, fit_wide
 from trainer.settings import Cell, ModelSettings, Variant
+
+if TYPE_CHECKING:
+    from trainer.network.model import Weights
 
 SIZE, CLASSES = 500, 5
 VARIANTS: tuple[Variant, ...] = ("float32", "float16", "int8")
@@ -48,6 +48,9 @@ class Trained(NamedTuple):
 @cache
 def _trained(shape: Shape) -> Trained:
     """A network with weights as spread as a trained one's, biases included, and its logits of random rows."""
+    from trainer.network.fit import predictor, seed_everything
+    from trainer.network.model import build, join, weights_of
+
     seed_everything(1)
     settings = ModelSettings(
         cell=shape.cell, bidirectional=shape.bidirectional, units=24, embedding=16, wide_pairs=1024
@@ -68,6 +71,8 @@ def _trained(shape: Shape) -> Trained:
 
 @cache
 def _converted(shape: Shape, variant: Variant) -> bytes:
+    from trainer.export.convert import convert
+
     return convert(_trained(shape).weights, variant)
 
 
@@ -102,6 +107,8 @@ def test_logits_do_not_depend_on_the_batch(shape: Shape) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_same_weights_give_the_same_bytes(variant: Variant) -> None:
+    from trainer.export.convert import convert
+
     assert convert(_trained(GRU).weights, variant) == _converted(GRU, variant)
 
 
@@ -125,6 +132,8 @@ def test_int8_uses_no_operator_that_the_oldest_runtime_lacks(cell: Cell) -> None
 
 @pytest.mark.parametrize("change", ["recurrent_bias", "input_bias", "kernel", "recurrent"])
 def test_parity_refuses_a_graph_of_other_weights(change: str) -> None:
+    from trainer.export.convert import convert
+
     trained = _trained(GRU)
     forward, backward = trained.weights.directions
     changed = replace(backward, **{change: getattr(backward, change) + np.float32(0.05)})
@@ -145,6 +154,8 @@ def test_parity_passes_the_right_graph() -> None:
 
 @pytest.mark.parametrize("change", [field for field in Wide.__dataclass_fields__ if field != "word_norms"])
 def test_a_change_of_any_wide_table_changes_the_probabilities(change: str) -> None:
+    from trainer.export.convert import convert
+
     trained = _trained(WIDE)
     wide = trained.weights.wide
     assert wide is not None
@@ -161,6 +172,8 @@ def test_a_new_graph_gives_the_same_logits_as_later() -> None:
     The sizes are those of a trained model: the memory of small ones hardly ever moves. Without the prevention,
     23 of 24 interpreters were wrong.
     """
+    from trainer.export.convert import convert
+
     content = convert(_large(), "float16")
     random = np.random.default_rng(3)
     groups = [random.integers(1, 5000, (64, steps), dtype=np.int32) for steps in range(1, 120, 2)]
@@ -173,6 +186,8 @@ def test_a_new_graph_gives_the_same_logits_as_later() -> None:
 
 
 def _large() -> Weights:
+    from trainer.network.model import Direction, Weights
+
     random = np.random.default_rng(0)
     words, buckets, units, size = 5000, 20_000, 64, 64
 

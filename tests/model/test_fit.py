@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -10,20 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.reviews import synthetic
-from trainer.network.fit import (
-    LAST_SHARE,
-    Examples,
-    WarmCosine,
-    batches,
-    fit,
-    predictor,
-    seed_everything,
-)
-from trainer.network.model import build, weights_of
 from trainer.network.plan import Plan, plan
 from trainer.progress import Epoch
 from trainer.settings import FitSettings, ModelSettings, TextSettings
 from trainer.text.vocabulary import learn
+
+if TYPE_CHECKING:
+    from trainer.network.fit import Examples
 
 SMALL = ModelSettings(units=8, embedding=8)
 QUICK = FitSettings(epochs=12, batch_rows=32, learning_rate=0.02)
@@ -51,6 +45,8 @@ class Watch:
 
 
 def _examples() -> tuple[int, Examples, Examples]:
+    from trainer.network.fit import Examples
+
     rows = synthetic(300)
     encoder = learn((text for text, _ in rows), TextSettings()).encoder()
     ids = encoder.encode_all([text for text, _ in rows])
@@ -59,6 +55,9 @@ def _examples() -> tuple[int, Examples, Examples]:
 
 
 def _run(settings: FitSettings, watch: Watch) -> tuple[list[Epoch], npt.NDArray[np.float32]]:
+    from trainer.network.fit import fit, predictor, seed_everything
+    from trainer.network.model import build
+
     size, train, validation = _examples()
     seed_everything(settings.seed)
     network = build(SMALL, size, np.full(5, 0.2, dtype=np.float32), settings.seed)
@@ -72,12 +71,16 @@ def _accuracy(logits: npt.NDArray[np.float32]) -> float:
 
 @given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=300), size=st.integers(1, 40), seed=st.integers(0, 99))
 def test_batches_hold_every_row_once(lengths: list[int], size: int, seed: int) -> None:
+    from trainer.network.fit import batches
+
     found = batches(np.arange(len(lengths)), np.array(lengths), size, np.random.default_rng(seed))
     assert sorted(row for batch in found for row in batch.tolist()) == list(range(len(lengths)))
     assert max(map(len, found)) <= size
 
 
 def test_batches_have_similar_lengths() -> None:
+    from trainer.network.fit import batches
+
     lengths = np.random.default_rng(0).integers(1, 100, 3200)
     found = batches(np.arange(3200), lengths, 64, np.random.default_rng(0))
     padded = sum(len(batch) * int(lengths[batch].max()) for batch in found)
@@ -104,6 +107,9 @@ def test_training_stops_when_validation_no_longer_improves() -> None:
 @pytest.mark.parametrize("changes", [{}, {"cell": "lstm"}, {"bidirectional": True}])
 def test_initial_weights_depend_on_the_seed_alone(changes: dict[str, object]) -> None:
     """A Kafka client's thread draws its jitter from Python's `random`, between the seeding and the layers."""
+    from trainer.network.fit import seed_everything
+    from trainer.network.model import build, weights_of
+
     settings, starts = SMALL.model_copy(update=changes), []
     for drawn in (0, 4):
         seed_everything(7)
@@ -158,6 +164,8 @@ def test_small_data_gets_smaller_steps_and_more_passes_unless_set(
 
 
 def test_step_size_rises_then_falls_to_its_last_share() -> None:
+    from trainer.network.fit import LAST_SHARE, WarmCosine
+
     schedule = WarmCosine(0.003, 200)
     sizes = np.array([float(schedule(step)) for step in range(260)])
     assert sizes[0] == 0
@@ -168,6 +176,8 @@ def test_step_size_rises_then_falls_to_its_last_share() -> None:
 
 
 def test_long_texts_keep_head_and_tail() -> None:
+    from trainer.network.fit import Examples
+
     rows = [np.arange(1, 11, dtype=np.int32), np.array([7], dtype=np.int32)]
     found = Examples(rows, np.array([0, 1])).cut(5)
     assert [row.tolist() for row in found.rows] == [[1, 2, 3, 9, 10], [7]]

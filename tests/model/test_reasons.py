@@ -11,7 +11,6 @@ import pytest
 from schemas.inference import Graph
 from schemas.reasons.wide import read_wide
 from tests.model.test_convert import SHAPES, SIZE, VARIANTS, Shape, _trained
-from trainer.export.convert import convert
 from trainer.export.parity import logits_of
 from trainer.export.runtime import open_interpreter
 from trainer.settings import Variant
@@ -20,6 +19,8 @@ from trainer.settings import Variant
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.wide] + [Shape("lstm", True, True)], ids=str)
 def test_the_terms_add_up_to_the_logits_of_the_served_graph(shape: Shape, variant: Variant) -> None:
+    from trainer.export.convert import convert
+
     trained = _trained(shape)
     # Without the recurrent part's last layer, the graph's logits are those of the wide part alone.
     weights = replace(
@@ -36,5 +37,7 @@ def test_the_terms_add_up_to_the_logits_of_the_served_graph(shape: Shape, varian
 
 
 def test_a_network_without_a_wide_part_has_no_terms() -> None:
+    from trainer.export.convert import convert
+
     tensors: Any = open_interpreter(convert(_trained(Shape("gru")).weights, "int8"))
     assert read_wide(tensors, SIZE, 5) is None
