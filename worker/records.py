@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from schemas.dead_letter import DeadLetter
@@ -18,6 +19,8 @@ ReleaseReason = Literal["full", "enough", "linger", "idle", "drain"]
 RELEASE_REASONS: Final[tuple[ReleaseReason, ...]] = ("full", "enough", "linger", "idle", "drain")
 OutcomeName = Literal["rated", "rejected", "deleted"]
 OUTCOME_NAMES: Final[tuple[OutcomeName, ...]] = ("rated", "rejected", "deleted")
+
+_where: Final = attrgetter("topic", "partition")
 
 
 class Partition(NamedTuple):
@@ -184,19 +187,29 @@ def next_offsets(records: Sequence[Record]) -> dict[Partition, int]:
 
     `records` must hold every record read since the last commit, in order, as a `Batch` does.
     """
-    return {at: last + 1 for at, (_, last) in spans(records).items()}
+    return {Partition(*at): record.offset + 1 for at, record in last_records(records).items()}
 
 
 def first_offsets(records: Sequence[Record]) -> dict[Partition, int]:
     """Return the offset of the first record of each partition; records are in order per partition."""
-    return {at: first for at, (first, _) in spans(records).items()}
+    return {Partition(*at): record.offset for at, record in first_records(records).items()}
 
 
 def spans(records: Sequence[Record]) -> dict[Partition, tuple[int, int]]:
     """Return the offsets of the first and the last record of each partition; records are in order per partition."""
-    last = {(record.topic, record.partition): record.offset for record in records}
-    first = {(record.topic, record.partition): record.offset for record in reversed(records)}
-    return {Partition(*at): (first[at], offset) for at, offset in last.items()}
+    first = first_records(records)
+    return {Partition(*at): (first[at].offset, record.offset) for at, record in last_records(records).items()}
+
+
+def first_records(records: Sequence[Record]) -> dict[tuple[str, int], Record]:
+    """Return the first record of each partition, by topic and number."""
+    # A later record of a partition replaces an earlier one, and no frame is needed for each.
+    return dict(zip(map(_where, reversed(records)), reversed(records), strict=True))
+
+
+def last_records(records: Sequence[Record]) -> dict[tuple[str, int], Record]:
+    """Return the last record of each partition, by topic and number."""
+    return dict(zip(map(_where, records), records, strict=True))
 
 
 def without(records: Sequence[Record], settled: Sequence[Record]) -> list[Record]:

@@ -173,20 +173,23 @@ class Metrics:
         for reason, count in reasons.items():
             self.rejected.labels(reason).inc(count)
         rated = [outcome for outcome in outcomes if isinstance(outcome, Rated)]
-        ratings = Counts((review.fields.model_version, review.fields.rating, review.score) for review in rated)
+        said = [review.fields for review in rated]
+        ratings = Counts(
+            (rating.model_version, rating.rating, review.score) for rating, review in zip(said, rated, strict=True)
+        )
         for (version, rating, score), count in ratings.items():
             self.ratings.labels(LABELS if rating is None else str(rating), version).inc(count)
             if score is not None and rating is not None:
                 self.models.count_feedback(version, rating, score, count)
-        given = Counts((review.fields.model_version, name) for review in rated for name in review.fields.labels or ())
+        given = Counts((rating.model_version, name) for rating in said for name in rating.labels or ())
         for (version, name), count in given.items():
             self.labels.labels(name, version).inc(count)
-        mismatches = Counts(review.fields.model_version for review in rated if review.fields.mismatch)
+        mismatches = Counts(rating.model_version for rating in said if rating.mismatch)
         for version, count in mismatches.items():
             self.models.mismatches.labels(version).inc(count)
         self.apps.count(rated)
         for version in {version for version, _, _ in ratings}:
-            shares = [review.fields.confidence for review in rated if review.fields.model_version == version]
+            shares = [rating.confidence for rating in said if rating.model_version == version]
             self.confidence.labels(version).observe_all(np.array(shares))
         stamps = np.array([outcome.record.timestamp for outcome in outcomes])
         stamps = stamps[stamps >= 0]

@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from functools import partial
+from itertools import repeat
+from typing import Any, Final, NamedTuple
 
 from worker.records import Batch, Partition, Record, ReleaseReason, partition_of
 from worker.stream.batch_cost import Cost
@@ -47,6 +49,10 @@ class _Queued(NamedTuple):
     record: Record
     size: int
     since: float
+
+
+# As `_Queued._make`, without its frame.
+_queued: Final[Callable[[tuple[Any, ...]], _Queued]] = partial(tuple.__new__, _Queued)
 
 
 class Batcher:
@@ -84,11 +90,9 @@ class Batcher:
 
     def add(self, records: Sequence[Record], now: float) -> None:
         """Queue records that arrived at `now`."""
-        added_bytes = 0
-        for record in records:
-            size = len(record.value or b"") + _RECORD_OVERHEAD_BYTES
-            self._queue.append(_Queued(record, size, now))
-            added_bytes += size
+        sizes = [len(record.value or b"") + _RECORD_OVERHEAD_BYTES for record in records]
+        self._queue.extend(map(_queued, zip(records, sizes, repeat(now))))  # without a frame for each
+        added_bytes = sum(sizes)
         self._bytes += added_bytes
         self._recent_bytes = self._recent_bytes * self._decay(now) + added_bytes
         self._last_arrival = now
@@ -186,6 +190,14 @@ class Batcher:
     def _take(self, reason: ReleaseReason, now: float) -> Batch:
         most_bytes = self._most_bytes
         oldest_s = now - self._queue[0].since
+        if len(self._queue) <= self.most_records and self._bytes <= most_bytes:
+            taken_bytes, taken = self._bytes, self.clear()
+        else:
+            taken_bytes, taken = self._take_some(most_bytes)
+        fill = max(len(taken) / self.most_records, taken_bytes / most_bytes)
+        return Batch(taken, reason, size=taken_bytes, fill=min(1.0, fill), oldest_s=oldest_s)
+
+    def _take_some(self, most_bytes: float) -> tuple[int, list[Record]]:
         taken: list[Record] = []
         taken_bytes = 0
         while self._queue and len(taken) < self.most_records:
@@ -196,5 +208,4 @@ class Batcher:
             taken.append(first.record)
             taken_bytes += first.size
         self._bytes -= taken_bytes
-        fill = max(len(taken) / self.most_records, taken_bytes / most_bytes)
-        return Batch(taken, reason, size=taken_bytes, fill=min(1.0, fill), oldest_s=oldest_s)
+        return taken_bytes, taken

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Final
 
 from schemas.dead_letter import RejectReason
@@ -43,12 +44,7 @@ class Breaker:
         or each restart would send some of them to the dead letters.
         """
         self._before = (self._window.copy(), self._row)
-        longest = 0
-        for outcome in outcomes:
-            reason = outcome.letter.reason if isinstance(outcome, Rejected) else None
-            self._window.append(reason)
-            self._row = self._row + 1 if reason else 0
-            longest = max(longest, self._row)
+        longest = self._count(outcomes)
         if self._consecutive and longest >= self._consecutive:
             rule = f"{longest} records in a row cannot be rated (WORKER_BREAKER_CONSECUTIVE={self._consecutive})"
             return f"{rule}: {self._kinds(outcomes)}"
@@ -56,11 +52,26 @@ class Breaker:
         is_on = self._share < 1 or self._consecutive > 0
         if again and is_on and outcomes and (now > self._share * len(outcomes) or now == len(outcomes)):
             return f"{now} of {len(outcomes)} records still cannot be rated: {self._kinds(outcomes)}"
-        seen, wrong = len(self._window), sum(reason is not None for reason in self._window)
+        seen = len(self._window)
+        wrong = seen - self._window.count(None)
         if seen >= min(_LEAST_RECORDS, self._window.maxlen or _LEAST_RECORDS) and wrong > self._share * seen:
             rule = f"{wrong} of the last {seen} records cannot be rated (WORKER_BREAKER_SHARE={self._share})"
             return f"{rule}: {self._kinds(outcomes)}"
         return None
+
+    def _count(self, outcomes: Sequence[Outcome]) -> int:
+        """Count outcomes in the window, and return the most in a row that were rejected."""
+        if outcomes and Rejected not in set(map(type, outcomes)):  # nearly always
+            self._window.extend(repeat(None, len(outcomes)))
+            self._row = 0
+            return 0
+        longest = 0
+        for outcome in outcomes:
+            reason = outcome.letter.reason if isinstance(outcome, Rejected) else None
+            self._window.append(reason)
+            self._row = self._row + 1 if reason else 0
+            longest = max(longest, self._row)
+        return longest
 
     def undo(self) -> None:
         """Take back the last batch: a service failed, and its records will be counted when they come again."""

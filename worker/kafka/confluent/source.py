@@ -32,7 +32,7 @@ from worker.kafka.confluent.topic_ids import TopicIds
 from worker.kafka.group import GroupSource, Ownership
 from worker.kafka.progress import OncePerSecond, joining_reason, no_broker_reason
 from worker.ops.metrics import Metrics
-from worker.records import Partition, PlainRecord, Record
+from worker.records import Partition, PlainRecord, Record, first_records, last_records
 from worker.settings import WorkerSettings
 
 _COMMITTED_S: Final = 2.0  # longest wait for a figure that only a warning depends on
@@ -99,7 +99,7 @@ class ConfluentSource(GroupSource):
             self._read_again(records)
             raise
         if messages:
-            self._topic_ids.mark_unverified()
+            self._topic_ids.ask()
         self._lag.observe_all(self._consumer, self.ownership.owned)
         self._note_reads(records)
         return records
@@ -269,8 +269,8 @@ class ConfluentSource(GroupSource):
         """Note what was read, and where reading began: the first poll of a partition asks for its committed offset."""
         if not records:
             return
-        firsts = {(record.topic, record.partition): record for record in reversed(records)}
-        lasts = {(record.topic, record.partition): record.offset for record in records}
+        firsts = first_records(records)
+        lasts = {at: record.offset for at, record in last_records(records).items()}
         if fresh := self.ownership.reads.unknown(firsts):
             with suppress(KafkaException):  # then a loss before the first record goes unnoticed
                 found = self._consumer.committed([TopicPartition(*at) for at in fresh], timeout=_COMMITTED_S)

@@ -6,8 +6,9 @@ position without an error; so the ids are verified once a batch, before anything
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from worker.settings import WorkerSettings
 
 _BITS: Final = 2**64
 NO_ID: Final = str(UUID(int=0))  # of a broker before Kafka 2.8, also while the others are newer
+_Asked = Mapping[str, Any]  # the answer to come, by topic
+_DOING: Final = "read the ids of the input topics"
 _GRACE_S: Final = 1.0  # for the client to report its own time-out
 
 
@@ -32,11 +35,17 @@ class TopicIds:
         self._on_recreated = on_recreated
         self._ids: dict[str, str] = {}
         self._verified = False
+        self._asked: _Asked | None = None  # about the input topics
         self._admin: Any = None
 
-    def mark_unverified(self) -> None:
-        """Verify again before the next commit: new records were read, perhaps from a topic created again."""
-        self._verified = False
+    def ask(self) -> None:
+        """Ask for the ids without waiting: new records were read, perhaps from a topic created again.
+
+        `verify` takes the answer before anything of them is written; until then the brokers work while the loop rates.
+        """
+        self._verified, self._asked = False, None
+        with suppress(TransientError):  # then `verify` asks
+            self._asked = self._ask(self._settings.input_topics)
 
     def id_of(self, topic: str) -> str:
         """Return the id of a topic; `""` where there is none.
@@ -57,7 +66,9 @@ class TopicIds:
         """
         if self._verified:
             return
-        for topic, current in self._fetch(self._settings.input_topics).items():
+        asked, self._asked = self._asked, None
+        found = self._fetch(self._settings.input_topics) if asked is None else self._answers(asked)
+        for topic, current in found.items():
             before = self._ids.get(topic)
             if before and current and NO_ID in (before, current):
                 self._ids[topic] = before if current == NO_ID else current
@@ -71,16 +82,24 @@ class TopicIds:
         self._verified = True
 
     def _fetch(self, topics: Sequence[str]) -> dict[str, str]:
-        timeout_s = self._settings.request_timeout_s
-        doing = "read the ids of the input topics"
-        with translated(doing):
+        return self._answers(self._ask(topics))
+
+    def _ask(self, topics: Sequence[str]) -> _Asked:
+        with translated(_DOING):
             if self._admin is None:
                 self._admin = AdminClient(client_config(self._settings, CallbackErrors()))
-            futures = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=timeout_s)
+            timeout_s = self._settings.request_timeout_s
+            asked: _Asked = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=timeout_s)
+            return asked
+
+    def _answers(self, asked: _Asked) -> dict[str, str]:
+        with translated(_DOING):
             try:
-                return {topic: _id(future, timeout_s + _GRACE_S) for topic, future in futures.items()}
+                return {
+                    topic: _id(answer, self._settings.request_timeout_s + _GRACE_S) for topic, answer in asked.items()
+                }
             except FutureTimeoutError as error:
-                raise TransientError("kafka", f"{doing}: no answer") from error
+                raise TransientError("kafka", f"{_DOING}: no answer") from error
 
 
 def _id(future: Any, timeout_s: float) -> str:

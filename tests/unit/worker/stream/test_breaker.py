@@ -43,6 +43,19 @@ def test_the_breaker_opens_above_its_limits_and_not_at_them(case: str) -> None:
     assert opened is None if reason is None else reason in str(opened)
 
 
+@given(
+    outcomes=st.lists(st.sampled_from([GOOD, GOOD, BAD]), max_size=60), sizes=st.lists(st.integers(1, 9), min_size=60)
+)
+def test_it_opens_at_the_same_record_whatever_the_batches_are(outcomes: list[Outcome], sizes: list[int]) -> None:
+    breaker = Breaker(**FIVE)
+    start, opened = 0, False
+    for size in sizes:
+        opened = opened or breaker.opens(outcomes[start : start + size]) is not None
+        start += size
+    row = "".join("b" if outcome is BAD else "g" for outcome in outcomes)
+    assert opened == ("bbbbb" in row)
+
+
 def test_a_batch_that_is_undone_is_counted_once() -> None:
     """Otherwise ten dead letters would open it by being retried fifty times while their topic is missing."""
     breaker = Breaker(share=1.0, window_records=1000, consecutive=30)

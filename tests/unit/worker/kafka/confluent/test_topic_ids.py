@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -16,29 +16,57 @@ class Ids(TopicIds):
 
     def __init__(self) -> None:
         self.now = {"reviews": "one"}
-        self.fetches = 0
+        self.asked = 0
+        self.away = False
         self.recreated: list[str] = []
         super().__init__(WorkerSettings(_env_file=None), self.recreated.append)
 
-    def _fetch(self, topics: Sequence[str]) -> dict[str, str]:
-        self.fetches += 1
+    def _ask(self, topics: Sequence[str]) -> dict[str, str]:
+        self.asked += 1
+        if self.away:
+            raise TransientError("kafka", "no answer")
         return {topic: self.now.get(topic, "") for topic in topics}
 
+    def _answers(self, asked: Mapping[str, str]) -> dict[str, str]:
+        return {**asked}
 
-def test_topic_ids_are_fetched_once_per_batch() -> None:
+
+def test_topic_ids_are_asked_for_once_a_batch() -> None:
     ids = Ids()
     for _ in range(3):
-        ids.mark_unverified()
+        ids.ask()
         assert [ids.id_of("reviews") for _ in range(100)] == ["one"] * 100
         ids.verify()
-    assert ids.fetches == 3
+    assert ids.asked == 3
+
+
+def test_the_brokers_are_asked_when_records_were_read_and_the_last_answer_counts() -> None:
+    ids = Ids()
+    ids.ask()
+    ids.now = {"reviews": "two"}
+    ids.ask()
+    assert ids.asked == 2
+    ids.now = {}
+    assert ids.id_of("reviews") == "two"
+    assert ids.asked == 2, "the answer was under way"
+
+
+def test_brokers_that_cannot_be_asked_are_asked_again_before_a_batch_is_written() -> None:
+    ids = Ids()
+    ids.away = True
+    ids.ask()
+    with pytest.raises(TransientError, match="no answer"):
+        ids.verify()
+    ids.away = False
+    ids.verify()
+    assert ids.id_of("reviews") == "one"
 
 
 def test_a_deleted_topic_fails_batches_until_it_exists_again() -> None:
     ids = Ids()
     ids.verify()
     ids.now = {}
-    ids.mark_unverified()
+    ids.ask()
     for _ in range(2):
         with pytest.raises(TransientError, match="WORKER_INPUT_TOPICS: reviews: the topic was deleted"):
             ids.verify()
@@ -56,10 +84,10 @@ def test_a_broker_that_has_no_ids_yet_says_nothing_of_a_topic(before: str, then:
     ids.now = {"reviews": before}
     ids.verify()
     ids.now = {"reviews": then}
-    ids.mark_unverified()
+    ids.ask()
     assert ids.id_of("reviews") == "one"
     assert ids.recreated == []
     ids.now = {"reviews": "two"}
-    ids.mark_unverified()
+    ids.ask()
     with pytest.raises(TransientError, match="reviews: deleted and created again"):
         ids.verify()
