@@ -44,9 +44,11 @@ def test_the_breaker_opens_above_its_limits_and_not_at_them(case: str) -> None:
 
 
 @given(
-    outcomes=st.lists(st.sampled_from([GOOD, GOOD, BAD]), max_size=60), sizes=st.lists(st.integers(1, 9), min_size=60)
+    runs=st.lists(st.sampled_from([[GOOD], [BAD], [BAD] * 3, [BAD] * 4]), max_size=12),
+    sizes=st.lists(st.integers(1, 4), min_size=48, max_size=48),
 )
-def test_it_opens_at_the_same_record_whatever_the_batches_are(outcomes: list[Outcome], sizes: list[int]) -> None:
+def test_it_opens_at_the_same_record_whatever_the_batches_are(runs: list[list[Outcome]], sizes: list[int]) -> None:
+    outcomes = [outcome for run in runs for outcome in run]
     breaker = Breaker(**FIVE)
     start, opened = 0, False
     for size in sizes:
