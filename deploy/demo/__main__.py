@@ -21,6 +21,7 @@ from rich.table import Table
 
 from deploy.demo import reviews
 from deploy.demo.candidate import show_both, stars, train_candidate
+from deploy.demo.history import APPS, show_history, where_it_shows
 from deploy.demo.outcome import Scrape, committed, ratings_in_redis
 from deploy.demo.stack import Stack, running, serving_page
 from deploy.demo.step import step
@@ -55,6 +56,8 @@ def _run(own: dict[str, Any], _settings: dict[str, Any]) -> int:
 def run(name: str, demo: Callable[[Console], bool]) -> int:
     """Run a demo and return its exit code: 0 when its counts add up, 1 when not or on an error, 130 on Ctrl-C."""
     console = Console()
+    for variable in [name for name in os.environ if name.startswith("WORKER_")]:
+        del os.environ[variable]  # somebody's own settings are not the demo's
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job is started with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
     try:
@@ -71,14 +74,17 @@ def _demo(console: Console, *, keep: bool) -> bool:
     sample = make_sample(console)
     _publish_starter(console)
     console.rule("3. serve")
-    with running(REGISTRY.resolve(), LOGS / f"starstream-demo-worker-{os.getpid()}.log", console) as stack:
+    log, variables = LOGS / f"starstream-demo-worker-{os.getpid()}.log", {"WORKER_APP_METRICS": ",".join(APPS)}
+    with running(REGISTRY.resolve(), log, console, variables) as stack:
         good = _rate(console, stack, sample)
         train_candidate(console, REGISTRY, sample)
         show_both(console, REGISTRY, [*reviews.HAND_WRITTEN.values(), reviews.PLAIN_TEXT])
+        good = show_history(console, stack, sample) and good
         if keep:
             _stay(console, stack)
     if not keep:
-        console.print("Next: [bold]make demo KEEP=1[/] keeps it running; README.md says how to use it.")
+        console.print(where_it_shows("http://localhost:8080"), highlight=False, markup=False, soft_wrap=True)
+        console.print("Next: [bold]make demo KEEP=1[/] keeps it running, with the page; README.md says how to use it.")
     return good
 
 
@@ -208,6 +214,7 @@ def _show(console: Console, stack: Stack, page: str) -> None:
     console.rule("everything keeps running until Ctrl-C")
     console.print(
         f"page      {page}  (type a review, watch the ratings; REST: {page}/docs)\n"
+        f"{where_it_shows(page)}\n"
         f"metrics   {stack.worker_url}/metrics\n"
         f"dead      kcat -b {stack.bootstrap} -C -t reviews.dlq -e -f '%k %h\\n'\n"
         f"ratings   kcat -b {stack.bootstrap} -C -t ratings -o end\n"
@@ -216,8 +223,8 @@ def _show(console: Console, stack: Stack, page: str) -> None:
         "In another terminal, paste the next line first; then `starstream-worker status`, `... watch` and\n"
         "`... get --id my-id` find this demo:\n"
         f"export PATH={programs}:$PATH WORKER_KAFKA_BOOTSTRAP_SERVERS={stack.bootstrap}"
-        f" WORKER_REDIS_URL={stack.redis_url} WORKER_HTTP_PORT={stack.worker_url.rpartition(':')[2]}"
-        f" WORKER_REGISTRY={stack.registry}",
+        f" WORKER_REDIS_URL={stack.redis_url} WORKER_REDIS_FORM=2"
+        f" WORKER_HTTP_PORT={stack.worker_url.rpartition(':')[2]} WORKER_REGISTRY={stack.registry}",
         highlight=False,
         markup=False,
         soft_wrap=True,

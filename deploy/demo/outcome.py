@@ -5,16 +5,19 @@ Owns the reading and the arithmetic. A count that can be read elsewhere is not t
 
 from __future__ import annotations
 
+import time
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 import redis
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.demo.stack import Stack
 from schemas.output.rating_hash import rating_from_hash
 from schemas.rating import Rating, rating_key
+
+_QUIET_S: Final = 3.0
 
 
 class Scrape:
@@ -58,17 +61,26 @@ def ratings_in_redis(stack: Stack, review_ids: list[str]) -> dict[str, Rating]:
 
 
 def committed(stack: Stack, topic: str) -> list[Any]:
-    """Return all committed records of a topic."""
+    """Return all records of a topic that are committed by now."""
     consumer = KafkaConsumer(
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         isolation_level="read_uncommitted" if stack.api_version else "read_committed",
-        consumer_timeout_ms=3000,
         **stack.client_options,
     )
     try:
-        consumer.bootstrap()  # before the subscription, or it is lost: see deploy/kafka/embedded.py
-        consumer.subscribe([topic])
-        return list(consumer)
+        consumer.bootstrap()  # before it is asked, or that is lost: see deploy/kafka/embedded.py
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(partitions)
+        ends = consumer.end_offsets(partitions)
+        found: list[Any] = []
+        quiet_at = time.monotonic() + _QUIET_S
+        # The position after a marker at the end moves with the next answer, so silence ends it too.
+        while any(consumer.position(at) < end for at, end in ends.items()) and time.monotonic() < quiet_at:
+            records = [record for some in consumer.poll(timeout_ms=200).values() for record in some]
+            if records:
+                found += records
+                quiet_at = time.monotonic() + _QUIET_S
+        return found
     finally:
         consumer.close()

@@ -6,11 +6,14 @@ Owns the records, not their sending.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from trainer.data.dataset import load
+from trainer.data.dataset import Dataset, load
+from trainer.data.targets import said
 from trainer.settings import DataSettings
 
 SEED: Final = 0
@@ -49,8 +52,21 @@ class Produced:
 
 def held_out(sample: Path) -> list[Produced]:
     """Return the test split of the sample set, which `train` with the same seed and share did not learn from."""
-    dataset = load(DataSettings(data=[sample], test_share=TEST_SHARE), SEED)
-    return [_review(f"held-out-{number}", text) for number, text in enumerate(dataset.test.texts)]
+    return [_review(f"held-out-{number}", text) for number, text in enumerate(_split(sample).test.texts)]
+
+
+def held_out_by_stars(sample: Path) -> Mapping[int | str, Sequence[str]]:
+    """Return the texts of the same split by their raters' stars."""
+    dataset = _split(sample)
+    found: dict[int | str, list[str]] = {}
+    for text, star in zip(dataset.test.texts, said(dataset.test.targets, dataset.labels), strict=True):
+        found.setdefault(star, []).append(text)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _split(sample: Path) -> Dataset:
+    return load(DataSettings(data=[sample], test_share=TEST_SHARE), SEED)
 
 
 def by_hand() -> list[Produced]:

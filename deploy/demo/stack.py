@@ -109,6 +109,7 @@ def _kafka(parts: ExitStack, console: Console) -> LocalKafka | EmbeddedKafka:
             kafka.create_topics(TOPICS)
     except KafkaUnavailable as error:
         stand_in = parts.enter_context(EmbeddedKafka())
+        stand_in.create_topics(TOPICS)
         console.print(f"kafka    {stand_in.bootstrap}  embedded stand-in, at-least-once ({error})", highlight=False)
         return stand_in
     console.print(f"kafka    {kafka.bootstrap}  a real broker, exactly-once", highlight=False)
@@ -120,6 +121,7 @@ def _worker(command: str, stack: Stack, log: Path, more: Mapping[str, str]) -> I
     variables = {
         "WORKER_KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap,
         "WORKER_REDIS_URL": stack.redis_url,
+        "WORKER_REDIS_FORM": "2",  # no older worker shares this Redis; with it the apps have a trend
         "WORKER_REGISTRY": stack.registry,
         "WORKER_HTTP_HOST": "127.0.0.1",
         "WORKER_HTTP_PORT": stack.worker_url.rpartition(":")[2],
@@ -133,11 +135,10 @@ def _worker(command: str, stack: Stack, log: Path, more: Mapping[str, str]) -> I
             "WORKER_SESSION_TIMEOUT_S": "6",
             "WORKER_KAFKA_API_VERSION": ".".join(map(str, stack.api_version)),
         }
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
     with log.open("wb") as lines:
         worker = subprocess.Popen(
             [sys.executable, "-m", "worker", command],
-            env=environment | variables | dict(more),
+            env={**os.environ, **variables, **more},
             stdout=lines,
             stderr=lines,
         )

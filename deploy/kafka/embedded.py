@@ -15,7 +15,7 @@ until SIGTERM.
 import json
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,7 +29,7 @@ _API_VERSION = (2, 3)
 class EmbeddedKafka(LocalService):
     """The mock cluster, started and stopped like `LocalKafka`; everything in it is lost when it stops.
 
-    Topics appear at their first use. One consumer per group: a second member never gets partitions.
+    Topics appear when they are first asked for or written. One consumer per group: a second gets no partitions.
     """
 
     name = "embedded-kafka"
@@ -48,6 +48,12 @@ class EmbeddedKafka(LocalService):
     def bootstrap(self) -> str:
         """Address for clients; another one after every start, and empty before the first."""
         return self._bootstrap
+
+    def create_topics(self, topics: Iterable[str]) -> None:
+        """Create topics by asking for them, as an old broker does: a worker asks without creating any."""
+        asker = Producer({"bootstrap.servers": self.bootstrap})
+        for topic in topics:
+            asker.list_topics(topic, timeout=10)
 
     def _prepare(self) -> list[str]:
         return [sys.executable, "-m", "deploy.kafka.embedded"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.rating import HASH_FIELDS, WHERE_KNOWN, Rating
+from schemas.output.rating_hash import ABSENT, hash_columns, rating_from_hash
+from schemas.rating import Rating
 from tests.deploy.assets import ROOT
 from trainer.collect.settings import CollectSettings
 from trainer.settings import TrainSettings
@@ -57,9 +58,13 @@ def test_the_rating_and_the_hash_of_the_readme_are_as_they_are_written() -> None
     rating = Rating.from_json(content)
     assert rating.to_json() == content
     (shown,) = re.findall(r"^> HGETALL rating:\{my-id\}(.*?)^> ", text, re.MULTILINE | re.DOTALL)
-    names = {entry.split(" ")[0] for entry in re.split(r"\s{2,}", shown.strip())}
-    always = {*HASH_FIELDS} - {*WHERE_KNOWN} | {"unknown_share"}  # ratings of older workers have none
-    assert {name for name in names if not name.startswith("source_")} == always
+    said = dict(entry.split(" ", 1) for entry in re.split(r"\s{2,}", shown.strip()))
+    found = rating_from_hash(said, "my-id")
+    assert (found.rating, found.source.topic, found.source.offset) == (5, "reviews", 377)
+    columns = hash_columns([found], [found.to_json()], 2)
+    written = {name: value if isinstance(value, bytes) else str(value).encode() for name, (value,) in columns}
+    shown_values = {name: value.encode() for name, value in said.items() if name != "source"}
+    assert shown_values == {name: value for name, value in written.items() if value != ABSENT.encode()}
 
 
 MEASURED = re.compile(

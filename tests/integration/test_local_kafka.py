@@ -3,6 +3,7 @@
 One broker serves all; a test that ends it starts it again.
 """
 
+import io
 import os
 import re
 import shutil
@@ -16,14 +17,17 @@ from typing import Any
 import psutil
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from rich.console import Console
 
+from deploy.demo.outcome import committed, ratings_in_redis
+from deploy.demo.stack import running
 from deploy.kafka import DownloadFailed, KafkaUnavailable, LocalKafka, TopicsFailed
 from deploy.kafka.broker import broker_answers
 from deploy.kafka.embedded import EmbeddedKafka
 from deploy.kafka.jars import ensure_jars, find_java
 from deploy.process import StartFailed, free_port, wait_until
 from tests import PATIENCE_S
-from tests.conftest import missing, serving
+from tests.conftest import TOY_REGISTRY, missing, serving
 
 ROOT = Path(__file__).parents[2]
 
@@ -181,3 +185,22 @@ def test_stand_in_delivers_to_one_group_member_and_proves_nothing_about_transact
         consumer.close()
         embedded.stop()
         assert embedded.child.returncode == 0
+
+
+def test_the_demos_worker_gets_ready_on_the_stand_in_where_there_is_no_java(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = shutil.which("redis-server")
+    if redis is None:
+        missing("redis-server is not installed")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "redis-server").symlink_to(redis)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    said = io.StringIO()
+    with running(TOY_REGISTRY, tmp_path / "worker.log", Console(file=said, width=200)) as stack:
+        assert "embedded stand-in, at-least-once" in said.getvalue()
+        with KafkaProducer(**stack.client_options) as producer:
+            producer.send("reviews", b"good", key=b"r-1")
+        wait_until(lambda: bool(ratings_in_redis(stack, ["r-1"])), PATIENCE_S, "a rating")
+        assert [record.key for record in committed(stack, "ratings")] == [b"r-1"]

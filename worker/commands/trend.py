@@ -45,9 +45,10 @@ def show_trend(settings: WorkerSettings, app_id: str, since: str, by: str, *, as
         Console().print(_table(found, known[by]))
     if not rows:
         print(printable(f"{app_id}: no rated reviews in the last {since}"), file=sys.stderr)
-    if counts_of(found.outside).count:
+    outside = counts_of(found.outside).count
+    if outside:
         print(
-            f"{counts_of(found.outside).count} reviews are counted apart: their time was not within the last "
+            f"{outside} {'review is' if outside == 1 else 'reviews are'} counted apart: written outside the last "
             f"{settings.trend_ttl_s / 86_400:g} days when they were rated (WORKER_TREND_TTL_S)",
             file=sys.stderr,
         )
