@@ -7,6 +7,7 @@ Owns the counting and the compilation. Runs NLTK once for each surface of the tr
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from trainer.settings import TextSettings
 from trainer.text.normalise import Normaliser, Reference, normaliser, stop_words
 from trainer.text.spelling import corrected, corrections
 
+LEAST_SCRIPT = 0.005  # of the words of the labelled texts
 MOST_TOKENS = 4096  # the longest text an encoder may read
 
 
@@ -51,9 +53,10 @@ def learn(texts: Iterable[str], settings: TextSettings, unlabelled: Iterable[str
     """Count the words of the training texts and compile the table.
 
     Base forms seen at least `min_count` times get ids by descending count, ties in alphabetical order. After them come
-    base forms that reach `unlabelled_min_count` only with the unlabelled texts: they have word vectors. Every surface
-    of a base form with an id is in the table, however rare the surface; all other surfaces are unknown. None of the
-    texts may be held out.
+    base forms that reach `unlabelled_min_count` only with the unlabelled texts: they have word vectors. Those of
+    scripts that the training texts hardly have are left out, as no label says what they are worth (LOG.md, 14). Every
+    surface of a base form with an id is in the table, however rare the surface; all other surfaces are unknown. None of
+    the texts may be held out.
 
     Raises:
         CorpusError: NLTK's lists are needed and missing.
@@ -79,13 +82,31 @@ def learn(texts: Iterable[str], settings: TextSettings, unlabelled: Iterable[str
     known = [form for form, seen in counts.items() if seen >= settings.min_count]
     known.sort(key=lambda form: (-counts[form], form))
     if unscored:
-        enough = {form for form, seen in with_unscored.items() if seen >= settings.unlabelled_min_count}
+        read = _scripts(surfaces)
+        often = (form for form, seen in with_unscored.items() if seen >= settings.unlabelled_min_count)
+        enough = {form for form in often if _script(form) in read}
         known += sorted(enough - set(known), key=lambda form: (-with_unscored[form], form))
     ids = {form: at for at, form in enumerate(known[: settings.vocabulary_size], start=FIRST_WORD_ID)}
     table = {surface: ids[form] for surface, form in base_of.items() if form in ids}
     table.update(dict.fromkeys(dropped, DROPPED))
     encoder = settings.encoder(fitting_tokens(lengths))
     return Vocabulary(encoder, table, Reference(encoder, frozenset(base_of), dropped, ids, base))
+
+
+def _scripts(seen: Counter[str]) -> set[str]:
+    """Return the scripts of at least `LEAST_SCRIPT` of the words, and of what has no script, such as emoji."""
+    counts: Counter[str] = Counter()
+    for word, count in seen.items():
+        counts[_script(word)] += count
+    return {"", *(script for script, count in counts.items() if count >= LEAST_SCRIPT * counts.total())}
+
+
+def _script(word: str) -> str:
+    """Return the script of the first letter, as Unicode names it ("CYRILLIC"); "" of a word without letters."""
+    if word.isascii():
+        return "LATIN" if word[:1].isalpha() else ""
+    letter = next((sign for sign in word if sign.isalpha()), "")
+    return unicodedata.name(letter, "").partition(" ")[0] if letter else ""
 
 
 def fitting_tokens(lengths: Sequence[int]) -> int:

@@ -126,3 +126,12 @@ def test_99_percent_of_the_texts_fit_whole(words: int, expected: int) -> None:
     texts = ["word " * words] * 10
     assert learn(texts, TextSettings()).settings.max_tokens == expected
     assert learn(texts, TextSettings(max_tokens=77)).settings.max_tokens == 77
+
+
+def test_words_of_a_script_without_labels_stay_unknown_and_emoji_do_not() -> None:
+    unlabelled = ["\u0445\u043e\u0440\u043e\u0448\u043e fine \U0001f642"] * 5
+    latin = learn(["good app"] * 300, TextSettings(), unlabelled).table
+    assert {"fine", "\U0001f642"} <= {*latin}
+    assert "\u0445\u043e\u0440\u043e\u0448\u043e" not in latin
+    both = learn(["good app"] * 300 + ["\u043f\u043b\u043e\u0445\u043e"] * 4, TextSettings(), unlabelled).table
+    assert "\u0445\u043e\u0440\u043e\u0448\u043e" in both, "labels say what words of this script are worth"
