@@ -32,6 +32,7 @@ FIGURES: Final = (
 )
 _DAY_S: Final = 86_400
 _TTL_DAYS: Final = float(WorkerSettings.model_fields["redis_ttl_s"].default) / _DAY_S
+_TREND_DAYS: Final = float(WorkerSettings.model_fields["trend_ttl_s"].default) / _DAY_S
 
 Values = Mapping[str, float]
 
@@ -55,6 +56,15 @@ ASSUMED: Final[Mapping[str, Assumption]] = {
         483, "a rating", "WORKER_REDIS_FORM=2, Redis 7.0.15, ids of 36 characters (worker/LOG.md, 6)"
     ),
     "ttl_days": Assumption(_TTL_DAYS, "days", "a rating stays in Redis for the default of WORKER_REDIS_TTL_S"),
+    "apps": Assumption(
+        1000, "apps", "that are reviewed in every hour; a trend takes as much for few reviews as for many"
+    ),
+    "trend_bytes": Assumption(
+        217,
+        "an app and hour",
+        "3 versions at once, each with all stars: tests.benchmarks.trend_memory (worker/LOG.md, 8)",
+    ),
+    "trend_days": Assumption(_TREND_DAYS, "days", "a day stays in a trend for the default of WORKER_TREND_TTL_S"),
     "redis_gb": Assumption(64, "GB", "data of one Redis server; a snapshot and its buffers need memory beyond it"),
     "redis_core": Assumption(0.7, "of a core", "one thread runs all commands of a server, also of those who read"),
     "replication": Assumption(3, "copies", "of every partition: one may be away with min.insync.replicas=2"),
@@ -70,6 +80,7 @@ def needs(rate: float, measured: Values, assumed: Values) -> dict[str, float]:
     used = 1 - assumed["headroom"]
     processes = max(assumed["min_processes"], ceil(rate / (measured["reviews_per_s"] * used)))
     redis_bytes = rate * assumed["ttl_days"] * _DAY_S * assumed["redis_bytes"]
+    trend_bytes = assumed["apps"] * assumed["trend_days"] * 24 * assumed["trend_bytes"]
     redis_cores = rate * measured["redis_cpu_us_per_review"] / 1e6
     log_bytes_per_s = rate * (assumed["review_bytes"] + assumed["rating_bytes"]) * assumed["replication"]
     log_bytes = log_bytes_per_s * assumed["retention_days"] * _DAY_S
@@ -80,8 +91,9 @@ def needs(rate: float, measured: Values, assumed: Values) -> dict[str, float]:
         "worker_bytes": processes * measured["rss_mb"] * 1e6,
         "partitions": max(assumed["min_partitions"], processes * assumed["partitions_per_process"]),
         "redis_bytes": redis_bytes,
+        "trend_bytes": trend_bytes,
         "redis_cores": redis_cores,
-        "redis_by_memory": ceil(redis_bytes / (assumed["redis_gb"] * 1e9)),
+        "redis_by_memory": ceil((redis_bytes + trend_bytes) / (assumed["redis_gb"] * 1e9)),
         "redis_by_cpu": ceil(redis_cores / assumed["redis_core"]),
         "log_bytes_per_s": log_bytes_per_s,
         "log_bytes": log_bytes,
@@ -115,6 +127,7 @@ _LINES: Final[Sequence[tuple[str, str, Callable[[float], str]]]] = (
     ("workers: memory", "worker_bytes", size),
     ("`reviews`: partitions", "partitions", number),
     ("Redis: memory, without replicas", "redis_bytes", size),
+    ("Redis: memory for the apps' trends", "trend_bytes", size),
     ("Redis: CPU, cores", "redis_cores", number),
     ("Redis: servers by memory", "redis_by_memory", number),
     ("Redis: servers by CPU", "redis_by_cpu", number),

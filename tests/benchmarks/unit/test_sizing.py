@@ -23,6 +23,9 @@ ROUND = {name: assumption.value for name, assumption in ASSUMED.items()} | {
     "rating_bytes": 600.0,
     "redis_bytes": 1000.0,
     "ttl_days": 1.0,
+    "apps": 100_000.0,
+    "trend_bytes": 50.0 / 3,
+    "trend_days": 250.0,
     "retention_days": 1.0,
 }
 
@@ -35,8 +38,9 @@ def test_needs_of_100k_reviews_a_second_follow_from_the_rates() -> None:
             "worker_bytes": 2e9,
             "partitions": 40,
             "redis_bytes": 8.64e12,
+            "trend_bytes": 1e10,
             "redis_cores": 2,
-            "redis_by_memory": 135,
+            "redis_by_memory": 136,
             "redis_by_cpu": 3,
             "log_bytes_per_s": 3e8,
             "log_bytes": 2.592e13,
