@@ -75,7 +75,7 @@ def test_no_number_of_exits_with_a_named_cause_makes_a_dead_letter_of_a_good_rev
     host = str(deployment.settings["redis_url"]).partition("://")[2]
     for key in (b"r1", b"r2"):
         deployment.produce(Message(b'{"text": "love", "app_id": "a"}', key=key, partition=0))
-    for _ in range(10):
+    for _ in range(8):  # the seventh start once made it one
         worker = deployment.worker(redis_url=f"redis://limited:any@{host}")
         assert worker.ends() == ExitCode.REDIS
         assert "write ratings" in worker.child.log_tail(5)

@@ -12,7 +12,7 @@ from pathlib import Path
 from schemas.starter import CARD_FILE, STARTER_FILE, starter_bundle, starter_bytes
 from tests.benchmarks.model_quality.cases import DATA
 from tests.benchmarks.report import spliced
-from tests.benchmarks.starter.figures import BEGIN, END, text
+from tests.benchmarks.starter.figures import BEGIN, END, measure, text
 from tests.benchmarks.starter.recipe import train
 
 
@@ -28,7 +28,7 @@ def main() -> int:
     if not given.figures:
         given.out.write_bytes(starter_bytes(train()))
     bundle = starter_bundle(given.out)
-    found = text(bundle)
+    found = text(bundle, measure(bundle))
     sys.stdout.write(f"{found}\n\n{given.out.stat().st_size / 1e6:.2f} MB\n")
     if given.out == STARTER_FILE:
         card = CARD_FILE.read_text(encoding="utf-8")

@@ -30,13 +30,13 @@ _FEWEST: Final = 50  # held-out reviews of a group that is shown on its own
 Figures = Mapping[str, Mapping[str, float]]
 
 
-def text(bundle: Bundle) -> str:
-    """Return what the card shows, in Markdown."""
+def text(bundle: Bundle, found: Figures) -> str:
+    """Return what the card shows, in Markdown; `found` is what `measure` returns."""
     data = bundle.manifest.data
     sides = (
         f"{data.train_rows:,} texts to learn from, {data.validation_rows:,} to choose by, {data.test_rows:,} held out"
     )
-    return f"Version {bundle.version}: {sides}.\n\n{table(measure(bundle))}\n\n{films(bundle)}"
+    return f"Version {bundle.version}: {sides}.\n\n{table(found)}\n\n{films(bundle)}"
 
 
 def measure(bundle: Bundle) -> dict[str, dict[str, float]]:

@@ -15,18 +15,25 @@ import pytest
 
 from tests.conftest import ROOT, TOY_REGISTRY, missing
 
-# Each sources the script that the program prints, and asks the shell itself what it would offer.
+# Each sources the script that the program prints, and asks the shell itself what it would offer for each line.
 BASH = """
 eval "$(starstream-worker completion bash)"
-words=({line})
-COMP_WORDS=("${{words[@]}}" "{typed}")
-COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
-$(complete -p starstream-worker | sed 's/.*-F \\([^ ]*\\).*/\\1/') starstream-worker
-printf '%s\\n' "${{COMPREPLY[@]}}"
+offer() {{
+    COMP_WORDS=("$@")
+    COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+    COMPREPLY=()
+    $(complete -p starstream-worker | sed 's/.*-F \\([^ ]*\\).*/\\1/') starstream-worker
+    printf '%s ' "${{COMPREPLY[@]}}"
+    echo
+}}
+{lines}
 """
 FISH = """
 starstream-worker completion fish | source
-complete --do-complete '{line} {typed}' | string replace --regex '\\t.*' ''; true
+function offer
+    echo (complete --do-complete $argv[1] | string replace --regex '\\t.*' '')
+end
+{lines}
 """
 # zsh completes at its prompt only. A key of its own prints the line that is there.
 ZSH = b"""PS1=; autoload -Uz compinit && compinit -u -D; eval "$(starstream-worker completion zsh)"
@@ -49,13 +56,14 @@ def found(name: str) -> str:
     return shutil.which(name) or missing(f"{name} is not installed")
 
 
-def offered(name: str, script: str, shell: dict[str, str]) -> list[str]:
+def offered(name: str, script: str, shell: dict[str, str]) -> list[list[str]]:
+    """Return what each line of the script offers."""
     words = [found(name), "-c", script]
     ended = subprocess.run(
         words, cwd=shell["HOME"], env=shell, capture_output=True, text=True, timeout=300, check=False
     )
     assert ended.returncode == 0, ended.stderr
-    return ended.stdout.split()
+    return [line.split() for line in ended.stdout.splitlines()]
 
 
 CASES = [
@@ -70,14 +78,16 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("line", "typed", "expected"), CASES)
-def test_bash_completes(line: str, typed: str, expected: list[str], shell: dict[str, str]) -> None:
-    assert offered("bash", BASH.format(line=line, typed=typed), shell) == expected
+def test_bash_completes(shell: dict[str, str]) -> None:
+    lines = "\n".join(f'offer {line} "{typed}"' for line, typed, _ in CASES)
+    assert offered("bash", BASH.format(lines=lines), shell) == [expected for _, _, expected in CASES]
 
 
-@pytest.mark.parametrize(("line", "typed", "expected"), [*CASES, ("starstream-worker predict", "rev", ["reviews.csv"])])
-def test_fish_completes(line: str, typed: str, expected: list[str], shell: dict[str, str]) -> None:
-    assert sorted(offered("fish", FISH.format(line=line, typed=typed), shell)) == sorted(expected)
+def test_fish_completes(shell: dict[str, str]) -> None:
+    cases = [*CASES, ("starstream-worker predict", "rev", ["reviews.csv"])]
+    lines = "\n".join(f"offer '{line} {typed}'" for line, typed, _ in cases)
+    found = offered("fish", FISH.format(lines=lines), shell)
+    assert [sorted(words) for words in found] == [sorted(expected) for _, _, expected in cases]
 
 
 def test_zsh_completes(shell: dict[str, str]) -> None:
