@@ -24,7 +24,7 @@ from deploy.process import LOOPBACK, LocalService, LocalServiceError, ServiceUna
 from tests import PATIENCE_S
 from tests.deploy.assets import APP_RULES, PROMETHEUS, RULES, WORKER_JOB
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
 class PrometheusUnavailable(ServiceUnavailable):
@@ -171,7 +171,7 @@ def _faster_rules(speed: int) -> dict[str, Any]:
     for group in loaded["groups"]:
         group.pop("interval", None)
         for rule in group["rules"] if speed != 1 else ():
-            rule["expr"] = re.sub(r"(\[|\boffset )(\d+)([smhd])\b", faster, rule["expr"])
+            rule["expr"] = re.sub(r"(\[|\boffset )(\d+)([smhdw])\b", faster, rule["expr"])
             if "for" in rule:
-                rule["for"] = re.sub(r"^()(\d+)([smhd])$", faster, rule["for"])
+                rule["for"] = re.sub(r"^()(\d+)([smhdw])$", faster, rule["for"])
     return loaded

@@ -17,8 +17,10 @@ from typing import Any
 import psutil
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from redis import Redis
 from rich.console import Console
 
+from deploy.demo.history import APPS, DROPS, show_history
 from deploy.demo.outcome import committed, ratings_in_redis
 from deploy.demo.stack import running
 from deploy.kafka import DownloadFailed, KafkaUnavailable, LocalKafka, TopicsFailed
@@ -187,7 +189,7 @@ def test_stand_in_delivers_to_one_group_member_and_proves_nothing_about_transact
         assert embedded.child.returncode == 0
 
 
-def test_the_demos_worker_gets_ready_on_the_stand_in_where_there_is_no_java(
+def test_the_demo_runs_on_the_stand_in_where_there_is_no_java_and_counts_its_history_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     redis = shutil.which("redis-server")
@@ -198,9 +200,19 @@ def test_the_demos_worker_gets_ready_on_the_stand_in_where_there_is_no_java(
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     said = io.StringIO()
-    with running(TOY_REGISTRY, tmp_path / "worker.log", Console(file=said, width=200)) as stack:
+    rows = [f"{'good' if star > 3 else 'bad'} number {n} of {star},{star}" for star in range(1, 6) for n in range(100)]
+    sample = tmp_path / "sample.csv"
+    sample.write_text("\n".join(["content,score", *rows]))
+    console, settings = Console(file=said, width=200), {"WORKER_APP_METRICS": ",".join(APPS)}
+    with running(TOY_REGISTRY, tmp_path / "worker.log", console, settings) as stack:
         assert "embedded stand-in, at-least-once" in said.getvalue()
         with KafkaProducer(**stack.client_options) as producer:
             producer.send("reviews", b"good", key=b"r-1")
         wait_until(lambda: bool(ratings_in_redis(stack, ["r-1"])), PATIENCE_S, "a rating")
         assert [record.key for record in committed(stack, "ratings")] == [b"r-1"]
+        assert show_history(console, stack, sample), said.getvalue()
+        assert said.getvalue().count("equal a recount of") == 2
+        with Redis.from_url(stack.redis_url) as client:
+            client.hincrby(next(client.scan_iter(f"trend:{{{DROPS}}}:*")), "00:1.0:1", 1)
+        assert not show_history(console, stack, sample)
+        assert "rows differ from a recount of the topic" in said.getvalue()
