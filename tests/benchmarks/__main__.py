@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from deploy.process import LocalServiceError
 from deploy.redis import LocalRedis
 from schemas.bundle import MANIFEST_FILE
 from schemas.channels import CHANNELS_FILE, STABLE
+from tests.benchmarks import sizing
 from tests.benchmarks.arithmetic import alternated, medians
 from tests.benchmarks.catalogue import OFFLINE, PROGRAMS, Program
 from tests.benchmarks.corpus import ROOT, CorpusError, read_corpus
@@ -86,7 +88,7 @@ def main() -> int:
     machine = this_machine()
     quick = arguments.quick
     reviews = arguments.reviews or (_QUICK_REVIEWS if quick else 60_000)
-    runs = arguments.runs or (1 if quick else 3)
+    runs = arguments.runs or (1 if quick else 2)
     names = _selected(arguments.rows)
     try:
         channels = _channels(arguments.registry)
@@ -101,6 +103,7 @@ def main() -> int:
     for name, channel in missing.items():
         console.print(f"{name}: left out: {arguments.registry} has no channel {channel} (README.md says how)")
     tally = Tally(console)
+    started = time.monotonic()
     with ExitStack() as parts:
         kafka, store = parts.enter_context(LocalKafka()), parts.enter_context(LocalRedis())
         # The admin client of the stack goes before the broker: librdkafka may not return from its end without one.
@@ -117,8 +120,11 @@ def main() -> int:
         rows=_rows(names, tally),
     )
     _show(console, results)
+    console.print(f"{(time.monotonic() - started) / 60:.0f} minutes", highlight=False)
     if arguments.write:
         write(results)
+        if {row.name for row in results.rows if not row.failed} >= {*sizing.ROWS.values()}:
+            sizing.main(["--write"])
     return 1 if tally.failed else 0
 
 
@@ -128,13 +134,15 @@ def _measure_all(bench: Bench, tally: Tally, names: Sequence[str], runs: int, *,
         _measure(bench, tally, alternated(again, run), _QUICK if quick else Plan())
 
 
-def _measure(bench: Bench, tally: Tally, names: Sequence[str], plan: Plan) -> None:
-    """Run each row once: first what they can do, then how fast they answer at shares of it."""
+def _measure(bench: Bench, tally: Tally, names: Sequence[str], plan: Plan | None) -> None:
+    """Run each row once: first what they can do, then by `plan` how fast they answer at shares of it."""
     programs = [program for name in names for program in PROGRAMS if program.name == name]
     for program in programs:
         tally.run(program.name, lambda program=program: {program.name: throughput(bench, program)})  # type: ignore[misc]
     if any(name in OFFLINE for name in names):
         tally.run("offline", lambda: _offline(bench, names))
+    if plan is None:
+        return
     for program in programs:
         capacity = tally.rate(program.name)
         if (program.latency or program.rates) and capacity is not None:
@@ -196,7 +204,7 @@ def _selected(patterns: Sequence[str] | None) -> list[str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--reviews", type=int, metavar="N", help="backlog of a run (default 60,000; --quick: 400)")
-    parser.add_argument("--runs", type=int, metavar="R", help="runs of every row, medians count (default 3; quick: 1)")
+    parser.add_argument("--runs", type=int, metavar="R", help="runs of each rate, medians count (default 2; quick: 1)")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows; patterns such as 'worker*' work")
     parser.add_argument("--registry", type=Path, default=ROOT / "models", help="folder of bundles (default models/)")
     parser.add_argument("--quick", action="store_true", help="a look whether everything runs; its figures mean nothing")

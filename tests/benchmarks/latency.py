@@ -32,9 +32,9 @@ _LINGER_MS: Final = 5  # Kafka's and librdkafka's default (KIP-1030); with none 
 class Plan:
     """How long latency is measured."""
 
-    idle_reviews: int = 100  # single reviews, each long after the one before
+    idle_reviews: int = 50  # single reviews, each long after the one before
     idle_rate: float = 5.0  # of them a second, so low that each finds the program waiting
-    load_s: float = 15.0  # seconds at each share of the capacity
+    load_s: float = 8.0  # seconds at each share of the capacity
 
 
 def latency(bench: Bench, program: Program, capacity: float, plan: Plan) -> dict[str, float]:
