@@ -29,6 +29,7 @@ from worker.ops.signals import ends_on_signal
 from worker.settings import WorkerSettings
 
 _CHUNK_ROWS: Final = 1024
+_CHUNK_ROWS_WITH_REASONS: Final = 256  # each is rated once for each of its words, and the progress is to move
 _SHOWN_FAULTS: Final = 20
 
 
@@ -132,8 +133,9 @@ def _may_have_scores(settings: WorkerSettings, source: str, chunk: Sequence[Row]
 
 def _chunks(settings: WorkerSettings, files: PredictFiles) -> Iterator[list[Row]]:
     rows = _rows(settings, files.source, files.how)
+    size = _CHUNK_ROWS if settings.reasons == "off" else _CHUNK_ROWS_WITH_REASONS
     try:
-        while chunk := list(islice(rows, _CHUNK_ROWS)):
+        while chunk := list(islice(rows, size)):
             yield chunk
     except FileError as error:
         raise SettingsError(f"--input {error}") from error

@@ -6,7 +6,7 @@ predictions; `schemas` has the rules.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,11 +17,12 @@ from schemas.decision import MismatchRule
 from schemas.inference import Model, Scores
 from schemas.label_decision import LabelDecision
 from schemas.reasons.explain import leave_out, strongest
-from schemas.reasons.read import read
+from schemas.reasons.read import Token, read
 from schemas.review import Review
 from worker.settings import ReasonsMode
 
 _MOST_REASONS: Final = 3
+_MOST_IDS: Final = 2_000_000  # in one call, which has a text for each word of each text
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +88,30 @@ class Remarks:
         return np.flatnonzero(stars[choices] < (stars[0] + stars[-1]) / 2).tolist()
 
     def _words(self, reviews: Sequence[Review], scores: Scores) -> Sequence[tuple[int, list[str]]]:
-        found = []
+        found: list[tuple[int, list[Token]]] = []
         for at in self._named(scores):
             tokens = [token for token in read(self._model.encoder, reviews[at].text) if token.id is not None]
             if tokens:
                 found.append((at, tokens))
-        rows = [np.array([token.id for token in tokens], dtype=np.int32) for _, tokens in found]
-        chosen = scores.at(np.array([at for at, _ in found], dtype=np.intp))
-        measured = leave_out(self._model, rows, chosen)
-        named = [
-            (at, strongest([token.folded for token in tokens], support, _MOST_REASONS))
-            for (at, tokens), (_, support) in zip(found, measured, strict=True)
-        ]
+        named = [words for some in _few(found) for words in self._strongest(some, scores)]
         return [(at, words) for at, words in named if words]
+
+    def _strongest(self, some: Sequence[tuple[int, list[Token]]], scores: Scores) -> Iterator[tuple[int, list[str]]]:
+        rows = [np.array([token.id for token in tokens], dtype=np.int32) for _, tokens in some]
+        measured = leave_out(self._model, rows, scores.at(np.array([at for at, _ in some], dtype=np.intp)))
+        for (at, tokens), (_, support) in zip(some, measured, strict=True):
+            yield at, strongest([token.folded for token in tokens], support, _MOST_REASONS)
+
+
+def _few(found: Sequence[tuple[int, list[Token]]]) -> Iterator[list[tuple[int, list[Token]]]]:
+    """Yield texts that are left without each of their words in one call: its memory does not grow with long texts."""
+    some: list[tuple[int, list[Token]]] = []
+    ids = 0
+    for at, tokens in found:
+        if some and ids + len(tokens) ** 2 > _MOST_IDS:
+            yield some
+            some, ids = [], 0
+        some.append((at, tokens))
+        ids += len(tokens) ** 2
+    if some:
+        yield some

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from schemas.bundle import read_bundle
-from schemas.decision import MismatchRule
+from schemas.decision import Floats, MismatchRule
+from schemas.encoding import Ids
+from schemas.inference import Model, Scores
 from schemas.rating import RATING, Rating
+from schemas.reasons.explain import leave_out
 from tests.conftest import TOY_REGISTRY, TOY_VERSION
 from tests.doubles import REFUSED, WALL_S, ManualClock
 from tests.fixtures.serving import pending
@@ -85,6 +89,23 @@ def test_the_words_behind_a_rating_by_mode(metrics: Metrics, mode: ReasonsMode, 
         words and sorted(words, reverse=True)
         for words in expected  # type: ignore[attr-defined]
     ]
+
+
+@pytest.mark.parametrize(("most", "calls"), [(1, [2, 2, 3]), (8, [4, 3]), (2_000_000, [7])])
+def test_long_texts_are_measured_few_at_a_time_with_the_same_words(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch, most: int, calls: list[int]
+) -> None:
+    asked: list[int] = []
+
+    def counted(model: Model, rows: Sequence[Ids], scores: Scores) -> list[tuple[Floats, Floats]]:
+        asked.append(sum(len(row) for row in rows))
+        return leave_out(model, rows, scores)
+
+    monkeypatch.setattr("worker.model.remarks._MOST_IDS", most)
+    monkeypatch.setattr("worker.model.remarks.leave_out", counted)
+    ratings = Bench(metrics, "all", None).rate(*pending("bad app", "good app", "good good love"))
+    assert [rating and rating.reasons for rating in ratings] == [["bad"], ["good"], ["good", "love"]]
+    assert asked == calls
 
 
 def test_a_rating_with_remarks_reads_back_as_it_was(metrics: Metrics) -> None:
