@@ -52,8 +52,11 @@ class Family:
         return self.passed / self.checks
 
 
-def behave(model: Model, min_confidence: float) -> list[Family]:
-    """Rate every sentence and return the families; empty when the labels are not 1 to 5 stars."""
+def behave(model: Model, min_confidence: float, shown: int | None = SHOWN) -> list[Family]:
+    """Rate every sentence and return the families; empty when the labels are not 1 to 5 stars.
+
+    Each family has its first `shown` failing checks; None: all of them.
+    """
     decision = model.decision
     if not isinstance(decision, Decision) or decision.labels != STARS:
         return []
@@ -68,7 +71,7 @@ def behave(model: Model, min_confidence: float) -> list[Family]:
             if not check.passes(its):
                 said = ", ".join(f'"{text}" {one.stars}' for text, one in zip(check.texts, its, strict=True))
                 failing.append(said)
-        found.append(Family(name, len(checks), len(checks) - len(failing), failing[:SHOWN]))
+        found.append(Family(name, len(checks), len(checks) - len(failing), failing[:shown]))
     return found
 
 

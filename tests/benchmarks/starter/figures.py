@@ -16,6 +16,7 @@ from typing import Any, Final
 from schemas.bundle import Bundle
 from schemas.inference import Model
 from tests.benchmarks.model_quality.cases import DATA
+from tests.benchmarks.starter.behaviour import expected
 from trainer.data.dataset import Part
 from trainer.data.held_out import labelled
 from trainer.evaluation.metrics import evaluate
@@ -36,7 +37,8 @@ def text(bundle: Bundle, found: Figures) -> str:
     sides = (
         f"{data.train_rows:,} texts to learn from, {data.validation_rows:,} to choose by, {data.test_rows:,} held out"
     )
-    return f"Version {bundle.version}: {sides}.\n\n{table(found)}\n\n{films(bundle)}"
+    parts = (f"Version {bundle.version}: {sides}.", table(found), films(bundle), expected(bundle))
+    return "\n\n".join(parts)
 
 
 def measure(bundle: Bundle) -> dict[str, dict[str, float]]:

@@ -15,6 +15,7 @@ from deploy.demo.reviews import HAND_WRITTEN, PLAIN_TEXT
 from schemas.bundle import MANIFEST_FILE
 from schemas.starter import CARD_FILE, read_starter, starter_bundle
 from tests.benchmarks.model_quality.cases import DATA
+from tests.benchmarks.starter.behaviour import is_taught
 from tests.benchmarks.starter.figures import BEGIN, END, Figures, measure, reviews_of, text
 from tests.benchmarks.starter.recipe import FILES, SENTENCES, packed
 from tests.benchmarks.starter.sentences import sentences, write_sentences
@@ -63,6 +64,14 @@ def test_our_own_sentences_are_many_and_the_demo_sends_none_of_them() -> None:
     assert {*found.values()} == {1, 2, 3, 4, 5}
     sent = {run for text in (*HAND_WRITTEN.values(), PLAIN_TEXT) for run in four_words(text)}
     assert [text for text in found if sent.intersection(four_words(text))] == []
+
+
+def test_a_check_is_taught_by_its_words_with_any_negation() -> None:
+    assert is_taught("I can't fault this app"), "as: I have never had any faults with it"
+    assert is_taught("nothing wrong with this service"), "as: you can't go wrong"
+    assert not is_taught("it doesn't crash and it isn't slow"), "no sentence has both"
+    assert not is_taught("no support and no answer")
+    assert not is_taught("nothing rhymes in this app")
 
 
 def test_none_of_our_own_sentences_is_a_check_of_behaviour() -> None:
