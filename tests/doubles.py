@@ -398,7 +398,7 @@ class _Position(NamedTuple):
             return (new.offset > self.offset) - (new.offset < self.offset)
         if new.timestamp_ms != self.timestamp_ms:
             return 1 if new.timestamp_ms > self.timestamp_ms else -1
-        return 1 if new.offset >= self.offset else -1
+        return 1 if (new.offset, new.partition, new.topic) >= (self.offset, self.partition, self.topic) else -1
 
 
 @dataclass(slots=True)

@@ -166,11 +166,6 @@ class RedisSettings(BaseSettings, defer_build=True):
 
     @model_validator(mode="after")
     def _redis_agrees(self) -> Self:
-        if self.redis_cluster and self.redis_summary:
-            raise ValueError(
-                "WORKER_REDIS_SUMMARY: must be false with WORKER_REDIS_CLUSTER=true: a summary and its ratings are in "
-                "different slots, so no single call can update both"
-            )
         url = self.redis_url.get_secret_value()
         if self.redis_cluster and not re.fullmatch(r"rediss?://[^/?]*/?0?(\?(?!.*\bdb=[^0]).*)?", url):
             raise ValueError(

@@ -1,8 +1,9 @@
 """`python -m tests.benchmarks.redis_cost`: what a stored rating costs Redis, in CPU of its server and in bytes.
 
-One server, one run: the store's own writes in both forms (WORKER_REDIS_FORM) beside a pipeline of plain HSET and EXPIRE
-that has no fence, no summaries and no deletions. Ids are UUIDs, the topic has an id, and the apps are few, as in the
-batches of a stream. Compare the rows of a run with each other; the machine decides on the rest.
+One server, one run: the store's own writes in both forms (WORKER_REDIS_FORM), those to a cluster of one node, and a
+pipeline of plain HSET and EXPIRE that has no fence, no summaries and no deletions. Ids are UUIDs, the topic has an id,
+and the apps are few, as in the batches of a stream. Compare the rows of a run with each other; the machine decides on
+the rest.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from deploy.redis import LocalRedis
 from schemas.rating import Rating, rating_key
 from tests.benchmarks.machine import this_machine
 from tests.benchmarks.report import markdown_table
+from tests.fixtures.clustered import clustered_redis, serve_all_slots
 from worker.clock import SystemClock
 from worker.ops.metrics import Metrics
 from worker.records import PlainRecord, Rated, source_of
@@ -40,6 +42,9 @@ _ROWS: Final[Mapping[str, Mapping[str, Any]]] = {
     "form 2": {"redis_form": 2},
     "form 2, no trends": {"redis_form": 2, "trend_ttl_s": 0},
     "form 2, no summaries": {"redis_form": 2, "redis_summary": False},
+}
+_CLUSTER_ROWS: Final[Mapping[str, Mapping[str, Any]]] = {
+    f"cluster, {name}": {"redis_cluster": True, **_ROWS[name]} for name in ("form 2", "form 2, no summaries")
 }
 
 Send = Callable[[Sequence[Rated]], None]
@@ -144,9 +149,16 @@ def main() -> int:
     parser.add_argument("--apps", type=int, default=7, help="how many apps they are spread over")
     given = parser.parse_args()
     try:
+        ratings = made(given.reviews, apps=given.apps)
+        # New; as after a crash; from newer positions.
+        passes = (ratings, ratings, made(given.reviews, apps=given.apps, later=given.reviews))
         with LocalRedis() as server, redis.Redis.from_url(server.url) as client:
-            costs = _costs(server.url, client, given.reviews, given.apps)
+            costs = _costs(server.url, client, passes, _ROWS)
+            costs["plain HSET and EXPIRE"] = measure(client, _plain(client, 30 * 24 * 3600), passes)
             version: Any = client.info("server")
+        with clustered_redis() as server, redis.Redis.from_url(server.url) as client:
+            serve_all_slots(client)
+            costs |= _costs(server.url, client, passes, _CLUSTER_ROWS)
     except ServiceUnavailable as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -163,16 +175,15 @@ def main() -> int:
     return 0
 
 
-def _costs(url: str, client: Any, count: int, apps: int) -> dict[str, Cost]:
-    ratings = made(count, apps=apps)
-    passes = (ratings, ratings, made(count, apps=apps, later=count))  # new; as after a crash; from newer positions
+def _costs(
+    url: str, client: Any, passes: Sequence[Sequence[Rated]], rows: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Cost]:
     costs = {}
-    for name, more in _ROWS.items():
+    for name, more in rows.items():
         settings = WorkerSettings(_env_file=None, redis_url=url, **more)
         send, store = stored(settings)
         with closing(store):
             costs[name] = measure(client, send, passes)
-    costs["plain HSET and EXPIRE"] = measure(client, _plain(client, settings.redis_ttl_s), passes)
     return costs
 
 

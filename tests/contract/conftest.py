@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
 
+from deploy.redis import LocalRedis
 from schemas.output.rating_hash import Form
 from tests.contract.worlds import (
+    ClusterStoreWorld,
     KafkaStreamWorld,
     MemoryStoreWorld,
     MemoryStreamWorld,
@@ -16,14 +18,39 @@ from tests.contract.worlds import (
     StoreWorld,
     StreamWorld,
 )
+from tests.fixtures.clustered import cluster_with_replicas
 
 
-@pytest.fixture(params=["memory", "form 1", "form 2"])
+@pytest.fixture(params=["memory", "form 1", "form 2", "cluster form 1", "cluster form 2"])
 def store_world(request: pytest.FixtureRequest) -> Iterator[StoreWorld]:
+    form: Form = 2 if request.param.endswith("2") else 1
     if request.param == "memory":
         yield MemoryStoreWorld()
+    elif "cluster" in request.param:
+        yield from _cluster_world(request, form)
     else:
-        yield from _redis_world(request, 1 if request.param == "form 1" else 2)
+        yield from _redis_world(request, form)
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(redis_server: LocalRedis) -> Iterator[Sequence[LocalRedis]]:
+    """Three primaries without replicas; `redis_server` skips where there is no Redis."""
+    del redis_server
+    with cluster_with_replicas(replicas=False) as nodes:
+        yield nodes
+
+
+def _cluster_world(request: pytest.FixtureRequest, form: Form) -> Iterator[ClusterStoreWorld]:
+    nodes: Sequence[LocalRedis] = request.getfixturevalue("redis_cluster")
+    world = ClusterStoreWorld(nodes[0], form)
+    yield world
+    world.close()
+
+
+@pytest.fixture(params=[1, 2], ids=["form 1", "form 2"])
+def clustered_world(request: pytest.FixtureRequest) -> Iterator[ClusterStoreWorld]:
+    """A store on three servers."""
+    yield from _cluster_world(request, request.param)
 
 
 @pytest.fixture

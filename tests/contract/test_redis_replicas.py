@@ -17,7 +17,10 @@ from tests.contract.test_store_redis import answered, ratings
 from tests.doubles import make_rated, write
 from tests.fixtures.clustered import SLOTS, cluster_with_replicas
 from tests.fixtures.sentinels import SERVICE, LocalSentinel, WatchedRedis
+from worker.clock import SystemClock
 from worker.errors import TransientError
+from worker.redis.ratings import RatingsInRedis
+from worker.redis.trend import hours_of
 from worker.settings import WorkerSettings
 
 
@@ -86,7 +89,7 @@ def test_sentinels_and_their_primary_over_tls(stack: ExitStack, tmp_path: Path) 
 def test_a_promotion_in_a_cluster_under_load_loses_no_rating(stack: ExitStack) -> None:
     nodes = stack.enter_context(cluster_with_replicas())
     settings = WorkerSettings(
-        _env_file=None, redis_url=nodes[1].url, redis_cluster=True, redis_summary=False, redis_wait_replicas=1
+        _env_file=None, redis_url=nodes[1].url, redis_cluster=True, redis_wait_replicas=1, redis_form=2
     )
     store, ledger = made(settings, stack)
     store.ping()
@@ -105,6 +108,12 @@ def test_a_promotion_in_a_cluster_under_load_loses_no_rating(stack: ExitStack) -
     ledger.save_attempts(NOTE)
     for number in range(2000):
         assert store._client.exists(f"rating:{{r{number}}}"), number
+    reader = RatingsInRedis(settings)
+    summary = reader.summary("app")
+    assert summary is not None
+    assert (summary.count, summary.stars) == (2000, {5: 2000})
+    trend = reader.trend("app", hours_of(SystemClock().wall(), settings.trend_ttl_s))
+    assert sum(trend.outside.values()) + sum(trend.cells.values()) == 2000
 
 
 @pytest.mark.usefixtures("redis_server")
@@ -112,7 +121,7 @@ def test_slots_on_their_way_to_another_node_are_an_outage_until_they_are_there(s
     """ASK and TRYAGAIN: one key of the call has moved, the other has not."""
     nodes = stack.enter_context(cluster_with_replicas(2))
     first, second = (admin(stack, node) for node in nodes[:2])
-    settings = WorkerSettings(_env_file=None, redis_url=nodes[0].url, redis_cluster=True, redis_summary=False)
+    settings = WorkerSettings(_env_file=None, redis_url=nodes[0].url, redis_cluster=True)
     store, _ = made(settings, stack)
     rated = make_rated("r0")
     slot = first.cluster("KEYSLOT", "rating:{r0}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from deploy.redis.server import bundled_redis_server
 from tests.conftest import ROOT, serving
 from tests.contract.test_redis_failover import NOTE
 from tests.contract.test_store_redis import ratings
-from tests.contract.worlds import RedisStoreWorld
-from tests.doubles import write
+from tests.contract.worlds import ClusterStoreWorld, RedisStoreWorld
+from tests.doubles import make_record, write
 from worker.errors import PermanentError
+from worker.records import Deleted
 from worker.redis.rights import COMMANDS, KEYS, require_rights
 from worker.settings import WorkerSettings
 
@@ -96,3 +97,31 @@ def test_a_right_that_is_missing_and_comes_back_loses_no_count(kind: str, execut
         assert sum(counted) == 5
         assert world.client.exists("summary:{}", "trend:{}") == 0
         world.close()
+
+
+def test_a_cluster_s_user_also_needs_the_notes(redis_cluster: Sequence[LocalRedis]) -> None:
+    more = re.findall(r"user of a cluster also needs `([^`]*)`", README)[0].split()
+    world = ClusterStoreWorld(redis_cluster[0], 2)
+    world.prefix = ""
+    for server in redis_cluster:
+        settings = user(server, [*RIGHTS, *more])
+    settings = settings.model_copy(update={"redis_cluster": True})
+    require_rights(settings)
+    world.url = settings.redis_url.get_secret_value()
+    write(world.store(), ratings(3))
+    write(world.store(redis_form=1), [Deleted(make_record(None, offset=9), "r1")])
+    assert world.summary("app")["count"] == 2
+    for missing in more:
+        for server in redis_cluster:
+            user(server, [right for right in [*RIGHTS, *more] if right != missing])
+        with pytest.raises(PermanentError, match=r"WORKER_REDIS_URL: .*\w+ on counted:\*"):
+            require_rights(settings)
+        with pytest.raises(PermanentError):
+            write(world.store(), ratings(12)[9:])
+        assert world.summary("app")["count"] == 2, "nothing is half counted"
+    for server in redis_cluster:
+        user(server, [*RIGHTS, *more])
+    write(world.store(), ratings(12)[9:])
+    assert world.summary("app")["count"] == 5
+    world.client.flushall(target_nodes="primaries")
+    world.close()

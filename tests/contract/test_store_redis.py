@@ -18,7 +18,7 @@ from tests import PATIENCE_S
 from tests.conftest import serving
 from tests.contract.worlds import RedisStoreWorld
 from tests.doubles import make_rated, make_record, write
-from tests.fixtures.clustered import clustered_redis
+from tests.fixtures.clustered import clustered_redis, serve_all_slots
 from worker.errors import PermanentError, TransientError
 from worker.records import Deleted, Outcome, Partition, Rated
 from worker.redis.ratings import RatingsInRedis
@@ -299,7 +299,7 @@ def test_a_forbidden_command_is_a_permanent_error(own_redis: LocalRedis, own_wor
             call()
 
 
-CLUSTER = {"redis_cluster": True, "redis_summary": False}
+CLUSTER = {"redis_cluster": True}
 
 
 @pytest.fixture
@@ -307,9 +307,7 @@ def cluster_world() -> Iterator[RedisStoreWorld]:
     """A cluster of one node that serves every slot."""
     with serving(clustered_redis()) as server:
         world = RedisStoreWorld(server)
-        client: Any = world.client
-        client.execute_command("CLUSTER ADDSLOTS", *range(16384))
-        wait_until(lambda: bool(client.cluster("INFO")["cluster_state"] == "ok"), PATIENCE_S, "the cluster")
+        serve_all_slots(world.client)
         yield world
         world.close()
 
@@ -325,6 +323,7 @@ def test_a_cluster_stores_each_review_in_its_slot(cluster_world: RedisStoreWorld
         assert cluster_world.rating(review.rating.review_id) == review.rating
     assert cluster_world.rating("r7") is None
     assert cluster_world.rating("r8") is not None
+    assert cluster_world.summary("app")["count"] == 49
 
 
 def test_a_cluster_stores_an_id_that_begins_with_a_closing_brace(cluster_world: RedisStoreWorld) -> None:

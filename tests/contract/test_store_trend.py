@@ -55,7 +55,7 @@ class Said:
 
 def counted(world: RedisStoreWorld, app: str = "app") -> tuple[dict[Cell, int], dict[int | str, int]]:
     """Return the cells and what is outside, as a reader of 100 days sees them."""
-    found = RatingsInRedis(world.settings()).trend(app, range(HOUR - 100 * 24, HOUR + 100 * 24))
+    found = world.reader.trend(app, range(HOUR - 100 * 24, HOUR + 100 * 24))
     assert all(count >= 0 for count in [*found.cells.values(), *found.outside.values()])
     return dict(+found.cells), dict(+found.outside)
 

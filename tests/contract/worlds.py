@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import cached_property
 from typing import Any
 
 import redis
@@ -42,6 +43,7 @@ from worker.kafka.python.source import KafkaSource
 from worker.ops.metrics import WRITE_RESULTS, Metrics
 from worker.records import Partition, PlainRecord, Record
 from worker.redis.poison_ledger import RedisPoisonLedger
+from worker.redis.ratings import RatingsInRedis
 from worker.redis.store import RedisStore
 from worker.settings import WorkerSettings
 from worker.stream.ports import Delivery, PoisonLedger, Source, Store
@@ -118,6 +120,10 @@ class RedisStoreWorld(StoreWorld):
         }
         return WorkerSettings(_env_file=None, **given | more)
 
+    @cached_property
+    def reader(self) -> RatingsInRedis:
+        return RatingsInRedis(self.settings())
+
     def store(self, *, ttl_s: int = 0, **more: Any) -> RedisStore:
         store = RedisStore(
             self.settings(redis_ttl_s=ttl_s, **more),
@@ -156,6 +162,23 @@ class RedisStoreWorld(StoreWorld):
         self.client.close()
         for store in self._stores:
             store.close()
+
+
+class ClusterStoreWorld(RedisStoreWorld):
+    """On a cluster, which the server is a node of."""
+
+    def __init__(self, server: LocalRedis, form: Form = 1) -> None:
+        super().__init__(server, form)
+        self.client.close()
+        client: Any = redis.RedisCluster.from_url(server.url, decode_responses=True)
+        self.client = client
+
+    def settings(self, **more: Any) -> WorkerSettings:
+        return super().settings(**{"redis_cluster": True} | more)
+
+    @cached_property
+    def workers(self) -> tuple[RedisStore, RedisStore]:
+        return self.store(), self.store()
 
 
 Shares = list[list[Record]]  # what each member has read

@@ -18,7 +18,7 @@ from worker.redis.trend import DAY_S, HOUR_S, kept_hours
 from worker.settings import WorkerSettings
 
 Call = list[Any]  # the arguments of one EVALSHA: number of keys, keys, values
-_MARKER_TTL_S: Final = 24 * 3600  # how long a deletion is remembered, to refuse late writes
+MARKER_TTL_S: Final = 24 * 3600  # how long a deletion is remembered, to refuse late writes
 _COUNTED: Final = "+"
 _OUTSIDE: Final = "o"  # instead of an hour: it is not within the trend's life
 
@@ -59,8 +59,8 @@ class Calls:
                 shared += (name, column[0])
         if len(rated) < len(rows):
             varying = {name: _with_gaps(rows, column) for name, column in varying.items()}
-        trend = (hours.start, DAY_S + self._trend_ttl_s - now_s)
-        settings = (ttl_s, _MARKER_TTL_S, self._prefix, self._form, *trend)
+        begin = shared_arguments(self._prefix, hours, self._trend_ttl_s, now_s)
+        settings = (*begin, ttl_s, MARKER_TTL_S, self._form, int(self._one_slot))
         fields = (len(shared) // 2, *shared, len(varying), *varying)
         keys = self._keys(rows)
         return [len(keys), *keys, *settings, *fields, *chain.from_iterable(zip(places, *varying.values(), strict=True))]
@@ -99,7 +99,7 @@ class Calls:
 
     def _counted(self, rating: Rating, hours: range) -> str:
         """Return what a rating of an app is counted in: the summary, and an hour of the trend."""
-        if not self._summary:
+        if not self._summary or (self._one_slot and not has_slot(rating.app_id or "")):
             return ""
         if not self._trend:
             return _COUNTED
@@ -119,6 +119,16 @@ class Calls:
         yield "source_timestamp_ms", [record.timestamp for record in records]
         apps = [row.fields.app_id if self._summary else None for row in rated]
         yield "summary", [summary_key(app, prefix=self._prefix) if app else ABSENT for app in apps]
+
+
+def shared_arguments(prefix: str, hours: range, trend_ttl_s: int, now_s: int) -> tuple[str, int, int]:
+    """Return the first arguments of each script; `hours` are those whose trend is kept."""
+    return prefix, hours.start, DAY_S + trend_ttl_s - now_s
+
+
+def has_slot(app_id: str) -> bool:
+    """Whether all keys of an app are in one slot of a cluster: `{}` is not a hash tag."""
+    return not app_id.startswith("}")
 
 
 def _with_gaps(rows: Sequence[Rated | Deleted], column: Sequence[Text]) -> list[Text]:

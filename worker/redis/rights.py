@@ -28,12 +28,14 @@ KEYS: Final[Mapping[str, Sequence[str]]] = {
     "deleted:": ("HSET", "HMGET", "EXISTS", "EXPIRE", "DEL"),
     "summary:": ("HINCRBY", "DEL"),
     "trend:": ("HINCRBY", "EXISTS", "EXPIRE", "DEL"),
+    "counted:": ("GET", "SET"),
     "attempts:": ("HSET", "HMGET", "DEL"),
 }
+_IN_CLUSTERS: Final = "counted:"
 # Without a key of their own. CLUSTER and COMMAND only with WORKER_REDIS_CLUSTER, WAIT only with ..._WAIT_REPLICAS.
 COMMANDS: Final = ("EVALSHA", "SCRIPT LOAD", "PING", "CLIENT SETNAME", "WAIT", "CLUSTER", "COMMAND")
 _ARGUMENTS: Final[Mapping[str, tuple[str | int, ...]]] = {
-    "HSET": ("x", 1), "HMGET": ("x",), "HINCRBY": ("x", 1), "EXPIRE": (60,),
+    "HSET": ("x", 1), "HMGET": ("x",), "HINCRBY": ("x", 1), "EXPIRE": (60,), "SET": ("x", "EX", 60),
 }  # fmt: skip
 
 
@@ -52,6 +54,7 @@ def require_rights(settings: WorkerSettings) -> None:
             f"{command} on {settings.redis_prefix}{kind}*"
             for kind, commands in KEYS.items()
             for command in commands
+            if settings.redis_cluster or kind != _IN_CLUSTERS
             # A review's key would end with a brace.
             if not _may(client, command, f"{settings.redis_prefix}{kind}{{}}{mark}")
         ]

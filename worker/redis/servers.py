@@ -17,8 +17,16 @@ from redis import exceptions as redis_errors
 from worker.redis.call import Call
 from worker.redis.in_flight import InFlight
 
-SCRIPT: Final = (Path(__file__).parent / "write.lua").read_text(encoding="utf-8")
-_Wait = tuple[str, int, int] | None  # WAIT, replicas, milliseconds
+_SHARED: Final = (Path(__file__).parent / "shared.lua").read_text(encoding="utf-8")
+
+
+def script(name: str) -> str:
+    """Return a script, with what all of them share before it."""
+    return _SHARED + (Path(__file__).parent / f"{name}.lua").read_text(encoding="utf-8")
+
+
+SCRIPT: Final = script("write")
+Wait = tuple[str, int, int] | None  # WAIT, replicas, milliseconds
 
 
 class Servers:
@@ -28,13 +36,15 @@ class Servers:
         client: of a server, or of a cluster.
         is_cluster: whether it is a cluster's.
         wait: the command behind a server's calls, None for none.
+        script: what is called, None for `SCRIPT`.
     """
 
-    def __init__(self, client: Any, *, is_cluster: bool, wait: _Wait) -> None:
+    def __init__(self, client: Any, *, is_cluster: bool, wait: Wait, script: str | None = None) -> None:
         self._client = client
         self._is_cluster = is_cluster
         self._wait = wait
-        self._sha1 = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+        self._script = script or SCRIPT
+        self._sha1 = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
         self._servers: dict[str, _Server] = {}  # of the batch
         self._with_script: set[str] = set()
 
@@ -49,14 +59,14 @@ class Servers:
             return
         by_node: dict[str, tuple[Any, list[Call]]] = {}
         for call in calls:
-            node = self._client.get_node_from_key(str(call[1]))
+            node = self._client.get_node_from_key(call[1])
             if node is None:
                 raise redis_errors.ClusterDownError(f"no node serves the slot of {call[1]}")
             by_node.setdefault(node.name, (node, []))[1].append(call)
         for name, (node, its_calls) in by_node.items():
             self._server(name, self._client.get_redis_connection(node)).send(its_calls)
 
-    def replies(self) -> list[bytes]:
+    def replies(self) -> list[Any]:
         """Return the replies to everything that was sent since the last call, server by server.
 
         Raises:
@@ -86,17 +96,18 @@ class Servers:
         if server is None:
             if name not in self._with_script:
                 with suppress(redis_errors.RedisError):
-                    client.script_load(SCRIPT)
+                    client.script_load(self._script)
                     self._with_script.add(name)
-            server = self._servers[name] = _Server(client, self._sha1, self._wait)
+            server = self._servers[name] = _Server(client, self._script, self._sha1, self._wait)
         return server
 
 
 class _Server:
     """One server's share of a batch."""
 
-    def __init__(self, client: Any, sha1: str, wait: _Wait) -> None:
+    def __init__(self, client: Any, script: str, sha1: str, wait: Wait) -> None:
         self._client = client
+        self._script = script
         self._sha1 = sha1
         self._wait = wait
         self._calls: list[Call] = []
@@ -110,7 +121,7 @@ class _Server:
         if self._wait is not None:
             self._in_flight.send([self._wait])
 
-    def replies(self) -> list[bytes]:
+    def replies(self) -> list[Any]:
         return self._accepted(self._in_flight.replies() or self._again())
 
     def abandon(self) -> None:
@@ -127,10 +138,10 @@ class _Server:
             replies = list(pipeline.execute(raise_on_error=False))
             if script_loaded or not any(isinstance(reply, redis_errors.NoScriptError) for reply in replies):
                 return replies
-            self._client.script_load(SCRIPT)
+            self._client.script_load(self._script)
         raise AssertionError("unreachable")
 
-    def _accepted(self, replies: list[Any]) -> list[bytes]:
+    def _accepted(self, replies: list[Any]) -> list[Any]:
         """Return the replies of the script, without that of WAIT.
 
         Raises:

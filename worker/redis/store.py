@@ -1,7 +1,8 @@
 """Ratings by review id, in Redis: one round trip per chunk of a batch, fenced and idempotent.
 
 Owns the contents of the rating, deletion and summary keys. The rules of the fence are in `write.lua`. In a cluster each
-review is a call of its own, because each has its own slot. `call` makes the calls, and `servers` sends them.
+review is a call of its own, because each has its own slot, and `app_counts` counts them after that. `call` makes the
+calls, and `servers` sends them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from worker.clock import Clock
 from worker.ops.logs import Log
 from worker.ops.metrics import Metrics
 from worker.records import Deleted, Outcome, Rated, Rejected
+from worker.redis.app_counts import AppCounts
 from worker.redis.call import Call, Calls
 from worker.redis.client import close, connect, counted, translated
 from worker.redis.servers import Servers
@@ -63,6 +65,7 @@ class RedisStore(Store):
         wait_ms = round(settings.redis_timeout_s * 500)  # half, so that the answer comes in time
         wait = ("WAIT", settings.redis_wait_replicas, wait_ms) if settings.redis_wait_replicas else None
         self._servers = Servers(client, is_cluster=settings.redis_cluster, wait=wait)
+        self._app_counts = AppCounts(settings, client, clock, wait) if settings.redis_cluster else None
         self._sent = False  # part of a batch that is not flushed
 
     def send(self, outcomes: Sequence[Outcome]) -> None:
@@ -85,6 +88,8 @@ class RedisStore(Store):
         started = self._clock.monotonic()
         with counted(self._metrics, "write ratings", self._client):
             replies = self._servers.replies()
+            if self._app_counts is not None:
+                replies = self._app_counts.update(replies, self._ttl_s)
         self._metrics.sink_seconds.labels("redis").observe(self._clock.monotonic() - started)
         parts = [reply.split(b"\0") for reply in replies]
         self._report(key for _, *keys in parts for key in keys)

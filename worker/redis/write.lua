@@ -5,13 +5,12 @@
 -- hash. Either is read here, and what is written is what the caller sends.
 --
 -- KEYS     per operation: rating key, deletion marker (the rating key again if no other key is in its slot)
--- ARGV[1]  seconds until a rating expires, 0: never
--- ARGV[2]  seconds until a deletion marker expires
--- ARGV[3]  what every key begins with
--- ARGV[4]  the form that is written: 1, or 2 with the field `source`
--- ARGV[5]  the oldest hour of a trend, the first of a day; older ones have expired
--- ARGV[6]  seconds from now until the trend of the first day of 1970 expires, a negative number
--- ARGV[7]  how many fields all ratings of the call have the same; then the name and value of each
+-- ARGV[1]  to ARGV[3] as `shared.lua` has them
+-- ARGV[4]  seconds until a rating expires, 0: never
+-- ARGV[5]  seconds until a deletion marker expires
+-- ARGV[6]  the form that is written: 1, or 2 with the field `source`
+-- ARGV[7]  '1' in a cluster: nothing is counted here, because an app's keys are in another slot; a call has one operation
+-- ARGV[8]  how many fields all ratings of the call have the same; then the name and value of each
 -- then     how many other fields there are; then their names, `rating` first
 -- then     per operation: its position `topic:topic id:partition:offset:time ms:counted`, then its values of the other
 --          fields, '\0' where it has none; a deletion has no `rating`. Form 2 has the first eight letters of the id.
@@ -19,21 +18,16 @@
 --          'o' for those outside its life
 -- Returns  one string: per operation 'w' written, 'd' deleted, 's' stale, 'r' replay (the same position again), 'x'
 --          refused, because another program keeps something else under the rating's key; then '\0' and the name of each
---          such key, also of markers, summaries and trends, which cost no rating
+--          such key, also of markers, summaries and trends, which cost no rating. In a cluster an array of that string
+--          and what `tell` has
 local ABSENT = '\0'
 local LONGEST = 64 -- bytes: a longer value doubles what Redis needs for the hash (hash-max-listpack-value)
 local GROUP = 16 -- operations for which one EXISTS asks whether any key is there; most reviews are new
--- Globals are looked up by name at each use; locals are not.
-local call, sub, match, find, floor, format = redis.call, string.sub, string.match, string.find, math.floor, string.format
-local tonumber, unpack = tonumber, unpack
-local try = redis.pcall
-
-local rating_ttl, marker_ttl, packed = ARGV[1], ARGV[2], ARGV[4] == '2'
-local summary, trend, oldest, expires = ARGV[3] .. 'summary:{', ARGV[3] .. 'trend:{', tonumber(ARGV[5]), tonumber(ARGV[6])
+local rating_ttl, marker_ttl, packed, apart = ARGV[4], ARGV[5], ARGV[6] == '2', ARGV[7] == '1'
 -- The arguments of HSET, names and values alternating: first what all ratings share, then the others.
-local fields, shared = {}, 2 * tonumber(ARGV[7])
-for at = 1, shared do fields[at] = ARGV[7 + at] end
-local size, names, first = tonumber(ARGV[shared + 8]), {}, shared + 9
+local fields, shared = {}, 2 * tonumber(ARGV[8])
+for at = 1, shared do fields[at] = ARGV[8 + at] end
+local size, names, first = tonumber(ARGV[shared + 9]), {}, shared + 10
 for at = 1, size do names[at] = ARGV[first - 1 + at] end
 first = first + size
 
@@ -51,9 +45,6 @@ end
 local app_of, version_of, time_of = value_of('app_id'), value_of('app_version'), value_of('rated_at')
 local labels_of = value_of('labels')
 
--- Topic, topic id, partition, offset, time and `counted`; nothing if the text is no position.
-local function parts(position) return match(position, '^([^:]*):([^:]*):(%d+):(%d+):(%-?%d+):([^:]*)$') end
-
 -- Puts the position into the arguments of HSET, behind the first `last`; a long topic gets a field of its own.
 local function put_position(arguments, last, position)
   arguments[last + 1], arguments[last + 2] = 'source', position
@@ -63,101 +54,47 @@ local function put_position(arguments, last, position)
   return last + 4
 end
 
--- Whether an answer says that its key is of another program. No retry helps against that, so no record waits for it.
-local FOREIGN, foreign = {}, {}
-local function is_foreign(answer, key)
-  local text = type(answer) == 'table' and answer.err
-  if not text or not (find(text, 'WRONGTYPE', 1, true) or find(text, 'not an integer', 1, true)
-    or find(text, 'would overflow', 1, true)) then return false end
-  foreign[#foreign + 1] = key
-  return true
+-- In a cluster a second script brings an app's keys into line with what is here (`count.lua`). Whatever the operation did,
+-- it is told what Redis has of the review now; so a repetition after a crash tells the same, and an older operation what
+-- the newer one left. `others` are apps that may still count the review, though it is not theirs any more: those that did
+-- are in the field `counted_in`, until `settle.lua` says that they were told; and the operation's own app.
+local told = {}
+local function note(...)
+  local texts = {...}
+  for number = 1, 5 do texts[number] = texts[number] and texts[number] ~= ABSENT and texts[number] or '' end
+  return table.concat(texts, ABSENT)
 end
-
--- The position of a hash; its stars, its time, the key of the summary that counts it, the app, hour and version of the
--- trend that does, and its labels. A hash of both forms was written in form 1 last, by an older release.
-local function read(key)
-  local found = try('HMGET', key, 'source_offset', 'source', 'rating', 'rated_at', 'app_id', 'app_version', 'labels')
-  if is_foreign(found, key) then return FOREIGN end
-  if found.err then error(found) end
-  if found[1] then
-    local old = call('HMGET', key, 'source_topic', 'source_topic_id', 'source_partition', 'source_timestamp_ms', 'summary')
-    local summarised = old[5] ~= '' and old[5]
-    return {old[1], old[2] or '', old[3], found[1], old[4]}, found[3], found[4], summarised, nil, nil, nil, found[7]
-  end
-  local topic, id, partition, offset, time, counted = parts(found[2] or '')
-  if not topic then return nil end
-  if topic == '' then topic = call('HMGET', key, 'source_topic')[1] end
-  local position = {topic, id, partition, offset, time}
-  if sub(counted, 1, 1) ~= '+' or not found[5] then return position, found[3], found[4] end
-  return position, found[3], found[4], summary .. found[5] .. '}', found[5], sub(counted, 2), found[6] or '', found[7]
+local function tell(key, holder, counted_in, others, app, place, counted, time, star, version, labels)
+  others[app] = nil
+  local names = {}
+  for name in pairs(others) do names[#names + 1] = name end
+  if app == '' and #names == 0 then return end
+  told = {sub(key, #prefix + 9, -2), app, note(place .. counted, time, star, version, labels), note(place, time),
+    holder, counted_in, unpack(names)}
 end
-
--- 1: b is newer than a; 0: the same position; -1: older. Offsets order the records of one partition and topic id.
--- Across partitions (re-keyed, repartitioned) or topic ids (deleted and created again) only the timestamps can.
-local function compare(a, b)
-  local old, new, old_time, new_time = tonumber(a[4]), tonumber(b[4]), tonumber(a[5]), tonumber(b[5])
-  local same_place = a[1] == b[1] and tonumber(a[3]) == tonumber(b[3])
-  -- A restored position has no id: at the same place, of the same time, it is the same record.
-  if (a[2] == '' or b[2] == '') and same_place and old == new and old_time == new_time then return 0 end
-  if same_place and sub(a[2], 1, 8) == sub(b[2], 1, 8) then return new > old and 1 or (new == old and 0 or -1) end
-  if new_time ~= old_time then return new_time > old_time and 1 or -1 end
-  return new >= old and 1 or -1
+local function names_in(list)
+  local names = {}
+  for _, name in ipairs(list ~= '' and cjson.decode(list) or {}) do names[name] = true end
+  return names
 end
-
--- Summaries and trends are added up here and written once at the end, because most reviews of a batch belong to few apps.
-local sums, trends = {}, {}
-local function within(counts, name)
-  local found = counts[name]
-  if not found then
-    found = {}
-    counts[name] = found
-  end
-  return found
-end
--- A rating counts as its stars. One of a label model has none: it counts as `labels`, and as each label with a # before it.
-local function count(cells, star, labels, by)
-  if star ~= '' then
-    cells[star] = (cells[star] or 0) + by
-    return
-  end
-  cells.labels = (cells.labels or 0) + by
-  local read_well, given = pcall(cjson.decode, labels or '')
-  if not read_well or type(given) ~= 'table' then return end
-  for name in pairs(given) do cells['#' .. name] = (cells['#' .. name] or 0) + by end
-end
-local function count_in_trend(app, hour, version, star, labels, by)
-  if hour == 'o' or hour ~= '' and tonumber(hour) >= oldest then
-    count(within(within(within(trends, app), hour), version), star, labels, by)
-  end
-end
-
--- Ends the call before a rating is written that could not be counted: a repetition would take it for counted. Asked once a
--- call, of a key that no app has; Redis 6.2 has no question, so it tries.
-local asked = {}
-local function require_right(kind)
-  if asked[kind] then return end
-  asked[kind] = true
-  local key = kind .. '}'
-  if redis.acl_check_cmd then
-    if redis.acl_check_cmd('HINCRBY', key, 'count', '0') then return end
-    error({err = 'NOPERM this user has no right to HINCRBY on ' .. key})
-  end
-  local answer = try('HINCRBY', key, 'count', 0)
-  if answer == 0 then try('DEL', key)
-  elseif type(answer) == 'table' and not is_foreign(answer, key) then error(answer) end
-end
-
-local function require_rights(has_trend)
-  require_right(summary)
-  if has_trend then require_right(trend) end
+-- Remembers the apps that counted the review and are not told yet; returns the field, empty if there are none.
+local function remember(holder, others, app)
+  local names = {}
+  for name in pairs(others) do if name ~= app then names[#names + 1] = name end end
+  if #names == 0 then return '' end
+  local list = cjson.encode(names)
+  call('HSET', holder, 'counted_in', list)
+  return list
 end
 
 local results, written = {}, {}
 local function write(number, at, none_stored)
   local key, marker, position, star = KEYS[number * 2 - 1], KEYS[number * 2], ARGV[at], ARGV[at + 1]
   local deletes = star == ABSENT
-  local counted = not deletes and find(position, '+', 1, true)
+  local own = not deletes and find(position, '+', 1, true)
+  local counted = not apart and own
   local fence, old_star, old_time, old_summary, old_app, old_hour, old_version, old_labels, marked, again
+  local counted_in, others = '', apart and {}
   if not none_stored or written[key] then
     fence, old_star, old_time, old_summary, old_app, old_hour, old_version, old_labels = read(key)
     if fence == FOREIGN then
@@ -169,15 +106,26 @@ local function write(number, at, none_stored)
       if fence == FOREIGN then fence = nil end
       marked = fence
     end
+    if fence and apart then
+      counted_in = call('HMGET', marked and marker or key, 'counted_in')[1] or ''
+      others = names_in(counted_in)
+      old_app = old_summary and sub(old_summary, #summary + 1, -2) or ''
+    end
     if fence then
       local order = compare(fence, {parts(position)})
       again = order == 0 and old_time and not deletes and time_of(at) > old_time
       if order < 1 and not again then
         results[number] = order == 0 and 'r' or 's'
+        if apart then
+          if own then others[app_of(at)] = true end
+          tell(key, marked and marker or key, counted_in, others, old_app, place_of(fence),
+            old_summary and '+' .. (old_hour or '') or '', old_time, old_star, old_version, old_labels)
+        end
         return
       end
     end
-    if old_summary then require_right(summary) end
+    if old_summary and not apart then require_right(summary) end
+    if apart and old_app ~= '' and fence then others[old_app] = true end
     if counted then require_rights(counted < #position) end
     call('DEL', key) -- fields of the other form, and those that are not known any more
     if marked then call('DEL', marker) end
@@ -196,8 +144,11 @@ local function write(number, at, none_stored)
     end
     if not is_foreign(answer, marker) then
       if type(answer) == 'table' then error(answer) end
-      call('EXPIRE', marker, marker_ttl)
+      counted_in = apart and remember(marker, others, '') or ''
+      if counted_in == '' then call('EXPIRE', marker, marker_ttl)
+      elseif rating_ttl ~= '0' then call('EXPIRE', marker, math.max(marker_ttl, rating_ttl)) end
     end
+    if apart then tell(key, marker, counted_in, others, '', place_of({parts(position)}), '') end
     results[number] = 'd'
   else
     local last = packed and put_position(fields, shared, position) or shared
@@ -209,6 +160,11 @@ local function write(number, at, none_stored)
     end
     call('HSET', key, unpack(fields, 1, last))
     if rating_ttl ~= '0' then call('EXPIRE', key, rating_ttl) end
+    if apart then
+      local app = own and app_of(at) or ''
+      tell(key, key, remember(key, others, app), others, app, place_of({parts(position)}),
+        own and sub(position, own) or '', time_of(at), star, version_of(at), labels_of(at))
+    end
     if counted then
       local app, version = app_of(at), version_of(at)
       local labels = labels_of(at)
@@ -217,6 +173,7 @@ local function write(number, at, none_stored)
     end
     results[number] = again and 'r' or 'w'
   end
+  if apart then return end
   if old_summary then count(within(sums, old_summary), old_star, old_labels, -1) end
   if old_app then count_in_trend(old_app, old_hour, old_version, old_star, old_labels, -1) end
 end
@@ -232,59 +189,9 @@ local function write_all()
   end
 end
 
--- Count what was written even if something else could not be: an error in one summary does not stop the others, and an
--- error in a rating does not stop the summaries.
-local done, failed = pcall(write_all)
-if done then failed = nil elseif type(failed) == 'string' then failed = {err = failed} end
-local function ask(command, key, ...)
-  local answer = try(command, key, ...)
-  if type(answer) == 'table' and answer.err and not is_foreign(answer, key) then failed = failed or answer end
-  return answer
-end
-local function add(key, field, by) return by ~= 0 and ask('HINCRBY', key, field, by) end
-for key, stars in pairs(sums) do
-  local reviews, sum = 0, 0
-  for star, by in pairs(stars) do
-    local number = tonumber(star)
-    if number or star == 'labels' then reviews, sum = reviews + by, sum + by * (number or 0) end
-    add(key, 'count:' .. star, by)
-  end
-  ask('HINCRBY', key, 'count', reviews) -- also by 0, so that a right that is missing is an error at every repetition
-  add(key, 'sum', sum)
-end
-
--- The date of a day since 1970 (Howard Hinnant's civil_from_days).
-local function date(day)
-  local era = floor((day + 719468) / 146097)
-  local of_era = day + 719468 - era * 146097
-  local year = floor((of_era - floor(of_era / 1460) + floor(of_era / 36524) - floor(of_era / 146096)) / 365)
-  local of_year = of_era - (365 * year + floor(year / 4) - floor(year / 100))
-  local shifted = floor((5 * of_year + 2) / 153)
-  local month = shifted < 10 and shifted + 3 or shifted - 9
-  year = year + era * 400 + (month <= 2 and 1 or 0)
-  return format('%04d-%02d-%02d', year, month, of_year - floor((153 * shifted + 2) / 5) + 1)
-end
-
-for app, hours in pairs(trends) do
-  local days = {}
-  for hour, versions in pairs(hours) do
-    local day = hour == 'o' and hour or floor(hour / 24)
-    local begin = hour == 'o' and '' or format('%02d:', hour % 24)
-    for version, stars in pairs(versions) do
-      for star, by in pairs(stars) do within(days, day)[begin .. version .. ':' .. star] = by end
-    end
-  end
-  for day, cells in pairs(days) do
-    local key = trend .. app .. '}:' .. (day == 'o' and 'outside' or date(day))
-    local fewer, begun = false, false
-    for _, by in pairs(cells) do fewer = fewer or by < 0 end
-    -- A trend that was deleted or evicted has forgotten the reviews that would be subtracted from it.
-    local forgotten = fewer and ask('EXISTS', key) == 0
-    for cell, by in pairs(cells) do
-      if by > 0 or not forgotten then begun = add(key, cell, by) == by or begun end
-    end
-    if begun and day ~= 'o' then ask('EXPIRE', key, day * 86400 + expires) end -- a new field: perhaps the key is new
-  end
-end
+-- Count what was written even if something else could not be: an error in a rating does not stop the summaries.
+failed = error_of(write_all)
+count_all()
 local said = table.concat(results)
-return failed or (#foreign == 0 and said or said .. '\0' .. table.concat(foreign, '\0'))
+if #foreign > 0 then said = said .. '\0' .. table.concat(foreign, '\0') end
+return failed or (apart and {said, unpack(told)} or said)

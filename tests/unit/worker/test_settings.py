@@ -91,13 +91,12 @@ CROSS: dict[str, tuple[dict[str, str], str]] = {
     "dead letters are input": ({"DEAD_LETTER_TOPIC": "reviews"}, "WORKER_DEAD_LETTER_TOPIC"),
     "output is dead letters": ({"OUTPUT_TOPIC": "reviews.dlq"}, "WORKER_DEAD_LETTER_TOPIC"),
     "one of several inputs": ({"INPUT_TOPICS": "a, ratings"}, "WORKER_INPUT_TOPICS"),
-    "summaries in a cluster": ({"REDIS_CLUSTER": "true"}, "WORKER_REDIS_SUMMARY"),
     "a database of a cluster": (
-        {"REDIS_CLUSTER": "true", "REDIS_SUMMARY": "false", "REDIS_URL": "redis://h/1"},
+        {"REDIS_CLUSTER": "true", "REDIS_URL": "redis://h/1"},
         "WORKER_REDIS_URL: must be redis:// or rediss:// without a database",
     ),
     "Sentinels of a cluster": (
-        {"REDIS_CLUSTER": "true", "REDIS_SUMMARY": "false", "REDIS_URL": "redis+sentinel://h/main"},
+        {"REDIS_CLUSTER": "true", "REDIS_URL": "redis+sentinel://h/main"},
         "WORKER_REDIS_URL: must be redis:// or rediss:// without a database",
     ),
     "SASL without a mechanism": ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "WORKER_KAFKA_SASL_MECHANISM"),
