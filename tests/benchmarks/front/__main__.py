@@ -120,8 +120,9 @@ def _stream(bundle: Path, reviews: int) -> dict[str, float]:
     """Return what the worker does of the stream, on this machine now."""
     program = next(program for program in PROGRAMS if program.name == "worker")
     with ExitStack() as parts:
-        stack = Stack(parts.enter_context(LocalKafka()), parts.enter_context(LocalRedis()))
-        return throughput(Bench(stack, read_corpus(), {program.channel: bundle}, reviews), program)
+        kafka, redis = parts.enter_context(LocalKafka()), parts.enter_context(LocalRedis())
+        # The admin client of the stack goes before the broker: librdkafka may not return from its end without one.
+        return throughput(Bench(Stack(kafka, redis), read_corpus(), {program.channel: bundle}, reviews), program)
 
 
 def _said(found: Mapping[str, float]) -> str:
