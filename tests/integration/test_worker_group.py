@@ -144,6 +144,20 @@ def test_a_worker_of_kip_848_that_is_killed_leaves_its_partitions_to_the_other(d
     assert second.total("starstream_partitions_assigned") == 6
 
 
+def test_a_static_worker_of_kip_848_that_is_killed_waits_for_the_end_of_its_own_session(deployment: Deployment) -> None:
+    """The brokers refuse its instance id until then, and librdkafka reports that as fatal."""
+    deployment.settings |= {"kafka_client": "confluent", "kafka_group_protocol": "consumer", "instance_id": "one"}
+    first = deployment.worker().ready()
+    deployment.produce(*messages(0, 300))
+    os.kill(first.child.pid, signal.SIGKILL)
+    second = deployment.worker()
+    deployment.produce(*messages(300, 300))
+    second.until(lambda: "is held by an earlier member" in str(second.reasons), "it says what it waits for")
+    second.until(lambda: deployment.lag() == 0, "all committed")
+    second.ready()
+    assert_once(deployment, 600)
+
+
 def test_a_live_group_moves_from_kafka_python_to_kip_848_worker_by_worker(deployment: Deployment) -> None:
     """The brokers convert the group when the first member of the new protocol joins."""
     old = [deployment.worker().ready() for _ in range(2)]

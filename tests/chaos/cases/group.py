@@ -134,10 +134,10 @@ def kip_848(scene: Scene) -> Verdict:
     members = [scene.start("static", instance_id="static"), scene.start("member"), scene.start("member")]
     suspended = []
     for turn in range(scene.stage.scaled(2, 10)):
-        dying = scene.start("dying", "--fail=after_send:die:2", ready=False)
+        dying = _joined(scene, "dying", "--fail=after_send:die:2")
         _load(scene)
         dying.wait_dead(-9)
-        suspended.append(scene.start("zombie", "--fail=before_end:stop:2", ready=False))
+        suspended.append(_joined(scene, "zombie", "--fail=before_end:stop:2"))
         _load(scene)
         suspended[-1].wait_stopped()
         for end in (scene.kill, Worker.drain):
@@ -158,6 +158,13 @@ def kip_848(scene: Scene) -> Verdict:
         worker.ready()
     _load(scene)
     return scene.finish()
+
+
+def _joined(scene: Scene, name: str, fault: str) -> Worker:
+    """Start a worker with a fault, and wait until it has partitions, so that it gets the next reviews."""
+    worker = scene.start(name, fault)
+    worker.until(lambda: worker.total("starstream_partitions_assigned") > 0, "it has partitions")
+    return worker
 
 
 def _load(scene: Scene) -> None:

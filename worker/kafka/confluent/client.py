@@ -41,6 +41,8 @@ PRODUCER_FENCED: Final[frozenset[int]] = frozenset(
     {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 )
 _FENCED_WORDS: Final = tuple(KafkaError(code).str() for code in FENCED)  # a fatal error has its cause in its text only
+# A killed static member of KIP-848 holds its instance id until its session ends; librdkafka takes that for fatal.
+_HELD_WORDS: Final = KafkaError(KafkaError.UNRELEASED_INSTANCE_ID).str()
 _RENEWING_S: Final = 30.0  # the client asks for a token again after ten seconds
 ANSWER_GRACE_S: Final = 1.0  # beyond a request's time-out, for the client to report that by itself
 _ATTEMPT_S: Final = 1.0  # so that a signal is noticed in time, and a refused login at once
@@ -106,6 +108,13 @@ class CallbackErrors:
     def clear_last(self) -> None:
         """Forget the last error: it is resolved."""
         self._last = None
+
+    def take_held(self) -> bool:
+        """Return whether the instance id is held by another member, and forget it: a new client may join later."""
+        held = self._fatal is not None and _HELD_WORDS in self._fatal.str()
+        if held:
+            self._fatal = None
+        return held
 
     def raise_fatal(self, doing: str) -> None:
         """Raise the last error that retrying does not help against, if there was one.

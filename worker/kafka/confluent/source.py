@@ -187,6 +187,11 @@ class ConfluentSource(GroupSource):
         Raises:
             ServiceError: it reported something.
         """
+        if self._errors.take_held():
+            self._join_anew()
+            self._errors.take_held()  # the end of the old client may have reported it once more
+            whose = f"instance id {self._instance_id} is held by an earlier member of group {self._settings.group_id}"
+            raise TransientError("kafka", f"{whose} until its session ends; joining again")
         # The brokers' answer does not say that they do not convert this group to KIP-848.
         is_new = self._settings.kafka_group_protocol == "consumer"
         self._errors.raise_fatal("poll (WORKER_KAFKA_GROUP_PROTOCOL: see deploy/README.md)" if is_new else "poll")
@@ -251,13 +256,17 @@ class ConfluentSource(GroupSource):
         """
         if not self.ownership.kept(member_id_of(self._membership)):
             return
+        self._join_anew()
+        raise TransientError("kafka", f"removed from group {self._settings.group_id}; joining again")
+
+    def _join_anew(self) -> None:
+        """Go on with a new client, which joins at the next poll, and owns nothing until then."""
         before, self._consumer, self._subscribed = self._consumer, self._make_consumer(), False
         self.ownership.remove(self.ownership.owned, "lost")
         self._forget_removed()
         self._paused.clear()
         with translated("leave the group"):
             before.close()
-        raise TransientError("kafka", f"removed from group {self._settings.group_id}; joining again")
 
     def _make_consumer(self) -> Any:
         """Return a consumer that has not joined yet."""

@@ -76,6 +76,20 @@ def test_a_callback_error_is_raised_when_no_retry_helps(code: int, text: str, ki
         errors.raise_fatal("poll")
 
 
+def test_an_instance_id_that_is_still_held_is_told_once_and_is_no_longer_fatal() -> None:
+    errors = CallbackErrors()
+    assert not errors.take_held()
+    held = KafkaError(KafkaError.UNRELEASED_INSTANCE_ID).str()
+    errors.note(KafkaError(KafkaError._FATAL, f"Fatal error: {held}: ConsumerGroupHeartbeat fatal error: {held}"))
+    assert errors.take_held()
+    errors.raise_fatal("poll")
+    assert not errors.take_held()
+    errors.note(KafkaError(KafkaError._FATAL, "broken"))
+    assert not errors.take_held(), "another fatal error stays one"
+    with pytest.raises(PermanentError, match="broken"):
+        errors.raise_fatal("poll")
+
+
 def test_a_call_that_never_returns_times_out() -> None:
     never = threading.Event()
     with pytest.raises(TransientError, match=r"commit: no answer in 0\.05 s"):
