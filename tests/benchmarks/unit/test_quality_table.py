@@ -127,9 +127,11 @@ def test_sentences_of_people_and_other_apps_stand_beside_their_goals() -> None:
     (people,) = cases(["sample"], [PEOPLE], [0])
     (default,) = cases(["app_reviews"], ["default"], [0])
     kinds = {"amazon": {"sentences": 370, "correlation": 0.75}, "films": {"sentences": 1060, "correlation": 0.7}}
-    groups = {"shop": {"reviews": 1200, "baseline": FIGURES, "model": {**FIGURES, "accuracy": 0.9}}}
+    groups = {"gp_edtech": {"reviews": 1200, "baseline": FIGURES, "model": {**FIGURES, "accuracy": 0.9}}}
     table = unseen_page({people: {"people": kinds}, default: {"elsewhere": groups}})
     assert "| amazon | 370 | **0.750** | 0.57 | 0.740 | 0.91 | 0 |" in table
     assert (
-        "| app_reviews | other_apps.csv.gz, shop (1,200) | **default** | 0.900 | 0.500 | 0.400 | 0.850 | 0 |" in table
+        "| app_reviews | other_apps.csv.gz, gp_edtech (1,200) | **default** | 0.900 | 0.500 | 0.400 | 0.850 | 0 |"
+        in table
     )
+    assert "gp_edtech (1,200) | goal | 0.735 | 0.400 | 0.600 | 0.750 |" in table
