@@ -31,6 +31,7 @@ WITH_BASELINES = frozenset({"default", LABELS})
 PACKAGES = ("schemas", "trainer")
 NO_MODEL = (
     *(f"schemas/{name}" for name in ("command_line", "output", "personal", "reasons", "starter", "__main__.py")),
+    *(f"schemas/{name}.py" for name in ("channels", "dead_letter", "feedback", "rating", "review", "storage")),
     *(f"trainer/{name}" for name in ("collect", "commands", "publish", "registry")),
     *(f"trainer/{name}.py" for name in ("__main__", "console", "errors", "progress")),
     *(f"trainer/evaluation/{name}.py" for name in ("behaviour", "doubts", "gate", "groups", "label_noise", "tables")),
