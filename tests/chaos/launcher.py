@@ -14,6 +14,8 @@ The points between two polls, in order (README.md lists what a crash leaves behi
     before_commit  rated and sent to Redis, no transaction yet
     before_redis   the transaction is open, Redis is not flushed
     half_redis     the same, and half of the batch is in Redis
+    uncounted      a Redis Cluster has the batch, and the apps' summaries and trends have nothing of it yet
+    half_counted   the same, and they have half of it
     stored         Redis has the batch, the transaction is open
     after_send     the brokers have the outcomes, but not the offsets
     before_end     the offsets are in the transaction, too; it is still open
@@ -50,6 +52,7 @@ from worker.kafka.delivery import ExactlyOnce
 from worker.kafka.python.producer import BoundedProducer
 from worker.kafka.python.source import KafkaSource
 from worker.model.classifier import TfliteClassifier
+from worker.redis.app_counts import AppCounts
 from worker.redis.store import RedisStore
 
 KILLER = "segfault"  # a review with this word kills the process that rates it
@@ -166,6 +169,17 @@ def _half_redis(act: Callable[[], None]) -> None:
     RedisStore.abandon = abandon  # type: ignore[method-assign,assignment]
 
 
+def _half_counted(act: Callable[[], None]) -> None:
+    real = AppCounts.update
+
+    def update(self: AppCounts, replies: Sequence[Any], ttl_s: int) -> list[bytes]:
+        real(self, replies[: len(replies) // 2], ttl_s)
+        act()
+        return real(self, replies, ttl_s)
+
+    AppCounts.update = update  # type: ignore[method-assign]
+
+
 def _after_send(producer: Any, act: Callable[[], None]) -> None:
     name = "send_offsets" if hasattr(producer, "send_offsets") else "send_offsets_to_transaction"
     real = getattr(producer, name)
@@ -220,6 +234,8 @@ POINTS: Final[dict[str, Callable[[Callable[[], None]], None]]] = {
     "before_commit": _before("prepare", ExactlyOnce),
     "before_redis": _before("flush", RedisStore),
     "half_redis": _half_redis,
+    "uncounted": _before("update", AppCounts),
+    "half_counted": _half_counted,
     "stored": _stored,
     "after_send": _for_each(_PRODUCERS, _after_send),
     "before_end": _before("commit_transaction", *_PRODUCERS),
