@@ -1,34 +1,34 @@
 """The demo's last step: two weeks of three apps, one of which drops after a version, and where that shows.
 
-Owns the reviews, real sentences of the sample with times and versions of our own, and the recount: every number of a
-trend is compared with the ratings on the topic, before and after a hundred reviews are deleted.
+Owns the reviews, real sentences of the sample with times and versions of our own, and what is done to them: half are
+rated again by the candidate, a hundred are deleted. `recount` compares every number with the topic, before and after.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from kafka import KafkaProducer
 from rich.console import Console
 
-from deploy.demo.outcome import Scrape, committed
+from deploy.demo.outcome import Scrape
+from deploy.demo.recount import Expected, is_recount, is_reported
 from deploy.demo.reviews import held_out_by_stars
-from deploy.demo.stack import Stack
+from deploy.demo.stack import AGAIN, Stack
 from deploy.demo.step import step
 from deploy.process import wait_until
-from schemas.rating import Rating
+from schemas.channels import CANDIDATE, CHANNELS_FILE, parse_channels
 from worker.__main__ import main as worker
 from worker.clock import iso_utc
-from worker.redis.ratings import RatingsInRedis
-from worker.redis.trend import DAY_S, TREND_BYS, TrendBy, hours_of
-from worker.settings import WorkerSettings
+from worker.redis.trend import DAY_S
 
 DROPS: Final = "shop"
 APPS: Final = ("notes", "player", DROPS)
@@ -39,8 +39,6 @@ _A_DAY: Final = 15  # reviews of an app
 _GONE: Final = 100
 _SINCE: Final = f"{_DAYS + 1}d"
 _SETTLE_S: Final = 60.0
-_METRICS_S: Final = 10.0
-Rows = Mapping[str, Counter[int]]  # reviews by stars, by the name of a row
 
 
 def show_history(console: Console, stack: Stack, sample: Path) -> bool:
@@ -49,14 +47,51 @@ def show_history(console: Console, stack: Stack, sample: Path) -> bool:
     history = dict(reviews_of(sample, time.time()))
     what = f"sending {len(history)} reviews, written within the last {_DAYS} days; 2.0 came out {_RELEASED} days ago"
     with step(console, what):
-        _send(stack, history)
-    good = _is_recount(console, stack, set(history)) and _is_reported(console, stack)
+        names = sorted(history)
+        began_at = _now()
+        _send(stack, {name: history[name] for name in names[::2]})
+        half_at = _now()
+        _send(stack, {name: history[name] for name in names[1::2]})
+    good = is_recount(console, stack, Expected(APPS, _DAYS + 1, set(history))) and is_reported(console, stack, APPS)
     for by in ("version", "day"):
         _get(console, stack, by)
-    gone = random.Random(1).sample(sorted(history), _GONE)  # noqa: S311 - the same in each run
-    with step(console, f"deleting {_GONE} of them"):
+    again = len(names[::2]) if _rate_again(console, stack, began_at, half_at) else 0
+    gone = random.Random(1).sample(names, _GONE)  # noqa: S311 - the same in each run
+    with step(console, f"deleting {_GONE} of all"):
         _send(stack, dict.fromkeys(gone))
-    return _is_recount(console, stack, history.keys() - gone) and good
+    return is_recount(console, stack, Expected(APPS, _DAYS + 1, history.keys() - gone, again)) and good
+
+
+def _now() -> str:
+    """Return a time that lies between what was sent and what will be, which Kafka tells apart by milliseconds."""
+    time.sleep(0.005)
+    now = iso_utc(time.time())
+    time.sleep(0.005)
+    return now
+
+
+def _rate_again(console: Console, stack: Stack, start: str, end: str) -> bool:
+    """Let the candidate rate again what was sent between two times, and write it over the live ratings, if that can be.
+
+    Raises:
+        RuntimeError: it did not reach the end.
+    """
+    if stack.api_version is not None:
+        console.print("nothing is rated again: the stand-in for Kafka finds no records by their time")
+        return False
+    version = parse_channels((Path(stack.registry) / CHANNELS_FILE).read_bytes()).get(CANDIDATE)
+    if version is None:
+        console.print("nothing is rated again: there is no candidate")
+        return False
+    words = ["replay", "--version", version, "--from", start, "--to", end, "--topic-out", AGAIN]
+    words += ["--redis-prefix", "again:", "--write-live"]
+    with step(console, f"rating half of them again by the candidate: starstream-worker {' '.join(words)}"):
+        environment = {**os.environ, **stack.variables, "WORKER_HTTP_PORT": "0"}
+        command = [sys.executable, "-m", "worker", *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"the replay ended with exit code {done.returncode}: {done.stderr[-2000:]}")
+    return True
 
 
 def reviews_of(sample: Path, now_s: float) -> Iterator[tuple[str, bytes]]:
@@ -88,63 +123,6 @@ def _send(stack: Stack, values: Mapping[str, bytes | None]) -> None:
         producer.send("reviews", value=value, key=review_id.encode())
     producer.close()
     wait_until(lambda: Scrape(stack).settled >= wanted, _SETTLE_S, f"{len(values)} records settled")
-
-
-def _is_recount(console: Console, stack: Stack, expected: set[str]) -> bool:
-    """Compare each app's trend with the topic's last rating of each review that is left; print whether they agree."""
-    settings = WorkerSettings(_env_file=None, redis_url=stack.redis_url, redis_form=2)
-    with step(console, "counting the topic's ratings again"):
-        last = {record.key.decode(): record.value for record in committed(stack, "ratings")}
-    left = [Rating.from_json(value) for value in last.values() if value is not None]
-    ours = [rating for rating in left if rating.app_id in APPS]
-    redis, hours = RatingsInRedis(settings), hours_of(time.time(), (_DAYS + 1) * DAY_S)
-    found = {app: redis.trend(app, hours) for app in APPS}
-    shown = {
-        (app, by): {row.name: Counter(row.counts.stars) for row in found[app].rows(by)}
-        for app in APPS
-        for by in TREND_BYS
-    }
-    counted = {(app, by): recount(ours, app, by) for app in APPS for by in TREND_BYS}
-    missing = len(expected ^ {rating.review_id for rating in ours})
-    if shown == counted and not missing:
-        cells = sum(len(row) for rows in counted.values() for row in rows.values())
-        console.print(f"[green]{cells} numbers by version, day and hour equal a recount of {len(ours)} ratings[/]")
-        return True
-    names = [(*of, name) for of in counted for name in {**shown[of], **counted[of]}]
-    wrong = [of for of in names if shown[of[:2]].get(of[2]) != counted[of[:2]].get(of[2])]
-    console.print(f"[red]{len(wrong)} rows differ from a recount of the topic, such as[/] {wrong[:3]}", highlight=False)
-    console.print(f"[red]{missing} reviews are missing or left over[/]")
-    return False
-
-
-def _is_reported(console: Console, stack: Stack) -> bool:
-    """Compare what the alert's metrics say of each app with Redis; print when they differ."""
-    redis = RatingsInRedis(WorkerSettings(_env_file=None, redis_url=stack.redis_url))
-    counts = {app: redis.summary(app) for app in APPS}
-    wanted = {app: (found.count, found.sum) if found else (0, 0) for app, found in counts.items()}
-
-    def reported() -> dict[str, tuple[int, int]]:
-        page = Scrape(stack)
-        names = ("starstream_app_ratings_total", "starstream_app_stars_total")
-        return {app: (round(page.total(names[0], app_id=app)), round(page.total(names[1], app_id=app))) for app in APPS}
-
-    try:
-        wait_until(lambda: reported() == wanted, _METRICS_S, "the apps' metrics")  # counted after the commit
-    except TimeoutError:
-        console.print(f"[red]/metrics reports[/] {reported()}, Redis has {wanted}", highlight=False)
-        return False
-    return True
-
-
-def recount(rated: Sequence[Rating], app: str, by: TrendBy) -> Rows:
-    """Count an app's ratings by stars, in the rows that a trend has."""
-    rows: dict[str, Counter[int]] = {}
-    for rating in rated:
-        if rating.app_id == app and rating.rating is not None:
-            written = datetime.fromisoformat(rating.created_at or "").astimezone(UTC)
-            names = {"day": f"{written:%Y-%m-%d}", "hour": f"{written:%Y-%m-%dT%H:00Z}", "version": rating.app_version}
-            rows.setdefault(names[by] or "", Counter())[rating.rating] += 1
-    return rows
 
 
 def _get(console: Console, stack: Stack, by: str) -> None:

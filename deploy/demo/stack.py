@@ -26,7 +26,8 @@ from deploy.page import fetch
 from deploy.process import free_port, wait_until
 from deploy.redis.server import LocalRedis
 
-TOPICS: Final = {"reviews": 6, "ratings": 6, "reviews.dlq": 1}
+AGAIN: Final = "ratings.again"  # of a replay
+TOPICS: Final = {"reviews": 6, "ratings": 6, "reviews.dlq": 1, AGAIN: 6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,28 @@ class Stack:
         """What a kafka-python client needs to reach Kafka."""
         version = {"api_version": self.api_version} if self.api_version else {}
         return {"bootstrap_servers": self.bootstrap, **version}
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The settings of its worker, and of a command that is to find it."""
+        found = {
+            "WORKER_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
+            "WORKER_REDIS_URL": self.redis_url,
+            "WORKER_REDIS_FORM": "2",  # no older worker shares this Redis; with it the apps have a trend
+            "WORKER_REGISTRY": self.registry,
+            "WORKER_HTTP_HOST": "127.0.0.1",
+            "WORKER_HTTP_PORT": self.worker_url.rpartition(":")[2],
+            "WORKER_PROCESSES": "2",
+        }
+        if self.api_version is not None:
+            # The stand-in has no transactions, gives a second member of a group nothing, and forms groups slowly.
+            found |= {
+                "WORKER_DELIVERY": "at_least_once",
+                "WORKER_PROCESSES": "1",
+                "WORKER_SESSION_TIMEOUT_S": "6",
+                "WORKER_KAFKA_API_VERSION": ".".join(map(str, self.api_version)),
+            }
+        return found
 
     def fetch(self, path: str) -> str:
         """Return the worker's answer at `path`, whatever its status; empty when it does not answer."""
@@ -118,27 +141,10 @@ def _kafka(parts: ExitStack, console: Console) -> LocalKafka | EmbeddedKafka:
 
 @contextmanager
 def _worker(command: str, stack: Stack, log: Path, more: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    variables = {
-        "WORKER_KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap,
-        "WORKER_REDIS_URL": stack.redis_url,
-        "WORKER_REDIS_FORM": "2",  # no older worker shares this Redis; with it the apps have a trend
-        "WORKER_REGISTRY": stack.registry,
-        "WORKER_HTTP_HOST": "127.0.0.1",
-        "WORKER_HTTP_PORT": stack.worker_url.rpartition(":")[2],
-        "WORKER_PROCESSES": "2",
-    }
-    if stack.api_version is not None:
-        # The stand-in has no transactions, gives the second member of a group no partition, and forms groups slowly.
-        variables |= {
-            "WORKER_DELIVERY": "at_least_once",
-            "WORKER_PROCESSES": "1",
-            "WORKER_SESSION_TIMEOUT_S": "6",
-            "WORKER_KAFKA_API_VERSION": ".".join(map(str, stack.api_version)),
-        }
     with log.open("wb") as lines:
         worker = subprocess.Popen(
             [sys.executable, "-m", "worker", command],
-            env={**os.environ, **variables, **more},
+            env={**os.environ, **stack.variables, **more},
             stdout=lines,
             stderr=lines,
         )

@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from deploy.demo.__main__ import REGISTRY, how_long
-from deploy.demo.history import APPS, DROPS, recount, reviews_of
+from deploy.demo.history import APPS, DROPS, reviews_of
+from deploy.demo.recount import recount
 from deploy.demo.step import step
 from schemas.rating import Rating
 from tests.doubles import WALL_S, make_rated
