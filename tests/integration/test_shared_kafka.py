@@ -1,4 +1,4 @@
-"""The broker that the processes of a run share: it starts once, ends with its last user, and says if it cannot start."""
+"""The broker that all processes of a run share starts once, ends with its last user, and says if it cannot start."""
 
 from __future__ import annotations
 
