@@ -98,8 +98,10 @@ class ConfluentSource(GroupSource):
         except ServiceError:
             self._read_again(records)
             raise
-        if messages:
+        if records:
             self._topic_ids.ask()
+        elif messages:  # the end of a partition, up to which markers are committed
+            self._topic_ids.mark_unverified()
         self._lag.observe_all(self._consumer, self.ownership.owned)
         self._note_reads(records)
         return records

@@ -38,12 +38,16 @@ class TopicIds:
         self._asked: _Asked | None = None  # about the input topics
         self._admin: Any = None
 
+    def mark_unverified(self) -> None:
+        """Verify again before the next commit: something was read, perhaps from a topic created again."""
+        self._verified, self._asked = False, None
+
     def ask(self) -> None:
-        """Ask for the ids without waiting: new records were read, perhaps from a topic created again.
+        """Mark as unverified, and ask for the ids without waiting: records were read, which will be rated.
 
         `verify` takes the answer before anything of them is written; until then the brokers work while the loop rates.
         """
-        self._verified, self._asked = False, None
+        self.mark_unverified()
         with suppress(TransientError):  # then `verify` asks
             self._asked = self._ask(self._settings.input_topics)
 

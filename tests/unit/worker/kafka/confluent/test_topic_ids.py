@@ -51,6 +51,15 @@ def test_the_brokers_are_asked_when_records_were_read_and_the_last_answer_counts
     assert ids.asked == 2, "the answer was under way"
 
 
+def test_an_answer_from_before_the_last_read_does_not_count() -> None:
+    ids = Ids()
+    ids.ask()
+    ids.now = {"reviews": "two"}
+    ids.mark_unverified()
+    assert ids.asked == 1
+    assert ids.id_of("reviews") == "two"
+
+
 def test_brokers_that_cannot_be_asked_are_asked_again_before_a_batch_is_written() -> None:
     ids = Ids()
     ids.away = True
