@@ -168,12 +168,13 @@ def test_the_stream_and_an_apps_ratings_are_shown(
         assert page.faults() == []
         chromium.find_element(By.ID, "live-app").send_keys("maps", Keys.TAB)
         page.until(lambda: page.text("live-state") == "Watching; nothing yet.")
-        send(
-            served, "/v1/reviews", {"reviews": [{"text": "good", "app_id": "other"}, {"text": "bad", "app_id": "maps"}]}
-        )
-        page.until(lambda: page.text("live-state") == "1 rating")
+        old = {"text": "good", "app_id": "maps", "created_at": "2020-01-01T00:00:00Z"}
+        other = {"text": "good", "app_id": "other"}
+        send(served, "/v1/reviews", {"reviews": [other, {"text": "bad", "app_id": "maps"}, old]})
+        page.until(lambda: page.text("live-state") == "2 ratings")
         chromium.get(f"http://{LOOPBACK}:{served.port}/?app=maps&by=version&words=version")
         page.until(lambda: page.text("trend-state").startswith("4 reviews, 2.00 on average; by version"))
+        assert page.text("trend-state").endswith("Counted apart: 1 of a time that is not kept.")
         page.until(lambda: page.text("words-state").startswith("4 reviews: 2.00 by their texts"))
         assert page.rows("app-words")[0] == "version unknown, 4 reviews"
         page.look("linked")
