@@ -20,13 +20,15 @@ from tests.fixtures.records import Message
 
 EXPECT: Final = "expect"
 _APPS: Final = 7
+_MOVED: Final = 7  # from this version on a review is of another app
 _TEXTS: Final = {1: "worst app, terrible", 3: "it is an app", 5: "love it, great app"}
 
 
 def review(number: int, *, version: int = 1, word: str = "", prefix: str = "r") -> Message:
-    """Return a review that must be rated; another version has another text, often with other stars."""
+    """Return a review that must be rated; another version has another text, often other stars, and some another app."""
     star = (1, 3, 5)[(number + version) % 3]
-    return _json(f"{prefix}{number}", f"{_TEXTS[star]} {word} #{version}", f"rated:{star}")
+    text = f"{_TEXTS[star]} {word} #{version}"
+    return _json(f"{prefix}{number}", text, f"rated:{star}", moved=version >= _MOVED)
 
 
 def killer(number: int) -> Message:
@@ -86,8 +88,8 @@ def unlabelled(path: Path, count: int) -> Iterator[Message]:
                     return
 
 
-def _json(review_id: str, text: str, expect: str) -> Message:
-    app = f"app-{sum(review_id.encode()) % _APPS}"
+def _json(review_id: str, text: str, expect: str, *, moved: bool = False) -> Message:
+    app = f"app-{(sum(review_id.encode()) + moved) % _APPS}"
     fields = {"review_id": review_id, "app_id": app, "text": text, "app_version": f"1.{len(text) % 3}"}
     if len(review_id) % 2:  # the others are of the hour in which they are sent
         fields["created_at"] = f"{datetime.now(UTC).date() - timedelta(days=len(text) % 5)}T10:00:00Z"

@@ -6,8 +6,10 @@ that a failover forgets what the old primary had confirmed last.
 
 from __future__ import annotations
 
+import os
+import signal
 from contextlib import ExitStack
-from typing import Final
+from typing import Any, Final
 
 import redis
 
@@ -18,6 +20,7 @@ from tests.chaos.cases.play import Case
 from tests.chaos.proxy import Proxy
 from tests.chaos.reviews import mixed
 from tests.chaos.scene import SETTLE_S, Scene
+from tests.fixtures.clustered import cluster_with_replicas, fail_over
 from tests.fixtures.sentinels import WatchedRedis
 
 
@@ -77,4 +80,37 @@ def sentinel_failover(scene: Scene) -> Verdict:
         return scene.finish()
 
 
-FAILOVER: Final = (Case(redis_failover), Case(sentinel_failover, nightly=True))
+def redis_cluster(scene: Scene) -> Verdict:
+    """In a Redis Cluster, where an app's summary and trend are on another server than its ratings: kill -9 a worker
+    between the two, then half way through the second, and suspend one there until its partitions are another's. Then
+    kill -9 a primary under load, so that its replica is promoted.
+    """
+    with cluster_with_replicas() as nodes:
+        scene.settings |= {"redis_url": nodes[1].url, "redis_cluster": True, "redis_wait_replicas": 1}
+        client: Any = redis.RedisCluster.from_url(nodes[1].url, decode_responses=True)
+        scene.redis = client
+        for point in ("uncounted", "half_counted"):
+            dying = scene.start("dying", f"--fail={point}:die:3", instance_id="one", ready=False)
+            scene.send(mixed(scene.sent, 1_000, scene.random))
+            dying.wait_dead(-9)
+            scene.count_fault()
+        late = scene.start("late", "--fail=uncounted:stop:2", ready=False)
+        late.wait_stopped()
+        worker = scene.start("one", instance_id="one")
+        scene.send(mixed(scene.sent, 1_000, scene.random))
+        scene.settle()
+        os.kill(late.child.pid, signal.SIGCONT)
+        scene.count_fault()
+        late.ready()
+        before = scene.published()
+        scene.send(mixed(scene.sent, 2_000, scene.random))
+        scene.wait_output(before + 1)
+        scene.count_fault()
+        fail_over(nodes, nodes[0])
+        scene.send(mixed(scene.sent, 500, scene.random))
+        scene.settle()
+        worker.ready()
+        return scene.finish()
+
+
+FAILOVER: Final = (Case(redis_failover), Case(sentinel_failover, nightly=True), Case(redis_cluster, nightly=True))
