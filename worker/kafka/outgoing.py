@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import inf
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -38,6 +39,8 @@ class Outgoing(NamedTuple):
     timestamp_ms: int | None
 
 
+# As `Outgoing._make`, without its frame.
+_outgoing: Final[Callable[[tuple[Any, ...]], Outgoing]] = partial(tuple.__new__, Outgoing)
 Headers = list[tuple[str, bytes]]
 
 
@@ -130,7 +133,7 @@ class OutgoingForm:
                 value, headers = self._rating_form.of(outcome)
             if record.headers:
                 headers = [*headers, *self._passed.of(record)]
-            return Outgoing(self._output, outcome.fields.review_id.encode(), value, headers, None)
+            return _outgoing((self._output, outcome.fields.review_id.encode(), value, headers, None))
         if isinstance(outcome, Deleted):
             headers = [(SOURCE_HEADER, source_of(record).to_json()), *self._passed.of(record)]
             return Outgoing(self._output, outcome.review_id.encode(), None, headers, None)
