@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from schemas.encoding import tokens
 from schemas.label_decision import AnyDecision
 from trainer.evaluation.metrics import Evaluation, evaluation_of
+from trainer.text.vocabulary import script_of
 
 FEWEST = 50  # texts; the figures of fewer are mostly chance
 MOST = 6  # groups in a table
@@ -43,6 +45,18 @@ def figures_by_group(
             of_group = evaluation_of(evaluation.scores.at(at), evaluation.targets[at], decision)
             found[name or "(none)"] = len(at), of_group.figures
     return found
+
+
+def scripts_of(texts: Sequence[str]) -> list[str]:
+    """Return the script that most letters of each text are in, as "Cyrillic script"; "no letters" without any."""
+    names: list[str] = []
+    for text in texts:
+        counts: Counter[str] = Counter()
+        for word in tokens(text):
+            counts[script_of(word)] += len(word)
+        del counts[""]
+        names.append(f"{counts.most_common(1)[0][0].capitalize()} script" if counts else "no letters")
+    return names
 
 
 def shown(found: dict[str, tuple[int, dict[str, float]]]) -> dict[str, dict[str, float]]:

@@ -20,7 +20,7 @@ from schemas.encoding import UNKNOWN_ID
 from schemas.personal.mask import Masker
 from trainer.data.targets import class_shares, is_named, said
 from trainer.evaluation.baselines import MAJORITY
-from trainer.evaluation.groups import figures_by_group
+from trainer.evaluation.groups import figures_by_group, scripts_of
 from trainer.evaluation.metrics import LOWER_IS_BETTER, MEANINGS, best, calibration_noise, reliability
 from trainer.evaluation.rules import compare_rules
 from trainer.publish import charts
@@ -87,6 +87,7 @@ def render(run: Run) -> str:
         headlines=_headlines(run),
         rules=compare_rules(run.evaluation, run.model.decision),
         groups=figures_by_group(run.evaluation, run.dataset.test.groups, run.model.decision),
+        scripts=_by_script(run),
         left_out={} if run.left_out is None else run.left_out.figures(decision),
         settings=run.settings.model_dump(
             mode="json", exclude={"data", "test_data", "unlabelled", "registry", "test_out"}
@@ -100,6 +101,12 @@ def render(run: Run) -> str:
         mistakes=_worst_mistakes(run) if run.settings.texts else None,
         variants=list(zip(run.parities, run.variant_tests, strict=True)),
     )
+
+
+def _by_script(run: Run) -> dict[str, tuple[int, dict[str, float]]]:
+    """Return the figures of each script with enough texts; empty when there is one."""
+    found = figures_by_group(run.evaluation, scripts_of(run.dataset.test.texts), run.model.decision)
+    return found if len(found) > 1 else {}
 
 
 def _headlines(run: Run) -> list[Headline]:

@@ -84,7 +84,7 @@ def learn(texts: Iterable[str], settings: TextSettings, unlabelled: Iterable[str
     if unscored:
         read = _scripts(surfaces)
         often = (form for form, seen in with_unscored.items() if seen >= settings.unlabelled_min_count)
-        enough = {form for form in often if _script(form) in read}
+        enough = {form for form in often if script_of(form) in read}
         known += sorted(enough - set(known), key=lambda form: (-with_unscored[form], form))
     ids = {form: at for at, form in enumerate(known[: settings.vocabulary_size], start=FIRST_WORD_ID)}
     table = {surface: ids[form] for surface, form in base_of.items() if form in ids}
@@ -97,11 +97,11 @@ def _scripts(seen: Counter[str]) -> set[str]:
     """Return the scripts of at least `LEAST_SCRIPT` of the words, and of what has no script, such as emoji."""
     counts: Counter[str] = Counter()
     for word, count in seen.items():
-        counts[_script(word)] += count
+        counts[script_of(word)] += count
     return {"", *(script for script, count in counts.items() if count >= LEAST_SCRIPT * counts.total())}
 
 
-def _script(word: str) -> str:
+def script_of(word: str) -> str:
     """Return the script of the first letter, as Unicode names it ("CYRILLIC"); "" of a word without letters."""
     if word.isascii():
         return "LATIN" if word[:1].isalpha() else ""

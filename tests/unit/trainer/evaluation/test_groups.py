@@ -4,7 +4,7 @@ import numpy as np
 
 from schemas.decision import Decision, zero_one_costs
 from tests.unit.trainer.evaluation.test_doubts import LABELS, evaluation
-from trainer.evaluation.groups import FEWEST, MOST, OTHERS, figures_by_group, shown
+from trainer.evaluation.groups import FEWEST, MOST, OTHERS, figures_by_group, scripts_of, shown
 
 DECISION = Decision(labels=LABELS, costs=zero_one_costs(3))
 
@@ -34,3 +34,9 @@ def test_the_worst_groups_are_shown_first() -> None:
     right = np.tile(np.arange(100), MOST + 2) < np.repeat(np.arange(MOST + 2) * 10, 100)
     found = shown(figures_by_group(evaluation([0] * len(groups), (1 - right).tolist()), groups.tolist(), DECISION))
     assert [*found] == [f"app {number} (100)" for number in range(MOST)]
+
+
+def test_a_text_is_of_the_script_that_most_of_its_letters_are_in() -> None:
+    cyrillic = "\u043e\u0447\u0435\u043d\u044c \u0445\u043e\u0440\u043e\u0448\u043e"
+    found = scripts_of(["great app", f"app {cyrillic}", "\u5f88\u597d", "5/5 \U0001f44d!!"])
+    assert found == ["Latin script", "Cyrillic script", "Cjk script", "no letters"]
