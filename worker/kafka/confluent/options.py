@@ -70,7 +70,7 @@ def producer_config(settings: WorkerSettings, transactional_id: str | None, erro
         "acks": "all",
         "enable.idempotence": True,
         "partitioner": "murmur2_random",  # as kafka-python and Java: a review's ratings stay in one partition
-        "linger.ms": 1,  # a batch leaves in few requests, while Redis works and the offsets are sent (LOG.md, 12)
+        "linger.ms": 500,  # nothing leaves before `flush` or `commit_transaction`, which report a refusal (LOG.md, 12)
         "queue.buffering.max.messages": 200_000,
         "retry.backoff.ms": 10,  # the default of 100 ms causes tails of 100 ms
         "message.max.bytes": MOST_BYTES,
