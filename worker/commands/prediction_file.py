@@ -22,9 +22,12 @@ import zstandard
 
 from schemas.input.files import FileRow, has_header
 from schemas.input.text_files import STDIN, ending_of
+from schemas.prediction import PREDICTION_FIELDS
 from worker.errors import SettingsError
 
 PREFIX: Final = "starstream_"  # of our columns, where the input may have one of the same name
+# What any prediction may have added: reasons of another run must not stand beside this one's stars.
+_EARLIER: Final = frozenset(PREFIX + name for name in ("row", "review_id", *PREDICTION_FIELDS, "error"))
 _NOT_WRITTEN: Final = frozenset({".parquet", ".xlsx", ".xls", ".ods"})
 _DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 
@@ -51,8 +54,7 @@ class _JsonLines:
         for name, value in {"row": row.number, "review_id": review_id, **prediction}.items():
             taken = row.cells.get(name) not in (None, "", value)
             line[PREFIX + name if taken else name] = value
-        earlier = {*line, *(PREFIX + name for name in (*line, "error"))}
-        kept = {name: cell for name, cell in row.cells.items() if name not in earlier}
+        kept = {name: cell for name, cell in row.cells.items() if name not in line and name not in _EARLIER}
         whole = {**line, **kept}
         try:
             text = json.dumps(whole, default=str, allow_nan=False)
@@ -107,7 +109,7 @@ class _Table:
 
     def _write_header(self, columns: Iterable[str]) -> None:
         names = [PREFIX + name for name in (*self._fields, "error")]
-        self._columns = {name: None for name in columns if name not in names}  # an earlier prediction's are replaced
+        self._columns = {name: None for name in columns if name not in _EARLIER}
         self._writer.writerow([*map(_cell, self._columns), *names])
 
     def finish(self) -> None:

@@ -145,7 +145,8 @@ def test_a_table_keeps_every_row_and_column_and_adds_ours(settings: WorkerSettin
 
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
 def test_what_an_earlier_prediction_added_is_replaced(settings: WorkerSettings, tmp_path: Path, name: str) -> None:
-    Run(settings, tmp_path, "id,text,starstream_rating,starstream_error\n1,love,2,old\n", "in.csv", name)
+    header = "id,text,starstream_rating,starstream_reasons,starstream_labels,starstream_error"
+    Run(settings, tmp_path, f"{header}\n1,love,2,old,old,old\n", "in.csv", name)
     first = (tmp_path / name).read_text()
     (tmp_path / "again").mkdir()
     predict(settings, PredictFiles(str(tmp_path / name), str(tmp_path / "again" / name)))
