@@ -1,11 +1,12 @@
 """`make pins`: the digest of each image of others in docker-compose.yml, beside its tag, asked of its registry.
 
 Owns the rewriting. A tag may be moved by its owner, a digest cannot; the tag stays for those who read. With `--check`
-it writes nothing, and says what has moved. `--registry=URL` asks a mirror in place of Docker Hub.
+it writes nothing, and says what has moved. `--registry URL` asks a mirror in place of Docker Hub.
 
-Exit codes: 0 done, 1 a registry does not answer or, with `--check`, a pin differs.
+Exit codes: 0 done, 1 a registry does not answer or, with `--check`, a pin differs, 2 a wrong flag.
 """
 
+import argparse
 import json
 import re
 import sys
@@ -53,7 +54,8 @@ def digest_from(registry: str, name: str, tag: str) -> str:
             raise
         query = urlencode({"service": challenge.get("service", ""), "scope": f"repository:{repository}:pull"})
         with urllib.request.urlopen(f"{challenge['realm']}?{query}", timeout=_TIMEOUT_S) as said:  # noqa: S310
-            token = json.load(said)["token"]
+            given = json.load(said)
+        token = given.get("token") or given.get("access_token", "")  # either name may be in use
         answer = _head(url, {**headers, "Authorization": f"Bearer {token}"})
     return answer
 
@@ -67,9 +69,11 @@ def _head(url: str, headers: dict[str, str]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Pin the images, or check the pins."""
-    text = COMPOSE.read_text(encoding="utf-8")
-    named = [argument.removeprefix("--registry=") for argument in arguments if argument.startswith("--registry=")]
-    registry = [HUB, *named][-1].rstrip("/")
+    parser = argparse.ArgumentParser(prog="make pins", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 where a pin differs")
+    parser.add_argument("--registry", default=HUB, metavar="URL", help=f"in place of {HUB}")
+    given = parser.parse_args(arguments)
+    text, registry = COMPOSE.read_text(encoding="utf-8"), given.registry.rstrip("/")
     try:
         new = pinned(text, lambda name, tag: digest_from(registry, name, tag))
     except OSError as error:
@@ -77,7 +81,7 @@ def main(arguments: list[str]) -> int:
         return 1
     moved = [line.strip() for line in new.splitlines() if line not in text.splitlines()]
     print("\n".join(moved) or "pins: every digest is the tag's")
-    if "--check" in arguments:
+    if given.check:
         return int(bool(moved))
     COMPOSE.write_text(new, encoding="utf-8")
     return 0

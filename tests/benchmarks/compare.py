@@ -5,8 +5,8 @@ after it: machines and nights differ less in it than in any rate. Each row is me
 and a change is one that is larger than the spread of the runs, then and now. It rates the sample set with the starter,
 which every machine has.
 
-Exit codes: 0 no row costs more than before, 1 one does, 2 a row could not be measured. `--write` keeps what was
-measured in cpu_ratios.json, to compare with from then on.
+Exit codes: 0 no row costs more than before, 1 one does, 2 a row could not be measured or has nothing to be compared
+with. `--write` keeps what was measured in cpu_ratios.json, to compare with from then on.
 """
 
 from __future__ import annotations
@@ -123,7 +123,16 @@ def main(words: Sequence[str] | None = None) -> int:
     console.print(rich_table(grid(then, now)))
     if arguments.write:
         _write(arguments.file, {**then, **now}, asdict(machine), setting)
-    return int(any(change(then[row], now[row]) > 0 for row in now if row in then))
+    elif unknown := sorted(now.keys() - then.keys()):
+        console.print(f"compare: {arguments.file} has nothing of {', '.join(unknown)}; --write keeps what was measured")
+    return verdict(then, now, kept=arguments.write)
+
+
+def verdict(then: Mapping[str, Ratios], now: Mapping[str, Ratios], *, kept: bool) -> int:
+    """Return the exit code; a night that has compared nothing must not look like one in which nothing changed."""
+    if any(change(then[row], now[row]) > 0 for row in now if row in then):
+        return 1
+    return 0 if kept or now.keys() <= then.keys() else _FAILED
 
 
 def _measured(rows: Sequence[str], runs: int, reviews: int, console: Console) -> dict[str, Ratios]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.catalogue import PROGRAMS
-from tests.benchmarks.compare import BARE, Ratios, change, grid, read
+from tests.benchmarks.compare import BARE, Ratios, change, grid, read, verdict
 
 THEN = Ratios((1.00, 1.04, 1.02))  # median 1.02, spread 0.04
 
@@ -59,3 +59,18 @@ def test_what_was_kept_is_read(tmp_path: Path) -> None:
     said = {"measured_at": "2026-01-02", "machine": {"cpu": "A CPU", "cores": 2}, "setting": "5 runs"}
     path.write_text(json.dumps({**said, "rows": {"worker": [1.0, 1.04, 1.02]}}), encoding="utf-8")
     assert read(path) == ("2026-01-02 on A CPU, 2 cores; 5 runs", {"worker": THEN})
+
+
+@pytest.mark.parametrize(
+    ("now", "kept", "code"),
+    [
+        ({"worker": THEN}, False, 0),
+        ({"worker": Ratios((1.10, 1.11, 1.12))}, False, 1),
+        ({"worker": Ratios((0.80, 0.81, 0.82))}, False, 0),
+        ({"worker_confluent": THEN}, False, 2),  # nothing to compare with
+        ({"worker_confluent": THEN}, True, 0),
+        ({"worker": Ratios((1.10, 1.11, 1.12)), "worker_confluent": THEN}, False, 1),
+    ],
+)
+def test_only_what_was_compared_and_costs_no_more_passes(now: dict[str, Ratios], kept: bool, code: int) -> None:
+    assert verdict({"worker": THEN}, now, kept=kept) == code

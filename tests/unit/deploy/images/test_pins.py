@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from deploy.images.pins import COMPOSE, digest_from, pinned
+from deploy.images.pins import COMPOSE, digest_from, main, pinned
 
 DIGEST = f"sha256:{'ab' * 32}"
 
@@ -68,3 +68,15 @@ def test_every_image_of_others_gets_its_digest_beside_its_tag_and_ours_none() ->
     assert all("@" not in image for image in images if image.startswith("starstream-"))
     assert pinned(new, digest_of) == new
     assert re.sub(rf"@{DIGEST}", "", new) == re.sub(r"@sha256:\w+", "", text)
+
+
+def test_a_flag_in_two_words_is_read_and_a_wrong_one_writes_nothing(
+    registry: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not Docker Hub asked in place of the mirror, and a misspelled --check is no order to write."""
+    before = COMPOSE.read_text(encoding="utf-8")
+    assert main(["--registry", registry, "--check"]) == 1  # it has one of the images
+    assert registry in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["--registry", registry, "--chek"])
+    assert COMPOSE.read_text(encoding="utf-8") == before
