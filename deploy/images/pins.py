@@ -6,13 +6,13 @@ it writes nothing, and says what has moved. `--registry URL` asks a mirror in pl
 Exit codes: 0 done, 1 a registry does not answer or, with `--check`, a pin differs, 2 a wrong flag.
 """
 
-import argparse
 import json
 import re
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from getopt import GetoptError, getopt
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
@@ -69,11 +69,15 @@ def _head(url: str, headers: dict[str, str]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Pin the images, or check the pins."""
-    parser = argparse.ArgumentParser(prog="make pins", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--check", action="store_true", help="write nothing; 1 where a pin differs")
-    parser.add_argument("--registry", default=HUB, metavar="URL", help=f"in place of {HUB}")
-    given = parser.parse_args(arguments)
-    text, registry = COMPOSE.read_text(encoding="utf-8"), given.registry.rstrip("/")
+    try:
+        flags, words = getopt(arguments, "", ["check", "registry="])
+    except GetoptError as error:
+        flags, words = [], [str(error)]
+    if words:
+        print(f"pins: {words[0]}: only --check and --registry URL are known", file=sys.stderr)
+        return 2
+    given = dict(flags)
+    text, registry = COMPOSE.read_text(encoding="utf-8"), given.get("--registry", HUB).rstrip("/")
     try:
         new = pinned(text, lambda name, tag: digest_from(registry, name, tag))
     except OSError as error:
@@ -81,7 +85,7 @@ def main(arguments: list[str]) -> int:
         return 1
     moved = [line.strip() for line in new.splitlines() if line not in text.splitlines()]
     print("\n".join(moved) or "pins: every digest is the tag's")
-    if given.check:
+    if "--check" in given:
         return int(bool(moved))
     COMPOSE.write_text(new, encoding="utf-8")
     return 0
