@@ -29,6 +29,9 @@ from deploy.demo.outcome import Scrape, committed
 from deploy.demo.stack import Stack, running
 from deploy.process import wait_until
 from schemas.channels import CANDIDATE, CHANNELS_FILE, STABLE
+from schemas.command_line.page import Page
+from schemas.command_line.program import Command
+from schemas.command_line.program import run as run_program
 from schemas.rating import Rating
 
 FOLDER: Final = BUILD / "demo-refresh"
@@ -43,9 +46,18 @@ _VARIABLES: Final = {"WORKER_PROCESSES": "1", "WORKER_RELOAD_INTERVAL_S": "1", "
 Row = dict[str, str]
 
 
+_PAGE: Final = Page(
+    "Train, gate, shadow, promote and roll back a second model while a stream runs, on this machine.",
+    "  make demo-refresh",
+    exit_codes="  0  the counts add up    1  a review is lost or doubled    130  interrupted",
+)
+
+
 def main() -> int:
     """Run it; return the exit code."""
-    return run("demo-refresh", _demo)
+    return run_program(
+        Command("python -m deploy.demo.refresh", _PAGE, lambda _own, _settings: run("demo-refresh", _demo), [])
+    )
 
 
 def _demo(console: Console) -> bool:

@@ -43,7 +43,7 @@ class FieldPaths:
     A path names a field, with dots for fields inside fields (`attributes.body`). Several paths are separated by
     commas, and the first that leads to a value counts. `title+body` joins the values of two paths with a line break.
     A name is found in any letter case, but an exact match comes first; a name that holds the dot itself comes before
-    one inside another field.
+    one inside another field, and one that is all of a setting (the column `Comment, if any`) before its parts.
 
     Raises:
         ValueError: a path is empty.
@@ -92,7 +92,8 @@ class FieldFinder:
 
     def __init__(self, paths: FieldPaths = DEFAULT_PATHS) -> None:
         self.paths = paths
-        self._wanted = tuple(parse_paths(getattr(paths, field.name)) for field in fields(paths))
+        self._whole = [getattr(paths, field.name) for field in fields(paths)]
+        self._wanted = tuple(parse_paths(whole) for whole in self._whole)
         self._nothing = [None] * len(self._wanted)
         self._plans: dict[tuple[str, ...], tuple[list[tuple[int, str]], list[tuple[int, _Alternatives]]]] = {}
 
@@ -124,6 +125,8 @@ class FieldFinder:
         """Return the columns that may hold each part, in the order they are tried; None when a path is no mere name."""
         if any(len(joined) > 1 or "." in joined[0] for alternatives in self._wanted for joined in alternatives):
             return None
+        if any(whole in columns for whole in self._whole if "," in whole):
+            return None
         folded = {name.strip().casefold(): name for name in columns}
         return [
             [folded[joined[0].casefold()] for joined in alternatives if joined[0].casefold() in folded]
@@ -144,6 +147,9 @@ class FieldFinder:
         single: list[tuple[int, str]] = []
         others: list[tuple[int, _Alternatives]] = []
         for place, alternatives in enumerate(self._wanted):
+            if self._whole[place] in found:
+                single.append((place, self._whole[place]))
+                continue
             known = [[step for part in joined if (step := route(part)) is not None] for joined in alternatives]
             routes = tuple(tuple(joined) for joined in known if joined)
             if len(routes) == 1 and len(routes[0]) == 1 and len(routes[0][0]) == 1:

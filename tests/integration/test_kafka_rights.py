@@ -81,7 +81,7 @@ def test_a_worker_runs_with_these_rights_alone(
         topics = (deployment.dead, READ), (deployment.input, WRITE)
         allow(guarded, *((ResourceType.TOPIC, topic, LITERAL, right) for topic, right in topics))
         sent = completed("dlq", "redrive", "--yes", **deployment.settings | guarded.login)
-        assert (sent.returncode, "1 letters sent" in sent.stderr) == (ExitCode.OK, True), sent.stderr
+        assert (sent.returncode, "1 letter sent" in sent.stderr) == (ExitCode.OK, True), sent.stderr
         assert "--new of the next redrive will not know of this one" in sent.stderr
 
 

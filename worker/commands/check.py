@@ -43,8 +43,9 @@ def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
         table = Table("variable", "value", "from", box=None, pad_edge=False, title_justify="left")
         for variable, (value, origin) in shown.items():
             table.add_row(variable, Text(value), Text(origin))
-        rest = "" if known.all else "; --all shows the others too"
-        title = f"{len(shown)} settings differ from the defaults{rest}" if not known.all else "all settings"
+        rest = "" if known.all else "; --all shows the others, too"
+        differ = "1 setting differs" if len(shown) == 1 else f"{len(shown)} settings differ"
+        title = f"{differ} from the defaults{rest}" if not known.all else "all settings"
         Console(soft_wrap=not sys.stdout.isatty()).print(title, table if shown else "", sep="\n", highlight=False)
     probes = _PROBES if settings.schema_registry_url is None else {**_PROBES, "schemas": _schema_registry}
     results = [_try(name, probe, settings, as_json=known.json) for name, probe in probes.items()]

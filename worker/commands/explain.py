@@ -125,7 +125,8 @@ def _decision(explained: Explained, more: dict[str, Any]) -> Table:
     for name, value in decided(said, sure):
         table.add_row(name, value)
     unknown = sum(not token.known for token in found.tokens)
-    table.add_row("tokens", f"{len(found.tokens)}, {len(found.read)} read, {unknown} unknown (underlined)")
+    mark = " (underlined)" if unknown else ""
+    table.add_row("tokens", f"{len(found.tokens)}, {len(found.read)} read, {unknown} unknown{mark}")
     table.add_row("decided by", " ".join(map(printable, found.strongest(3))) or "no single word")
     table.add_row("model", said.model_version)
     return table

@@ -15,11 +15,12 @@ from typing import Final
 from rich.console import Console
 
 from schemas.input.fields import FieldFinder
-from schemas.input.files import FileRow, has_header, read_rows, require_field
+from schemas.input.files import FileRow, has_header, read_rows
 from schemas.input.text_files import NO_OPTIONS, FileError, FileOptions
 from schemas.input.value import InvalidReviewError
 from schemas.review import Review
 from worker.clock import SystemClock
+from worker.commands.columns import check_columns
 from worker.commands.prediction_file import Output, open_output
 from worker.errors import ExitCode, SettingsError
 from worker.model.loading import serving_version, starter_remark, with_starter
@@ -146,10 +147,7 @@ def _rows(settings: WorkerSettings, source: str, how: FileOptions) -> Iterator[R
     longest = 10 * settings.max_text_chars + 131_072
     for row in read_rows(source, how, max_cell_chars=longest):
         if row.number == 1 and has_header(source):
-            try:
-                require_field(row.columns, finder, "text", "--text-field")
-            except FileError as error:
-                raise FileError(f"{source}: {error}") from error
+            check_columns(source, row.columns, finder, settings, Console(stderr=True))
         try:
             yield Row(row, row.review(finder, settings.max_text_chars))
         except InvalidReviewError as error:

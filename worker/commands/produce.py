@@ -17,12 +17,13 @@ from typing import Final, NamedTuple
 from rich.console import Console
 
 from schemas.input.fields import FieldFinder
-from schemas.input.files import has_header, read_rows, require_field
+from schemas.input.files import has_header, read_rows
 from schemas.input.text_files import STDIN, FileError, FileOptions
 from schemas.input.value import InvalidReviewError
 from schemas.rating import CONTENT_TYPE
 from schemas.review import Review
 from worker.clock import SystemClock
+from worker.commands.columns import check_columns
 from worker.commands.live_rows import batches, live_batches
 from worker.errors import ExitCode, RefusedError, SettingsError
 from worker.kafka.outgoing import Outgoing
@@ -126,7 +127,7 @@ class _Rows:
         try:
             for row in read_rows(source, how):
                 if row.number == 1 and has_header(source):
-                    _require_text(source, row.columns, finder)
+                    check_columns(source, row.columns, finder, settings, self._console)
                 try:
                     review = row.review(finder, settings.max_text_chars)
                 except InvalidReviewError as error:
@@ -181,10 +182,3 @@ def message_of(review: Review) -> Message:
     }
     value = json.dumps({name: part for name, part in fields.items() if part is not None}, ensure_ascii=False)
     return Message(review.review_id, value.encode())
-
-
-def _require_text(source: str, columns: Sequence[str], finder: FieldFinder) -> None:
-    try:
-        require_field(columns, finder, "text", "--text-field")
-    except FileError as error:
-        raise FileError(f"{source}: {error}") from error

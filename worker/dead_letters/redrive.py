@@ -60,7 +60,8 @@ class _Tally:
     def show(self, console: Console, verb: str) -> ExitCode:
         """Print the counts; return the exit code they mean."""
         topics = ", ".join(f"{printable(topic)} {count}" for topic, count in sorted(self.sent.items()))
-        _say(console, f"{self.sent.total()} letters {verb}" + (f": {topics}" if topics else ""))
+        total = self.sent.total()
+        _say(console, f"{total} letter{'s' * (total != 1)} {verb}" + (f": {topics}" if topics else ""))
         for refusal, count in self.refused.items():
             _say(console, f"{count} not: {REFUSALS[refusal]}")
         if self.forgotten:

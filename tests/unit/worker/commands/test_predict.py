@@ -126,6 +126,17 @@ def test_a_missing_text_column_says_which_there_are(settings: WorkerSettings, tm
     assert Run(settings.model_copy(update={"text_field": "WORDS"}), tmp_path, "id,words\n1,love\n").stars == {1: 5}
 
 
+def test_a_named_column_that_is_not_there_is_said(
+    settings: WorkerSettings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    named = settings.model_copy(update={"id_field": "key", "score_field": "x"})
+    run = Run(named, tmp_path, "content,x\nlove,1\n")
+    said = capfd.readouterr().err
+    assert (run.code, run.stars) == (ExitCode.OK, {1: 5})
+    assert "in.csv: --id-field key: no such column; the rows are read without it\n" in said
+    assert said.count("no such column") == 1
+
+
 def test_a_preset_reads_the_export_it_is_named_after(settings: WorkerSettings, tmp_path: Path) -> None:
     export = "Package Name,Review Title,Review Text,Review Link\ncom.x,Nice,love it,http://x?reviewId=1\n"
     run = Run(settings.model_copy(update={"input_preset": "play-console"}), tmp_path, export)
