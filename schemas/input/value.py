@@ -10,6 +10,7 @@ import json
 import math
 import re
 from decimal import Decimal
+from numbers import Real
 from typing import Any, Final, Literal
 from xml.parsers import expat
 
@@ -103,7 +104,8 @@ def number_of(value: Any) -> int | float | None:
     """Return an author's stars as a number, a whole one where it is; None where the value is none."""
     if type(value) is int and -_EXACT < value < _EXACT:  # nearly every score
         return value
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+    # `Real`: numbers of NumPy's, which a table's columns have.
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal | Real):
         return None
     try:
         number = float(value)

@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from schemas.prediction import PREDICTION_FIELDS, Prediction
@@ -99,6 +100,13 @@ def test_authors_scores_and_reasons_are_asked_for(tmp_path: Path, monkeypatch: p
     assert again.columns(texts, scores) == columns
     with pytest.raises(ValueError, match="author_scores: 1 for 2 texts"):
         found.rate(["a", "b"], [1])
+
+
+@pytest.mark.parametrize("kind", ["int8", "int64", "uint16", "float32", "float64", "str"])
+def test_authors_scores_may_be_an_array(kind: str) -> None:
+    """A number of NumPy's is no `int` of Python's, and was taken for no number."""
+    said = Model.starter().rate(["love it", "love it"], np.array([1, 5]).astype(kind))
+    assert [one and one.mismatch for one in said] == [True, False]
 
 
 def test_a_channel_or_a_version_is_opened_and_stays(tmp_path: Path) -> None:
