@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.catalogue import PROGRAMS
-from tests.benchmarks.compare import BARE, Ratios, change, grid, read, verdict
+from tests.benchmarks.compare import BARE, FILE, Ratios, change, grid, read, verdict
 
 THEN = Ratios((1.00, 1.04, 1.02))  # median 1.02, spread 0.04
 
@@ -51,6 +51,12 @@ def test_each_row_is_held_against_the_bare_client_of_its_own_library_and_deliver
     for row, bare in BARE.items():
         assert programs[row].exactly_once == programs[bare].exactly_once
         assert ("confluent" in programs[row].flags) == (programs[bare].module == "bare_confluent")
+
+
+def test_what_is_kept_has_every_row_and_enough_runs_to_know_their_spread() -> None:
+    _, rows = read(FILE)
+    assert rows.keys() == BARE.keys()
+    assert all(len(ratios.values) >= 3 and ratios.spread > 0 for ratios in rows.values())
 
 
 def test_what_was_kept_is_read(tmp_path: Path) -> None:
