@@ -27,7 +27,7 @@ from worker.errors import SettingsError
 
 PREFIX: Final = "starstream_"  # of our columns, where the input may have one of the same name
 # What any prediction may have added: reasons of another run must not stand beside this one's stars.
-_EARLIER: Final = frozenset(PREFIX + name for name in ("row", "review_id", *PREDICTION_FIELDS, "error"))
+_EARLIER: Final = frozenset(PREFIX + name for name in (*PREDICTION_FIELDS, "error"))
 _NOT_WRITTEN: Final = frozenset({".parquet", ".xlsx", ".xls", ".ods"})
 _DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 
@@ -54,7 +54,8 @@ class _JsonLines:
         for name, value in {"row": row.number, "review_id": review_id, **prediction}.items():
             taken = row.cells.get(name) not in (None, "", value)
             line[PREFIX + name if taken else name] = value
-        kept = {name: cell for name, cell in row.cells.items() if name not in line and name not in _EARLIER}
+        replaced = {*line, *_EARLIER, PREFIX + "row", PREFIX + "review_id"}
+        kept = {name: cell for name, cell in row.cells.items() if name not in replaced}
         whole = {**line, **kept}
         try:
             text = json.dumps(whole, default=str, allow_nan=False)

@@ -165,6 +165,13 @@ def test_what_an_earlier_prediction_added_is_replaced(settings: WorkerSettings, 
     assert ("old" in first, first.count("starstream_rating")) == (False, 1 if name == "out.csv" else 0)
 
 
+def test_a_table_keeps_an_id_that_only_an_earlier_prediction_s_lines_have(
+    settings: WorkerSettings, tmp_path: Path
+) -> None:
+    found = Run(settings, tmp_path, "text,starstream_review_id\nlove,abc\n", target="out.csv")
+    assert found.text.splitlines()[1].startswith("love,abc,5,")
+
+
 @pytest.mark.parametrize(
     ("name", "source", "columns", "cells"),
     [
