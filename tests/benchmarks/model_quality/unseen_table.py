@@ -62,8 +62,9 @@ def _left_out(found: Mapping[Case, Found]) -> str:
         by_app = {
             case.name: found[case]["left_out"] for case in found if (case.question, case.seed) == (LEFT_OUT, seed)
         }
-        lines = []
-        for app, result in [*by_app.items(), ("**all, pooled**", pooled([*by_app.values()]))]:
+        lines, complete = [], len(by_app) == len(APPS)
+        together = {"**all, pooled**": pooled([*by_app.values()])} if complete else {}
+        for app, result in {**by_app, **together}.items():
             targets = np.array(result["targets"], dtype=np.intp)
             for who, title in WHO.items():
                 values = figures(targets, np.array(result[who], dtype=np.intp), STARS)
@@ -71,7 +72,7 @@ def _left_out(found: Mapping[Case, Found]) -> str:
                 lines.append(f"| {app} | {len(targets):,} | {title} | {cells} |")
         title = f"{LEFT_OUT} of app_reviews, seed {seed}"
         parts.append(_table(title, ["app", "reviews", "model", *COLUMNS.values()], 1, lines))
-        if len(by_app) == len(APPS):
+        if complete:
             parts.append(_gain([*by_app.values()]))
     return "\n\n".join(parts)
 
