@@ -76,8 +76,9 @@ def comparison(ours: Mapping[str, float], baseline: Mapping[str, float], train_r
             f"TF-IDF beats this model on {_and(lost)}: {train_rows:,} training texts are few; add reviews, "
             '--unlabelled texts or a --warm-start (trainer/README.md, "Few reviews")'
         )
-    others = f", but not on {_and(lost)}" if lost else ""
-    return f"better than TF-IDF on {len(ours) - len(lost)} of {len(ours)}{others}"
+    equal = sum(ours[name] == baseline[name] for name in ours)
+    better = f"better than TF-IDF on {len(ours) - len(lost) - equal} of {len(ours)}"
+    return better + (f", equal on {equal}" if equal else "") + (f", but worse on {_and(lost)}" if lost else "")
 
 
 def _and(names: Sequence[str]) -> str:
@@ -108,4 +109,5 @@ def verdict_table(title: str, verdict: Verdict) -> Table:
 
 
 def _cell(value: float, *, bold: bool) -> str:
-    return f"[bold]{value:.3f}[/bold]" if bold else f"{value:.3f}"
+    shown = f"{value:z.3f}"  # z: no "-0.000"
+    return f"[bold]{shown}[/bold]" if bold else shown

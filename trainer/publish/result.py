@@ -78,9 +78,14 @@ def _say_details(run: Run, screen: Screen) -> None:
     if run.behaviour:
         screen.result(behaviour_table(run.behaviour))
     certain = run.certainty
+    found = (
+        f"{certain.held_out_share:.0%} of the held-out reviews, {certain.held_out_accuracy:.1%} of them right"
+        if certain.held_out_share
+        else "none of the held-out reviews"
+    )
     screen.result(
-        f"certain from a confidence of {certain.min_confidence:.2f}: {certain.held_out_share:.0%} of the held-out "
-        f"reviews, {certain.held_out_accuracy:.1%} of them right (asked for {certain.accuracy:.0%} on validation)"
+        f"certain from a confidence of {certain.min_confidence:.2f}: {found} "
+        f"(asked for {certain.accuracy:.0%} on validation)"
     )
 
 

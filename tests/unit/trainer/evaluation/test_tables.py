@@ -19,7 +19,10 @@ def test_a_model_that_is_better_everywhere_and_one_that_is_not_are_told_apart() 
     count = len(FIGURES)
     assert comparison(GOOD, BAD, 5000) == f"better than TF-IDF on {count} of {count}"
     said = comparison(GOOD | {"accuracy": 0.4}, BAD, 5000)
-    assert said == f"better than TF-IDF on {count - 1} of {count}, but not on accuracy"
+    assert said == f"better than TF-IDF on {count - 1} of {count}, but worse on accuracy"
+    said = comparison(GOOD | {"accuracy": 0.5, "mae": 0.9}, BAD, 5000)
+    assert said == f"better than TF-IDF on {count - 2} of {count}, equal on 1, but worse on MAE"
+    assert comparison(BAD, BAD, 9) == f"better than TF-IDF on 0 of {count}, equal on {count}"
 
 
 def test_a_model_that_the_baseline_beats_gets_the_reason_and_a_remedy() -> None:
@@ -39,6 +42,12 @@ def test_every_figure_can_be_read_on_a_narrow_terminal() -> None:
     for name in FIGURES:
         (line,) = (line for line in lines if line.startswith(f"│ {name} "))
         assert line.count(f"{GOOD[name]:.3f}") == len(rows)
+
+
+def test_a_figure_just_below_zero_is_zero() -> None:
+    screen = Console(width=80, file=io.StringIO())
+    screen.print(figures_table("", {"gru": GOOD | {"nll": -1e-9}}))
+    assert "-0.000" not in screen.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_sentences_are_shown_as_they_are() -> None:
