@@ -113,4 +113,4 @@ def redis_cluster(scene: Scene) -> Verdict:
         return scene.finish()
 
 
-FAILOVER: Final = (Case(redis_failover), Case(sentinel_failover, nightly=True), Case(redis_cluster, nightly=True))
+FAILOVER: Final = (Case(redis_failover), Case(sentinel_failover, nightly=True), Case(redis_cluster))
