@@ -224,6 +224,9 @@ def run(program: Program | Command, words: Sequence[str] | None = None) -> int:
     try:
         with program.make_context(name, typed) as ctx:
             return int(program.invoke(ctx))
+    except BrokenPipeError:  # `--help | head` has seen enough; what is left in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
@@ -248,7 +251,7 @@ def completion_command(program: str) -> Command:
 
         kind = get_completion_class(own["shell"])
         assert kind is not None  # noqa: S101 - click has a class for each of these shells
-        print(kind(click.Command(program), {}, program, _variable(program)).source())
+        print(kind(click.Command(program), {}, program, _variable(program)).source(), flush=True)
         return 0
 
     examples = f"""\

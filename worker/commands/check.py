@@ -1,4 +1,4 @@
-"""`check`: prints which settings differ from the defaults and tries what a worker needs, without reading a record.
+"""`check`: prints which settings are given and tries what a worker needs, without reading a record.
 
 Owns the probes and the exit code: that of the first that failed, in the order model, Kafka, Redis.
 """
@@ -33,7 +33,7 @@ from worker.settings import WorkerSettings
 
 
 def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
-    """Print what differs from the defaults and what works; return OK, or the code of the first probe that failed."""
+    """Print which settings are given and what works; return OK, or the code of the first probe that failed."""
     changed = [name for name in type(settings).model_fields if known.all or name in settings.model_fields_set]
     shown = {
         f"{PREFIX}{name.upper()}": (_shown(getattr(settings, name)), _origin(name, settings, known.given))
@@ -44,8 +44,8 @@ def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
         for variable, (value, origin) in shown.items():
             table.add_row(variable, Text(value), Text(origin))
         rest = "" if known.all else "; --all shows the others, too"
-        differ = "1 setting differs" if len(shown) == 1 else f"{len(shown)} settings differ"
-        title = f"{differ} from the defaults{rest}" if not known.all else "all settings"
+        count = "1 setting is" if len(shown) == 1 else f"{len(shown)} settings are"
+        title = f"{count} given{rest}" if not known.all else "all settings"
         Console(soft_wrap=not sys.stdout.isatty()).print(title, table if shown else "", sep="\n", highlight=False)
     probes = _PROBES if settings.schema_registry_url is None else {**_PROBES, "schemas": _schema_registry}
     results = [_try(name, probe, settings, as_json=known.json) for name, probe in probes.items()]

@@ -20,7 +20,7 @@ from worker.words.period import BYS, SINCE_SYNTAX
 _BUNDLE: Final = ("registry", "channel", "model_version")
 _CHECK: Final = Page(
     """\
-Show the settings that differ from the defaults, and try bundle, Kafka and Redis.
+Show the settings that are given, and try bundle, Kafka and Redis.
 
 It reads no record and changes nothing.""",
     """\
