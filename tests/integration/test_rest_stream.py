@@ -25,6 +25,7 @@ from worker.errors import ExitCode
 
 @pytest.fixture
 def served(deployment: Deployment, tmp_path: Path) -> Iterator[RunningWorker]:
+    deployment.settings["redis_form"] = 2  # which has trends
     with serving_rest(tmp_path, deployment.environ) as served:
         yield served
 

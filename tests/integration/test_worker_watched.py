@@ -59,6 +59,7 @@ def test_every_query_finds_the_series_it_reads(deployment: Deployment, tmp_path:
             Message(b"\xff\xfe", b"poison"),
         )
         worker.until(lambda: deployment.lag() == 0, "all committed")
+        prometheus.wait_scraped()  # an app's series are new: their first sample is no increase
         later = b'{"text": "worst app", "app_id": "shop", "app_version": "1.0"}'
         deployment.produce(*(Message(later, f"later-{number}".encode()) for number in range(400)))
         for query in [*recorded(), *dashboard_queries(interval="30s")]:
