@@ -42,8 +42,7 @@ class Screen:
     def result(self, table: Table | str) -> None:
         """Print a result."""
         if isinstance(table, str):
-            shown = table.encode("utf-8", "backslashreplace").decode()  # whatever bytes a flag held
-            self._result.print(shown, markup=False, soft_wrap=True)
+            self._result.print(table, markup=False, soft_wrap=True)
         else:
             self._result.print(table)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import TextIOWrapper
 from typing import Any, Final
 
 import click
@@ -218,6 +219,7 @@ def run(program: Program | Command, words: Sequence[str] | None = None) -> int:
     What was typed wrong is one line on stderr and `USAGE`. Errors of the command itself are its program's to catch.
     """
     typed = [*(sys.argv[1:] if words is None else words)]
+    _print_any_bytes()
     name = str(program.name)
     if instruction := os.environ.get(_variable(name)):
         return shell_complete(program, {}, name, _variable(name), instruction)
@@ -235,6 +237,13 @@ def run(program: Program | Command, words: Sequence[str] | None = None) -> int:
     except click.UsageError as error:
         complain(name, line_of(error))
         return USAGE
+
+
+def _print_any_bytes() -> None:
+    """Let everything be printed that a flag or a file's name may hold."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def complain(who: str, line: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from schemas.command_line.options import Option
@@ -45,6 +45,8 @@ def flags() -> list[tuple[str, str]]:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(which=st.sampled_from(flags()), value=values)
+@example(which=("list", "--registry"), value="\udc80")  # both print the name
+@example(which=("starter", "--registry"), value="\udc80")
 def test_a_hostile_flag_is_taken_or_named(
     which: tuple[str, str],
     value: str,
