@@ -23,6 +23,7 @@ _EXAMPLES: Final = 3
 Outcome = tuple[
     Any, ...
 ]  # ("rated", partition, offset, id, star), ("rejected", partition, offset, reason), ("deleted", id)
+_Ratings = Mapping[str, Mapping[str, Any] | None]  # by review; None: deleted
 
 
 @dataclass(slots=True)
@@ -65,7 +66,15 @@ class Ledger:
                 self.newest[key] = at if kind == "rated" else None
 
 
-def audit(ledger: Ledger, bootstrap: str, topics: tuple[str, str], store: redis.Redis, prefix: str) -> Verdict:
+def audit(
+    ledger: Ledger,
+    bootstrap: str,
+    topics: tuple[str, str],
+    store: redis.Redis,
+    prefix: str,
+    *,
+    replay: str | None = None,
+) -> Verdict:
     """Compare the output topics and Redis with the ledger.
 
     Args:
@@ -74,6 +83,7 @@ def audit(ledger: Ledger, bootstrap: str, topics: tuple[str, str], store: redis.
         topics: of ratings and of dead letters.
         store: the workers' Redis.
         prefix: of its keys.
+        replay: topic of a replay that wrote under the live keys; its rating of a review's newest record counts there.
     """
     verdict = Verdict(reviews=ledger.expected.total())
     found: Counter[Outcome] = Counter()
@@ -96,11 +106,22 @@ def audit(ledger: Ledger, bootstrap: str, topics: tuple[str, str], store: redis.
     verdict.lost, verdict.duplicated = lost.total(), extra.total()
     verdict.wrong += _examples("lost", lost) + _examples("duplicated or unexpected", extra)
     verdict.wrong += _stale(ledger, last)
-    verdict.wrong += _redis_differs(last, store, prefix)
+    verdict.wrong += _redis_differs(last if replay is None else _replayed(last, bootstrap, replay), store, prefix)
     return verdict
 
 
-def _stale(ledger: Ledger, last: Mapping[str, Mapping[str, Any] | None]) -> list[str]:
+def _replayed(last: _Ratings, bootstrap: str, replay: str) -> _Ratings:
+    """Return the last ratings, with the replay's in place of those of the same record."""
+    found = dict(last)
+    for message in read_topic(bootstrap, replay):
+        live = found.get(message.id)
+        again = None if message.value is None else json.loads(message.value)
+        if live and again and all(live["source"][name] == again["source"][name] for name in ("partition", "offset")):
+            found[message.id] = again
+    return found
+
+
+def _stale(ledger: Ledger, last: _Ratings) -> list[str]:
     """Return reviews whose last outcome in the topic is not that of their newest record."""
     stale: Counter[Outcome] = Counter()
     for key, rating in last.items():
@@ -109,7 +130,7 @@ def _stale(ledger: Ledger, last: Mapping[str, Mapping[str, Any] | None]) -> list
     return _examples("last outcome is of an older record", +stale)
 
 
-def _redis_differs(last: Mapping[str, Mapping[str, Any] | None], store: redis.Redis, prefix: str) -> list[str]:
+def _redis_differs(last: _Ratings, store: redis.Redis, prefix: str) -> list[str]:
     differs: Counter[Outcome] = Counter()
     summaries: dict[str, Counter[str]] = {}
     trends: dict[str, Counter[str]] = {}

@@ -262,15 +262,19 @@ class Scene(Deployment):
 
     # The end of a case
 
-    def finish(self) -> Verdict:
-        """Wait until all is committed, stop every worker (each must exit with 0), and audit."""
+    def finish(self, *, replay: str | None = None) -> Verdict:
+        """Wait until all is committed, stop every worker (each must exit with 0), and audit.
+
+        `replay` is the topic of a replay that wrote under the live keys.
+        """
         self.settle()
         for worker in self.alive:
             worker.wait_no_lag()
         for worker in self.alive:
             worker.drain()
         self.ledger.read(self.kafka.bootstrap, self.input)
-        return audit(self.ledger, self.kafka.bootstrap, (self.output, self.dead), self.redis, self.prefix)
+        topics = (self.output, self.dead)
+        return audit(self.ledger, self.kafka.bootstrap, topics, self.redis, self.prefix, replay=replay)
 
     def close(self) -> list[str]:
         """End all workers; return what went wrong: leaked processes and memory growth."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Final
 
+from tests import PATIENCE_S
 from tests.chaos.audit import Verdict
 from tests.chaos.cases.play import Case
-from tests.chaos.reviews import mixed, review
+from tests.chaos.reviews import mixed, review, tombstone
 from tests.chaos.scene import Scene
 from tests.chaos.workers import Worker
 from tests.conftest import TOY_VERSION
-from tests.fixtures.bundles import SECOND
+from tests.fixtures.bundles import SECOND, Change
+from tests.fixtures.running import environment
 
 _SMALL_BATCHES: Final = {
     "batch-bytes": 8_000
@@ -119,6 +124,41 @@ def new_bundle(scene: Scene) -> Verdict:
     return scene.finish()
 
 
+def replayed(scene: Scene) -> Verdict:
+    """Half of the history is rated again by a model that gives other stars, and written under the live keys, while
+    reviews are edited and deleted and workers die when Redis has a batch that the topic does not have. The replay is
+    killed in the middle and run again; then a hundred reviews are deleted.
+    """
+    steady = scene.start("steady")
+    scene.send(mixed(0, 3_000, scene.random))
+    scene.settle()
+    half_at = datetime.now(UTC).isoformat()
+    scene.registry.publish(SECOND, Change(always=2))
+    out = f"again-{scene.mark}"
+    scene.kafka.create_topics({out: 2})
+    words = ["replay", "--from", "earliest", "--to", half_at, "--version", SECOND, "--topic-out", out, "--write-live"]
+    command = [sys.executable, "-m", "worker", *words, "--redis-prefix", f"{out}:"]
+    given = environment(**scene.settings)
+    for end in ("killed", "done"):
+        with subprocess.Popen(
+            command, cwd=scene.root, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as replay:
+            dying = scene.start("dying", "--fail=stored:die:3", instance_id="dying", **_SMALL_BATCHES)
+            scene.send(mixed(scene.sent, 1_500, scene.random))
+            dying.wait_dead(-9)
+            scene.count_fault()
+            if end == "killed":
+                scene.wait("the replay has rated", lambda: any(scene.redis.scan_iter(f"{out}:rating:*", count=5_000)))
+                replay.kill()
+                scene.count_fault()
+            said = replay.communicate(timeout=PATIENCE_S)[1]
+    assert replay.returncode == 0, said
+    scene.kill(steady)
+    scene.start("successor")
+    scene.send(tombstone(number) for number in range(0, 3_000, 30))
+    return scene.finish(replay=out)
+
+
 def new_form(scene: Scene) -> Verdict:
     """Workers are restarted with the other form of the Redis hash under load, to form 2 and back, while reviews of both
     forms are edited and deleted. Each dies when Redis has a batch that the topic does not have.
@@ -181,6 +221,7 @@ CRASH: Final = (
     Case(kill_redis_commit),
     Case(kill_produce_commit),
     Case(new_bundle),
+    Case(replayed),
     Case(new_form),
     Case(reload_under_load),
     Case(clock_back),
