@@ -143,7 +143,7 @@ def replayed(scene: Scene) -> Verdict:
         with subprocess.Popen(
             command, cwd=scene.root, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as replay:
-            dying = scene.start("dying", "--fail=stored:die:3", instance_id="dying", **_SMALL_BATCHES)
+            dying = scene.start("dying", "--fail=stored:die:3", instance_id="dying", ready=True, **_SMALL_BATCHES)
             scene.send(mixed(scene.sent, 1_500, scene.random))
             dying.wait_dead(-9)
             scene.count_fault()
