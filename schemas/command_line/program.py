@@ -219,7 +219,9 @@ def run(program: Program | Command, words: Sequence[str] | None = None) -> int:
     What was typed wrong is one line on stderr and `USAGE`. Errors of the command itself are its program's to catch.
     """
     typed = [*(sys.argv[1:] if words is None else words)]
-    _print_any_bytes()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a flag or a file's name may hold any bytes
     name = str(program.name)
     if instruction := os.environ.get(_variable(name)):
         return shell_complete(program, {}, name, _variable(name), instruction)
@@ -237,13 +239,6 @@ def run(program: Program | Command, words: Sequence[str] | None = None) -> int:
     except click.UsageError as error:
         complain(name, line_of(error))
         return USAGE
-
-
-def _print_any_bytes() -> None:
-    """Let everything be printed that a flag or a file's name may hold."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def complain(who: str, line: str) -> None:

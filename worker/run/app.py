@@ -8,6 +8,7 @@ models together, for this module and for `worker.replay`.
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -146,6 +147,7 @@ def _wait_for(run: _Run, part: str, connect: Callable[[], _Service]) -> _Service
                 run.process.log(logging.WARNING, "waiting", part=error.service, reason=str(error))
             away.add(error.service)
             run.stop.wait(backoff.next_s())
+            gc.collect()  # clients that could not start hold file descriptors in reference cycles
         else:
             for service in away - {part}:
                 health.up(service)  # such as a schema registry, which a delivery needs too
