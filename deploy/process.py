@@ -26,7 +26,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Protocol, Self
 
 LOOPBACK = "127.0.0.1"
 POLL_S = 0.05
@@ -113,6 +113,22 @@ def port_taken(port: int) -> bool:
     return False
 
 
+class Process(Protocol):
+    """The part of `subprocess.Popen` that `ChildProcess` uses."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """Return the exit code; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code when it has ended; raises `subprocess.TimeoutExpired`."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal unless it has ended."""
+
+
 class ChildProcess:
     """A started child: its pid, its log, and its signals.
 
@@ -129,18 +145,21 @@ class ChildProcess:
         self._name = Path(command[0]).name
         with log_path.open("ab") as log:
             self._log_start = log.tell()
-            self._process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=cwd,
-                start_new_session=True,
-            )
+            self._process = self._begin(command, log, cwd)
         # Not prctl(PR_SET_PDEATHSIG): it fires when the starting *thread* ends, and preexec_fn may deadlock
         # (and warns since Python 3.12) in a process with threads, which every Kafka client has.
         self._guard: subprocess.Popen[bytes] | None = subprocess.Popen(
             ["/bin/sh", "-c", _GUARD, str(self.pid)], stdin=subprocess.PIPE, start_new_session=True
+        )
+
+    def _begin(self, command: Sequence[str], log: BinaryIO, cwd: Path | None) -> Process:
+        return subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            start_new_session=True,
         )
 
     @property
@@ -181,25 +200,25 @@ class ChildProcess:
 
     def wait(self) -> int:
         """Block until the child exits; return its exit code."""
-        self._process.wait()
+        code = self._process.wait()
         guard, self._guard = self._guard, None
         if guard is not None:
             guard.communicate(b"\n")
-        return self._process.returncode
+        return code
 
     def terminate(self, grace_s: float = 10.0) -> int:
         """Send SIGTERM, SIGKILL after `grace_s`; return the exit code. Also ends a suspended child."""
-        self._process.terminate()
+        self._process.send_signal(signal.SIGTERM)
         self._process.send_signal(signal.SIGCONT)  # a suspended process handles SIGTERM only after it resumes
         try:
             self._process.wait(grace_s)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self._process.send_signal(signal.SIGKILL)
         return self.wait()
 
     def kill(self) -> int:
         """End the child at once (SIGKILL); return its exit code."""
-        self._process.kill()
+        self._process.send_signal(signal.SIGKILL)
         return self.wait()
 
     def suspend(self) -> None:

@@ -175,7 +175,9 @@ def test_stand_in_delivers_to_one_group_member_and_proves_nothing_about_transact
         values: list[bytes] = []
 
         def received() -> bool:
-            for records in consumer.poll(200).values():
+            # Longer than a join takes: kafka-python forgets one that ends between two polls, and 200 ms divide the
+            # stand-in's 5 s, so that each would (the worker waits for it: `KafkaSource._poll`).
+            for records in consumer.poll(10_000).values():
                 values.extend(record.value for record in records)
             return bool(values)
 

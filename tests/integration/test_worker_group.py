@@ -149,10 +149,10 @@ def test_a_static_worker_of_kip_848_that_is_killed_waits_for_the_end_of_its_own_
     deployment.settings |= {"kafka_client": "confluent", "kafka_group_protocol": "consumer", "instance_id": "one"}
     first = deployment.worker().ready()
     deployment.produce(*messages(0, 300))
-    os.kill(first.child.pid, signal.SIGKILL)
     second = deployment.worker()
-    deployment.produce(*messages(300, 300))
     second.until(lambda: "is held by an earlier member" in str(second.reasons), "it says what it waits for")
+    os.kill(first.child.pid, signal.SIGKILL)
+    deployment.produce(*messages(300, 300))
     second.until(lambda: deployment.lag() == 0, "all committed")
     second.ready()
     assert_once(deployment, 600)
