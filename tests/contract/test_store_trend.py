@@ -53,6 +53,20 @@ class Said:
         return HOUR - (self.hours_ago or 0)
 
 
+def said_of(*apps: str) -> st.SearchStrategy[Said]:
+    """Return records of these apps and of none, in every order, age and version."""
+    return st.builds(
+        Said,
+        star=st.sampled_from([None, 1, 3, 5]),
+        offset=st.integers(0, 6),
+        partition=st.integers(0, 1),
+        review_id=st.sampled_from(["r1", "r2", "r3"]),
+        app=st.sampled_from([*apps, None]),
+        version=st.sampled_from([None, "1.0", "a:b"]),
+        hours_ago=st.sampled_from([None, 0, 1, 30, 24 * 89, 24 * 95, -24 * 300]),
+    )
+
+
 def counted(world: RedisStoreWorld, app: str = "app") -> tuple[dict[Cell, int], dict[int | str, int]]:
     """Return the cells and what is outside, as a reader of 100 days sees them."""
     found = world.reader.trend(app, range(HOUR - 100 * 24, HOUR + 100 * 24))
@@ -143,19 +157,7 @@ def test_a_key_of_another_program_does_not_stop_the_other_trends(world: RedisSto
     assert counted(world)[0] == {Cell(HOUR, "", 5): 1}
 
 
-says = st.builds(
-    Said,
-    star=st.sampled_from([None, 1, 3, 5]),
-    offset=st.integers(0, 6),
-    partition=st.integers(0, 1),
-    review_id=st.sampled_from(["r1", "r2", "r3"]),
-    app=st.sampled_from(["app", "other", None]),
-    version=st.sampled_from([None, "1.0", "a:b"]),
-    hours_ago=st.sampled_from([None, 0, 1, 30, 24 * 89, 24 * 95, -24 * 300]),
-)
-
-
-@given(st.lists(st.lists(says, max_size=6), max_size=6))
+@given(st.lists(st.lists(said_of("app", "other"), max_size=6), max_size=6))
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_history_ends_with_a_recount_of_the_ratings_that_are_stored(
     redis_server: LocalRedis, batches: list[list[Said]]

@@ -21,7 +21,7 @@ def test_the_broker_is_one_for_all_users_and_ends_with_the_last(tmp_path: Path) 
         port = int(used[0].rpartition(":")[2])
         first.close()
         assert broker_answers(port, PATIENCE_S)
-    wait_until(lambda: not (folder / "address").exists(), PATIENCE_S, "the keeper to see that nobody is left")
+    wait_until(lambda: not (folder / "address").exists(), PATIENCE_S, "the keeper to see that its last user has left")
     wait_until(lambda: not broker_answers(port, 0.3), PATIENCE_S, "the broker's end")
 
 
