@@ -117,7 +117,6 @@ class Process(Protocol):
     """The part of `subprocess.Popen` that `ChildProcess` uses."""
 
     pid: int
-    returncode: int | None
 
     def poll(self) -> int | None:
         """Return the exit code; None while it runs."""

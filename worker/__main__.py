@@ -6,7 +6,6 @@ Owns the list of commands and where each is built; a `WorkerError` ends here, as
 from __future__ import annotations
 
 import gc
-import io
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -85,8 +84,6 @@ def program() -> Program:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no stars shows their numbers
     try:
         return run(program(), argv)
     except WorkerError as error:  # of the settings: one line each

@@ -219,9 +219,9 @@ def run(program: Program | Command, words: Sequence[str] | None = None) -> int:
     What was typed wrong is one line on stderr and `USAGE`. Errors of the command itself are its program's to catch.
     """
     typed = [*(sys.argv[1:] if words is None else words)]
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a flag or a file's name may hold any bytes
+    if isinstance(sys.stdout, TextIOWrapper):
+        # As stderr is by default: a file's name may hold any bytes, and a terminal may have no stars.
+        sys.stdout.reconfigure(errors="backslashreplace")
     name = str(program.name)
     if instruction := os.environ.get(_variable(name)):
         return shell_complete(program, {}, name, _variable(name), instruction)
