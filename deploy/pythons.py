@@ -2,7 +2,7 @@
 
 Owns the environments, made from the locks without the trainer's packages, and the list of what was run. A Python that
 this machine lacks is named with the commands that bring it. 3.14 may be missing: then it is only checked that every
-package of the worker has a wheel for it, and the line says so.
+package of the worker has a wheel for it, and the line says so. `--install` lets uv fetch what is missing.
 
 Exit codes: 0 all were run and passed, 1 a test failed, a package has no wheel, or an interpreter is missing.
 """
@@ -35,8 +35,11 @@ AT_A_TIME = ("--numprocesses=5", "--dist=loadfile", "--no-loadscope-reorder")
 def main(arguments: list[str]) -> int:
     """Run the tests on every Python named, else on all, and say of each what became of it.
 
-    `--install` lets uv fetch an interpreter that is missing; other arguments are pytest's.
+    Arguments that it does not know are pytest's.
     """
+    if {"-h", "--help"} & set(arguments):
+        print(f"usage: python -m deploy.pythons [{'|'.join(PYTHONS)}]... [{INSTALL}] [pytest's arguments]\n\n{__doc__}")
+        return 0
     wanted = [argument for argument in arguments if argument in PYTHONS] or PYTHONS
     others = [argument for argument in arguments if argument not in (*PYTHONS, INSTALL)]
     find, test = partial(found, install=INSTALL in arguments), partial(_tested, arguments=others)

@@ -3,7 +3,7 @@
 What is compared is the worker's CPU a review over that of its bare client, measured in the same run right before or
 after it: machines and nights differ less in it than in any rate. Each row is measured several times, the rows by turns,
 and a change is one that is larger than the spread of the runs, then and now. It rates the sample set with the starter,
-which every machine has.
+which every machine has; another starter, or another number of reviews, is another measurement.
 
 Exit codes: 0 no row costs more than before, 1 one does, 2 a row could not be measured or has nothing to be compared
 with. `--write` keeps what was measured in cpu_ratios.json, to compare with from then on.
@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rich.console import Console
 
@@ -97,13 +97,21 @@ def grid(then: Mapping[str, Ratios], now: Mapping[str, Ratios]) -> list[list[str
     return lines
 
 
-def read(path: Path) -> tuple[str, dict[str, Ratios]]:
-    """Return what was written: on what, and each row's ratios; nothing of a file that is not there."""
+class Kept(NamedTuple):
+    """What was written: when and on what machine, what was rated, and each row's ratios."""
+
+    where: str
+    setting: str
+    rows: dict[str, Ratios]
+
+
+def read(path: Path) -> Kept:
+    """Return what was written; no rows of a file that is not there."""
     if not path.exists():
-        return "never", {}
+        return Kept("never", "nothing", {})
     said = json.loads(path.read_text(encoding="utf-8"))
-    where = f"{said['measured_at']} on {said['machine']['cpu']}, {said['machine']['cores']} cores; {said['setting']}"
-    return where, {row: Ratios(tuple(values)) for row, values in said["rows"].items()}
+    where = f"{said['measured_at']} on {said['machine']['cpu']}, {said['machine']['cores']} cores"
+    return Kept(where, said["setting"], {row: Ratios(tuple(values)) for row, values in said["rows"].items()})
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -112,9 +120,13 @@ def main(words: Sequence[str] | None = None) -> int:
     console = Console(width=170)
     rows = arguments.rows or list(BARE)
     machine = this_machine()
-    setting = f"{arguments.reviews:,} sentences of the sample set, starter {starter_version()}, {arguments.runs} runs"
-    where, then = read(arguments.file)
-    console.print(f"then: {where}\nnow: {machine}; {setting}", highlight=False)
+    setting = f"{arguments.reviews:,} sentences of the sample set, starter {starter_version()}"
+    kept = read(arguments.file)
+    console.print(f"then: {kept.where}; {kept.setting}\nnow: {machine}; {setting}", highlight=False)
+    then = kept.rows if kept.setting == setting else {}
+    if kept.rows and not then and not arguments.write:
+        console.print("compare: what was kept is of something else; --write measures and keeps this", style="red")
+        return _FAILED
     try:
         now = _measured(rows, arguments.runs, arguments.reviews, console)
     except (RowError, SampleError, LocalServiceError, OSError, subprocess.SubprocessError) as error:

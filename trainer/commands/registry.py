@@ -59,7 +59,7 @@ def list_versions(settings: flags.ListSettings) -> int:
     for entry in found:
         table.add_row(*(_cell(entry.get(column)) for column in columns))
     screen = Screen()
-    screen.result(table if found else f"{settings.registry}: no version yet; publish one with `train`")
+    screen.result(table if found else f"{settings.registry}: no version yet; publish one with `train`, or `starter`")
     for line in damaged:
         screen.result(line)
     return Exit.OK

@@ -111,7 +111,8 @@ def decide(
 def other_labels(new: Names, current: Names) -> Verdict:
     """Return the refusal of a version whose labels are not those that readers of the channel expect."""
     row = Row("labels", _listed(current), _listed(new), "another set", "the same set", passed=False)
-    return Verdict([row], ["versions with different labels cannot be compared; nothing else was checked"])
+    note = "versions with different labels cannot be compared; nothing else was checked. Another channel serves both"
+    return Verdict([row], [f"{note}: --channel NAME --new-channel"])
 
 
 def _agreement(new: Evaluation, current: Evaluation, settings: GateSettings) -> Row:

@@ -90,7 +90,7 @@ class Registry:
             return version
         if not versions:
             raise RegistryError(
-                f"{self._location}: no version yet; publish one with `train`, or name another --registry"
+                f"{self._location}: no version yet; publish one with `train` or `starter`, or name another --registry"
             )
         known = ", ".join([*sorted(channels), *versions[-5:]])
         what = f"{name} points at {version}, which" if name in channels else name

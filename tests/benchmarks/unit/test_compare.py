@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from schemas.starter import starter_version
 from tests.benchmarks.catalogue import PROGRAMS
-from tests.benchmarks.compare import BARE, FILE, Ratios, change, grid, read, verdict
+from tests.benchmarks.compare import BARE, FILE, Ratios, change, grid, main, read, verdict
 
 THEN = Ratios((1.00, 1.04, 1.02))  # median 1.02, spread 0.04
 
@@ -54,17 +55,26 @@ def test_each_row_is_held_against_the_bare_client_of_its_own_library_and_deliver
 
 
 def test_what_is_kept_has_every_row_and_enough_runs_to_know_their_spread() -> None:
-    _, rows = read(FILE)
+    rows = read(FILE).rows
     assert rows.keys() == BARE.keys()
     assert all(len(ratios.values) >= 3 and ratios.spread > 0 for ratios in rows.values())
 
 
 def test_what_was_kept_is_read(tmp_path: Path) -> None:
     path = tmp_path / "kept.json"
-    assert read(path) == ("never", {})
-    said = {"measured_at": "2026-01-02", "machine": {"cpu": "A CPU", "cores": 2}, "setting": "5 runs"}
+    assert read(path) == ("never", "nothing", {})
+    said = {"measured_at": "2026-01-02", "machine": {"cpu": "A CPU", "cores": 2}, "setting": "9 sentences"}
     path.write_text(json.dumps({**said, "rows": {"worker": [1.0, 1.04, 1.02]}}), encoding="utf-8")
-    assert read(path) == ("2026-01-02 on A CPU, 2 cores; 5 runs", {"worker": THEN})
+    assert read(path) == ("2026-01-02 on A CPU, 2 cores", "9 sentences", {"worker": THEN})
+
+
+def test_ratios_of_another_number_of_reviews_are_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--reviews", "9"]) == 2
+    assert "compare: what was kept is of something else" in capsys.readouterr().out
+
+
+def test_what_is_kept_is_of_the_starter_that_is_shipped() -> None:
+    assert read(FILE).setting.endswith(f"starter {starter_version()}")
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,13 @@ def test_a_python_of_pyenv_is_found_behind_its_shims(monkeypatch: pytest.MonkeyP
     assert found("3.12") == str(of_pyenv)
 
 
+def test_help_is_its_own_and_not_of_pytest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert pythons.main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: python -m deploy.pythons [3.11|")
+    assert "--install lets uv" in said.replace("`", "")
+
+
 def test_the_wheel_says_the_pythons_that_are_run_or_resolved() -> None:
     text = (pythons.ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert [line for line in PYTHONS if f'"Programming Language :: Python :: {line}"' in text] == list(PYTHONS)
