@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pytest
+from confluent_kafka import Producer
 
 from schemas.dead_letter import OWN
 from tests.contract.test_delivery import await_committed, ids, joined, rated
@@ -81,6 +82,38 @@ def test_a_topic_that_takes_only_small_record_batches_gets_small_ones(kafka_worl
     commit(delivery, rated(records), next_offsets(records))
     assert len(set(ids(kafka_world.published(topic)))) == 300
     assert "record_batches_halved" in kafka_world.log.names, "otherwise each record goes alone"
+    await_committed(kafka_world, [100, 100, 100])
+
+
+class Late(Producer):
+    """Reports no refused record before somebody waits for it; if `slow`, a refusal arrives while it sends."""
+
+    slow = False
+
+    def produce(self, *record: Any) -> None:
+        super().produce(*record)
+        if self.slow and len(self) == 200:
+            time.sleep(0.5)
+
+    def poll(self, timeout: float = -1) -> int:
+        return super().poll(timeout) if timeout else 0
+
+
+@pytest.mark.parametrize("kafka_world", ["confluent exactly_once"], indirect=True)
+@pytest.mark.parametrize("slow", [True, False], ids=["while it sends", "before the commit"])
+def test_a_refusal_that_is_reported_after_the_transaction_has_failed_is_a_refusal(
+    kafka_world: KafkaStreamWorld, slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records of a transaction are under way at once; any call may be the one that fails when one is refused."""
+    monkeypatch.setattr("worker.kafka.confluent.producer.Producer", Late)
+    monkeypatch.setattr(Late, "slow", slow)
+    topic = f"{kafka_world.output_topic}-small"
+    kafka_world.create(topic, configs={"max.message.bytes": "2000"})
+    _, delivery, records = joined(kafka_world, 300, output_topic=topic)
+    delivery.prepare(rated(records), next_offsets(records))
+    time.sleep(0.5)
+    delivery.commit()
+    assert len(set(ids(kafka_world.published(topic)))) == 300
     await_committed(kafka_world, [100, 100, 100])
 
 

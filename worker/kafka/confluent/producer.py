@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -33,6 +34,7 @@ from worker.settings import WorkerSettings
 
 _ABORT_S: Final = 1.0
 _GRACE_S: Final = 1.0  # beyond the time-out that the client was given
+_REPORTS_S: Final = 1.0  # a refused record fails the transaction a moment before the client reports the record
 _LEAST_START_S: Final = 5.0  # while the brokers abort a predecessor's transaction, the client retries twice a second
 _REFUSALS: Final[Mapping[int, Refusal]] = {
     KafkaError.MSG_SIZE_TOO_LARGE: "size",
@@ -127,6 +129,8 @@ class ConfluentProducer(ProducerPort):
         except ServiceError as error:
             if record is not None and size_of(record) >= MOST_BYTES:  # the client refuses it itself
                 raise RefusedError("size", [record], str(error)) from error
+            if self._in_transaction:  # what was sent is under way, and a refusal of it forbids any further record
+                self._raise_refused(_REPORTS_S)
             raise
         finally:
             del produce
@@ -158,7 +162,7 @@ class ConfluentProducer(ProducerPort):
             with translated("transaction"):
                 call_with_timeout(finish, self._timeout_s + _GRACE_S, "transaction")
         except ServiceError:
-            self._raise_refused()  # it may be the cause: then the transaction has failed before
+            self._raise_refused(_REPORTS_S)  # it may be the cause: then the transaction has failed before
             raise
         self._in_transaction = False
 
@@ -180,17 +184,24 @@ class ConfluentProducer(ProducerPort):
     def _note_failure(self, error: KafkaError, message: Any) -> None:
         self._failed.append((error, message))
 
-    def _raise_refused(self) -> None:
-        """Raise the refusal that names records, if there is one: the other records only fail along with those.
+    def _refused(self) -> list[tuple[Refusal, KafkaError, Any]]:
+        """Return the records that were reported as refused, with the reason."""
+        return [
+            (_REFUSALS[error.code()], error, message) for error, message in self._failed if error.code() in _REFUSALS
+        ]
+
+    def _raise_refused(self, wait_s: float = 0.0) -> None:
+        """Raise the refusal that names records, if one is reported: the other records only fail along with those.
 
         Raises:
             RefusedError: of records of one partition, for size, or of all that are refused for the same reason.
         """
+        deadline = monotonic() + wait_s
         with suppress(KafkaException):  # it raises a fatal error again
             self._producer.poll(0)  # reports what failed before the call that says so
-        failed = [
-            (_REFUSALS[error.code()], error, message) for error, message in self._failed if error.code() in _REFUSALS
-        ]
+            while not self._refused() and (left := deadline - monotonic()) > 0:
+                self._producer.poll(left)
+        failed = self._refused()
         if not failed:
             return
         why, first, one = failed[0]
