@@ -22,6 +22,7 @@ from deploy.process import LOOPBACK, free_port, wait_until
 from tests import PATIENCE_S
 from tests.conftest import missing, serving
 from tests.doubles import MemoryLog, commit, make_rated
+from tests.fixtures.markers import STEADY
 from worker.clock import SystemClock
 from worker.errors import PermanentError, TransientError
 from worker.kafka.clients import make_delivery, make_source, watch_lag
@@ -69,6 +70,7 @@ def ways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Options
     broker = LocalKafka(
         data_dir=folder / "données = 🎉",  # a path may hold anything
         extra_properties={
+            **STEADY,
             "listeners": listeners,
             "advertised.listeners": listeners,
             "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
