@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -11,7 +14,6 @@ from hypothesis import strategies as st
 
 from schemas.encoding import DROPPED, UNKNOWN_ID
 from tests.conftest import ROOT, missing
-from trainer.__main__ import main
 from trainer.errors import Exit
 from trainer.settings import TextSettings
 from trainer.text.vocabulary import Vocabulary, learn
@@ -105,12 +107,18 @@ def test_stop_words_are_dropped_except_negations() -> None:
 
 
 @pytest.mark.parametrize("flags", [["--normalise", "lemma"], ["--stop-words"]])
-def test_missing_corpus_is_reported_before_the_data_is_read(
-    flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
-    assert main(["train", "--data", "unread.csv", *flags]) == Exit.BAD_DATA
-    assert "python -m nltk.downloader wordnet stopwords" in capsys.readouterr().err
+def test_missing_corpus_is_reported_before_the_data_is_read(flags: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", "train", "--data", "unread.csv", *flags],
+        cwd=ROOT,
+        env={**os.environ, "NLTK_DATA": str(tmp_path), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == Exit.BAD_DATA
+    assert "python -m nltk.downloader wordnet stopwords" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("words", "expected"), [(5, 64), (90, 96), (300, 320), (5000, 1024)])
