@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from s3fs import S3FileSystem
 
 from deploy.process import LOOPBACK, free_port
-from tests import PATIENCE_S
-from tests.conftest import ROOT, TOY_REGISTRY
+from tests.conftest import TOY_REGISTRY
+from tests.fixtures.forked import completed
+from trainer.__main__ import main
 
 EXIT_CODE = 3  # of both programs
 VERSION = "20260101T000000Z-70700000"
@@ -51,17 +51,33 @@ CASES = [
 
 
 @pytest.mark.parametrize(("program", "command", "away"), CASES)
-def test_a_registry_that_is_away_is_one_line(program: str, command: str, away: str, tmp_path: Path) -> None:
+def test_a_registry_that_is_away_is_one_line(
+    program: str,
+    command: str,
+    away: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     (tmp_path / "in.csv").write_text("content,score\nlove it,5\nhate it,1\n")
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "WORKER_"))}
-    environ |= {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), **AWAY[away]}
-    environ["AWS_ENDPOINT_URL"] = f"http://{LOOPBACK}:{free_port()}"
-    done = subprocess.run(
-        [sys.executable, "-m", program, *command.split(), "--registry", "s3://bucket/models"],
-        cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
-    )  # fmt: skip
-    lines = [line for line in done.stderr.splitlines() if not line.startswith(("{", "INFO:"))]
-    assert done.returncode == EXIT_CODE, done.stderr
+    for name in [name for name in os.environ if name.startswith(("AWS_", "WORKER_"))]:
+        monkeypatch.delenv(name)
+    for name, value in {
+        "HOME": str(tmp_path),
+        "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{free_port()}",
+        **AWAY[away],
+    }.items():
+        monkeypatch.setenv(name, value)
+    words = [*command.split(), "--registry", "s3://bucket/models"]
+    if program == "worker":
+        done = completed(words, os.environ, tmp_path)
+        code, errors = done.returncode, done.stderr
+    else:
+        monkeypatch.chdir(tmp_path)
+        S3FileSystem.clear_instance_cache()  # else it keeps the credentials of the case before
+        code, errors = main(words), capsys.readouterr().err
+    lines = [line for line in errors.splitlines() if not line.startswith(("{", "INFO:"))]
+    assert code == EXIT_CODE, errors
     said = "Unable to locate credentials" if away == "no credentials" else "Could not connect to the endpoint URL"
-    assert all(said in line and "AWS_*" in line for line in lines), done.stderr
+    assert all(said in line and "AWS_*" in line for line in lines), errors
     assert len(lines) == (2 if "--processes 2" in command and len(lines) > 1 else 1)
