@@ -84,7 +84,7 @@ def test_compose_broker_serves_transactions_to_clients_on_the_host(broker: Compo
         read: list[bytes] = []
 
         def received() -> bool:
-            read.extend(record.value for batch in consumer.poll(timeout_ms=500).values() for record in batch)
+            read.extend(record.value for batch in consumer.poll(timeout_ms=10_000).values() for record in batch)
             return bool(read)
 
         wait_until(received, PATIENCE_S, "the committed review")

@@ -27,6 +27,7 @@ from deploy.process import wait_until
 from tests import PATIENCE_S
 from tests.contract.worlds import KafkaStreamWorld
 from tests.doubles import ManualClock, commit, make_rated, make_record
+from tests.fixtures.joining import join, polls
 from tests.fixtures.records import read_topic
 from tests.fixtures.shared_kafka import AnyKafka, SharedKafka
 from worker.errors import ExitCode, FencedError, ProducerFencedError, TransientError
@@ -55,7 +56,7 @@ class World(KafkaStreamWorld):
         self._closers.insert(0, lambda: client.close(autocommit=False, timeout_ms=2000))
         client.partitions_for_topic(self.topic)  # before it joins: a leader that knows no partitions gives none
         client.subscribe([self.topic])
-        wait_until(lambda: bool(client.poll(200) or client.assignment()), PATIENCE_S, "an assignment")
+        join(client)
         return client
 
     def heir(self, ends: dict[TopicPartition, OffsetAndMetadata]) -> Any:
@@ -63,13 +64,13 @@ class World(KafkaStreamWorld):
 
         The evicted one says so before the broker has its LeaveGroup, and that may be one more rebalance.
         """
-        client = self.consumer()
+        client, timeouts = self.consumer(), polls()
 
         def committed() -> bool:
             with suppress(kafka_errors.RebalanceInProgressError):
                 client.commit(ends)
                 return True
-            client.poll(200)
+            client.poll(next(timeouts))
             return False
 
         wait_until(committed, PATIENCE_S, "the heir's commit")
@@ -264,14 +265,16 @@ def test_defect_4_a_fenced_static_member_polls_on(world: World) -> None:
         first.poll(200)
     assert first.assignment() == second.assignment(), "the fenced member gave its partitions up: the defect is gone"
 
+    timeouts = polls()
+
     def fenced() -> bool:
-        """Commit again while the group rebalances, as it may for long on a busy machine."""
+        """Commit again after each rebalance, of which there may be some on a busy machine; a join is fenced, too."""
         try:
-            first.commit(offsets(world.first, 1))
+            with suppress(kafka_errors.RebalanceInProgressError):
+                first.commit(offsets(world.first, 1))
+            first.poll(next(timeouts))
         except kafka_errors.FencedInstanceIdError:
             return True
-        except kafka_errors.RebalanceInProgressError:
-            first.poll(200)
         return False
 
     wait_until(fenced, PATIENCE_S, "the commit is fenced")

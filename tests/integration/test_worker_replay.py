@@ -22,6 +22,7 @@ from deploy.redis import LocalRedis
 from tests import PATIENCE_S
 from tests.conftest import TOY_VERSION
 from tests.doubles import make_rated, make_record, write
+from tests.fixtures.joining import join
 from tests.fixtures.records import Message, Seen, read_topic, send_aborted
 from tests.fixtures.running import Deployment, RunningWorker, completed
 from tests.fixtures.shared_kafka import SharedKafka
@@ -250,7 +251,7 @@ def test_group_with_another_member_is_waited_for_and_then_left_alone(stage: Stag
         return line in run.log_output or run.returncode is not None
 
     try:
-        wait_until(lambda: bool(consumer.poll(100) or consumer.assignment()), PATIENCE_S, "the assignment")
+        join(consumer)
         refused = stage.start(*stage.words("busy"))
         wait_until(lambda: polled(refused, "another program reads with it"), PATIENCE_S, "the refusal")
         assert refused.wait() == ExitCode.USAGE, refused.log_tail()
