@@ -272,6 +272,7 @@ def test_defect_4_a_fenced_static_member_polls_on(world: World) -> None:
         try:
             with suppress(kafka_errors.RebalanceInProgressError):
                 first.commit(offsets(world.first, 1))
+            second.poll(200)  # a rebalance waits for every member
             first.poll(next(timeouts))
         except kafka_errors.FencedInstanceIdError:
             return True
