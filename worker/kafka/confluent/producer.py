@@ -161,8 +161,9 @@ class ConfluentProducer(ProducerPort):
         try:
             with translated("transaction"):
                 call_with_timeout(finish, self._timeout_s + _GRACE_S, "transaction")
-        except ServiceError:
-            self._raise_refused(_REPORTS_S)  # it may be the cause: then the transaction has failed before
+        except ServiceError as error:
+            # A refusal may be the cause: then the transaction has failed before. Without an answer the wait is over.
+            self._raise_refused(_REPORTS_S if isinstance(error.__cause__, KafkaException) else 0.0)
             raise
         self._in_transaction = False
 
