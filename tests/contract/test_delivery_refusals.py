@@ -20,6 +20,7 @@ from worker.stream.rejection import rejected
 NOW_MS = round(time.time() * 1000)
 GOOD = (b"good1", b"good4", b"good0")  # one for each partition
 DAY_MS = 24 * 3600 * 1000
+LINGER_S = 1.0  # longer than a record waits in the client
 
 
 class Refused(NamedTuple):
@@ -93,7 +94,7 @@ class Late(Producer):
     def produce(self, *record: Any) -> None:
         super().produce(*record)
         if self.slow and len(self) == 200:
-            time.sleep(0.5)
+            time.sleep(LINGER_S)
 
     def poll(self, timeout: float = -1) -> int:
         return super().poll(timeout) if timeout else 0
@@ -104,14 +105,14 @@ class Late(Producer):
 def test_a_refusal_that_is_reported_after_the_transaction_has_failed_is_a_refusal(
     kafka_world: KafkaStreamWorld, slow: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The records of a transaction are under way at once; any call may be the one that fails when one is refused."""
+    """Records leave when they fill a batch or have waited; any later call may be the one that fails then."""
     monkeypatch.setattr("worker.kafka.confluent.producer.Producer", Late)
     monkeypatch.setattr(Late, "slow", slow)
     topic = f"{kafka_world.output_topic}-small"
     kafka_world.create(topic, configs={"max.message.bytes": "2000"})
     _, delivery, records = joined(kafka_world, 300, output_topic=topic)
     delivery.prepare(rated(records), next_offsets(records))
-    time.sleep(0.5)
+    time.sleep(LINGER_S)
     delivery.commit()
     assert len(set(ids(kafka_world.published(topic)))) == 300
     await_committed(kafka_world, [100, 100, 100])

@@ -70,7 +70,7 @@ def producer_config(settings: WorkerSettings, transactional_id: str | None, erro
         "acks": "all",
         "enable.idempotence": True,
         "partitioner": "murmur2_random",  # as kafka-python and Java: a review's ratings stay in one partition
-        "linger.ms": 500,  # nothing leaves before `flush`
+        "linger.ms": 500,  # no record leaves before `flush` or `commit`, unless they fill a record batch (LOG.md, 12)
         "queue.buffering.max.messages": 200_000,
         "retry.backoff.ms": 10,  # the default of 100 ms causes tails of 100 ms
         "message.max.bytes": MOST_BYTES,
@@ -83,7 +83,6 @@ def producer_config(settings: WorkerSettings, transactional_id: str | None, erro
         config |= {
             "transactional.id": transactional_id,
             "transaction.timeout.ms": limit_ms,
-            "linger.ms": 1,  # the batch is on its way while the store works (LOG.md, 12)
             "message.timeout.ms": min(config["message.timeout.ms"], limit_ms),
             "socket.timeout.ms": min(config["socket.timeout.ms"], limit_ms),
         }
