@@ -120,3 +120,9 @@ def python_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
 def confluent_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
     """For what is true of librdkafka only."""
     yield from _stream_world("confluent exactly_once", request)
+
+
+@pytest.fixture(params=["confluent exactly_once", _KIP_848_ONCE], ids=["classic", "kip848"])
+def librdkafka_world(request: pytest.FixtureRequest) -> Iterator[StreamWorld]:
+    """For what is true of librdkafka under either protocol of the group."""
+    yield from _stream_world(request.param, request)

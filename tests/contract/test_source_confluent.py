@@ -22,7 +22,7 @@ from tests.doubles import ManualClock, commit, make_rated
 from worker.errors import ExitCode, FencedError, TransientError
 from worker.kafka.confluent.assignment import require_member
 from worker.kafka.confluent.source import ConfluentSource
-from worker.records import Partition, first_offsets
+from worker.records import Partition, Record, first_offsets
 from worker.stream.ports import Source
 
 _HEARTBEAT_S = 1.0  # a fifth of the session of `StreamWorld.settings`
@@ -265,6 +265,48 @@ def test_not_ready_reason_names_a_partition_blocked_by_an_open_transaction(world
         return past and member.not_ready_reason() is None
 
     wait_until(ready, PATIENCE_S, "the member to be ready again, past the aborted record")
+
+
+@pytest.mark.parametrize("reset", ["earliest", "latest"])
+def test_reading_begins_at_the_committed_offset_though_the_assignment_changes_before_it_is_stable(
+    librdkafka_world: KafkaStreamWorld, reset: str
+) -> None:
+    """librdkafka 2.16 takes "not stable" for "none" then, and begins where `auto_offset_reset` says."""
+    from confluent_kafka import Consumer, Producer, TopicPartition
+
+    world = librdkafka_world
+    positions = produce(world, 10)
+    address = {"bootstrap.servers": world.broker.bootstrap}
+    outsider = Consumer(address | {"group.id": world.group})
+    outsider.commit(offsets=[TopicPartition(*world.at(number), 5) for number in range(3)], asynchronous=False)
+    producer = Producer(address | {"transactional.id": world.group})
+    producer.init_transactions(PATIENCE_S)
+    producer.begin_transaction()
+    pending = [TopicPartition(*world.at(number), 8) for number in range(3)]
+    producer.send_offsets_to_transaction(pending, outsider.consumer_group_metadata(), PATIENCE_S)
+    members = [joining(world, auto_offset_reset=reset)]
+    world.poll_all(members, lambda _number, _shares: len(members[0].ownership.owned) == 3)
+    members.append(joining(world, auto_offset_reset=reset))
+    settled = threading.Event()
+
+    def enough(_number: int, shares: list[list[Record]]) -> bool:
+        done = sum(map(len, shares)) >= 15
+        if done or all(member.ownership.owned for member in members):
+            settled.set()
+        return done
+
+    def end_transaction() -> None:
+        assert settled.wait(PATIENCE_S)
+        time.sleep(1.0)  # the first answer after the change decides
+        producer.abort_transaction(PATIENCE_S)
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(end_transaction)
+        read = [record for share in world.poll_all(members, enough) for record in share]
+        ended.result()
+    assert as_set(read) == {(number, offset) for number, offset in positions if offset >= 5}
+    assert len(read) == 15
+    outsider.close()
 
 
 def test_a_start_without_a_broker_names_the_addresses(world: KafkaStreamWorld) -> None:

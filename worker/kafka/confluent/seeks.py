@@ -5,16 +5,20 @@ Owns the seeks that are due. `source` says what was not committed, `topic_ids` w
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
+from worker.errors import ServiceError
 from worker.kafka.confluent.client import raise_first_error, translated
 from worker.kafka.confluent.lag import LagTracker
 from worker.kafka.group import Ownership
-from worker.records import Partition
+from worker.records import Partition, Record
 from worker.settings import WorkerSettings
+
+_START_S: Final = 2.0  # longest wait for where reading should have begun; the next poll waits longer
 
 
 class Seeks:
@@ -26,6 +30,7 @@ class Seeks:
         self._lag = lag
         self._rewinds: dict[Partition, int] = {}
         self._restarts: set[Partition] = set()
+        self._ends: dict[tuple[str, int], int] = {}  # that the current poll has reached
 
     def rewind(self, partition: Partition, offset: int) -> None:
         """Read a partition again from this offset, or from the committed one if that is higher."""
@@ -37,10 +42,47 @@ class Seeks:
         if self._settings.auto_offset_reset == "earliest":
             self._restarts |= {partition for partition in self._ownership.owned if partition.topic == topic}
 
+    def reached_end(self, partition: Partition, offset: int) -> None:
+        """Note that a poll found a partition at its end."""
+        self._ends[partition] = offset
+
+    def misplaced(self, consumer: Any, firsts: Mapping[tuple[str, int], Record]) -> set[tuple[str, int]]:
+        """Return the partitions that are not read from where they should be; they are, from the next poll on.
+
+        librdkafka 2.16 begins where `auto_offset_reset` says, if the assignment changes while it waits for the end of a
+        transaction that includes a partition's offset (`rd_kafka_assignment_apply_offsets` in rdkafka_assignment.c).
+        What lies before the committed offset would be published twice, and what `latest` passes over would be lost.
+
+        Args:
+            consumer: asked for the committed offsets of those partitions that were not read before.
+            firsts: the first record of each partition that the poll returned.
+        """
+        found, self._ends = self._ends | {at: first.offset for at, first in firsts.items()}, {}
+        fresh = self._ownership.reads.unknown(found)
+        if not fresh:
+            return set()
+        committed: dict[Partition, int] = {}
+        with suppress(ServiceError):  # it is not known now: wait for it before the next poll
+            committed = self._committed(consumer, fresh, _START_S)
+        wrong: set[tuple[str, int]] = set()
+        for at in fresh:
+            begin, first = committed.get(at), found[at]
+            if begin is None or self._is_wrong(first, begin):
+                wrong.add(at)
+                self.rewind(at, first)
+            else:
+                self._ownership.reads.sought({at: begin if begin >= 0 else first})
+        return wrong
+
+    def _is_wrong(self, first: int, committed: int) -> bool:
+        # From the log's beginning no record can be passed over: only markers, and what compaction removed, lie between.
+        return first < committed or (self._settings.auto_offset_reset == "latest" and 0 <= committed < first)
+
     def forget(self, removed: Collection[Partition]) -> None:
         """Forget partitions that this member has lost."""
         self._rewinds = {partition: offset for partition, offset in self._rewinds.items() if partition not in removed}
         self._restarts.difference_update(removed)
+        self._ends = {at: end for at, end in self._ends.items() if at not in removed}
 
     def carry_out(self, consumer: Any) -> None:
         """Seek.
@@ -53,22 +95,25 @@ class Seeks:
                 consumer.seek(TopicPartition(*partition, OFFSET_BEGINNING))
             self._lag.drop([partition])
             self._ownership.reads.drop([partition])
+            self._ownership.reads.sought({partition: 0})  # what is committed may be of the old topic
             self._rewinds.pop(partition, None)
             self._restarts.discard(partition)
         if not self._rewinds:
             return
         with translated("read committed offsets"):
-            committed = self._committed(consumer)
+            committed = self._committed(consumer, self._rewinds, self._settings.request_timeout_s)
+            fresh = self._ownership.reads.unknown(self._rewinds)
             for partition, offset in tuple(self._rewinds.items()):
-                target = max(offset, committed.get(partition, offset))
+                begin = committed.get(partition, offset)
+                target = begin if partition in fresh and begin >= 0 else max(offset, begin)
                 consumer.seek(TopicPartition(*partition, target))
                 self._lag.sought(partition, target)
                 self._ownership.reads.sought({partition: target})
                 del self._rewinds[partition]
 
-    def _committed(self, consumer: Any) -> dict[Partition, int]:
-        """Return the committed offsets of the partitions to rewind, once no open transaction includes them."""
-        wanted = [TopicPartition(*partition) for partition in self._rewinds]
-        found = consumer.committed(wanted, timeout=self._settings.request_timeout_s)
-        raise_first_error(found)
+    def _committed(self, consumer: Any, partitions: Iterable[Partition], timeout_s: float) -> dict[Partition, int]:
+        """Return the committed offsets, once no open transaction includes them; negative where nothing is committed."""
+        with translated("read committed offsets"):
+            found = consumer.committed([TopicPartition(*at) for at in partitions], timeout=timeout_s)
+            raise_first_error(found)
         return {Partition(at.topic, at.partition): at.offset for at in found}

@@ -7,7 +7,6 @@ itself: the delivery asks for it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -35,7 +34,6 @@ from worker.ops.metrics import Metrics
 from worker.records import Partition, PlainRecord, Record, first_records, last_records
 from worker.settings import WorkerSettings
 
-_COMMITTED_S: Final = 2.0  # longest wait for a figure that only a warning depends on
 _MAX_HOLD_RECORDS: Final = 1000  # taken during a hold, to be read again
 # Reported in the normal course of things; the consequence of each is noticed elsewhere.
 _IGNORED: Final = frozenset(
@@ -103,8 +101,7 @@ class ConfluentSource(GroupSource):
         elif messages:  # the end of a partition, up to which markers are committed
             self._topic_ids.mark_unverified()
         self._lag.observe_all(self._consumer, self.ownership.owned)
-        self._note_reads(records)
-        return records
+        return self._note_reads(records)
 
     @override
     def membership(self) -> bytes:
@@ -227,6 +224,7 @@ class ConfluentSource(GroupSource):
         if error.code() == KafkaError._PARTITION_EOF:
             if at in self.ownership.owned:
                 self._lag.reached_end(at, message.offset())
+                self._seeks.reached_end(at, message.offset())
         elif error.code() not in _IGNORED:
             self._errors.note(error)
             self._poll_error = error
@@ -276,18 +274,16 @@ class ConfluentSource(GroupSource):
             config = consumer_config(self._settings, self._instance_id, self._errors, self._lag.on_statistics)
             return Consumer(config)
 
-    def _note_reads(self, records: Sequence[PlainRecord]) -> None:
-        """Note what was read, and where reading began: the first poll of a partition asks for its committed offset."""
-        if not records:
-            return
+    def _note_reads(self, records: Sequence[PlainRecord]) -> Sequence[PlainRecord]:
+        """Note what was read, and where reading began; return the records without those to be read again."""
         firsts = first_records(records)
-        lasts = {at: record.offset for at, record in last_records(records).items()}
-        if fresh := self.ownership.reads.unknown(firsts):
-            with suppress(KafkaException):  # then a loss before the first record goes unnoticed
-                found = self._consumer.committed([TopicPartition(*at) for at in fresh], timeout=_COMMITTED_S)
-                known = [at for at in found if at.error is None and at.offset >= 0]
-                self.ownership.reads.sought({Partition(at.topic, at.partition): at.offset for at in known})
-        self.ownership.reads.returned(records, firsts, lasts)
+        if wrong := self._seeks.misplaced(self._consumer, firsts):
+            records = [record for record in records if (record.topic, record.partition) not in wrong]
+            firsts = {at: first for at, first in firsts.items() if at not in wrong}
+        if records:
+            lasts = {at: record.offset for at, record in last_records(records).items()}
+            self.ownership.reads.returned(records, firsts, lasts)
+        return records
 
     def _resume(self) -> None:
         """Resume what `hold` paused. librdkafka keeps a partition paused while it is away, so `_paused` does, too."""
