@@ -27,7 +27,7 @@ from deploy.process import wait_until
 from tests import PATIENCE_S
 from tests.contract.worlds import KafkaStreamWorld
 from tests.doubles import ManualClock, commit, make_rated, make_record
-from tests.fixtures.joining import join, polls
+from tests.fixtures.joining import Polls, join
 from tests.fixtures.records import read_topic
 from tests.fixtures.shared_kafka import AnyKafka, SharedKafka
 from worker.errors import ExitCode, FencedError, ProducerFencedError, TransientError
@@ -64,13 +64,14 @@ class World(KafkaStreamWorld):
 
         The evicted one says so before the broker has its LeaveGroup, and that may be one more rebalance.
         """
-        client, timeouts = self.consumer(), polls()
+        client = self.consumer()
+        polls = Polls(client)
 
         def committed() -> bool:
             with suppress(kafka_errors.RebalanceInProgressError):
                 client.commit(ends)
                 return True
-            client.poll(next(timeouts))
+            polls.next()
             return False
 
         wait_until(committed, PATIENCE_S, "the heir's commit")
@@ -265,7 +266,7 @@ def test_defect_4_a_fenced_static_member_polls_on(world: World) -> None:
         first.poll(200)
     assert first.assignment() == second.assignment(), "the fenced member gave its partitions up: the defect is gone"
 
-    timeouts = polls()
+    polls = Polls(first)
 
     def fenced() -> bool:
         """Commit again after each rebalance, of which there may be some on a busy machine; a join is fenced, too."""
@@ -273,7 +274,7 @@ def test_defect_4_a_fenced_static_member_polls_on(world: World) -> None:
             with suppress(kafka_errors.RebalanceInProgressError):
                 first.commit(offsets(world.first, 1))
             second.poll(200)  # a rebalance waits for every member
-            first.poll(next(timeouts))
+            polls.next()
         except kafka_errors.FencedInstanceIdError:
             return True
         return False

@@ -29,6 +29,7 @@ from tests.fixtures.shared_kafka import SharedKafka
 from worker.clock import SystemClock
 from worker.errors import ExitCode
 from worker.kafka.offset_range import Span
+from worker.kafka.python.assignment import ask_for_forgotten_join
 from worker.ops.metrics import Metrics
 from worker.records import Partition
 from worker.replay.plan import Plan
@@ -247,6 +248,7 @@ def test_group_with_another_member_is_waited_for_and_then_left_alone(stage: Stag
     )
 
     def polled(run: ChildProcess, line: str) -> bool:
+        ask_for_forgotten_join(consumer)
         consumer.poll(100)
         return line in run.log_output or run.returncode is not None
 

@@ -21,7 +21,7 @@ from worker.errors import TransientError
 from worker.kafka.connection import connection_hint
 from worker.kafka.group import GroupSource, Ownership
 from worker.kafka.progress import OncePerSecond, Progress, joining_reason, no_broker_reason
-from worker.kafka.python.assignment import OwnershipListener
+from worker.kafka.python.assignment import OwnershipListener, ask_for_forgotten_join
 from worker.kafka.python.client import client_config, make_client, topic_exists, translated
 from worker.ops.metrics import Metrics
 from worker.records import Partition, Record
@@ -196,13 +196,11 @@ class KafkaSource(GroupSource):
         """Poll, working around two defects of kafka-python 3.0.12 (tests/contract/test_source_kafka.py shows both).
 
         An answer to JoinGroup that arrives between two polls is thrown away and requested again, each time a rebalance
-        of the whole group: so wait for the answer while joining, when no record can come anyway. And a join that new
-        metadata caused is forgotten, and the heartbeat stays off: so request it again.
+        of the whole group: so wait for the answer while joining, when no record can come anyway. And a join may be
+        forgotten.
         """
+        ask_for_forgotten_join(self._consumer)
         coordinator = self._consumer._coordinator
-        join = coordinator._join_task
-        if join is not None and join.is_done and not coordinator.need_rejoin():
-            coordinator.request_rejoin()
         if not self.ownership.joined or coordinator.rejoining:
             timeout_s = max(timeout_s, _JOIN_S)
         polled: dict[TopicPartition, list[Record]] = self._consumer.poll(
