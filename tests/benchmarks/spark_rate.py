@@ -35,7 +35,7 @@ from pyspark.sql import SparkSession
 from worker import Model
 
 SCHEMA = \"\"\"review_id string, rating int, expected_rating double, confidence double, uncertain boolean,
-            probabilities array<double>, model_version string\"\"\"
+            probabilities array<double>, model_version string, unknown_share double\"\"\"
 model = Model.open({registry!r}, "stable")
 spark = SparkSession.builder.getOrCreate()
 cpu_s = spark.sparkContext.accumulator(0.0)

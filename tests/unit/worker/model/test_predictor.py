@@ -164,6 +164,15 @@ def test_the_lines_of_the_readme_rate(capsys: pytest.CaptureFixture[str]) -> Non
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["5", "3"]
 
 
+@pytest.mark.parametrize("file", ["README.md", "tests/benchmarks/spark_rate.py"])
+def test_the_schemas_for_spark_have_every_column(model: Model, file: str) -> None:
+    """Spark leaves out what its schema does not name."""
+    schema = re.search(r'SCHEMA = (?:\\?"){3}(.*?)\\?"', (ROOT / file).read_text(encoding="utf-8"), re.DOTALL)
+    assert schema is not None
+    names = [column.split()[0] for column in schema[1].split(",")]
+    assert names == ["review_id", *model.columns(["good"])]
+
+
 def test_another_process_gets_the_same_version_once(model: Model) -> None:
     sent = pickle.dumps(model)
     assert len(sent) < 500  # where it is, not its weights
