@@ -273,6 +273,8 @@ class MemorySource:
 
     def rewind(self, positions: Mapping[Partition, int]) -> None:
         self.positions |= {at: offset for at, offset in positions.items() if at in self.positions}
+        committed = self._cluster.committed
+        self.positions = {at: committed.get((self.group, at), position) for at, position in self.positions.items()}
 
     def hold(self, timeout_s: float) -> None:
         self.on_hold()

@@ -102,6 +102,20 @@ def test_rewound_partitions_are_read_again_from_the_given_offset(holds: int, str
     assert list(member.poll(10, 0.2)) == []
 
 
+def test_rewound_partitions_are_read_from_what_is_committed(stream_world: StreamWorld) -> None:
+    """Below the given offset, too, and where none is given: a crash of the brokers may undo what they confirmed."""
+    produce(stream_world, 10)
+    member = stream_world.member()
+    stream_world.read(member, 30)
+    stream_world.commit(member, {stream_world.at(0): 2, stream_world.at(1): 5})
+    member.rewind({stream_world.at(0): 4})
+    again = stream_world.read(member, 13)
+    assert by_partition(again) == {stream_world.at(0): list(range(2, 10)), stream_world.at(1): list(range(5, 10))}
+    assert list(member.poll(10, 0.2)) == []
+    member.rewind({stream_world.at(1): 1})
+    assert len(stream_world.read(member, 13)) == 13
+
+
 def test_hold_takes_no_record_and_loses_none(stream_world: StreamWorld) -> None:
     member = stream_world.member()
     stream_world.settle_membership(member)
@@ -149,6 +163,7 @@ def test_partitions_move_to_a_second_member_and_back_when_it_leaves(stream_world
     assert as_set(mine) | as_set(theirs) == positions
     assert {Partition(record.topic, record.partition) for record in theirs} == revoked
     assert first.take_revoked() == frozenset(), "reported once"
+    stream_world.commit(first, {Partition(record.topic, record.partition): 10 for record in mine})
     first.rewind(dict.fromkeys(revoked, 0))  # owned by the other member now: no error, and nothing is read
     second.close(5.0)
     again = stream_world.read(first, len(theirs))  # at once, from the committed offsets

@@ -40,6 +40,11 @@ class ReadLog:
         with self._lock:
             return [Partition(*at) for at in partitions if at not in self._next]
 
+    def expected(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Return which offset should come next, of those partitions where it is known."""
+        with self._lock:
+            return {at: self._next[at] for at in partitions if at in self._next}
+
     def sought(self, positions: Mapping[Partition, int]) -> None:
         """Note that partitions are read from these offsets on."""
         with self._lock:

@@ -39,10 +39,11 @@ class Source(Protocol):
         """
 
     def rewind(self, positions: Mapping[Partition, int]) -> None:
-        """Read each partition that is still owned again from the given offset, so that no record is skipped.
+        """Read again from the committed offsets what is still owned, from the given ones where nothing is committed.
 
-        A commit that failed may have been carried out and only its answer lost. So the next poll fetches the committed
-        offsets, and continues from there where they are higher. By then the delivery has ended the transaction.
+        A commit that failed may have been carried out and only its answer lost; and a crash of the brokers may have
+        undone one that they had confirmed, also of a partition that is not given. So the next poll fetches the
+        committed offsets of all. By then the delivery has ended the transaction.
         """
 
     def hold(self, timeout_s: float) -> None:

@@ -32,10 +32,11 @@ class Seeks:
         self._restarts: set[Partition] = set()
         self._ends: dict[tuple[str, int], int] = {}  # that the current poll has reached
 
-    def rewind(self, partition: Partition, offset: int) -> None:
-        """Read a partition again from this offset, or from the committed one if that is higher."""
-        self._rewinds[partition] = min(offset, self._rewinds.get(partition, offset))
-        self._lag.drop_ends([partition])
+    def rewind(self, positions: Mapping[Partition, int]) -> None:
+        """Read partitions again from what is committed, or from these offsets where nothing is."""
+        for partition, offset in positions.items():
+            self._rewinds[partition] = min(offset, self._rewinds.get(partition, offset))
+        self._lag.drop_ends(positions)
 
     def restart(self, topic: str) -> None:
         """Read a topic that was created again from its beginning, unless `auto_offset_reset` starts at the end."""
@@ -69,7 +70,7 @@ class Seeks:
             begin, first = committed.get(at), found[at]
             if begin is None or self._is_wrong(first, begin):
                 wrong.add(at)
-                self.rewind(at, first)
+                self.rewind({at: first})
             else:
                 self._ownership.reads.sought({at: begin if begin >= 0 else first})
         return wrong
@@ -102,10 +103,9 @@ class Seeks:
             return
         with translated("read committed offsets"):
             committed = self._committed(consumer, self._rewinds, self._settings.request_timeout_s)
-            fresh = self._ownership.reads.unknown(self._rewinds)
             for partition, offset in tuple(self._rewinds.items()):
-                begin = committed.get(partition, offset)
-                target = begin if partition in fresh and begin >= 0 else max(offset, begin)
+                begin = committed.get(partition, -1)
+                target = begin if begin >= 0 else offset
                 consumer.seek(TopicPartition(*partition, target))
                 self._lag.sought(partition, target)
                 self._ownership.reads.sought({partition: target})

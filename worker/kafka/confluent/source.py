@@ -31,7 +31,7 @@ from worker.kafka.confluent.topic_ids import TopicIds
 from worker.kafka.group import GroupSource, Ownership
 from worker.kafka.progress import OncePerSecond, joining_reason, no_broker_reason
 from worker.ops.metrics import Metrics
-from worker.records import Partition, PlainRecord, Record, first_records, last_records
+from worker.records import Partition, PlainRecord, Record, first_offsets, first_records, last_records
 from worker.settings import WorkerSettings
 
 _MAX_HOLD_RECORDS: Final = 1000  # taken during a hold, to be read again
@@ -140,9 +140,8 @@ class ConfluentSource(GroupSource):
 
     @override
     def rewind(self, positions: Mapping[Partition, int]) -> None:
-        for partition, offset in positions.items():
-            if partition in self.ownership.owned:
-                self._seeks.rewind(partition, offset)
+        self._seeks.rewind(self.ownership.reads.expected(self.ownership.owned))
+        self._seeks.rewind({at: offset for at, offset in positions.items() if at in self.ownership.owned})
 
     @override
     def hold(self, timeout_s: float) -> None:
@@ -177,8 +176,7 @@ class ConfluentSource(GroupSource):
 
     def _read_again(self, records: Sequence[PlainRecord]) -> None:
         """Rewind past records that are not returned."""
-        for record in reversed(records):
-            self.rewind({Partition(record.topic, record.partition): record.offset})
+        self._seeks.rewind(first_offsets(records))
 
     def _raise_errors(self) -> None:
         """Raise what the client reported to its callback or in place of a record.

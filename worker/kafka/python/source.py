@@ -50,7 +50,7 @@ class KafkaSource(GroupSource):
         self._progress = Progress(metrics, clock)
         self._observation = OncePerSecond(clock)
         self._marker_check = OncePerSecond(clock)
-        self._maybe_committed: set[Partition] = set()  # rewound after a commit that failed or whose answer was lost
+        self._uncertain: set[Partition] = set()  # owned when a batch failed: read what is not committed
         # The offset after the last record returned, or the last one reported by `offsets_past_markers`.
         self._next_offsets: dict[Partition, int] = {}
         self.ownership = Ownership(metrics)
@@ -59,7 +59,7 @@ class KafkaSource(GroupSource):
 
     @override
     def poll(self, max_records: int, timeout_s: float) -> Sequence[Record]:
-        self._skip_committed()
+        self._go_to_committed()
         with translated("poll"):
             fetched = self._poll(timeout_s, max_records)
             # Now, not at the commit: an evicted consumer returns generation -1, which the broker would not fence.
@@ -116,8 +116,8 @@ class KafkaSource(GroupSource):
         for partition, offset in positions.items():
             if partition in owned:
                 self._consumer.seek(TopicPartition(*partition), offset)
-                self._maybe_committed.add(partition)
                 self.ownership.reads.sought({partition: offset})
+        self._uncertain = owned
 
     @override
     def hold(self, timeout_s: float) -> None:
@@ -157,7 +157,7 @@ class KafkaSource(GroupSource):
             return
         before, self._consumer = self._consumer, self._make_consumer()  # if it fails, they are found at the next poll
         self.ownership.remove(self.ownership.owned, "lost")
-        self._maybe_committed.clear()
+        self._uncertain.clear()
         self._next_offsets.clear()
         with translated("leave the group"):
             before.close(autocommit=False, timeout_ms=_CLOSE_MS)
@@ -222,17 +222,17 @@ class KafkaSource(GroupSource):
         for at, found in records.items():
             reads.returned(found, {at: found[0]}, {at: found[-1].offset})
 
-    def _skip_committed(self) -> None:
+    def _go_to_committed(self) -> None:
         timeout_ms = round(self._settings.request_timeout_s * 1000)
-        for partition in self._maybe_committed & self._owned():
+        for partition in self._uncertain & self._owned():
             at = TopicPartition(*partition)
             with translated("read committed offsets"):
                 committed = self._consumer.committed(at, timeout_ms=timeout_ms)
                 position = self._consumer.position(at, timeout_ms=timeout_ms)
-            if committed is not None and position is not None and committed > position:
+            if committed is not None and position is not None and committed != position:
                 self._consumer.seek(at, committed)
                 self.ownership.reads.sought({partition: committed})
-        self._maybe_committed.clear()
+        self._uncertain.clear()
 
     def _owned(self) -> set[Partition]:
         return {Partition(*at) for at in self._consumer.assignment()}

@@ -133,20 +133,21 @@ def test_a_group_that_has_committed_nothing_misses_nothing_before_its_first_reco
     assert world.ownership.reads.take_gaps() == [(AT, 5, 7)], "retention may have removed these"
 
 
-@pytest.mark.parametrize(("offset", "target"), [(7, 7), (3, 5)])
-def test_a_batch_that_was_not_committed_is_read_again_from_its_first_record_or_from_what_is_committed(
-    make: Any, offset: int, target: int
+@pytest.mark.parametrize(("committed", "offset", "target"), [(5, 7, 5), (5, 3, 5), (-1, 7, 7)])
+def test_a_batch_that_failed_is_read_again_from_what_is_committed_or_else_from_its_first_record(
+    make: Any, committed: int, offset: int, target: int
 ) -> None:
-    world = make(5)
+    world = make(committed)
     assert world.read(5)
-    world.seeks.rewind(AT, offset)
+    world.seeks.rewind({AT: 9})
+    world.seeks.rewind({AT: offset})
     world.seeks.carry_out(world.consumer)
     assert world.consumer.seeks == [target]
 
 
 def test_records_that_were_not_returned_are_read_from_the_committed_offset(make: Any) -> None:
     world = make(5, "latest")
-    world.seeks.rewind(AT, 8)  # as `hold` does; where they begin was not looked at
+    world.seeks.rewind({AT: 8})  # as `hold` does; where they begin was not looked at
     world.seeks.carry_out(world.consumer)
     assert world.consumer.seeks == [5]
 
