@@ -69,8 +69,8 @@ def _rewrite(old: str, new: str) -> None:
 
 def blind_rewind() -> None:
     """Always read the batch again after a failed commit, though it may have been committed and its answer lost."""
-    KafkaSource._skip_committed = lambda self: self._maybe_committed.clear()  # type: ignore[method-assign]
-    Seeks._committed = lambda _self, _consumer: {}  # type: ignore[method-assign,assignment]
+    KafkaSource._go_to_committed = lambda self: self._uncertain.clear()  # type: ignore[method-assign]
+    Seeks._committed = lambda _self, _consumer, _partitions, _timeout_s: {}  # type: ignore[method-assign,assignment]
 
 
 FAULTS: Final[dict[str, Callable[[], None]]] = {
