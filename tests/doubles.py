@@ -272,9 +272,12 @@ class MemorySource:
         return {}  # no markers here
 
     def rewind(self, positions: Mapping[Partition, int]) -> None:
-        self.positions |= {at: offset for at, offset in positions.items() if at in self.positions}
-        committed = self._cluster.committed
-        self.positions = {at: committed.get((self.group, at), position) for at, position in self.positions.items()}
+        for at, position in self.positions.items():
+            committed = self._cluster.committed.get((self.group, at))
+            if committed is not None and (at in positions or committed < position):
+                self.positions[at] = committed
+            else:
+                self.positions[at] = positions.get(at, position)
 
     def hold(self, timeout_s: float) -> None:
         self.on_hold()

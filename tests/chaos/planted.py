@@ -69,7 +69,7 @@ def _rewrite(old: str, new: str) -> None:
 
 def blind_rewind() -> None:
     """Always read the batch again after a failed commit, though it may have been committed and its answer lost."""
-    KafkaSource._go_to_committed = lambda self: self._uncertain.clear()  # type: ignore[method-assign]
+    KafkaSource._go_to_committed = lambda self: self._unsure.clear()  # type: ignore[method-assign]
     Seeks._committed = lambda _self, _consumer, _partitions, _timeout_s: {}  # type: ignore[method-assign,assignment]
 
 

@@ -31,6 +31,7 @@ class ReadLog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._next: dict[Partition, int] = {}  # the offset that should come next
+        self._begin: dict[Partition, int] = {}  # the first offset returned
         self._read_to: dict[Partition, int] = {}  # the offset after the highest returned
         self._times: dict[Partition, deque[tuple[int, int]]] = {}  # offset and timestamp of each poll's first record
         self._gaps: deque[Gap] = deque(maxlen=_MOST_GAPS)
@@ -40,10 +41,21 @@ class ReadLog:
         with self._lock:
             return [Partition(*at) for at in partitions if at not in self._next]
 
-    def expected(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """Return which offset should come next, of those partitions where it is known."""
+    def after_failure(self, at: Partition, given: int | None, committed: int | None) -> int | None:
+        """Return where a partition is to be read after a batch failed; None: as it is.
+
+        What is committed says so, unless it lies before the first record that was returned: the log no longer has that
+        offset.
+
+        Args:
+            at: the partition.
+            given: its first record that is not committed as far as the worker knows; None: there is none.
+            committed: the brokers' committed offset; None or negative: there is none.
+        """
         with self._lock:
-            return {at: self._next[at] for at in partitions if at in self._next}
+            if committed is None or committed < self._begin.get(at, 0):
+                return given
+            return committed if given is not None or committed < self._next.get(at, 0) else None
 
     def sought(self, positions: Mapping[Partition, int]) -> None:
         """Note that partitions are read from these offsets on."""
@@ -61,6 +73,7 @@ class ReadLog:
             for topic_and_number, first in firsts.items():
                 at = Partition(*topic_and_number)
                 expected = self._next.get(at)
+                self._begin.setdefault(at, first.offset)
                 if expected is not None and first.offset > expected:
                     self._gaps.append(Gap(at, expected, first.offset))
                 if first.offset >= self._read_to.get(at, 0):
@@ -76,7 +89,7 @@ class ReadLog:
         """Forget partitions that were removed: another member reads on from where it likes."""
         with self._lock:
             for at in partitions:
-                for notes in (self._next, self._read_to, self._times):
+                for notes in (self._next, self._begin, self._read_to, self._times):
                     notes.pop(at, None)
 
     def take_gaps(self) -> list[Gap]:

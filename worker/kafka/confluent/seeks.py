@@ -29,14 +29,19 @@ class Seeks:
         self._ownership = ownership
         self._lag = lag
         self._rewinds: dict[Partition, int] = {}
+        self._unsure: set[Partition] = set()
         self._restarts: set[Partition] = set()
         self._ends: dict[tuple[str, int], int] = {}  # that the current poll has reached
 
     def rewind(self, positions: Mapping[Partition, int]) -> None:
-        """Read partitions again from what is committed, or from these offsets where nothing is."""
+        """Read partitions that are owned again from what is committed, or from these offsets where nothing is."""
         for partition, offset in positions.items():
             self._rewinds[partition] = min(offset, self._rewinds.get(partition, offset))
         self._lag.drop_ends(positions)
+
+    def check(self, partitions: Iterable[Partition]) -> None:
+        """Read partitions again from what is committed where that is lower than what was read."""
+        self._unsure.update(partitions)
 
     def restart(self, topic: str) -> None:
         """Read a topic that was created again from its beginning, unless `auto_offset_reset` starts at the end."""
@@ -82,6 +87,7 @@ class Seeks:
     def forget(self, removed: Collection[Partition]) -> None:
         """Forget partitions that this member has lost."""
         self._rewinds = {partition: offset for partition, offset in self._rewinds.items() if partition not in removed}
+        self._unsure.difference_update(removed)
         self._restarts.difference_update(removed)
         self._ends = {at: end for at, end in self._ends.items() if at not in removed}
 
@@ -99,17 +105,22 @@ class Seeks:
             self._ownership.reads.sought({partition: 0})  # what is committed may be of the old topic
             self._rewinds.pop(partition, None)
             self._restarts.discard(partition)
-        if not self._rewinds:
+        self._unsure &= self._ownership.owned
+        self._rewinds = {at: offset for at, offset in self._rewinds.items() if at in self._ownership.owned}
+        wanted = self._unsure | self._rewinds.keys()
+        if not wanted:
             return
         with translated("read committed offsets"):
-            committed = self._committed(consumer, self._rewinds, self._settings.request_timeout_s)
-            for partition, offset in tuple(self._rewinds.items()):
-                begin = committed.get(partition, -1)
-                target = begin if begin >= 0 else offset
-                consumer.seek(TopicPartition(*partition, target))
-                self._lag.sought(partition, target)
-                self._ownership.reads.sought({partition: target})
-                del self._rewinds[partition]
+            committed = self._committed(consumer, wanted, self._settings.request_timeout_s)
+            for partition in wanted:
+                given = self._rewinds.get(partition)
+                target = self._ownership.reads.after_failure(partition, given, committed.get(partition))
+                if target is not None:
+                    consumer.seek(TopicPartition(*partition, target))
+                    self._lag.sought(partition, target)
+                    self._ownership.reads.sought({partition: target})
+                self._rewinds.pop(partition, None)
+                self._unsure.discard(partition)
 
     def _committed(self, consumer: Any, partitions: Iterable[Partition], timeout_s: float) -> dict[Partition, int]:
         """Return the committed offsets, once no open transaction includes them; negative where nothing is committed."""

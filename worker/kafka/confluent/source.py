@@ -140,8 +140,8 @@ class ConfluentSource(GroupSource):
 
     @override
     def rewind(self, positions: Mapping[Partition, int]) -> None:
-        self._seeks.rewind(self.ownership.reads.expected(self.ownership.owned))
-        self._seeks.rewind({at: offset for at, offset in positions.items() if at in self.ownership.owned})
+        self._seeks.rewind(positions)
+        self._seeks.check(self.ownership.owned)
 
     @override
     def hold(self, timeout_s: float) -> None:

@@ -50,7 +50,7 @@ class KafkaSource(GroupSource):
         self._progress = Progress(metrics, clock)
         self._observation = OncePerSecond(clock)
         self._marker_check = OncePerSecond(clock)
-        self._uncertain: set[Partition] = set()  # owned when a batch failed: read what is not committed
+        self._unsure: dict[Partition, int | None] = {}  # owned when a batch failed, with the offset given for it
         # The offset after the last record returned, or the last one reported by `offsets_past_markers`.
         self._next_offsets: dict[Partition, int] = {}
         self.ownership = Ownership(metrics)
@@ -117,7 +117,9 @@ class KafkaSource(GroupSource):
             if partition in owned:
                 self._consumer.seek(TopicPartition(*partition), offset)
                 self.ownership.reads.sought({partition: offset})
-        self._uncertain = owned
+        for at in owned:
+            given = [offset for offset in (positions.get(at), self._unsure.get(at)) if offset is not None]
+            self._unsure[at] = min(given, default=None)
 
     @override
     def hold(self, timeout_s: float) -> None:
@@ -157,7 +159,7 @@ class KafkaSource(GroupSource):
             return
         before, self._consumer = self._consumer, self._make_consumer()  # if it fails, they are found at the next poll
         self.ownership.remove(self.ownership.owned, "lost")
-        self._uncertain.clear()
+        self._unsure.clear()
         self._next_offsets.clear()
         with translated("leave the group"):
             before.close(autocommit=False, timeout_ms=_CLOSE_MS)
@@ -224,15 +226,15 @@ class KafkaSource(GroupSource):
 
     def _go_to_committed(self) -> None:
         timeout_ms = round(self._settings.request_timeout_s * 1000)
-        for partition in self._uncertain & self._owned():
+        for partition in self._unsure.keys() & self._owned():
             at = TopicPartition(*partition)
             with translated("read committed offsets"):
                 committed = self._consumer.committed(at, timeout_ms=timeout_ms)
-                position = self._consumer.position(at, timeout_ms=timeout_ms)
-            if committed is not None and position is not None and committed != position:
-                self._consumer.seek(at, committed)
-                self.ownership.reads.sought({partition: committed})
-        self._uncertain.clear()
+                target = self.ownership.reads.after_failure(partition, self._unsure[partition], committed)
+                if target is not None:
+                    self._consumer.seek(at, target)
+                    self.ownership.reads.sought({partition: target})
+        self._unsure.clear()
 
     def _owned(self) -> set[Partition]:
         return {Partition(*at) for at in self._consumer.assignment()}

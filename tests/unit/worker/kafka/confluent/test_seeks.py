@@ -145,6 +145,38 @@ def test_a_batch_that_failed_is_read_again_from_what_is_committed_or_else_from_i
     assert world.consumer.seeks == [target]
 
 
+def test_a_committed_offset_that_the_log_no_longer_has_is_not_gone_back_to(make: Any) -> None:
+    world = make(5, "latest")
+    assert not world.read(200)  # retention removed what was before; reading began at the end
+    assert world.read(200)
+    assert world.read(250)
+    world.seeks.rewind({AT: 200})
+    world.seeks.carry_out(world.consumer)
+    assert world.consumer.seeks == [5, 200], "at 5 it would begin at the end again, past 200"
+
+
+@pytest.mark.parametrize(("committed", "seeks"), [(5, [5]), (7, [7]), (9, []), (12, []), (3, []), (-1, [])])
+def test_a_partition_without_a_failed_batch_goes_back_to_a_commit_that_was_undone(
+    make: Any, committed: int, seeks: list[int]
+) -> None:
+    world = make(5)
+    assert world.read(5)
+    assert world.read(8)
+    world.consumer.committed_offset = committed
+    world.seeks.check([AT])
+    world.seeks.carry_out(world.consumer)
+    world.seeks.carry_out(world.consumer)
+    assert world.consumer.seeks == seeks
+
+
+def test_a_partition_that_is_not_owned_is_not_sought(make: Any) -> None:
+    world = make(5)
+    world.seeks.rewind({Partition("reviews", 1): 3})
+    world.seeks.check([Partition("reviews", 2)])
+    world.seeks.carry_out(world.consumer)
+    assert world.consumer.asked == 0
+
+
 def test_records_that_were_not_returned_are_read_from_the_committed_offset(make: Any) -> None:
     world = make(5, "latest")
     world.seeks.rewind({AT: 8})  # as `hold` does; where they begin was not looked at
