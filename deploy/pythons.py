@@ -29,7 +29,7 @@ TOOLS = ("flask", "flask-cors", "httpx2", "hypothesis", "jsonschema-rs", "moto[s
          "tritonclient[http]")  # fmt: skip
 TESTS = ("tests/unit/schemas", "tests/unit/worker", "tests/contract")
 # As `make test`: half the tests wait for a broker or a process. In place of one that died xdist would begin another,
-# and wait for ever.
+# and wait without end.
 AT_A_TIME = ("--numprocesses=5", "--dist=loadfile", "--no-loadscope-reorder", "--max-worker-restart=0")
 
 

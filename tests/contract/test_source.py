@@ -116,6 +116,17 @@ def test_rewound_partitions_are_read_from_what_is_committed(stream_world: Stream
     assert len(stream_world.read(member, 13)) == 13
 
 
+def test_a_partition_that_is_rewound_twice_skips_what_is_committed(stream_world: StreamWorld) -> None:
+    """The second time, before a poll, it has nothing uncommitted: its records are not read yet."""
+    produce(stream_world, 10)
+    member = stream_world.member()
+    stream_world.read(member, 30)
+    stream_world.commit(member, {stream_world.at(0): 8})
+    member.rewind({stream_world.at(0): 4})
+    member.rewind({})
+    assert by_partition(stream_world.read(member, 2)) == {stream_world.at(0): [8, 9]}
+
+
 def test_hold_takes_no_record_and_loses_none(stream_world: StreamWorld) -> None:
     member = stream_world.member()
     stream_world.settle_membership(member)

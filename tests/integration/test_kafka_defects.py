@@ -172,6 +172,28 @@ def test_defect_1_the_worker_holds_no_membership_until_it_joined_again(world: Wo
         source.membership()
 
 
+def test_a_forgotten_join_refuses_every_commit_until_it_is_asked_for(world: World) -> None:
+    """Why `Polls` asks; what the worker does is in tests/contract/test_source_kafka.py."""
+    client = world.consumer()
+    coordinator = client._coordinator
+    world.admin.create_partitions({world.topic: 3})
+
+    def noticed() -> bool:
+        client._cluster.request_update()
+        return bool(coordinator.need_rejoin())
+
+    wait_until(noticed, PATIENCE_S, "the new partition")
+    client.poll(timeout_ms=1)  # sends JoinGroup, and returns before the answer
+    task = coordinator._join_task
+    wait_until(lambda: task is None or task.is_done, PATIENCE_S, "the answer")
+    for _ in range(3):
+        with pytest.raises(kafka_errors.RebalanceInProgressError):
+            client.commit(offsets(world.first, 1))
+        client.poll(timeout_ms=500)
+    Polls(client).next()
+    client.commit(offsets(world.first, 1))
+
+
 # 2. A failed transaction's offsets stay in the producer, and go with its next transaction.
 
 

@@ -107,7 +107,7 @@ def test_a_partition_that_begins_elsewhere_is_read_from_its_committed_offset(mak
         assert not begin(world, first)
         assert world.consumer.seeks == [5]
         assert world.lag.offsets_past_markers() == {}, "an end that was not reached by reading is never committed"
-        assert world.read(first), "a log that has no such offset is read from where it is reset to, and not for ever"
+        assert world.read(first), "a log that has no such offset is read from where it is reset to, and sought once"
         assert world.consumer.seeks == [5]
 
 
@@ -167,6 +167,7 @@ def test_a_partition_without_a_failed_batch_goes_back_to_a_commit_that_was_undon
     world.seeks.carry_out(world.consumer)
     world.seeks.carry_out(world.consumer)
     assert world.consumer.seeks == seeks
+    assert world.consumer.asked == 2, "where reading began, and once after the failure"
 
 
 def test_a_partition_that_is_not_owned_is_not_sought(make: Any) -> None:
