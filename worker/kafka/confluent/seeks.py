@@ -105,6 +105,8 @@ class Seeks:
             self._ownership.reads.sought({partition: 0})  # what is committed may be of the old topic
             self._rewinds.pop(partition, None)
             self._restarts.discard(partition)
+        if not self._unsure and not self._rewinds:
+            return
         self._unsure &= self._ownership.owned
         self._rewinds = {at: offset for at, offset in self._rewinds.items() if at in self._ownership.owned}
         wanted = self._unsure | self._rewinds.keys()
