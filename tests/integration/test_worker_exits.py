@@ -30,13 +30,14 @@ def lines_of(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_without_a_bundle_one_line_of_each_process_says_how_to_make_one(processes: int, tmp_path: Path) -> None:
+def test_without_a_bundle_one_line_of_a_process_says_how_to_make_one(processes: int, tmp_path: Path) -> None:
     done = completed("run", registry=tmp_path / "models", processes=processes)
     assert done.returncode == ExitCode.MODEL
     for line in lines_of(done):
         assert line.startswith(f"starstream-worker: WORKER_REGISTRY={tmp_path / 'models'}: no bundle there")
         assert "starstream-trainer train" in line
-    assert len(lines_of(done)) == processes
+    # The first to find out stops the others, which may not have come so far.
+    assert 1 <= len(lines_of(done)) <= processes
 
 
 def test_for_a_damaged_bundle_one_line_names_the_file(tmp_path: Path) -> None:
