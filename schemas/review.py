@@ -221,7 +221,12 @@ def review_id_of(review: Review, key: bytes | None, topic: str, partition: int, 
     """
     if review.review_id is not None:
         return review.review_id
-    return _key_text(key) if key else f"{topic}-{partition}-{offset}"
+    return _key_text(key) if key else position_id(topic, partition, offset)
+
+
+def position_id(topic: str, partition: int, offset: int) -> str:
+    """Return the id of a review whose record has neither an id nor a key."""
+    return f"{topic}-{partition}-{offset}"
 
 
 def deleted_id(key: bytes | None) -> str:
@@ -232,7 +237,8 @@ def deleted_id(key: bytes | None) -> str:
     """
     if not key:
         raise InvalidReviewError(
-            "no_identity", "key: a null value deletes the review its key names; there is no key; send the id as the key"
+            "no_identity",
+            "key: missing; a null value deletes the review that its key names: send the id as the key",
         )
     return _key_text(key)
 

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from trainer.settings import EvaluateSettings, SampleSettings, TrainSettings
 
 PROGRAM: Final = "starstream-trainer"
-EXTRA: Final = ("tensorflow", "keras", "nltk", "sklearn", "matplotlib", "jinja2")  # the modules of the trainer's extra
+# The modules of the trainer's extra.
+EXTRA: Final = ("tensorflow", "keras", "nltk", "sklearn", "matplotlib", "jinja2", "wordcloud")
 
 
 _PAGE: Final = Page(

@@ -1,4 +1,4 @@
-"""Every setting of the trainer: names, limits and defaults, checked against each other at start.
+"""The settings of `train`, `evaluate` and `sample`: names, limits and defaults, checked against each other at start.
 
 Owns the flags (one field is one `--kebab-case` flag) and the only reading of the environment. Never acts: `__main__`
 parses into these and `train` reads them. Each small class is what one room sees; `TrainSettings` is all of them. A new
@@ -137,19 +137,19 @@ class GateSettings(Settings):
     against: Annotated[
         str | None, Field(description="Channel to compare with. Default: --channel itself; stable for candidate.")
     ] = None
-    gate_accuracy: Annotated[float, Field(ge=0, description="Most loss of accuracy.")] = 0.01
-    gate_macro_f1: Annotated[float, Field(ge=0, description="Most loss of macro-F1.")] = 0.02
-    gate_mae: Annotated[float, Field(ge=0, description="Most increase of the mean error, in stars.")] = 0.02
-    gate_qwk: Annotated[float, Field(ge=0, description="Most loss of quadratic kappa.")] = 0.02
-    gate_label_f1: Annotated[float, Field(ge=0, description="Most loss of the F1 of any star.")] = 0.05
-    gate_group_accuracy: Annotated[float, Field(ge=0, description="Most loss of accuracy in any group.")] = 0.03
-    gate_ece: Annotated[float, Field(ge=0, description="Most increase of the calibration error.")] = 0.02
+    gate_accuracy: Annotated[float, Field(ge=0, description="Largest loss of accuracy.")] = 0.01
+    gate_macro_f1: Annotated[float, Field(ge=0, description="Largest loss of macro-F1.")] = 0.02
+    gate_mae: Annotated[float, Field(ge=0, description="Largest increase of the mean error, in stars.")] = 0.02
+    gate_qwk: Annotated[float, Field(ge=0, description="Largest loss of quadratic kappa.")] = 0.02
+    gate_label_f1: Annotated[float, Field(ge=0, description="Largest loss of the F1 of any star.")] = 0.05
+    gate_group_accuracy: Annotated[float, Field(ge=0, description="Largest loss of accuracy in any group.")] = 0.03
+    gate_ece: Annotated[float, Field(ge=0, description="Largest increase of the calibration error.")] = 0.02
     gate_noise: Annotated[
         float, Field(ge=0, description="Standard errors of a difference that count as chance; 0: margins alone.")
     ] = 2.0
-    gate_max_ece: Annotated[float, Field(ge=0, description="Most calibration error beyond chance.")] = 0.1
+    gate_max_ece: Annotated[float, Field(ge=0, description="Largest calibration error beyond chance.")] = 0.1
     # float16 takes 1.5 times as long as int8, and the data decides which one is published: that must pass.
-    gate_slower: Annotated[float, Field(gt=0, description="Most time a review, in times the current version's.")] = 2.0
+    gate_slower: Annotated[float, Field(gt=0, description="Most CPU time a review: times the current version's.")] = 2.0
     gate_max_mb: Annotated[float, Field(gt=0, description="Most megabytes of the TFLite file.")] = 64.0
 
     def compared_channel(self, channel: str) -> str:

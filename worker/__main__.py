@@ -36,7 +36,7 @@ _PAGE = Page(
   2  wrong flag, variable or file     3  no bundle that can serve
   4  permanent error of Kafka         5  permanent error of Redis
   6  drain deadline passed            7  fenced by another worker
-  8  dead-letter breaker opened       9  rows are no reviews; get: not found
+  8  dead-letter breaker opened       9  invalid rows; get: not found
   10 a process kept crashing          130 stopped before the end
 The help of a command says which of them it has, and what they mean there.""",
     rest='Shell completion: eval "$(starstream-worker completion bash)"; also zsh, fish.',

@@ -6,7 +6,7 @@
     │   └── RegistryError        the registry does not answer, or its channels cannot be read
     ├── ServiceError             Kafka, Redis or the schema registry failed
     │   ├── TransientError       it may work later: back off and try again
-    │   │   ├── RefusedError     the brokers refuse some records as they are: change those, not the service is away
+    │   │   ├── RefusedError     the brokers refuse some records: change those records, this is no outage
     │   │   └── ProducerFencedError  another producer has the transactional id, or the transaction ran out of time
     │   ├── PermanentError       an operator must act (missing topic, no permission, wrong type of key)
     │   └── FencedError          another worker has this process's identity: exit
@@ -15,7 +15,8 @@
 Owns the tree and the exit codes. Errors of libraries are translated where the library is called: those of Kafka's
 clients in `worker.kafka.python` and `worker.kafka.confluent`, the schema registry's in `worker.kafka.registry`,
 Redis's in `worker.redis`, those of fsspec, the bundle's reader and the runtime in `worker.model`, pydantic's in
-`worker.settings`, the socket's in `worker.ops.http_server`, and a file's where a command reads or writes it.
+`worker.settings`, a secret's file in `worker.environment`, whatever gives a token in `worker.kafka.tokens`, the
+socket's in `worker.ops.http_server`, and a file's where a command reads or writes it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class ExitCode(IntEnum):
     DEADLINE = 6  # stopped, but the drain took too long; the rest is redelivered
     FENCED = 7  # another worker has this process's identity
     BREAKER = 8  # too large a share of dead letters
-    INPUT = 9  # predict, produce: some rows are no reviews; dlq redrive: some letters stay; get, explain: there is none
+    INPUT = 9  # predict, produce: some rows are invalid; dlq redrive: some letters stay; get, explain: there is none
     CHILDREN = 10  # a supervised process kept crashing
     INTERRUPTED = 130  # a second signal, or a signal before `replay`, `restore` or `dlq redrive` was done
 

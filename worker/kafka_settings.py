@@ -64,7 +64,7 @@ class KafkaSettings(BaseSettings, defer_build=True):
     )
     kafka_dns_lookup: Literal["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"] = Field(
         "use_all_dns_ips",
-        description="confluent only: the second where the bootstrap name is an alias of one broker",
+        description="confluent only: resolve_canonical_bootstrap_servers_only where the bootstrap name is an alias",
     )
     kafka_connections_max_idle_s: Seconds = Field(
         0.0,
@@ -75,7 +75,7 @@ class KafkaSettings(BaseSettings, defer_build=True):
     input_topics: Topics = Field(["reviews"], description="topics to read, comma separated")
     output_topic: Topic = Field("ratings", description="topic for the ratings")
     output_format: Literal["json", "cloudevents", "cloudevents_structured", "avro", "json_schema"] = Field(
-        "json", description="of the ratings; avro and json_schema: a schema registry's wire format"
+        "json", description="format of the ratings; avro and json_schema are a schema registry's wire format"
     )
     pass_headers: Patterns = Field(
         [],

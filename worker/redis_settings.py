@@ -135,8 +135,8 @@ class RedisSettings(BaseSettings, defer_build=True):
         1,
         ge=1,
         le=2,
-        description="form of a rating's hash: 2 takes half of Redis's time and memory; every worker must run a release "
-        "that reads it first",
+        description="form of a rating's hash: 2 takes less of Redis's time and memory; first every worker must run a "
+        "release that reads it",
     )
     redis_summary: bool = Field(True, description="keep count and sum of stars per app")
     trend_ttl_s: WholeSeconds = Field(

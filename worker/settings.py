@@ -1,4 +1,4 @@
-"""The worker's settings. No other module reads the environment.
+"""The worker's settings; `worker.environment` reads the environment for them.
 
 Owns names, limits, defaults, and which settings exclude each other. A setting is a variable `WORKER_<NAME>`, a line of
 `.env`, or a flag `--<name>`; a flag wins over the environment, and the environment over `.env`. A secret may also come
@@ -105,7 +105,8 @@ class WorkerSettings(RedisSettings, KafkaSettings, InputSettings, SchemaRegistry
         None, ge=0, le=1, description="a rating with less confidence is marked uncertain; empty: the bundle's own limit"
     )
     reasons: ReasonsMode = Field(
-        "off", description="ratings that name the three words behind them: those below the middle, all; costs time"
+        "off",
+        description="ratings that name the three words behind them: low (below the middle of the stars), all",
     )
     runtime: Runtime = Field("auto", description="auto: ai-edge-litert where installed, else tflite-runtime")
 

@@ -1,9 +1,9 @@
-"""Builds from the settings what several commands run: the loop, and the models of a running worker.
+"""Builds from the settings what several commands use: the loop, its parser, and the models of a running worker.
 
-Owns how `WorkerSettings` become the core's objects, for `run` and for `replay`. `worker.run.app` makes the source, the
-delivery and the store and decides when each is up; `worker.model.loading` gives `predict`, `check` and `replay` their
-single version. Clients of Kafka are imported where they are used, so that a worker on librdkafka loads kafka-python
-only when it has a shadow or a feedback topic.
+Owns how `WorkerSettings` become the core's objects, for `run`, `replay` and `serve`. `worker.run.app` makes the source,
+the delivery and the store and decides when each is up; `worker.model.loading` gives `predict`, `check` and `replay`
+their single version. Clients of Kafka are imported where they are used, so that a worker on librdkafka loads
+kafka-python only when it has a shadow or a feedback topic.
 """
 
 from __future__ import annotations

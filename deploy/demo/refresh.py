@@ -28,7 +28,7 @@ from deploy.demo.__main__ import BUILD, make_sample, run, trainer
 from deploy.demo.outcome import Scrape, committed
 from deploy.demo.stack import Stack, running
 from deploy.process import wait_until
-from schemas.channels import CANDIDATE, CHANNELS_FILE, STABLE
+from schemas.channels import CANDIDATE, CHANNELS_FILE, STABLE, parse_channels
 from schemas.command_line.page import Page
 from schemas.command_line.program import Command
 from schemas.command_line.program import run as run_program
@@ -123,8 +123,7 @@ def _split(sample: Path) -> list[Row]:
 
 
 def _channels(registry: Path) -> dict[str, str]:
-    found: dict[str, str] = json.loads((registry / CHANNELS_FILE).read_bytes())
-    return found
+    return parse_channels((registry / CHANNELS_FILE).read_bytes())
 
 
 @dataclass(slots=True)

@@ -79,7 +79,7 @@ class BatchEncoder:
         self._lock = threading.Lock()
         known: dict[int, int] = {}
         self._shared = {0}  # hashes of several words
-        for found, key in zip(words.values(), _hashes_of(list(words)), strict=True):
+        for found, key in zip(words.values(), word_hashes(list(words)), strict=True):
             if key in known:
                 self._shared.add(key)
             known[key] = found
@@ -183,7 +183,8 @@ def _hashes(data: bytes, start: Places, size: Places) -> Hashes:
     return keys
 
 
-def _hashes_of(words: Sequence[bytes]) -> list[int]:
+def word_hashes(words: Sequence[bytes]) -> list[int]:
+    """Return the hash of each word, by its first 16 bytes."""
     ends = np.cumsum([len(word) + 1 for word in words], dtype=np.int64)
     sizes = np.array([len(word) for word in words], dtype=np.int64)
     found: list[int] = _hashes(b"\0".join([*words, b""]), ends - sizes - 1, sizes).tolist()

@@ -1,4 +1,4 @@
-"""What was probably meant by a name that there is not.
+"""Suggests the nearest known name for an unknown one.
 
 Owns the words of that question, which every program asks in the same way.
 """

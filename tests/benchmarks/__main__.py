@@ -22,7 +22,7 @@ from deploy.kafka.jars import kafka_version
 from deploy.process import LocalServiceError
 from deploy.redis import LocalRedis
 from schemas.bundle import MANIFEST_FILE
-from schemas.channels import CHANNELS_FILE, STABLE
+from schemas.channels import CHANNELS_FILE, STABLE, parse_channels
 from tests.benchmarks import sizing
 from tests.benchmarks.arithmetic import alternated, medians
 from tests.benchmarks.catalogue import OFFLINE, PROGRAMS, Program
@@ -179,7 +179,7 @@ def _channels(registry: Path) -> dict[str, Path]:
     """Return the folder of each channel's bundle; `stable` is one of them."""
     how = _HOW.format(registry=registry)
     try:
-        said = json.loads((registry / CHANNELS_FILE).read_text(encoding="utf-8"))
+        said = parse_channels((registry / CHANNELS_FILE).read_bytes())
         channels = {name: (registry / version).resolve() for name, version in said.items()}
         return {STABLE: channels[STABLE], **channels}
     except (OSError, KeyError, ValueError) as error:

@@ -49,7 +49,7 @@ class World(KafkaStreamWorld):
 
     def shown(self, name: str) -> list[float | None]:
         labels = [{"topic": self.topic, "partition": str(number)} for number in range(3)]
-        return [self.metrics.registry.get_sample_value(f"starstream_{name}", each) for each in labels]
+        return [self.metrics.registry.get_sample_value(f"starstream_{name}", of) for of in labels]
 
     def until_lag(self, lag: list[float]) -> None:
         wait_until(lambda: self.shown("consumer_lag_records") == lag, PATIENCE_S, f"lag {lag}")

@@ -10,11 +10,13 @@ import pytest
 from schemas.output.rating_hash import ABSENT, hash_columns, rating_from_hash
 from schemas.rating import Rating
 from tests.deploy.assets import ROOT
+from tests.measured import MEASURED
 from trainer.collect.settings import CollectSettings
 from trainer.settings import TrainSettings
 from worker.settings import WorkerSettings
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "deploy").rglob("*.md")])
+ROOMS = ("worker", "trainer", "schemas", "deploy", "tests")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for room in ROOMS for path in (ROOT / room).rglob("*.md"))])
 BENCHMARKS = ROOT / "tests/benchmarks/README.md"
 each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
 
@@ -38,7 +40,11 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 @each_document
 def test_every_named_path_of_a_room_exists(path: Path) -> None:
     named = re.findall(r"`((?:worker|trainer|schemas|deploy|tests)/[\w./-]*)`", path.read_text(encoding="utf-8"))
-    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert [
+        name
+        for name in named
+        if not any((root / f"{name}{end}").exists() for root in (ROOT, path.parent) for end in ("", ".py"))
+    ] == []
 
 
 def test_readme_quotes_the_table_of_the_benchmarks() -> None:
@@ -67,20 +73,13 @@ def test_the_rating_and_the_hash_of_the_readme_are_as_they_are_written() -> None
     assert shown_values == {name: value for name, value in written.items() if value != ABSENT.encode()}
 
 
-MEASURED = re.compile(
-    r"[\d.,]+ ?(?:k|M)? ?reviews (?:a|per) second|[\d.,]+ reviews/s|[\d.,]+ us (?:a|per) review"
-    r"|(?:[\d.]+|two|three|four|five|ten) times (?:as|the|faster|slower)"
-    r"|(?:half|third|quarter|fifth|tenth|\d+ ?%) (?:of )?the (?:CPU|memory|time|throughput)"
-)
-
-
 def unheld_texts() -> dict[str, str]:
-    """Help texts and the rooms' READMEs, without the tables that a command writes."""
-    texts = {}
-    for room in ("worker", "trainer", "schemas", "deploy", "tests"):
+    """Descriptions of settings and the READMEs, without the tables that a command writes or that a test holds."""
+    texts = {"README": (ROOT / "README.md").read_text(encoding="utf-8").partition("## Measurements")[0]}
+    for room in ROOMS:
         text = (ROOT / room / "README.md").read_text(encoding="utf-8")
         texts[room] = re.sub(r"<!-- (\w+): begin -->.*?<!-- \1: end -->", "", text, flags=re.DOTALL)
-    for model in (WorkerSettings, TrainSettings, CollectSettings):
+    for model in (WorkerSettings, TrainSettings, CollectSettings):  # tests/unit holds the pages of help
         texts |= {f"{model.__name__}.{name}": field.description or "" for name, field in model.model_fields.items()}
     return texts
 
@@ -92,7 +91,17 @@ def test_a_text_that_no_table_holds_quotes_no_measured_figure() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["at a quarter of the CPU of", "three times as fast", "rates 12,630 reviews/s", "66.5 us a review"]
+    "text",
+    [
+        "at a quarter of the CPU of",
+        "half of Redis's time",
+        "two thirds of the memory",
+        "three times as fast",
+        "takes 1.5 times int8's",
+        "rates 12,630 reviews/s",
+        "66.5 us a review",
+        "0.3 kB a row",
+    ],
 )
 def test_a_measured_figure_is_recognised(text: str) -> None:
     assert MEASURED.search(text)
@@ -106,3 +115,28 @@ def test_the_example_of_a_dotenv_file_names_settings_and_their_defaults() -> Non
     assert [variable for variable, name in names.items() if name not in fields] == []
     settings = WorkerSettings(_env_file=ROOT / ".env.example")
     assert settings.model_dump() == WorkerSettings(_env_file=None).model_dump()
+
+
+@pytest.mark.parametrize("room", ["worker", "trainer"])
+def test_the_readme_of_a_room_names_its_files(room: str) -> None:
+    """But for the folders of one client, whose files are described there together."""
+    text = (ROOT / room / "README.md").read_text(encoding="utf-8")
+    named = {name.rpartition("/")[2] for name in re.findall(r"`([\w./]+)`", text)}
+    together = ("worker/kafka/python/", "worker/kafka/confluent/", "worker/commands/")
+    paths = [path.relative_to(ROOT).as_posix() for path in (ROOT / room).rglob("*.py") if path.stem != "__init__"]
+    assert [path for path in paths if not path.startswith(together) and Path(path).stem not in named] == []
+
+
+def test_the_table_of_worker_names_no_file_that_is_gone() -> None:
+    text = (ROOT / "worker/README.md").read_text(encoding="utf-8")
+    gone = []
+    for rooms, files in re.findall(r"^\| (`[^|]+) \| [^|]+ \| ([^|]+) \|$", text, re.MULTILINE):
+        folders = [ROOT / "worker" / room for room in re.findall(r"`([\w./]+)`", rooms)]
+        names = re.findall(r"`([\w.]+)`", files)
+        gone += [
+            (str(folder.relative_to(ROOT)), name)
+            for folder in folders
+            for name in names
+            if not (folder / (name if "." in name else f"{name}.py")).exists()
+        ]
+    assert gone == []

@@ -36,7 +36,7 @@ def container() -> dict[str, Any]:
 
 
 def variables() -> dict[str, str]:
-    return {**resource(OVERLAY, "ConfigMap")["data"], **{each["name"]: each["value"] for each in container()["env"]}}
+    return {**resource(OVERLAY, "ConfigMap")["data"], **{entry["name"]: entry["value"] for entry in container()["env"]}}
 
 
 @pytest.mark.parametrize("release", RELEASES)

@@ -44,7 +44,7 @@ def test_a_spreadsheet_goes_in_and_its_ratings_come_out(
     said = capsys.readouterr()
     assert json.loads(said.out.splitlines()[0]) == {"review_id": "r1", "app_id": "shop", "text": "“love” it; really"}
     assert "sheet.csv: row 3 (line 4): text: empty or blank" in said.err
-    assert f"3 reviews would be sent to {deployment.input}, 1 row is no review" in said.err
+    assert f"3 reviews would be sent to {deployment.input}, 1 row is invalid" in said.err
     assert "could not be read" not in said.err
     assert command(*produce, "--score-field", "kommentar", "--dry-run") == ExitCode.INPUT
     assert "3 without score: it could not be read" in capsys.readouterr().err
@@ -182,7 +182,7 @@ def test_a_review_that_the_brokers_refuse_costs_no_other(
     assert command("produce", "--input", "rows.jsonl", "--topic", topic) == ExitCode.INPUT
     said = capsys.readouterr().err
     assert "1 reviews are refused" in said
-    assert f"2 reviews sent to {topic}, 0 rows are no reviews" in said
+    assert f"2 reviews sent to {topic}, 0 rows are invalid" in said
     assert [record.key for record in deployment.read(topic)] == [b"a", b"b"]
 
 

@@ -47,7 +47,7 @@ def test_kube_score_finds_what_has_its_reason_and_nothing_else(kube_score: Path)
     found = {finding for overlay in OVERLAYS for finding in findings(kube_score, rendered(overlay))}
     exceptions = yaml.safe_load(EXCEPTIONS.read_text(encoding="utf-8"))
     assert all(len(exception["because"].split()) >= 8 for exception in exceptions)
-    assert found == {(each["check"], each["says"], of) for each in exceptions for of in each["of"]}
+    assert found == {(known["check"], known["says"], of) for known in exceptions for of in known["of"]}
 
 
 def test_kube_score_finds_a_worker_without_limit_policy_and_service(kube_score: Path) -> None:

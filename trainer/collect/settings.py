@@ -13,14 +13,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from schemas.command_line.units import Seconds
+from schemas.command_line.units import Seconds, read_seconds
 from schemas.input.fields import FieldPath, FieldPaths
 from schemas.input.presets import field_paths
 from trainer.errors import FlagError
 from trainer.file_settings import FieldSettings
 
-HOW = "a number with s, m, h, d or w (30d), an ISO 8601 time (UTC when it names no zone), or all"
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+HOW = "a duration (90m, 30d), an ISO 8601 time (UTC when it names no zone), or all"
 _SERVER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9_-]{1,63}(\.[a-zA-Z0-9_-]{1,63})*\.?)(:[1-9][0-9]{0,4})?")
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
@@ -146,10 +145,10 @@ def start_of(since: str, now: datetime) -> datetime | None:
     """
     if since == "all":
         return None
-    found = re.fullmatch(r"(\d{1,6})([smhdw])", since)
-    if found is not None:
+    seconds = read_seconds(since)
+    if isinstance(seconds, float):
         try:
-            return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
+            return now - timedelta(seconds=seconds)
         except OverflowError:
             return None  # before the calendar begins
     try:

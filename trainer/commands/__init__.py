@@ -1,1 +1,1 @@
-"""The registry's commands: list, show, publish, promote, rollback, history, prune, verify."""
+"""The registry's commands, in `registry`; `promote` and `starter` have modules of their own."""

@@ -1,4 +1,4 @@
-"""The commands for a registry: `list`, `show`, `publish`, `promote`, `rollback`, `history`, `prune`, `verify`.
+"""The commands for a registry: `list`, `show`, `publish`, `rollback`, `history`, `prune`, `verify`.
 
 Owns what they print and the order of their checks. Never loads TensorFlow, directly or through another module: an
 import contract and tests/unit/trainer/test_main.py hold that.

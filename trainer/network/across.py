@@ -1,9 +1,9 @@
 """Beliefs about apps that were not learned: the wide part alone, each group left out in turn.
 
 Owns the groups (what was reviewed, or what `--group-field` names) and the folds made of them. Training the whole
-network once for each app would take as many times as long; the linear part takes seconds, and its probabilities are as
-sharp on an app that it has not seen as a decision rule may count on. `decide` chooses the rule on them, and the report
-shows their figures by group.
+network once for each app would take as many times as long; the linear part takes seconds, and its probabilities on
+an app that it has not seen are no sharper than a decision rule should assume. `decide` chooses the rule on them, and
+the report shows their figures by group.
 """
 
 from __future__ import annotations

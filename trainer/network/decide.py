@@ -50,7 +50,7 @@ FEWEST_IN_GROUP = 300  # texts; a smaller group's figures are mostly chance
 Rule = Literal["auto", "likeliest", "median"]
 
 
-class Judged(NamedTuple):
+class HeldOut(NamedTuple):
     """N texts on which rules are compared: none of them, and of their groups none, was learned."""
 
     probabilities: Floats  # `float32[N, K]`, calibrated
@@ -87,10 +87,10 @@ def fit_decision(
     decision = decision.model_copy(update={"unknown_power": power})
     if beliefs.left_out is None:
         probabilities = decision.probabilities(beliefs.logits)
-        judged = Judged(probabilities, validation.targets, np.zeros(len(probabilities), dtype=np.intp))
+        held_out = HeldOut(probabilities, validation.targets, np.zeros(len(probabilities), dtype=np.intp))
     else:
-        judged = Judged(beliefs.left_out.probabilities, beliefs.left_out.targets, beliefs.left_out.folds)
-    return choose_rule(settings.decide, judged, decision)
+        held_out = HeldOut(beliefs.left_out.probabilities, beliefs.left_out.targets, beliefs.left_out.folds)
+    return choose_rule(settings.decide, held_out, decision)
 
 
 def costs_of(distance: float, tilt: float, shares: npt.NDArray[np.float64]) -> Costs:
@@ -102,7 +102,7 @@ def costs_of(distance: float, tilt: float, shares: npt.NDArray[np.float64]) -> C
     return [[round(float(cost), 6) for cost in row] for row in costs / costs.max()]
 
 
-def choose_rule(rule: Rule, judged: Judged, decision: Decision) -> Decision:
+def choose_rule(rule: Rule, held_out: HeldOut, decision: Decision) -> Decision:
     """Return the decision with the costs and the least belief of the rule.
 
     `auto` takes the point of the grid with the highest gain in 4 accuracy + macro-F1 + quadratic kappa - MAE over the
@@ -114,10 +114,10 @@ def choose_rule(rule: Rule, judged: Judged, decision: Decision) -> Decision:
     if rule != "auto":
         costs = zero_one_costs(count) if rule == "likeliest" else median_costs(count)
         return decision.model_copy(update={"costs": costs})
-    shares = np.bincount(judged.targets, minlength=count) / len(judged.targets)
+    shares = np.bincount(held_out.targets, minlength=count) / len(held_out.targets)
     two = count == 2
     tilts, distances, beliefs = (TILTS_OF_TWO, (0.1,), (0.0,)) if two else (TILTS, DISTANCES, LEAST_BELIEFS)
-    likeliest = _scores(judged, judged.probabilities.argmax(axis=1), decision.labels)
+    likeliest = _scores(held_out, held_out.probabilities.argmax(axis=1), decision.labels)
     found: list[tuple[float, Decision]] = []
     for belief in beliefs:
         rules = [
@@ -127,24 +127,24 @@ def choose_rule(rule: Rule, judged: Judged, decision: Decision) -> Decision:
             ]
             for tilt in tilts
         ]
-        gains = np.array([[_least_gain(judged, point, likeliest) for point in row] for row in rules])
+        gains = np.array([[_least_gain(held_out, point, likeliest) for point in row] for row in rules])
         best = np.unravel_index(int(_smooth(gains).argmax()), gains.shape)
         found.append((float(_smooth(gains)[best]), rules[best[0]][best[1]]))
     return max(found, key=lambda point: point[0])[1]
 
 
-def _least_gain(judged: Judged, decision: Decision, likeliest: npt.NDArray[np.float64]) -> float:
-    choices = decision.choices(judged.probabilities)
-    return float((_scores(judged, choices, decision.labels) - likeliest).min())
+def _least_gain(held_out: HeldOut, decision: Decision, likeliest: npt.NDArray[np.float64]) -> float:
+    choices = decision.choices(held_out.probabilities)
+    return float((_scores(held_out, choices, decision.labels) - likeliest).min())
 
 
-def _scores(judged: Judged, choices: Indices, labels: Sequence[int]) -> npt.NDArray[np.float64]:
+def _scores(held_out: HeldOut, choices: Indices, labels: Sequence[int]) -> npt.NDArray[np.float64]:
     """Return the score of the choices in each group that is large enough, in all texts when none is."""
     count = len(labels)
-    blended = OBSERVED * np.eye(count)[judged.targets] + (1 - OBSERVED) * judged.probabilities
+    blended = OBSERVED * np.eye(count)[held_out.targets] + (1 - OBSERVED) * held_out.probabilities
     chosen = np.eye(count)[choices]
-    large = np.flatnonzero(np.bincount(judged.groups) >= FEWEST_IN_GROUP)
-    groups = [judged.groups == group for group in large] or [np.ones(len(choices), dtype=bool)]
+    large = np.flatnonzero(np.bincount(held_out.groups) >= FEWEST_IN_GROUP)
+    groups = [held_out.groups == group for group in large] or [np.ones(len(choices), dtype=bool)]
     scores = []
     for inside in groups:
         found = figures_of(blended[inside].T @ chosen[inside], labels)

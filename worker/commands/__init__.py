@@ -1,1 +1,1 @@
-"""The short commands: `check` and `predict`."""
+"""The commands that need no room of their own; `command_line` names them."""

@@ -1,4 +1,4 @@
-"""Compares a table's columns with the fields that `predict` and `produce` were told to read.
+"""Compares a table's columns with the fields that `predict` and `produce` read.
 
 Owns what is refused (a table without a text) and what is only said (a named column that is not there, because the
 setting may be meant for the stream). Next: `schemas.input.files` reads the rows.

@@ -22,7 +22,7 @@ _CHECK: Final = Page(
     """\
 Show the settings that are given, and try bundle, Kafka and Redis.
 
-It reads no record and changes nothing.""",
+It reads no record. In Redis it writes keys of its own and deletes them.""",
     """\
   starstream-worker check
   starstream-worker check --all                 the other settings, too
@@ -46,7 +46,7 @@ any other is JSON lines. It is written next to its name and renamed when done.""
   echo "love it" | starstream-worker predict -""",
     exit_codes="""\
   0  all rows were rated    2  wrong flag or file    3  no bundle
-  9  some rows are no reviews; the others were rated""",
+  9  some rows are invalid; the others were rated""",
     rest=OTHERS,
 )
 _PRODUCE: Final = Page(
@@ -64,7 +64,7 @@ the topic, so sending it twice rates it twice.""",
     exit_codes="""\
   0  all were sent          2  wrong flag or file
   4  Kafka refused          5  Redis refused (--skip-known)
-  9  some rows are no reviews                130  stopped before the end""",
+  9  some rows are invalid                   130  stopped before the end""",
     rest=OTHERS,
 )
 _GET: Final = Page(
@@ -194,7 +194,7 @@ def get_command() -> Command:
     own = [
         Option("--id", metavar="REVIEW_ID", help="the rating of this review"),
         Option("--app", metavar="APP_ID", help="how many reviews of this app have how many stars"),
-        Option("--words", is_flag=True, help="of the app: the words that tell a period from before"),
+        Option("--words", is_flag=True, help="of the app: the words that are more frequent than in the period before"),
         Option("--since", metavar="DURATION", help=f"of the app: its last 7 days, or {SINCE_SYNTAX}"),
         Option(
             "--by",

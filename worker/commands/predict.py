@@ -1,4 +1,4 @@
-"""`predict`: rates the reviews of a CSV or JSONL file without Kafka or Redis; predictions come out as JSON lines.
+"""`predict`: rates the reviews of a file without Kafka or Redis; predictions come out as JSON lines or as CSV.
 
 Owns the output, and the report of rows that could not be rated. `schemas.input.files` reads the rows; the checks and
 the model are the stream's own. Memory does not grow with the file.

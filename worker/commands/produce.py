@@ -1,7 +1,7 @@
 """`produce`: sends the reviews of a file or of standard input to Kafka, as the contract has them.
 
 Owns the messages and the pace. Fields are found as everywhere (`--input-preset`, `--text-field`), so an export goes in
-as it is, and workers need no setting for it. A row that is no review is reported and not sent.
+as it is, and workers need no setting for it. An invalid row is reported and not sent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from schemas.rating import CONTENT_TYPE
 from schemas.review import Review
 from worker.clock import SystemClock
 from worker.commands.columns import check_columns
-from worker.commands.live_rows import batches, live_batches
+from worker.commands.row_batches import batches, live_batches
 from worker.errors import ExitCode, RefusedError, SettingsError
 from worker.kafka.outgoing import Outgoing
 from worker.ops.progress import LongRun
@@ -86,7 +86,7 @@ def run(settings: WorkerSettings, known: SimpleNamespace) -> ExitCode:
     verb = "would be sent" if known.dry_run else "sent"
     skipped = f", {left_out} left out: they have a rating" if known.skip_known else ""
     reviews = f"{sent - refused} review{'' if sent - refused == 1 else 's'}"
-    wrong = "1 row is no review" if rows.wrong == 1 else f"{rows.wrong} rows are no reviews"
+    wrong = "1 row is invalid" if rows.wrong == 1 else f"{rows.wrong} rows are invalid"
     console.print(f"{reviews} {verb} to {topic}{skipped}, {wrong}", highlight=False)
     for name, count in rows.ignored.items():
         console.print(f"{count} without {name}: it could not be read", highlight=False)
@@ -108,7 +108,7 @@ def _check(settings: WorkerSettings, known: SimpleNamespace) -> None:
 
 
 class _Rows:
-    """The messages of a file, in order; rows that are no reviews are counted, and the first of them reported."""
+    """The messages of a file, in order; invalid rows are counted, and the first of them reported."""
 
     def __init__(self, settings: WorkerSettings, source: str, how: FileOptions, console: Console) -> None:
         self.wrong = 0

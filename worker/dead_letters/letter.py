@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from schemas.dead_letter import CONNECT, OWN, REJECT_REASONS, SPRING
+from schemas.review import position_id
 from worker.kafka.offset_range import Point
 from worker.kafka.outgoing import GIVEN_KEY, TRUNCATED, Outgoing
 from worker.records import Record
@@ -151,8 +152,9 @@ def as_sent(letter: Letter, topic: str, *, as_of_now: bool = False) -> Outgoing:
     headers = [*kept, (ATTEMPTS_HEADER, str(letter.attempts).encode())]
     timestamp_ms = None if as_of_now or letter.time_ms < 0 else letter.time_ms
     key = letter.key
-    if key is None and record.value is not None and None not in (letter.topic, letter.partition, letter.offset):
-        key = f"{letter.topic}-{letter.partition}-{letter.offset}".encode()
+    at = (letter.topic, letter.partition, letter.offset)
+    if key is None and record.value is not None and at[0] is not None and at[1] is not None and at[2] is not None:
+        key = position_id(at[0], at[1], at[2]).encode()
     return Outgoing(topic, key, record.value, headers, timestamp_ms)
 
 

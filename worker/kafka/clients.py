@@ -1,6 +1,7 @@
 """Makes the source, the delivery and the producer on the Kafka client that WORKER_KAFKA_CLIENT names.
 
-Owns that choice; no other module knows that there are two clients. Imports a client only when it is chosen. Each
+Owns that choice for the stream; commands that look at topics use kafka-python (`worker.kafka.python.topics`), whichever
+is chosen. Imports a client only when it is chosen. Each
 function raises `SettingsError` when the client is not installed, and those that connect `ServiceError` when the brokers
 do not answer or refuse.
 """

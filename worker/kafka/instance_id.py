@@ -27,7 +27,7 @@ _MARK: Final = re.compile("[0-9a-f]{8}")
 
 
 class InstanceId:
-    """A claimed name, held as long as this object exists.
+    """A claimed name, held until `close` or the end of the process.
 
     Args:
         settings: `instance_id` and `slot` make up the name when given; each group numbers its own processes.
@@ -50,6 +50,11 @@ class InstanceId:
         raise SettingsError(
             f"WORKER_INSTANCE_ID: {_MAX_PER_HOST} workers of this group run on this host; set it for each"
         )
+
+    def close(self) -> None:
+        """Give the name back."""
+        if self._lock is not None:
+            self._lock.close()
 
     def _claim(self, path: Path) -> str | None:
         """Return the file's mark; None when another process has it."""

@@ -1,7 +1,7 @@
 """Where a range of a topic begins and ends: at an offset, a time, or the start or end of the log.
 
 Owns the syntax of `--from` and `--to` and which offsets they mean. Starts are inclusive, ends exclusive. Does no I/O:
-`worker.kafka.python.topics` asks the brokers. Used by `dlq` and `replay`.
+`worker.kafka.python.topics` asks the brokers.
 """
 
 from __future__ import annotations

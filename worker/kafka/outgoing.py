@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from schemas.dead_letter import OWN
 from schemas.rating import CONTENT_TYPE, SOURCE_HEADER
+from schemas.review import position_id
 from worker.errors import Refusal
 from worker.kafka.passed_headers import PassedHeaders
 from worker.records import Deleted, Outcome, Partition, Rated, Rejected, source_of
@@ -179,7 +180,7 @@ class OutgoingForm:
         key = record.key
         if (self._keyed and key is None) or len(key or b"") > self._most_bytes // 4:
             headers.append((GIVEN_KEY, str(len(key or b"")).encode()))
-            key = f"{record.topic}-{record.partition}-{record.offset}".encode()
+            key = position_id(record.topic, record.partition, record.offset).encode()
         # Our headers make a letter larger than its record, so the brokers could refuse it at every attempt.
         if _header_bytes(headers) > self._most_bytes // 2:
             kept = [header for header in headers if header[0] in _CHANGES]

@@ -44,8 +44,8 @@ class ReadLog:
     def after_failure(self, at: Partition, given: int | None, committed: int | None) -> int | None:
         """Return where a partition is to be read after a batch failed; None: as it is.
 
-        What is committed says so, unless it lies before the first record that was returned: the log no longer has that
-        offset.
+        That is the committed offset, unless it lies before the first record that was returned: then the log no longer
+        has it, and the partition is read from `given`.
 
         Args:
             at: the partition.

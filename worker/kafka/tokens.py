@@ -22,7 +22,7 @@ from worker.errors import SettingsError, TransientError
 from worker.settings import WorkerSettings
 
 _UNKNOWN_LIFE_S: Final = 60.0  # of a token that does not say how long it is valid: ask for it again soon
-_USED_SHARE: Final = 0.8  # of its life, as librdkafka does: the rest is for trying again
+_USED_SHARE: Final = 0.8  # of its time to live, as librdkafka does: the rest is for trying again
 _LEAST_LIFE_S: Final = 5.0
 
 
@@ -34,7 +34,7 @@ class Token(NamedTuple):
 
 
 class Tokens:
-    """Keeps a token until most of its life is over. Thread-safe.
+    """Keeps a token until most of its time to live is over. Thread-safe.
 
     Args:
         fetch: gets a new one, and may block.

@@ -1,4 +1,4 @@
-"""All metrics of the worker; those that compare models are in `worker.ops.model_metrics`.
+"""The metrics of the stream; other `*_metrics` modules have those of models, health, apps and REST.
 
 Owns names, help texts, buckets and label sets, which start at 0 where they are known. Never reads a clock. Durations
 are in seconds, sizes in bytes or records, counters end in `_total`: Prometheus's conventions.

@@ -77,8 +77,8 @@ class LongRun:
 
 
 @contextmanager
-def waiting(console: Console, what: str) -> Iterator[None]:
-    """Show that something is waited for: a clock on a terminal, elsewhere a line every two seconds."""
+def waiting(console: Console, what: str, *, line_every_s: float = _WAITING_EVERY_S) -> Iterator[None]:
+    """Show that something is waited for: a clock on a terminal, elsewhere a line now and then."""
     if console.is_terminal:
         with console.status(what):
             yield
@@ -86,10 +86,10 @@ def waiting(console: Console, what: str) -> Iterator[None]:
     over = threading.Event()
 
     def say() -> None:
-        waited_s = _WAITING_EVERY_S
-        while not over.wait(_WAITING_EVERY_S):
+        waited_s = line_every_s
+        while not over.wait(line_every_s):
             print(f"{what}: no answer for {waited_s:.0f} s", file=console.file, flush=True)
-            waited_s += _WAITING_EVERY_S
+            waited_s += line_every_s
 
     thread = threading.Thread(target=say, name="waiting", daemon=True)
     thread.start()

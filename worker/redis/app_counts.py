@@ -37,7 +37,7 @@ class AppCounts:
     Args:
         settings: of the keys and the trends.
         client: of the cluster.
-        clock: tells which hours are within the trend's life.
+        clock: tells which hours the trend keeps.
         wait: the command behind a server's calls, None for none.
     """
 

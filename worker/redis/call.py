@@ -20,7 +20,7 @@ from worker.settings import WorkerSettings
 Call = list[Any]  # the arguments of one EVALSHA: number of keys, keys, values
 MARKER_TTL_S: Final = 24 * 3600  # how long a deletion is remembered, to refuse late writes
 _COUNTED: Final = "+"
-_OUTSIDE: Final = "o"  # instead of an hour: it is not within the trend's life
+_OUTSIDE: Final = "o"  # instead of an hour: the trend does not keep it
 
 
 class Calls:
@@ -28,7 +28,7 @@ class Calls:
 
     Args:
         settings: of the keys, the form, the summaries and the trends.
-        clock: tells which hours are within the trend's life.
+        clock: tells which hours the trend keeps.
         topic_id: the brokers' id of a topic, `""` when they have none.
     """
 

@@ -80,7 +80,7 @@ class RatingsInRedis:
             return None
 
     def trend(self, app_id: str, hours: range) -> Trend:
-        """Return an app's stars in these hours since 1970, and those of hours outside the trend's life."""
+        """Return an app's stars in these hours since 1970, and those of hours that it does not keep."""
         found = Trend()
         days = [None, *days_of(hours)]
         with translated("read the trend", self._client):

@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(slots=True)
 class Trend:
-    """The cells of a period; and the reviews whose hour was outside the trend's life when they were rated."""
+    """The cells of a period; and the reviews whose hour the trend did not keep when they were rated."""
 
     cells: Counter[Cell] = field(default_factory=Counter)
     outside: Counter[int | str] = field(default_factory=Counter)  # by star
@@ -83,7 +83,7 @@ def days_of(hours: range) -> range:
 
 
 def trend_key(app_id: str, day: int | None, *, prefix: str = "") -> str:
-    """Return the key of an app's day; None is the key of reviews of hours outside the trend's life."""
+    """Return the key of an app's day; None is the key of reviews of hours that the trend does not keep."""
     name = "outside" if day is None else datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat()
     return f"{prefix}trend:{{{app_id}}}:{name}"
 

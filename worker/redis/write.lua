@@ -15,7 +15,7 @@
 -- then     per operation: its position `topic:topic id:partition:offset:time ms:counted`, then its values of the other
 --          fields, '\0' where it has none; a deletion has no `rating`. Form 2 has the first eight letters of the id.
 --          `counted` is '+' if the summary counts it, and then the hour of the trend that does: hours since 1970, or
---          'o' for those outside its life
+--          'o' for those that it does not keep
 -- Returns  one string: per operation 'w' written, 'd' deleted, 's' stale, 'r' replay (the same position again), 'x'
 --          refused, because another program keeps something else under the rating's key; then '\0' and the name of each
 --          such key, also of markers, summaries and trends, which cost no rating. In a cluster an array of that string
@@ -55,9 +55,9 @@ local function put_position(arguments, last, position)
 end
 
 -- In a cluster a second script brings an app's keys into line with what is here (`count.lua`). Whatever the operation did,
--- it is told what Redis has of the review now; so a repetition after a crash tells the same, and an older operation what
--- the newer one left. `others` are apps that may still count the review, though it is not theirs any more: those that did
--- are in the field `counted_in`, until `settle.lua` says that they were told; and the operation's own app.
+-- that script gets what Redis has of the review now; so a repetition after a crash passes on the same, and an older
+-- operation what the newer one left. `others` are apps that may still count the review, though it is not theirs any more: those that did
+-- are in the field `counted_in`, until `settle.lua` takes them out; and the operation's own app.
 local told = {}
 local function note(...)
   local texts = {...}
@@ -77,7 +77,7 @@ local function names_in(list)
   for _, name in ipairs(list ~= '' and cjson.decode(list) or {}) do names[name] = true end
   return names
 end
--- Remembers the apps that counted the review and are not told yet; returns the field, empty if there are none.
+-- Remembers the apps that counted the review and do not know yet; returns the field, empty if there are none.
 local function remember(holder, others, app)
   local names = {}
   for name in pairs(others) do if name ~= app then names[#names + 1] = name end end

@@ -7,7 +7,7 @@ one line; one that fails later is waited for, as in the worker. `loop` is next o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from prometheus_client import CollectorRegistry
 from rich.console import Console
@@ -109,14 +109,13 @@ def _connected(tools: Tools) -> Iterator[tuple[BoundedSource, Delivery]]:
     settings = tools.settings
     source = BoundedSource(settings, metrics=tools.metrics, clock=tools.clock)
     try:
-        identity = InstanceId(settings)  # kept until the end: it holds a file lock
-        delivery = make_delivery(
-            settings, source, f"{settings.group_id}-{identity.name}", log=tools.log, clock=tools.clock
-        )
-        try:
-            yield source, delivery
-        finally:
-            delivery.close(settings.drain_deadline_s / 2)
+        with closing(InstanceId(settings)) as identity:
+            transactional_id = f"{settings.group_id}-{identity.name}"
+            delivery = make_delivery(settings, source, transactional_id, log=tools.log, clock=tools.clock)
+            try:
+                yield source, delivery
+            finally:
+                delivery.close(settings.drain_deadline_s / 2)
     finally:
         source.close(settings.drain_deadline_s / 2)
 

@@ -18,9 +18,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schemas import __version__
+from worker.rest.event_stream import live_routes
 from worker.rest.front import Front
 from worker.rest.inference import inference_routes
-from worker.rest.live import live_routes
 from worker.rest.operations import Measured, operations_routes
 from worker.rest.page import page_routes
 from worker.rest.problems import Problem, answer_problem, describe_schemas, handle_problems

@@ -1,4 +1,4 @@
-"""Calls to a service that blocks, on threads of its own: one that is away holds up neither ratings nor the other.
+"""Blocking calls to a service, on threads of its own: its outage delays neither ratings nor calls to other services.
 
 Owns the threads, and how many calls may wait for them.
 """

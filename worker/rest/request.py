@@ -163,9 +163,9 @@ class Bodies:
 
     def _posted(self, objects: list[Any], pointers: list[str], *, many: bool) -> Posted:
         reviews, errors = [], []
-        for each, pointer in zip(objects, pointers, strict=True):
+        for found, pointer in zip(objects, pointers, strict=True):
             try:
-                reviews.append(self._review(each))
+                reviews.append(self._review(found))
             except InvalidReviewError as error:
                 field, _, _ = str(error).partition(":")
                 where = f"{pointer}/{field}" if field in {"text", "review_id"} else pointer

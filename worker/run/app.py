@@ -3,7 +3,7 @@
 Owns the order of start and stop. Start: HTTP server, bundle, Kafka, Redis, loop. A service that is away is waited for
 and `/readyz` says why; a wrong setting ends the process with one line. Stop: not ready, stop polling, settle the
 batch in hand, commit, leave the group; a second signal ends the process at once. `worker.wiring` puts the loop and the
-models together, for this module and for `worker.replay`.
+models together.
 """
 
 from __future__ import annotations

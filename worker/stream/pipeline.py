@@ -42,7 +42,7 @@ from worker.stream.parse import Parser
 from worker.stream.phases import Phases
 from worker.stream.poison import HALTED, PoisonTracker
 from worker.stream.ports import Classifier, Delivery, Source, Store, Traces
-from worker.stream.rejection import reject_killer, reject_refused
+from worker.stream.rejection import reject_poison, reject_refused
 from worker.stream.services import STOP_CHECK_S, Services
 
 _MOST_REFUSALS: Final = 50  # of one batch, each less than a second: the worker must not lose its partitions meanwhile
@@ -235,7 +235,7 @@ class Pipeline:
         return outcomes
 
     def _publish(self, outcomes: Sequence[Outcome], offsets: Mapping[Partition, int]) -> None:
-        """Do it once the store has everything sent; `prepare` shows nothing yet, so the store works meanwhile."""
+        """Prepare the delivery, wait until the store has the batch, and commit; the store works during `prepare`."""
         self._deliver("publish", partial(self.delivery.prepare, outcomes, offsets))
         try:
             with self.phases.timed("store"):
@@ -264,8 +264,8 @@ class Pipeline:
 
     def _reject_poison(self, record: Record, version: str) -> Rejected:
         at = partition_of(record)
-        self.log(logging.ERROR, "record_condemned", topic=at.topic, partition=at.partition, offset=record.offset)
-        return reject_killer(record, self.poison.runs(at) - 1, model_version=version)
+        self.log(logging.ERROR, "poison_record_rejected", topic=at.topic, partition=at.partition, offset=record.offset)
+        return reject_poison(record, self.poison.runs(at) - 1, model_version=version)
 
     def _halt(self, uncommitted: Sequence[Record], error: StreamRejectedError) -> None:
         """Hold the stream until stopped: to go on, or to restart again and again, would drain the topic."""

@@ -34,12 +34,12 @@ class Source(Protocol):
     def offsets_past_markers(self) -> Mapping[Partition, int]:
         """Return positions past transaction markers and aborted records, which no returned record stands for.
 
-        Called only while nothing is uncommitted; committing these positions lets the lag read 0. Returns something
-        now and then, not at every call.
+        Called only while nothing is uncommitted; committing these positions lets the lag read 0. May return nothing
+        although there are such positions; then a later call returns them.
         """
 
     def rewind(self, positions: Mapping[Partition, int]) -> None:
-        """Read again from the committed offsets what is still owned, from the given ones where nothing is committed.
+        """Read all owned partitions again from their committed offsets, from the given ones where nothing is committed.
 
         A commit that failed may have been carried out and only its answer lost; and a crash of the brokers may have
         undone one that they had confirmed, also of a partition that is not given. So the next poll fetches the
@@ -198,7 +198,7 @@ class Delivery(Protocol):
         """
 
     def close(self, timeout_s: float) -> None:
-        """Give the client back."""
+        """Close the client."""
 
 
 class Trace(Protocol):

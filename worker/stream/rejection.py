@@ -38,7 +38,7 @@ def rejected(
     )
 
 
-def reject_killer(record: Record, crashes: int, *, model_version: str) -> Rejected:
+def reject_poison(record: Record, crashes: int, *, model_version: str) -> Rejected:
     """Return the rejection of a record that killed the process each time it was tried."""
     message = f"the process died {crashes} times while it rated this record alone (WORKER_MAX_ATTEMPTS)"
     exception = "worker.stream.poison.PoisonTracker"

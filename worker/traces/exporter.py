@@ -47,5 +47,5 @@ class CountedExporter(SpanExporter):
 
     @override
     def shutdown(self) -> None:
-        """Close the connection; a try that waits is given up."""
+        """Close the connection, and cancel an export that waits for its next try."""
         self._exporter.shutdown()

@@ -22,7 +22,7 @@ from deploy.kafka import LocalKafka
 from deploy.page import fetch
 from deploy.process import LOOPBACK, free_port
 from deploy.redis import LocalRedis
-from schemas.channels import CHANNELS_FILE, STABLE
+from schemas.channels import CHANNELS_FILE, STABLE, parse_channels
 from tests.benchmarks.arithmetic import alternated, medians
 from tests.benchmarks.catalogue import PROGRAMS
 from tests.benchmarks.corpus import ROOT, read_corpus
@@ -45,7 +45,7 @@ def main() -> int:
     arguments = _arguments()
     console = Console(width=170)
     machine = this_machine()
-    channels = json.loads((arguments.registry / CHANNELS_FILE).read_text())
+    channels = parse_channels((arguments.registry / CHANNELS_FILE).read_bytes())
     bundle = (arguments.registry / channels[STABLE]).resolve()
     servers = [server for server in SERVERS if not arguments.rows or server.name in arguments.rows]
     console.print(f"{machine}\n{bundle.name}, {arguments.runs} runs of {arguments.seconds:g} s", highlight=False)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -9,8 +12,9 @@ import pytest
 from schemas import __version__
 from tests.conftest import ROOT, TOY_REGISTRY
 from tests.fixtures.bundles import add_toy
+from tests.measured import MEASURED
 from tests.model.reviews import write_csv
-from trainer.__main__ import main
+from trainer.__main__ import EXTRA, main
 from trainer.errors import Exit, TrainerError
 from worker.errors import ExitCode
 
@@ -33,6 +37,7 @@ def test_help_teaches_with_examples(argv: list[str], capsys: pytest.CaptureFixtu
     assert said.index("\nExamples:\n") < said.index("\nOptions:\n")
     assert " ".join(["\n  starstream-trainer", *argv]).removesuffix("--help") in said
     assert [line for line in said.splitlines() if len(line) > 80] == []
+    assert not MEASURED.search(" ".join(said.split()))
 
 
 def test_version_names_the_program(capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,7 +96,7 @@ def test_empty_registry_says_what_to_do(command: list[str], tmp_path: Path, caps
 # With "without" as the first argument, those modules cannot be found, as if the trainer's extra were not installed.
 RUN = """
 import sys
-EXTRA = {"tensorflow", "keras", "nltk", "sklearn", "scipy", "matplotlib", "jinja2"}
+EXTRA = {"tensorflow", "keras", "nltk", "sklearn", "scipy", "matplotlib", "jinja2", "wordcloud"}
 
 if sys.argv[1] == "without":
     sys.modules.update(dict.fromkeys(EXTRA))
@@ -130,6 +135,18 @@ def test_only_train_needs_the_extra(tmp_path: Path, extra: str) -> None:
     done = _run_commands(tmp_path, extra, *commands)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"{[0] * len(commands)} []"
+
+
+def test_every_package_of_the_extra_is_looked_for_before_training() -> None:
+    modules_of: dict[str, set[str]] = {}
+    for module, names in packages_distributions().items():
+        for name in names:
+            modules_of.setdefault(name.lower(), set()).add(module)
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["trainer"]
+    wanted = {re.match(r"[\w-]+", line)[0].lower() for line in extra}  # type: ignore[index]
+    assert "wordcloud" in wanted
+    installed = wanted & modules_of.keys()
+    assert {name for name in installed if not modules_of[name] & {*EXTRA}} == set()
 
 
 def test_train_without_the_extra_says_how_to_install_it(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from schemas.command_line.program import Command, Program
 from tests.fixtures.flags import parsed
+from tests.measured import MEASURED
 from tests.unit.worker.test_main import exit_code
 from worker.__main__ import program
 from worker.command import GROUPS, HIDDEN
@@ -57,6 +58,7 @@ def test_help_begins_with_examples_and_fits_80_columns(command: str, capsys: pyt
     assert [line for line in said.splitlines() if len(line) > 80] == []
     assert "\x1b" not in said
     assert [line for line in said.splitlines() if line != line.rstrip()] == []
+    assert not MEASURED.search(" ".join(said.split()))
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command != "replay"])  # a bundle's version

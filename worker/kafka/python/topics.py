@@ -1,6 +1,6 @@
 """Topics as the commands see them: partitions, offsets, retention, a group's offsets, and the records of a range.
 
-Owns a consumer that never joins a group. `check`, `dlq` and `replay` use it, whichever client the stream is read with.
+Owns a consumer that never joins a group. The commands use it, whichever client the stream is read with.
 """
 
 from __future__ import annotations

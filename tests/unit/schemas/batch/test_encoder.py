@@ -7,8 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import schemas.batch.encoder as encoder_module
-from schemas.batch.encoder import MOST_CHARS, BatchEncoder
+from schemas.batch.encoder import MOST_CHARS, BatchEncoder, word_hashes
 from schemas.encoding import DROPPED, Encoder, EncoderSettings
 
 WORDS = [
@@ -82,14 +81,14 @@ def test_every_character_has_the_ids_that_it_has_alone(buckets: int) -> None:
             assert ids.tolist() == encoder.encode(text).tolist(), ascii(text)
 
 
-def test_words_that_share_a_hash_keep_their_own_ids(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if only a word's first letter counted."""
-    real = encoder_module._hashes
-    monkeypatch.setattr(encoder_module, "_hashes", lambda data, start, size: real(data, start, np.minimum(size, 1)))
-    table = {"good": 2, "great": 3, "bad": 4}
+def test_words_that_share_a_hash_keep_their_own_ids() -> None:
+    """Two words found by trying 25 million ends of a word."""
+    words = ["reviewedstarword", "rwozlahbsjnoasuo"]
+    assert len({*word_hashes([word.encode() for word in words])}) == 1
+    table = {"good": 4} | {word: number for number, word in enumerate(words, 2)}
     encoder = BatchEncoder(table, [], lambda token: table.get(token, 1))
     for _ in range(2):  # what was looked up once must not be taken for the other
-        assert encoder.encode(["great good bad gone"]).flat.tolist() == [3, 2, 4, 1]
+        assert encoder.encode([f"{words[1]} good {words[0]} gone"]).flat.tolist() == [3, 4, 2, 1]
 
 
 def test_a_token_that_was_looked_up_is_found_the_next_time() -> None:

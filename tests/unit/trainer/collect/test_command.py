@@ -155,6 +155,7 @@ def test_file_is_what_train_reads_and_appears_whole(tmp_path: Path) -> None:
         ("30d", NOW - timedelta(days=30)),
         ("2w", NOW - timedelta(weeks=2)),
         ("90m", NOW - timedelta(minutes=90)),
+        ("1d12h", NOW - timedelta(hours=36)),
         ("2026-05-01", datetime(2026, 5, 1, tzinfo=UTC)),
         ("2026-05-01T12:00:00+02:00", datetime(2026, 5, 1, 10, tzinfo=UTC)),
         ("all", None),
@@ -167,7 +168,7 @@ def test_since_is_a_span_a_time_or_all(since: str, start: datetime | None) -> No
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--since", "30"], "--since: '30' is not a number with s, m, h, d or w"),
+        (["--since", "30"], "--since: '30' is not a duration (90m, 30d)"),
         (["--topic", "a b"], "--topic"),
         (["--security-protocol", "SASL_SSL"], "needs --sasl-mechanism, --sasl-username and --sasl-password-file"),
     ],

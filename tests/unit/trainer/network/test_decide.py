@@ -12,7 +12,7 @@ from schemas.decision import Decision, zero_one_costs
 from schemas.encoding import UNKNOWN_ID, Ids
 from trainer.evaluation.metrics import figures
 from trainer.evaluation.rules import median_costs
-from trainer.network.decide import FEWEST_IN_GROUP, Beliefs, Judged, Rule, choose_rule, costs_of, fit_decision
+from trainer.network.decide import FEWEST_IN_GROUP, Beliefs, HeldOut, Rule, choose_rule, costs_of, fit_decision
 
 LABELS = [1, 2, 3, 4, 5]
 LIKELIEST = Decision(labels=LABELS, costs=zero_one_costs(5))
@@ -26,8 +26,8 @@ class Drawn(NamedTuple):
     targets: Indices
 
     @property
-    def judged(self) -> Judged:
-        return Judged(self.probabilities, self.targets, np.zeros(len(self.targets), dtype=np.intp))
+    def held_out(self) -> HeldOut:
+        return HeldOut(self.probabilities, self.targets, np.zeros(len(self.targets), dtype=np.intp))
 
 
 def drawn(shares: list[float], texts: int, seed: int = 0, believed: list[float] | None = None) -> Drawn:
@@ -62,7 +62,7 @@ def test_chosen_rule_beats_the_fixed_rules() -> None:
     texts = drawn([0.7, 0.1, 0.05, 0.05, 0.1], 4000)
 
     def gain(rule: Rule) -> float:
-        choices = choose_rule(rule, texts.judged, LIKELIEST).choices(texts.probabilities)
+        choices = choose_rule(rule, texts.held_out, LIKELIEST).choices(texts.probabilities)
         found = figures(texts.targets, choices, LABELS)
         return 4 * found["accuracy"] + found["macro_f1"] + found["qwk"] - found["mae"]
 
@@ -71,7 +71,7 @@ def test_chosen_rule_beats_the_fixed_rules() -> None:
 
 def test_no_rating_goes_to_a_star_with_far_less_belief_than_the_likeliest() -> None:
     texts = drawn([0.7, 0.1, 0.05, 0.05, 0.1], 4000)
-    rule = choose_rule("auto", texts.judged, LIKELIEST)
+    rule = choose_rule("auto", texts.held_out, LIKELIEST)
     choices = rule.choices(texts.probabilities)
     believed = texts.probabilities[np.arange(4000), choices] / texts.probabilities.max(axis=1)
     assert believed.min() >= rule.least_belief >= 0.5
@@ -86,23 +86,23 @@ def test_a_group_in_which_rare_labels_are_rarer_still_holds_the_tilt_back() -> N
     targets = np.concatenate([often.targets, seldom.targets])
     groups = np.repeat([0, 1], [3000, 1000])
 
-    def lost(judged: Judged) -> float:
-        choices = choose_rule("auto", judged, LIKELIEST).choices(seldom.probabilities)
+    def lost(held_out: HeldOut) -> float:
+        choices = choose_rule("auto", held_out, LIKELIEST).choices(seldom.probabilities)
         return float(
             (seldom.probabilities.argmax(axis=1) == seldom.targets).mean() - (choices == seldom.targets).mean()
         )
 
-    assert lost(Judged(both, targets, groups)) < lost(Judged(both, targets, np.zeros_like(groups))) - 0.005
+    assert lost(HeldOut(both, targets, groups)) < lost(HeldOut(both, targets, np.zeros_like(groups))) - 0.005
 
 
 def test_groups_of_a_few_texts_do_not_choose() -> None:
     texts = drawn([0.7, 0.1, 0.05, 0.05, 0.1], 4000)
     few = np.arange(4000) < FEWEST_IN_GROUP - 1
-    judged = texts.judged._replace(groups=few.astype(np.intp))
+    held_out = texts.held_out._replace(groups=few.astype(np.intp))
     nonsense = texts.probabilities.copy()
     nonsense[few] = nonsense[few, ::-1]
-    assert choose_rule("auto", judged._replace(probabilities=nonsense), LIKELIEST) == choose_rule(
-        "auto", judged, LIKELIEST
+    assert choose_rule("auto", held_out._replace(probabilities=nonsense), LIKELIEST) == choose_rule(
+        "auto", held_out, LIKELIEST
     )
 
 
@@ -111,8 +111,8 @@ def test_two_even_labels_get_the_likeliest() -> None:
     targets = np.arange(2000) % 2
     logits = np.eye(2)[targets] * 2 + random.normal(size=(2000, 2))
     probabilities = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
-    judged = Judged(probabilities, targets, np.zeros(2000, dtype=np.intp))
-    rule = choose_rule("auto", judged, Decision(labels=[0, 1], costs=zero_one_costs(2)))
+    held_out = HeldOut(probabilities, targets, np.zeros(2000, dtype=np.intp))
+    rule = choose_rule("auto", held_out, Decision(labels=[0, 1], costs=zero_one_costs(2)))
     assert (rule.choices(probabilities) == probabilities.argmax(axis=1)).all()
 
 

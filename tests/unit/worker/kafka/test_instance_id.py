@@ -39,12 +39,7 @@ def claim() -> Iterator[Claim]:
 
     yield claims
     for instance_id in claimed:
-        end(instance_id)
-
-
-def end(instance_id: InstanceId) -> None:
-    if instance_id._lock is not None:
-        instance_id._lock.close()
+        instance_id.close()
 
 
 def number(instance_id: InstanceId) -> int:
@@ -57,7 +52,7 @@ def test_two_processes_never_have_the_same_name(claim: Claim) -> None:
 
 def test_a_name_is_free_once_its_process_has_ended(claim: Claim) -> None:
     first, second = claim(), claim()
-    end(first)
+    first.close()
     assert claim().name == first.name
     assert number(second) == 1
 
@@ -72,7 +67,7 @@ def test_containers_with_one_host_name_have_different_names(
     second = claim()
     assert number(first) == number(second)
     assert first.name != second.name
-    end(second)
+    second.close()
     assert claim().name == second.name
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import io
 import threading
 
-import pytest
 from rich.console import Console
 
 from tests import PATIENCE_S
 from tests.doubles import ManualClock
-from worker.ops import progress as progress_of_commands
 from worker.ops.progress import LongRun, waiting
 
 
@@ -46,8 +44,7 @@ def test_progress_without_a_total_counts_only(clock: ManualClock) -> None:
     assert "1,500 reviews" in terminal.getvalue()
 
 
-def test_a_long_wait_says_so_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_of_commands, "_WAITING_EVERY_S", 0.01)
+def test_a_long_wait_says_so_in_a_log() -> None:
     said = threading.Event()
 
     class Log(io.StringIO):
@@ -55,7 +52,7 @@ def test_a_long_wait_says_so_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
             said.set()
 
     log = Log()
-    with waiting(Console(file=log), "trying kafka"):
+    with waiting(Console(file=log), "trying kafka", line_every_s=0.01):
         assert said.wait(PATIENCE_S)
     assert log.getvalue().startswith("trying kafka: no answer for 0 s\n")
     before = log.getvalue()

@@ -95,7 +95,7 @@ def test_a_record_that_kills_the_process_is_rejected_and_the_others_are_rated() 
     letters = [outcome.letter for outcome in world.outcomes if isinstance(outcome, Rejected)]
     assert [(letter.partition, letter.offset, letter.reason) for letter in letters] == [(0, 2, "unratable")]
     assert len(world.store.ratings) == 6
-    assert "record_condemned" in world.log.names
+    assert "poison_record_rejected" in world.log.names
 
 
 def test_outages_do_not_count_as_crashes_of_a_record() -> None:
@@ -109,7 +109,7 @@ def test_outages_do_not_count_as_crashes_of_a_record() -> None:
         world.restart()
     world.steps()
     assert len(world.store.ratings) == 4
-    assert "record_condemned" not in world.log.names
+    assert "poison_record_rejected" not in world.log.names
 
 
 @pytest.mark.parametrize("error", [NO_RIGHTS, FencedError("kafka", "fenced")])
@@ -125,7 +125,7 @@ def test_an_exit_with_a_named_cause_is_no_attempt_at_a_record(error: ServiceErro
         world.restart()
     world.steps()
     assert world.source.positions[Partition(TOPIC, 0)] == 2
-    assert "record_condemned" not in world.log.names
+    assert "poison_record_rejected" not in world.log.names
     assert not world.cluster.all_records(SETTINGS.dead_letter_topic)
 
 

@@ -202,7 +202,7 @@ def test_a_partition_that_was_away_is_asked_about_again(make: Any) -> None:
     world.ownership.remove([AT], "revoked")
     world.seeks.forget([AT])
     world.ownership.add([AT])
-    assert world.seeks.misplaced(world.consumer, {}) == set(), "the end is of before"
+    assert world.seeks.misplaced(world.consumer, {}) == set(), "that end was seen before the partition was revoked"
     world.consumer.committed_offset = 8
     assert not world.read(0)
     assert world.consumer.seeks == [8]

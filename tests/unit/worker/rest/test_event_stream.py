@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.doubles import make_rated
-from worker.rest.live import Event, Listener
+from worker.rest.event_stream import Event, Listener
 
 ANY: dict[str, Any] = {"app_id": None, "min_stars": None, "max_stars": None, "uncertain": False}
 

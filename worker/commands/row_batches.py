@@ -1,4 +1,4 @@
-"""Rows in batches, by count and by time, so that the lines of a live pipe are sent soon after they came.
+"""Rows in batches, by count and by time, so that the lines of a pipe are sent soon after they came.
 
 Owns the waiting. A file is as quick as its reader; standard input is read by a thread, because nothing else can wait
 for a line and for the clock.

@@ -9,7 +9,7 @@ import pytest
 
 from tests import PATIENCE_S
 from worker.clock import SystemClock
-from worker.commands.live_rows import batches, live_batches
+from worker.commands.row_batches import batches, live_batches
 from worker.errors import SettingsError
 
 
