@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.deploy.assets import ROOT
 from tests.measured import MEASURED
 from trainer.collect.settings import CollectSettings
 from trainer.settings import TrainSettings
+from worker.model.predictor import Model
 from worker.settings import WorkerSettings
 
 ROOMS = ("worker", "trainer", "schemas", "deploy", "tests")
@@ -71,6 +73,16 @@ def test_the_rating_and_the_hash_of_the_readme_are_as_they_are_written() -> None
     written = {name: value if isinstance(value, bytes) else str(value).encode() for name, (value,) in columns}
     shown_values = {name: value.encode() for name, value in said.items() if name != "source"}
     assert shown_values == {name: value for name, value in written.items() if value != ABSENT.encode()}
+
+
+def test_the_predictions_of_the_readme_are_the_starters() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    by_file, by_http = re.findall(r"^\$ (?:echo|curl) .*\n(\{[^}]*\})", text, re.MULTILINE)
+    (prediction,) = Model.starter().rate(["love it, best app ever"])
+    assert prediction is not None
+    said = prediction.to_fields()
+    assert {name: json.loads(by_file)[name] for name in said} == said
+    assert {name: json.loads(by_http)[name] for name in said} == said
 
 
 def unheld_texts() -> dict[str, str]:
