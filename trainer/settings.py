@@ -149,8 +149,10 @@ class GateSettings(Settings):
     ] = 2.0
     gate_max_ece: Annotated[float, Field(ge=0, description="Largest calibration error beyond chance.")] = 0.1
     # float16 takes 1.5 times as long as int8, and the data decides which one is published: that must pass.
-    gate_slower: Annotated[float, Field(gt=0, description="Most CPU time a review: times the current version's.")] = 2.0
-    gate_max_mb: Annotated[float, Field(gt=0, description="Most megabytes of the TFLite file.")] = 64.0
+    gate_slower: Annotated[
+        float, Field(gt=0, description="Largest CPU time a review, in times the current version's.")
+    ] = 2.0
+    gate_max_mb: Annotated[float, Field(gt=0, description="Largest size of the TFLite file, in megabytes.")] = 64.0
 
     def compared_channel(self, channel: str) -> str:
         """Return the channel whose version is compared with the next version of `channel`.

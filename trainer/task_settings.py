@@ -76,7 +76,9 @@ class TaskSettings(FileSettings):
         try:
             self.allowed  # noqa: B018 - it raises for a word that is no number
         except ValueError:
-            said = ", ".join(self.labels).encode(errors="backslashreplace").decode()  # pydantic takes no other message
+            said = (
+                ", ".join(self.labels).encode(errors="backslashreplace").decode()
+            )  # pydantic fails on a lone surrogate
             raise ValueError(f"--labels {said}: takes whole numbers, or --task labels") from None
         if self.task == "stars" and (self.labels_field or self.label_columns):
             raise ValueError("--labels-field, --label-columns: need --task labels")

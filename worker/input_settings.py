@@ -1,6 +1,6 @@
 """The settings of the input: the form of the values, and where the parts of a review are in them.
 
-Owns their names. `worker.settings` inherits them and reads the environment.
+Owns their names. `worker.settings` inherits them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The settings of Kafka: brokers, security, topics, group and timeouts.
 
-Owns their names, and which exclude each other. `worker.settings` inherits them and reads the environment.
+Owns their names, and which exclude each other. `worker.settings` inherits them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The settings of Redis: where it is, its keys, time-outs, and what a write waits for.
 
-Owns their names, and the syntax of `WORKER_REDIS_URL`. `worker.settings` inherits them and reads the environment;
+Owns their names, and the syntax of `WORKER_REDIS_URL`. `worker.settings` inherits them;
 `worker.redis.client` connects.
 """
 

@@ -1,6 +1,6 @@
 """The settings of `serve`: its address, and the limits of a request.
 
-Owns their names. `worker.settings` inherits them and reads the environment.
+Owns their names. `worker.settings` inherits them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The settings of the schema registry: where it is, and who asks.
 
-Owns their names. `worker.settings` inherits them and reads the environment; `worker.kafka.registry` connects.
+Owns their names. `worker.settings` inherits them; `worker.kafka.registry` connects.
 """
 
 from __future__ import annotations

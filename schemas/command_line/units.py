@@ -17,9 +17,10 @@ SECONDS_IN: Final = {
     "w": Decimal(604_800),
 }  # fmt: skip
 _BYTES_IN: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-_PART: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ms|[smhdw])", re.IGNORECASE)
-_DURATION: Final = re.compile(rf"(?:{_PART.pattern})+", re.IGNORECASE)
-_SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([kmg]?i?)b?", re.IGNORECASE)
+_ANY_CASE: Final = re.IGNORECASE | re.ASCII  # without ASCII, \u017f is an s, too
+_PART: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ms|[smhdw])", _ANY_CASE)
+_DURATION: Final = re.compile(rf"(?:{_PART.pattern})+", _ANY_CASE)
+_SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([kmg]?i?)b?", _ANY_CASE)
 
 
 def read_seconds(value: object) -> object:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pytest
-from confluent_kafka import Producer
 
 from schemas.dead_letter import OWN
 from tests.contract.test_delivery import await_committed, ids, joined, rated
 from tests.contract.worlds import KafkaStreamWorld
 from tests.doubles import commit, make_record
+from tests.fixtures.paused import Paused
 from worker.kafka.outgoing import GIVEN_KEY, TRUNCATED
 from worker.records import next_offsets
 from worker.stream.rejection import rejected
@@ -86,15 +86,8 @@ def test_a_topic_that_takes_only_small_record_batches_gets_small_ones(kafka_worl
     await_committed(kafka_world, [100, 100, 100])
 
 
-class Late(Producer):
+class Late(Paused):
     """Reports no refused record before somebody waits for it; if `slow`, a refusal arrives while it sends."""
-
-    slow = False
-
-    def produce(self, *record: Any) -> None:
-        super().produce(*record)
-        if self.slow and len(self) == 200:
-            time.sleep(LINGER_S)
 
     def poll(self, timeout: float = -1) -> int:
         return super().poll(timeout) if timeout else 0
@@ -107,7 +100,7 @@ def test_a_refusal_that_is_reported_after_the_transaction_has_failed_is_a_refusa
 ) -> None:
     """Records leave when they fill a batch or have waited; any later call may be the one that fails then."""
     monkeypatch.setattr("worker.kafka.confluent.producer.Producer", Late)
-    monkeypatch.setattr(Late, "slow", slow)
+    monkeypatch.setattr(Late, "pause_s", LINGER_S if slow else 0.0)
     topic = f"{kafka_world.output_topic}-small"
     kafka_world.create(topic, configs={"max.message.bytes": "2000"})
     _, delivery, records = joined(kafka_world, 300, output_topic=topic)

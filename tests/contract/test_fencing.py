@@ -9,8 +9,9 @@ import pytest
 
 from tests.contract.worlds import KafkaStreamWorld
 from tests.doubles import commit, make_rated
+from tests.fixtures.paused import Paused
 from tests.fixtures.shared_kafka import SharedKafka
-from worker.errors import ExitCode, FencedError, TransientError
+from worker.errors import ExitCode, FencedError, ProducerFencedError, TransientError
 
 
 @pytest.fixture(params=["kafka-python", "confluent"])
@@ -19,6 +20,20 @@ def world(request: pytest.FixtureRequest, kafka: SharedKafka) -> Iterator[KafkaS
     made.create(made.topic, made.output_topic, made.dead_letter_topic)
     yield made
     made.close()
+
+
+@pytest.mark.parametrize("world", ["confluent"], indirect=True)
+def test_a_fence_that_is_reported_while_it_sends_is_called_one(
+    world: KafkaStreamWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.kafka.confluent.producer.Producer", Paused)
+    member = world.member()
+    world.settle_membership(member)
+    first = world.delivery(member)
+    commit(first, [make_rated()], {})
+    world.delivery(member)  # it fences the first
+    with pytest.raises(ProducerFencedError):
+        first.prepare([make_rated(f"r{number}") for number in range(300)], {})
 
 
 def test_repeated_fencing_names_the_setting_and_ends_with_exit_code_7(world: KafkaStreamWorld) -> None:

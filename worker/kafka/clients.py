@@ -1,9 +1,8 @@
 """Makes the source, the delivery and the producer on the Kafka client that WORKER_KAFKA_CLIENT names.
 
-Owns that choice for the stream; commands that look at topics use kafka-python (`worker.kafka.python.topics`), whichever
-is chosen. Imports a client only when it is chosen. Each
-function raises `SettingsError` when the client is not installed, and those that connect `ServiceError` when the brokers
-do not answer or refuse.
+Owns that choice for the stream. Shadow and feedback topics, and commands that look at topics, use kafka-python,
+whichever is chosen. Imports a client only when it is chosen. Each function raises `SettingsError` when the client is
+not installed, and those that connect `ServiceError` when the brokers do not answer or refuse.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _MARK: Final = re.compile("[0-9a-f]{8}")
 
 
 class InstanceId:
-    """A claimed name, held until `close` or the end of the process.
+    """A claimed name, held until `close`, and no longer than this object exists.
 
     Args:
         settings: `instance_id` and `slot` make up the name when given; each group numbers its own processes.

@@ -78,7 +78,7 @@ class LongRun:
 
 @contextmanager
 def waiting(console: Console, what: str, *, line_every_s: float = _WAITING_EVERY_S) -> Iterator[None]:
-    """Show that something is waited for: a clock on a terminal, elsewhere a line now and then."""
+    """Show that something is waited for: a clock on a terminal, elsewhere a line every `line_every_s`."""
     if console.is_terminal:
         with console.status(what):
             yield

@@ -55,7 +55,7 @@ class InFlight:
     def replies(self) -> list[Any]:
         """Return the replies to the calls that were sent, in order, with an error in place of a refused call's.
 
-        An empty list if any reply is lost; then send all calls again.
+        An empty list if any reply is lost, or a server lacks the script: then send all calls again.
 
         Raises:
             redis.RedisError: the server hangs, or does not speak the protocol.

@@ -77,7 +77,7 @@ local function names_in(list)
   for _, name in ipairs(list ~= '' and cjson.decode(list) or {}) do names[name] = true end
   return names
 end
--- Remembers the apps that counted the review and do not know yet; returns the field, empty if there are none.
+-- Remembers the apps that counted the review and may still count it; returns the field, empty if there are none.
 local function remember(holder, others, app)
   local names = {}
   for name in pairs(others) do if name ~= app then names[#names + 1] = name end end

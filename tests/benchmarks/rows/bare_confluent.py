@@ -26,7 +26,9 @@ def main() -> None:
         }
     )
     consumer.subscribe([job.input_topic])
-    transactional = {"transactional.id": job.group, "transaction.timeout.ms": 15_000} if job.exactly_once else {}
+    transactional = (
+        {"transactional.id": job.group, "transaction.timeout.ms": 15_000, "linger.ms": 1} if job.exactly_once else {}
+    )
     producer = Producer(
         {
             "bootstrap.servers": job.bootstrap,

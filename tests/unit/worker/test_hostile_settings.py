@@ -21,7 +21,7 @@ ODD = [
     " ", "\t", "'x'", '"x"', "a b", "a,b", ",", "^a.*", "[", "[]", '["a","b"]', "{}", "null", "nan", "inf", "1e999",
     "9" * 5000, "-1", "0x10", "..", "../..", "/", "/nowhere", "x" * 5000, "/x" * 3000, "::", "[::1]:1", "a:b",
     "h:99999", "s3://", "s3://[", "nope://x", "zip://x", "github://", "a::b", "memory://", "redis://[", "unix://",
-    "\ufeffx", "%(x)s",
+    "\ufeffx", "%(x)s", "30\u017f", "1\u212ab",
 ]  # fmt: skip
 VAIN = (
     "WORKER_KAFKA_SASL_USERNAME: not used with WORKER_KAFKA_SECURITY_PROTOCOL=PLAINTEXT; "

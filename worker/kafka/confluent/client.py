@@ -131,6 +131,15 @@ class CallbackErrors:
             error = PermanentError("kafka", f"{doing}: {self._fatal.str()[:300]}")
         raise error
 
+    def raise_fenced(self, doing: str) -> None:
+        """Raise the error that ended a producer, if another one has its transactional id.
+
+        Raises:
+            ProducerFencedError: another one has.
+        """
+        if self._fatal is not None and self._fatal.code() in PRODUCER_FENCED:
+            raise translate(self._fatal, doing)
+
     @property
     def last(self) -> str:
         """The last error's text in parentheses; empty when there was none."""

@@ -82,7 +82,7 @@ def producer_config(settings: WorkerSettings, transactional_id: str | None, erro
         limit_ms = round(settings.transaction_timeout_s * 1000)  # the client allows no wait beyond it
         config |= {
             "transactional.id": transactional_id,
-            "linger.ms": 1,  # records leave while Redis works; with 500 they would at the commit (LOG.md, 12)
+            "linger.ms": 1,  # records leave while Redis works; with 500 most would leave at the commit (LOG.md, 12)
             "transaction.timeout.ms": limit_ms,
             "message.timeout.ms": min(config["message.timeout.ms"], limit_ms),
             "socket.timeout.ms": min(config["socket.timeout.ms"], limit_ms),

@@ -131,6 +131,7 @@ class ConfluentProducer(ProducerPort):
                 raise RefusedError("size", [record], str(error)) from error
             if self._in_transaction:  # what was sent is under way, and a refusal of it forbids any further record
                 self._raise_refused(_REPORTS_S)
+                self._errors.raise_fenced("publish")  # `produce` says only that the producer has ended
             raise
         finally:
             del produce
@@ -198,10 +199,12 @@ class ConfluentProducer(ProducerPort):
             RefusedError: of records of one partition, for size, or of all that are refused for the same reason.
         """
         deadline = monotonic() + wait_s
-        with suppress(KafkaException):  # it raises a fatal error again
+        try:
             self._producer.poll(0)  # reports what failed before the call that says so
             while not self._refused() and (left := deadline - monotonic()) > 0:
                 self._producer.poll(left)
+        except KafkaException as error:  # a fatal error is raised here, once, and not reported to its callback
+            self._errors.note(error.args[0])
         failed = self._refused()
         if not failed:
             return

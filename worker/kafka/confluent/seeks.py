@@ -53,7 +53,7 @@ class Seeks:
         self._ends[partition] = offset
 
     def misplaced(self, consumer: Any, firsts: Mapping[tuple[str, int], Record]) -> set[tuple[str, int]]:
-        """Return the partitions that were read from a wrong offset; the next poll reads them from the right one.
+        """Return the partitions that were, or may have been, read from a wrong offset; the next poll reads them again.
 
         librdkafka 2.16 begins where `auto_offset_reset` says, if the assignment changes while it waits for the end of a
         transaction that includes a partition's offset (`rd_kafka_assignment_apply_offsets` in rdkafka_assignment.c).

@@ -74,6 +74,11 @@ def test_librdkafka_accepts_every_option(more: dict[str, Any], metrics: Metrics,
         assert isinstance(Producer(producer_config(chosen, transactional_id, CallbackErrors())), Producer)
 
 
+def test_records_of_a_transaction_do_not_wait_for_its_commit() -> None:
+    linger_ms = [producer_config(settings(), name, CallbackErrors())["linger.ms"] for name in ("a-name", None)]
+    assert linger_ms == [1, 500]  # at-least-once flushes what it has sent
+
+
 def test_a_session_timeout_over_the_poll_interval_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"WORKER_SESSION_TIMEOUT_S: 200 is over WORKER_MAX_POLL_INTERVAL_S=120"):
         settings(session_timeout_s=200)
