@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import islice
 from typing import Literal
 
-import nltk
 import pytest
 
 from tests.benchmarks.model_quality.cases import DATA
@@ -31,7 +30,7 @@ def test_compiled_table_gives_the_ids_of_the_nltk_path(
 ) -> None:
     if not (DATA / name).is_file() or not NLTK_DATA.is_dir():
         missing(f"{DATA / name} or {NLTK_DATA} is not here")
-    monkeypatch.setattr(nltk.data, "path", [str(NLTK_DATA)])
+    monkeypatch.setattr("nltk.data.path", [str(NLTK_DATA)])
     rows = islice(read_rows(DATA / name, RowRules(labelled=False)), 0, 6000, 15)
     texts = [row.text for row in rows if isinstance(row, Row)]
     assert len(texts) > 90

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, average_precision_score, f1_score, log_loss
 
 from schemas.inference import Scores
 from schemas.label_decision import LabelDecision
+from tests.fixtures.scikit import metrics
 from trainer.evaluation.label_metrics import average_precision, choice_figures, label_likelihood
 from trainer.evaluation.metrics import evaluation_of
 from trainer.evaluation.thresholds import OBSERVED, fit_dependence, fit_thresholds
@@ -31,12 +31,12 @@ def test_figures_are_scikit_learns(seed: int, tied: bool) -> None:
     shares, true = drawn(seed, 60, tied)
     chosen = shares >= 0.3
     found, f1 = choice_figures(chosen, true)
-    assert f1 == pytest.approx(f1_score(true, chosen, average=None, zero_division=0))
-    assert found["macro_f1"] == pytest.approx(f1_score(true, chosen, average="macro", zero_division=0))
-    assert found["micro_f1"] == pytest.approx(f1_score(true, chosen, average="micro", zero_division=0))
-    assert found["accuracy"] == pytest.approx(accuracy_score(true, chosen))
+    assert f1 == pytest.approx(metrics().f1_score(true, chosen, average=None, zero_division=0))
+    assert found["macro_f1"] == pytest.approx(metrics().f1_score(true, chosen, average="macro", zero_division=0))
+    assert found["micro_f1"] == pytest.approx(metrics().f1_score(true, chosen, average="micro", zero_division=0))
+    assert found["accuracy"] == pytest.approx(metrics().accuracy_score(true, chosen))
     for at in np.flatnonzero(true.any(axis=0)):
-        expected = average_precision_score(true[:, at], shares[:, at])
+        expected = metrics().average_precision_score(true[:, at], shares[:, at])
         assert average_precision(shares[:, at], true[:, at]) == pytest.approx(expected)
 
 
@@ -53,7 +53,7 @@ def test_weights_count_a_text_several_times() -> None:
 def test_likelihood_is_the_sum_over_the_labels() -> None:
     shares, true = drawn(0)
     exact = shares.astype(np.float64)
-    expected = sum(log_loss(true[:, at], exact[:, at], labels=[False, True]) for at in range(3))
+    expected = sum(metrics().log_loss(true[:, at], exact[:, at], labels=[False, True]) for at in range(3))
     assert label_likelihood(shares, true) == pytest.approx(expected, abs=1e-4)
 
 
@@ -68,7 +68,7 @@ def test_an_evaluation_has_every_figure_and_each_labels() -> None:
     assert [*found.figures] == ["macro_f1", "micro_f1", "average_precision", "accuracy", "ece", "label_ece", "nll"]
     assert found.figures["label_ece"] < 0.06, "the labels were drawn from the probabilities"
     assert [(label.label, label.support) for label in found.classes] == [*zip(NAMES, true.sum(axis=0), strict=True)]
-    area = average_precision_score(true, shares, average="macro")
+    area = metrics().average_precision_score(true, shares, average="macro")
     assert found.figures["average_precision"] == pytest.approx(area)
 
 
@@ -76,8 +76,8 @@ def test_thresholds_are_near_the_best_of_many_texts_and_calm_on_few() -> None:
     shares, true = drawn(3, 40_000)
     fitted = fit_thresholds(shares, true)
     for at, threshold in enumerate(fitted):
-        best = max(f1_score(true[:, at], shares[:, at] >= tried) for tried in np.arange(0.02, 0.9, 0.02))
-        assert f1_score(true[:, at], shares[:, at] >= threshold) > best - 0.005
+        best = max(metrics().f1_score(true[:, at], shares[:, at] >= tried) for tried in np.arange(0.02, 0.9, 0.02))
+        assert metrics().f1_score(true[:, at], shares[:, at] >= threshold) > best - 0.005
     few, alone = (
         np.array([fit_thresholds(*drawn(seed, 200), observed=observed) for seed in range(20)])
         for observed in (OBSERVED, 1.0)

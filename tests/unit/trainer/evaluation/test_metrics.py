@@ -4,16 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import (
-    accuracy_score,
-    cohen_kappa_score,
-    confusion_matrix,
-    f1_score,
-    log_loss,
-    mean_absolute_error,
-    precision_recall_fscore_support,
-)
 
+from tests.fixtures.scikit import metrics
 from trainer.evaluation.metrics import (
     calibration_error,
     calibration_noise,
@@ -32,13 +24,13 @@ LABELS = [1, 2, 3, 4, 5]
 def test_figures_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
     targets, choices = (np.array(side, dtype=np.intp) for side in zip(*pairs, strict=True))
     found = figures(targets, choices, LABELS)
-    assert found["accuracy"] == pytest.approx(accuracy_score(targets, choices))
-    assert found["mae"] == pytest.approx(mean_absolute_error(targets, choices))
-    expected = f1_score(targets, choices, labels=range(5), average="macro", zero_division=0)
+    assert found["accuracy"] == pytest.approx(metrics().accuracy_score(targets, choices))
+    assert found["mae"] == pytest.approx(metrics().mean_absolute_error(targets, choices))
+    expected = metrics().f1_score(targets, choices, labels=range(5), average="macro", zero_division=0)
     assert found["macro_f1"] == pytest.approx(expected)
     assert found["within_one"] == pytest.approx((abs(targets - choices) <= 1).mean())
     if len(set(targets) | set(choices)) > 1:
-        expected = cohen_kappa_score(targets, choices, labels=range(5), weights="quadratic")
+        expected = metrics().cohen_kappa_score(targets, choices, labels=range(5), weights="quadratic")
         assert found["qwk"] == pytest.approx(expected)
     else:
         assert found["qwk"] == 0.0
@@ -48,8 +40,8 @@ def test_figures_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
 def test_class_figures_are_scikit_learns(pairs: list[tuple[int, int]]) -> None:
     targets, choices = (np.array(side, dtype=np.intp) for side in zip(*pairs, strict=True))
     table = confusion(targets, choices, 5)
-    assert (table == confusion_matrix(targets, choices, labels=range(5))).all()
-    expected = precision_recall_fscore_support(targets, choices, labels=range(5), zero_division=0)
+    assert (table == metrics().confusion_matrix(targets, choices, labels=range(5))).all()
+    expected = metrics().precision_recall_fscore_support(targets, choices, labels=range(5), zero_division=0)
     found = class_figures(table, LABELS)
     for name, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):
         assert [getattr(label, name) for label in found] == pytest.approx(list(values))
@@ -67,7 +59,7 @@ def test_nll_is_scikit_learns() -> None:
     probabilities = random.dirichlet(np.ones(5), 300).astype(np.float32)
     targets = random.integers(0, 5, 300)
     exact = probabilities.astype(np.float64)
-    expected = log_loss(targets, exact / exact.sum(axis=1, keepdims=True), labels=range(5))
+    expected = metrics().log_loss(targets, exact / exact.sum(axis=1, keepdims=True), labels=range(5))
     assert negative_log_likelihood(probabilities, targets) == pytest.approx(expected, abs=1e-6)
 
 

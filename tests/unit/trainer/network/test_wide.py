@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
 
+from tests.fixtures.scikit import linear_model
 from trainer.network.wide import (
     ADDED,
     SMALLEST,
@@ -53,7 +53,9 @@ def test_tables_equal_decision_function(classes: int) -> None:
         weights = ratios
     features = counts * weights / np.sqrt(counts @ weights**2 + SMALLEST)[:, None]
     strength = STRENGTH_OF_TWO if classes == 2 else STRENGTH
-    expected = LogisticRegression(C=strength, max_iter=1000).fit(features, targets).decision_function(features)
+    expected = (
+        linear_model().LogisticRegression(C=strength, max_iter=1000).fit(features, targets).decision_function(features)
+    )
     if classes == 2:
         expected = np.stack([-expected, expected], axis=1) / 2
     found = wide.logits(rows)

@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import nltk
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -40,7 +39,7 @@ VARIANTS = [
 def _corpora(monkeypatch: pytest.MonkeyPatch) -> None:
     if not NLTK_DATA.is_dir():
         missing(f"{NLTK_DATA} is not here")
-    monkeypatch.setattr(nltk.data, "path", [str(NLTK_DATA)])
+    monkeypatch.setattr("nltk.data.path", [str(NLTK_DATA)])
 
 
 @cache
