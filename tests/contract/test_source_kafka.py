@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from deploy.process import wait_until
 from tests import PATIENCE_S
 from tests.contract.test_source import produce
 from tests.contract.worlds import KafkaStreamWorld, as_set
 from tests.doubles import make_record
+from tests.fixtures.joining import forget_a_join
 from worker.kafka.python.source import KafkaSource
 from worker.records import Record
 
@@ -60,16 +60,7 @@ def test_a_rejoin_answered_between_two_polls_is_not_lost(world: KafkaStreamWorld
     member = joining(world)
     world.settle_membership(member)
     world.admin.create_partitions({world.topic: 4})
-    client, coordinator = member._consumer, member._consumer._coordinator
-
-    def noticed() -> bool:
-        client._cluster.request_update()
-        return bool(coordinator.need_rejoin())
-
-    wait_until(noticed, PATIENCE_S, "the new partition")
-    client.poll(timeout_ms=1)  # sends JoinGroup, and returns before the answer
-    task = coordinator._join_task
-    wait_until(lambda: task is None or task.is_done, PATIENCE_S, "the answer")
+    forget_a_join(member._consumer)
     world.produce(make_record("to the new partition", topic=world.topic, partition=3))
     assert as_set(world.read(member, 1)) == {(3, 0)}
-    assert not coordinator.rejoining
+    assert not member._consumer._coordinator.rejoining

@@ -27,7 +27,7 @@ from deploy.process import wait_until
 from tests import PATIENCE_S
 from tests.contract.worlds import KafkaStreamWorld
 from tests.doubles import ManualClock, commit, make_rated, make_record
-from tests.fixtures.joining import Polls, join
+from tests.fixtures.joining import Polls, forget_a_join, join
 from tests.fixtures.records import read_topic
 from tests.fixtures.shared_kafka import AnyKafka, SharedKafka
 from worker.errors import ExitCode, FencedError, ProducerFencedError, TransientError
@@ -175,17 +175,8 @@ def test_defect_1_the_worker_holds_no_membership_until_it_joined_again(world: Wo
 def test_a_forgotten_join_refuses_every_commit_until_it_is_asked_for(world: World) -> None:
     """Why `Polls` asks; what the worker does is in tests/contract/test_source_kafka.py."""
     client = world.consumer()
-    coordinator = client._coordinator
     world.admin.create_partitions({world.topic: 3})
-
-    def noticed() -> bool:
-        client._cluster.request_update()
-        return bool(coordinator.need_rejoin())
-
-    wait_until(noticed, PATIENCE_S, "the new partition")
-    client.poll(timeout_ms=1)  # sends JoinGroup, and returns before the answer
-    task = coordinator._join_task
-    wait_until(lambda: task is None or task.is_done, PATIENCE_S, "the answer")
+    forget_a_join(client)
     for _ in range(3):
         with pytest.raises(kafka_errors.RebalanceInProgressError):
             client.commit(offsets(world.first, 1))

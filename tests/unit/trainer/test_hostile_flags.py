@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -43,41 +44,39 @@ def flags() -> list[tuple[str, str]]:
     ]
 
 
+@pytest.fixture
+def is_taken_or_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[tuple[str, str], str], None]:
+    """Checks what a command does with a flag's value."""
+    monkeypatch.chdir(tmp_path)
+
+    def check(which: tuple[str, str], value: str) -> None:
+        command, flag = which
+        others = [word for word in BASE.get(command, []) if not word.startswith(f"{flag}=")]
+        code = main([command, *others, f"{flag}={value}"])
+        said = capsys.readouterr().err
+        assert code in set(Exit)
+        lines = said.removeprefix("read\n").splitlines()
+        assert code == Exit.OK or len(lines) == 1, lines
+        assert code != Exit.USAGE or flag in lines[0]
+
+    return check
+
+
 @pytest.mark.parametrize("which", flags(), ids=" ".join)
 def test_a_flag_that_is_not_utf_8_is_taken_or_named(
-    which: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    which: tuple[str, str], is_taken_or_named: Callable[[tuple[str, str], str], None]
 ) -> None:
-    refuse_or_take(which, "\udc80", capsys, monkeypatch, tmp_path)
+    is_taken_or_named(which, "\udc80")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(which=st.sampled_from(flags()), value=values)
 def test_a_hostile_flag_is_taken_or_named(
-    which: tuple[str, str],
-    value: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    which: tuple[str, str], value: str, is_taken_or_named: Callable[[tuple[str, str], str], None]
 ) -> None:
-    refuse_or_take(which, value, capsys, monkeypatch, tmp_path)
-
-
-def refuse_or_take(
-    which: tuple[str, str],
-    value: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    folder: Path,
-) -> None:
-    monkeypatch.chdir(folder)
-    command, flag = which
-    others = [word for word in BASE.get(command, []) if not word.startswith(f"{flag}=")]
-    code = main([command, *others, f"{flag}={value}"])
-    said = capsys.readouterr().err
-    assert code in set(Exit)
-    lines = said.removeprefix("read\n").splitlines()
-    assert code == Exit.OK or len(lines) == 1, lines
-    assert code != Exit.USAGE or flag in lines[0]
+    is_taken_or_named(which, value)
 
 
 @pytest.mark.parametrize(
